@@ -1,0 +1,1 @@
+"""What measures; dated results live in results/."""

@@ -1,0 +1,1 @@
+"""One folder a step: step.py does the work, component.py declares it to kfp."""

@@ -1,0 +1,454 @@
+"""A data set definition: one YAML file that says what a log's columns mean.
+
+A definition names the sources of four tables (interactions, behaviors, users, items), the tasks,
+the fields, the sequences, the counters and the split times. Everything downstream is generated
+from it; a user's own log needs a definition and no code. Unknown keys are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from hemix.errors import DefinitionError
+from hemix.files import digest_of
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+IDENTIFIER = re.compile(r"^[a-z][a-z0-9_]*$")
+_DURATION = re.compile(r"^(\d+)\s*(s|m|h|d)$")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _utc(value: object) -> object:
+    """YAML dates, datetimes and ISO texts as aware UTC datetimes; texts without a zone are UTC."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if not hasattr(value, "year"):
+        return value
+    if not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)  # type: ignore[attr-defined]
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _duration(value: object) -> object:
+    """``90``, ``"90s"``, ``"5m"``, ``"1h"``, ``"2d"`` in seconds."""
+    if isinstance(value, str) and (match := _DURATION.match(value.strip())):
+        return int(match[1]) * _SECONDS[match[2]]
+    return value
+
+
+Time = Annotated[datetime, BeforeValidator(_utc)]
+Seconds = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
+
+
+class Part(BaseModel):
+    """A frozen, strict piece of a definition."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TableSource(Part):
+    """Files that hold one table, and which of their columns are which of ours.
+
+    ``paths`` are files, folders or globs, local (relative to the definition's ``root``), ``s3://``
+    or ``gs://``. ``columns`` maps our name to theirs. ``explode`` names their parallel list
+    columns: one row per list element. ``constants`` adds columns that hold one value.
+    """
+
+    paths: tuple[str, ...] = Field(min_length=1)
+    format: Literal["auto", "parquet", "csv"] = "auto"
+    columns: dict[str, str]
+    constants: dict[str, str | int | float] = {}
+    explode: tuple[str, ...] = ()
+    time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
+
+
+class Label(Part):
+    """How a 0/1 label is read: ``column`` as it is, ``column >= at_least``, or ``item in column``."""
+
+    column: str
+    at_least: float | None = None
+    contains_item: bool = False
+
+
+class InteractionSource(TableSource):
+    """What is predicted: needs user_id, item_id, event_time; request_id when the log has one."""
+
+    labels: dict[str, Label]
+
+
+class BehaviorSource(TableSource):
+    """What sequences are made of: needs user_id, item_id, event_time, action (column or constant).
+
+    ``exact_time: false`` says that the order is true but ``event_time`` is only an upper bound; the
+    events keep their list order and their time features are masked, not invented.
+    """
+
+    exact_time: bool = True
+
+
+class DerivedBehaviors(Part):
+    """Behaviours read off the interactions themselves.
+
+    ``actions`` maps a task to an action's name, weakest first: an interaction becomes one event
+    with the last action whose label is 1. ``otherwise`` names the action of an interaction with no
+    positive label; without it such interactions make no event.
+    """
+
+    actions: dict[str, str]
+    otherwise: str | None = None
+
+
+class Categorical(Part):
+    """A field whose values become ids. ``vocabulary`` shares the ids of another field."""
+
+    name: str
+    min_count: int = Field(default=1, ge=1)
+    oov_buckets: int = Field(default=1, ge=1)
+    vocabulary: str | None = None
+
+
+class Numeric(Part):
+    """A field that becomes a scaled float and a quantile bucket."""
+
+    name: str
+    scale: Literal["log", "linear"] = "log"
+    buckets: int = Field(default=16, ge=2)
+
+
+class Sequences(Part):
+    """The two behaviour sequences of a user.
+
+    ``realtime`` holds the events of the window that ends at the interaction (``day``: since the
+    last UTC midnight), ``global`` everything before that window; the most recent events are kept.
+    ``columns`` are item attributes carried beside the item id. An event is visible to an
+    interaction at t when ``event_time + availability_delay < t``.
+    """
+
+    columns: tuple[str, ...] = ()
+    global_length: int = Field(default=50, ge=1, le=10_000)
+    realtime_length: int = Field(default=20, ge=1, le=10_000)
+    realtime_window: Literal["day"] | Seconds = "day"
+    availability_delay: Seconds = 0
+
+
+class Counter(Part):
+    """Counts of past interactions that share ``key``: all (``impression``) and positive per task."""
+
+    key: str
+    events: tuple[str, ...] = ()
+    windows: tuple[str, ...] = ("1h", "1d", "ever")
+
+    @property
+    def prefix(self) -> str:
+        return self.key.removesuffix("_id")
+
+    def column(self, event: str, window: str) -> str:
+        """Name of the counter's column, e.g. ``author_click_1d``."""
+        return f"{self.prefix}_{event}_{window}"
+
+    @staticmethod
+    def window_seconds(window: str) -> int | None:
+        """Length of a window in seconds; None for ``ever``."""
+        match = _DURATION.match(window)
+        return int(match[1]) * _SECONDS[match[2]] if match else None
+
+
+class Window(Part):
+    """Times ``[start, end)``, UTC."""
+
+    start: Time
+    end: Time
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Window:
+        if self.end <= self.start:
+            raise ValueError(f"end {self.end} is not after start {self.start}")
+        return self
+
+
+class Split(Part):
+    """Training, validation and test windows; validation defaults to the last tenth of training."""
+
+    train: Window
+    validation: Window | None = None
+    test: Window
+
+    @model_validator(mode="after")
+    def _test_last(self) -> Split:
+        if self.test.start < self.train.end:
+            raise ValueError("the test window starts before the training window ends")
+        if self.validation and self.validation.end > self.test.start:
+            raise ValueError("the validation window ends after the test window starts")
+        return self
+
+    def windows(self) -> dict[str, Window]:
+        """``train``, ``validation`` and ``test``; train ends where validation starts."""
+        train, validation = self.train, self.validation
+        if validation is None:
+            length = (train.end - train.start) / 10
+            cut = train.end - timedelta(seconds=round(length.total_seconds()))
+            validation = Window(start=cut, end=train.end)
+        if validation.start < train.end:
+            train = Window(start=train.start, end=validation.start)
+        return {"train": train, "validation": validation, "test": self.test}
+
+
+class DatasetDefinition(Part):
+    """A whole data set; see the module's text and docs/user-guide.md."""
+
+    name: str
+    description: str = ""
+    root: str = "."
+    interactions: tuple[InteractionSource, ...] = Field(min_length=1)
+    behaviors: tuple[BehaviorSource, ...] = ()
+    derived_behaviors: DerivedBehaviors | None = None
+    users: tuple[TableSource, ...] = ()
+    items: tuple[TableSource, ...] = ()
+    item_created_at: str | None = None
+    tasks: tuple[str, ...] = Field(min_length=1)
+    categorical: tuple[Categorical, ...] = Field(min_length=1)
+    numeric: tuple[Numeric, ...] = ()
+    time_fields: tuple[Literal["hour", "weekday"], ...] = ("hour", "weekday")
+    sequences: Sequences = Sequences()
+    counters: tuple[Counter, ...] = ()
+    slices: tuple[str, ...] = ()
+    split: Split
+
+    # ---- where a field comes from -------------------------------------------------------------
+
+    def _columns(self, sources: tuple[TableSource, ...]) -> set[str]:
+        return {name for s in sources for name in (*s.columns, *s.constants)}
+
+    @property
+    def user_columns(self) -> tuple[str, ...]:
+        """Declared attributes of users, in definition order."""
+        return self._declared(self._columns(self.users) - {"user_id", "valid_from"})
+
+    @property
+    def item_columns(self) -> tuple[str, ...]:
+        """Declared attributes of items (fields, sequence columns, counter keys), in order."""
+        known = self._columns(self.items) - {"item_id", "valid_from"}
+        extra = [*self.sequences.columns, *(c.key for c in self.counters)]
+        declared = self._declared(known)
+        return tuple(dict.fromkeys([*declared, *(name for name in extra if name in known)]))
+
+    @property
+    def context_columns(self) -> tuple[str, ...]:
+        """Declared columns of the interaction itself, in definition order, without time fields."""
+        known = self._columns(self.interactions) - {
+            "request_id",
+            "user_id",
+            "item_id",
+            "event_time",
+        }
+        return self._declared(known)
+
+    def _declared(self, known: set[str]) -> tuple[str, ...]:
+        names = [*(c.name for c in self.categorical), *(n.name for n in self.numeric)]
+        return tuple(name for name in names if name in known)
+
+    @property
+    def has_item_age(self) -> bool:
+        """True when ``item_age_days`` is a feature (``item_created_at`` names a column of items)."""
+        return self.item_created_at is not None
+
+    @property
+    def counter_columns(self) -> tuple[str, ...]:
+        """Names of all counter columns, in order."""
+        return tuple(
+            counter.column(event, window)
+            for counter in self.counters
+            for event in self.counter_events(counter)
+            for window in counter.windows
+        )
+
+    def counter_events(self, counter: Counter) -> tuple[str, ...]:
+        """The counted events: as declared, or impressions and one per task."""
+        return counter.events or ("impression", *self.tasks)
+
+    def side_of(self, name: str) -> Literal["user", "item", "context"]:
+        """Which side of a request a raw field belongs to."""
+        if name == "user_id" or name in self.user_columns:
+            return "user"
+        if name == "item_id" or name == "item_age_days" or name in self.item_columns:
+            return "item"
+        for counter in self.counters:
+            if name in {
+                counter.column(e, w) for e in self.counter_events(counter) for w in counter.windows
+            }:
+                return "user" if counter.key in ("user_id", *self.user_columns) else "item"
+        return "context"
+
+    # ---- checks -------------------------------------------------------------------------------
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DatasetDefinition:
+        for where, names in {
+            "tasks": self.tasks,
+            "categorical": [c.name for c in self.categorical],
+            "numeric": [n.name for n in self.numeric],
+        }.items():
+            for name in names:
+                if not IDENTIFIER.match(name):
+                    raise ValueError(f"{where}: {name!r} must be lower_snake_case")
+            if len(set(names)) != len(names):
+                raise ValueError(f"{where}: a name stands twice")
+        for index, source in enumerate(self.interactions):
+            _need(source, f"interactions[{index}]", ("user_id", "item_id", "event_time"))
+            if missing := set(self.tasks) - set(source.labels):
+                raise ValueError(f"interactions[{index}].labels lacks the tasks {sorted(missing)}")
+        for index, behavior in enumerate(self.behaviors):
+            _need(behavior, f"behaviors[{index}]", ("user_id", "item_id", "event_time", "action"))
+        for index, table in enumerate(self.users):
+            _need(table, f"users[{index}]", ("user_id",))
+        for index, table in enumerate(self.items):
+            _need(table, f"items[{index}]", ("item_id",))
+        if self.derived_behaviors:
+            if unknown := set(self.derived_behaviors.actions) - set(self.tasks):
+                raise ValueError(f"derived_behaviors.actions names unknown tasks {sorted(unknown)}")
+        elif not self.behaviors:
+            raise ValueError("give behaviors, derived_behaviors, or both: sequences need events")
+        known = {
+            "user_id",
+            "item_id",
+            *self._columns(self.users),
+            *self._columns(self.items),
+            *self._columns(self.interactions),
+        }
+        for where, names in {
+            "categorical": [c.name for c in self.categorical],
+            "numeric": [n.name for n in self.numeric],
+            "sequences.columns": self.sequences.columns,
+            "counters": [c.key for c in self.counters],
+            "item_created_at": [self.item_created_at] if self.item_created_at else [],
+        }.items():
+            for name in names:
+                if name not in known:
+                    raise ValueError(
+                        f"{where}: no source has a column {name!r}; known: {sorted(known)}"
+                    )
+        items = self._columns(self.items)
+        for name in self.sequences.columns:
+            if name not in items:
+                raise ValueError(f"sequences.columns: {name!r} must be a column of items")
+        categorical = {c.name for c in self.categorical}
+        for name in ("user_id", "item_id", *self.sequences.columns):
+            if name not in categorical:
+                raise ValueError(f"categorical: {name!r} must be listed (it needs a vocabulary)")
+        for counter in self.counters:
+            if counter.key not in ("user_id", "item_id", *items):
+                raise ValueError(
+                    f"counters: key {counter.key!r} must be user_id, item_id or an item column"
+                )
+            if unknown := set(counter.events) - {"impression", *self.tasks}:
+                raise ValueError(f"counters: unknown events {sorted(unknown)}")
+            for window in counter.windows:
+                if window != "ever" and Counter.window_seconds(window) is None:
+                    raise ValueError(f"counters: window {window!r} is not like 1h, 1d or ever")
+        return self
+
+    # ---- reading ------------------------------------------------------------------------------
+
+    @staticmethod
+    def load(
+        name_or_path: str | Path, overrides: dict[str, Any] | None = None
+    ) -> DatasetDefinition:
+        """Read a shipped definition by name (``kuairand``) or any YAML file by path.
+
+        ``overrides`` are dotted keys (``split.train.end``) and their values. Paths in the file are
+        relative to ``root``, and ``root`` is relative to the file; ``$VARIABLES`` are expanded.
+
+        Raises:
+            DefinitionError: no such file, not YAML, an unknown key or a value that does not fit;
+                the message names the key.
+        """
+        path = Path(name_or_path)
+        shipped = EXAMPLES / str(name_or_path) / "definition.yaml"
+        if not path.suffix and not path.is_file():
+            if not shipped.is_file():
+                names = sorted(p.parent.name for p in EXAMPLES.glob("*/definition.yaml"))
+                raise DefinitionError(
+                    f"No data set is called {str(name_or_path)!r}.",
+                    hint=f"Shipped: {', '.join(names)}; for your own log pass --definition FILE.",
+                )
+            path = shipped
+        try:
+            value = yaml.safe_load(path.read_text())
+        except OSError as error:
+            raise DefinitionError(f"{path}: cannot read ({error.strerror}).") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise DefinitionError(f"{path}: not valid YAML: {error}") from error
+        if not isinstance(value, dict):
+            raise DefinitionError(f"{path}: a definition is a mapping of keys to values.")
+        for key, override in (overrides or {}).items():
+            _assign(value, key, override, str(path))
+        value["root"] = _resolve_root(str(value.get("root", ".")), path.parent)
+        return DatasetDefinition.parse(value, where=str(path))
+
+    @staticmethod
+    def parse(value: dict[str, Any] | str, where: str = "definition") -> DatasetDefinition:
+        """Check a definition given as a mapping or JSON text.
+
+        Raises:
+            DefinitionError: names the key and what is wrong with it.
+        """
+        try:
+            if isinstance(value, str):
+                return DatasetDefinition.model_validate_json(value)
+            return DatasetDefinition.model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"]) or "definition"
+            more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
+            message = first["msg"].removeprefix("Value error, ")
+            raise DefinitionError(
+                f"{where}: {key}: {message}{more}.",
+                hint="See docs/user-guide.md for every key.",
+            ) from error
+
+    def to_json(self) -> str:
+        """The definition as JSON text; ``parse`` reads it back."""
+        return self.model_dump_json()
+
+    def digest(self, *, without_split: bool = False) -> str:
+        """A short hash of the content; without the split it names the event data alone."""
+        value = json.loads(self.to_json())
+        if without_split:
+            del value["split"]
+        return digest_of(value)
+
+    def locate(self, path: str) -> str:
+        """A source path made absolute against ``root`` (URLs stay as they are)."""
+        path = os.path.expandvars(path)
+        if "://" in path or os.path.isabs(path):
+            return path
+        return f"{self.root.rstrip('/')}/{path}"
+
+
+def _resolve_root(root: str, folder: Path) -> str:
+    root = os.path.expanduser(os.path.expandvars(root))
+    return root if "://" in root or os.path.isabs(root) else str((folder / root).resolve())
+
+
+def _need(source: TableSource, where: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in source.columns and name not in source.constants:
+            raise ValueError(f"{where}.columns must name {name!r}")
+
+
+def _assign(value: dict[str, Any], key: str, new: Any, where: str) -> None:
+    *parents, last = key.split(".")
+    here: Any = value
+    for parent in parents:
+        here = here.setdefault(parent, {}) if isinstance(here, dict) else None
+        if not isinstance(here, dict):
+            raise DefinitionError(f"{where}: cannot set {key!r}: {parent!r} is not a mapping.")
+    here[last] = new

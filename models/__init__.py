@@ -1,0 +1,1 @@
+"""Rankers in torch: layers, HeMix and its peers, losses, metrics, training."""

@@ -1,0 +1,1 @@
+"""Which steps in which order, and the commands that run them."""

@@ -1,0 +1,1 @@
+"""KServe: transformer, predictor, model versions, experiment assignment."""
