@@ -1,0 +1,68 @@
+"""Fixtures shared by all tests: the small run (see ``tests/small.py``)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from features.definition import DatasetDefinition
+from tests.small import SmallRun
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """Artifacts of the real steps over 400 users of the shipped log, made when asked for."""
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    return SmallRun(root / "small-run")
+
+
+@pytest.fixture(scope="session")
+def small_definition(small_run: SmallRun) -> DatasetDefinition:
+    return small_run.definition
+
+
+@pytest.fixture(scope="session")
+def small_events(small_run: SmallRun) -> Path:
+    return small_run.events
+
+
+@pytest.fixture(scope="session")
+def small_examples(small_run: SmallRun) -> Path:
+    return small_run.examples
+
+
+@pytest.fixture(scope="session")
+def small_transformed(small_run: SmallRun) -> Path:
+    return small_run.transformed
+
+
+@pytest.fixture(scope="session")
+def small_transform(small_run: SmallRun) -> Path:
+    return small_run.transform
+
+
+@pytest.fixture(scope="session")
+def small_model(small_run: SmallRun) -> Path:
+    return small_run.model
+
+
+@pytest.fixture(scope="session")
+def small_evaluation(small_run: SmallRun) -> Path:
+    return small_run.evaluation
+
+
+@pytest.fixture(scope="session")
+def small_repository(small_run: SmallRun) -> Path:
+    return small_run.repository
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of data sets beside the repository; tests that need it skip where it is absent."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the data sets of ../shared/data are not on this machine")
+    return folder

@@ -1,0 +1,103 @@
+"""Definitions: what they say, and how they refuse."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from features.definition import EXAMPLES, DatasetDefinition
+from features.schema import ColumnTypes, examples_schema
+from hemix.errors import DefinitionError
+
+
+@pytest.fixture
+def kuairand() -> dict[str, object]:
+    return yaml.safe_load((EXAMPLES / "kuairand" / "definition.yaml").read_text())
+
+
+def _write(folder: Path, value: object) -> Path:
+    path = folder / "definition.yaml"
+    path.write_text(yaml.safe_dump(value))
+    return path
+
+
+def test_shipped_definitions_survive_json() -> None:
+    for path in sorted(EXAMPLES.glob("*/definition.yaml")):
+        definition = DatasetDefinition.load(path.parent.name)
+        assert DatasetDefinition.parse(definition.to_json()) == definition
+
+
+def test_unknown_key_is_named(tmp_path: Path, kuairand: dict[str, object]) -> None:
+    kuairand["sequences"]["globl_length"] = 3  # type: ignore[index]
+    with pytest.raises(DefinitionError, match=r"sequences\.globl_length"):
+        DatasetDefinition.load(_write(tmp_path, kuairand))
+
+
+def test_unknown_field_is_named(tmp_path: Path, kuairand: dict[str, object]) -> None:
+    kuairand["categorical"].append({"name": "colour"})  # type: ignore[attr-defined]
+    with pytest.raises(DefinitionError, match=r"categorical: no source has a column 'colour'"):
+        DatasetDefinition.load(_write(tmp_path, kuairand))
+
+
+def test_unknown_data_set_lists_the_shipped_ones() -> None:
+    with pytest.raises(DefinitionError, match="kuairand"):
+        DatasetDefinition.load("nosuch")
+
+
+def test_not_yaml_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "d.yaml").write_text("a: [")
+    with pytest.raises(DefinitionError, match=r"d\.yaml: not valid YAML"):
+        DatasetDefinition.load(tmp_path / "d.yaml")
+
+
+def test_overrides_reach_nested_keys() -> None:
+    definition = DatasetDefinition.load("kuairand", {"split.train.end": "2022-04-29"})
+    assert definition.split.train.end == datetime(2022, 4, 29, tzinfo=UTC)
+
+
+def test_split_digest_is_separate() -> None:
+    one = DatasetDefinition.load("kuairand")
+    two = DatasetDefinition.load("kuairand", {"split.train.end": "2022-04-29"})
+    assert one.digest() != two.digest()
+    assert one.digest(without_split=True) == two.digest(without_split=True)
+
+
+def test_validation_is_the_tail_of_training() -> None:
+    windows = DatasetDefinition.load("kuairand").split.windows()
+    assert windows["train"].end == windows["validation"].start
+    assert windows["validation"].end == datetime(2022, 5, 1, tzinfo=UTC)
+    length = windows["validation"].end - windows["validation"].start
+    assert length.total_seconds() == 6 * 86400 / 10
+
+
+def test_overlapping_windows_are_refused() -> None:
+    with pytest.raises(DefinitionError, match="test window starts before"):
+        DatasetDefinition.load("kuairand", {"split.train.end": "2022-05-03"})
+
+
+def test_sides() -> None:
+    definition = DatasetDefinition.load("kuairand")
+    assert definition.side_of("tab") == "context"
+    assert definition.side_of("register_days") == "user"
+    assert definition.side_of("author_click_1d") == "item"
+    assert definition.side_of("user_click_1d") == "user"
+
+
+def test_schema_follows_the_definition() -> None:
+    import pyarrow as pa
+
+    definition = DatasetDefinition.load("kuairand")
+    types = ColumnTypes(
+        user_id=pa.int64(),
+        item_id=pa.int64(),
+        users={name: pa.int64() for name in definition.user_columns},
+        items={name: pa.string() for name in definition.item_columns},
+        context={name: pa.int64() for name in definition.context_columns},
+    )
+    assert ColumnTypes.from_json(types.to_json()) == types
+    schema = examples_schema(definition, types)
+    assert schema.field("global_tag").type == pa.list_(pa.string())
+    assert len(set(schema.names)) == len(schema.names)
