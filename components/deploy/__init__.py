@@ -1,0 +1,1 @@
+"""Deploy: put a version that passed its gate into service."""

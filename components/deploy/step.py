@@ -1,0 +1,69 @@
+"""Deploy a model version: publish its features, add it to the registry, say what came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hemix.files import write_json
+from hemix.progress import say
+from hemix.verdict import Verdict
+from serving.assignment import variants_of
+from serving.registry import Registry
+
+
+def run(
+    *,
+    model: Path,
+    verdict: Path,
+    repository: Path,
+    registry: Path,
+    feature_store: Path,
+    share: float,
+    out_deployment: Path,
+) -> None:
+    """Put ``model`` into service when its verdict passed; the same call again changes nothing.
+
+    Args:
+        model: model version folder.
+        verdict: validate_model's verdict.
+        repository: feature repository of this version.
+        registry: the registry's folder, made when absent.
+        feature_store: the live feature store's folder, made when absent.
+        share: share of users ``[0, 1)`` of a challenger; the first version serves everyone.
+        out_deployment: JSON: version, state, variants with their shares, folders.
+
+    Raises:
+        GateFailed: the verdict did not pass; nothing live was changed.
+        ModelVersionError: the model is not what its manifest says.
+        RegistryError: ``share`` out of range, or another model of the same name is registered.
+    """
+    from features.store import publish
+
+    found = Verdict.read(verdict)
+    found.require()
+    # Features first: a version that the endpoint may pick up must find what it reads.
+    publish(repository, feature_store)
+    state = Registry(registry).add(model, share=share, why="deploy step", verdict=found)
+    version = _version(model)
+    variants = variants_of(state)
+    write_json(
+        out_deployment,
+        {
+            "version": version,
+            "state": state.state_of(version),
+            "variants": [
+                {"name": v.name, "version": v.version, "share": v.share} for v in variants
+            ],
+            "salt": state.salt,
+            "registry": str(registry),
+            "feature_store": str(feature_store),
+        },
+    )
+    split = ", ".join(f"{v.name} {v.version} {v.share:.0%}" for v in variants)
+    say(f"deploy: {version} is {state.state_of(version)}; {split}")
+
+
+def _version(model: Path) -> str:
+    from models.version import verify
+
+    return verify(model).version

@@ -1,0 +1,255 @@
+"""What the registry knows: who serves, with which share, and how it came to that. Pure moves only.
+
+A version goes candidate -> challenger -> champion -> retired. A rolled-back champion hands over to
+the one before it. Every move returns a new state; a move that changes nothing returns the same
+object, so that each can be repeated.
+"""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hemix.errors import RegistryError
+from hemix.files import digest_of
+from hemix.verdict import Verdict
+
+VersionState = Literal["candidate", "challenger", "champion", "retired"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Challenger(_Part):
+    """A version on trial and the share of users ``[0, 1)`` that it serves."""
+
+    version: str
+    share: float = Field(ge=0.0, lt=1.0)
+
+
+class Event(_Part):
+    """One line of the history: who did what to which version, when, why, on which verdict."""
+
+    when: datetime
+    who: str
+    what: Literal["add", "challenge", "promote", "roll back", "retire"]
+    version: str
+    why: str = ""
+    verdict: str = ""
+
+
+class RegistryState(_Part):
+    """The whole of ``state.json``.
+
+    ``champions`` is the line of champions, the reigning one last: what roll back goes back along.
+    ``salt`` cuts the users; a new experiment gets a new one, so that each starts on a fresh cut.
+    """
+
+    champion: str | None = None
+    challengers: tuple[Challenger, ...] = ()
+    salt: str = ""
+    champions: tuple[str, ...] = ()
+    versions: dict[str, VersionState] = {}
+    history: tuple[Event, ...] = ()
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """``version -> share of users``, the champion first; sums to 1 when there is a champion."""
+        if self.champion is None:
+            return {}
+        taken = sum(challenger.share for challenger in self.challengers)
+        return {
+            self.champion: 1.0 - taken,
+            **{challenger.version: challenger.share for challenger in self.challengers},
+        }
+
+    def state_of(self, version: str) -> VersionState:
+        """The state of a version; RegistryError when the registry does not hold it."""
+        if version not in self.versions:
+            known = ", ".join(self.versions) or "none yet"
+            raise RegistryError(
+                f"The registry holds no version {version!r}.", hint=f"Versions: {known}."
+            )
+        return self.versions[version]
+
+
+def add(
+    state: RegistryState, version: str, *, share: float | None, why: str, verdict: Verdict | None
+) -> RegistryState:
+    """The first version becomes champion; a later one challenger (``share``) or candidate (None)."""
+    if version in state.versions:
+        return state
+    if share is not None:
+        _check_share(share)
+    state = _changed(state, versions={**state.versions, version: "candidate"})
+    state = _noted(state, "add", version, why, _summary(verdict))
+    if state.champion is None:
+        return _crowned(state, version)
+    return state if share is None else _challenging(state, version, share)
+
+
+def challenge(state: RegistryState, version: str, *, share: float, why: str) -> RegistryState:
+    """Put a version on trial, or give the one on trial another share; it replaces the one before."""
+    _check_share(share)
+    if state.state_of(version) == "champion":
+        raise RegistryError(
+            f"{version} is the champion: it cannot challenge itself.",
+            hint="Roll it back first, or put another version on trial.",
+        )
+    if Challenger(version=version, share=share) in state.challengers:
+        return state
+    return _noted(_challenging(state, version, share), "challenge", version, why)
+
+
+def promote(state: RegistryState, version: str, *, why: str) -> RegistryState:
+    """Challenger -> champion; the champion before it is retired."""
+    now = state.state_of(version)
+    if now == "champion":
+        return state
+    if now != "challenger":
+        raise RegistryError(
+            f"{version} is {_a(now)}: only a challenger can be promoted.",
+            hint=f"Put it on trial first: hemix models challenge {version} --share 0.1.",
+        )
+    return _noted(_crowned(state, version), "promote", version, why)
+
+
+def rollback(state: RegistryState, version: str, *, why: str) -> RegistryState:
+    """Take a version out of service: a challenger retires, a champion yields to the one before."""
+    now = state.state_of(version)
+    if now == "retired":
+        return state
+    if now == "candidate":
+        raise RegistryError(
+            f"{version} is a candidate: it serves no one.",
+            hint=f"To shelve it: hemix models retire {version}.",
+        )
+    if now == "challenger":
+        return _noted(_retired(state, version), "roll back", version, why)
+    if len(state.champions) < 2:
+        raise RegistryError(
+            f"{version} is the first champion: there is none before it to go back to.",
+            hint="Deploy another version and promote it.",
+        )
+    *_, before, _ = state.champions
+    state = _changed(
+        _retired(state, before),
+        champion=before,
+        champions=state.champions[:-1],
+        versions={**state.versions, version: "retired", before: "champion"},
+    )
+    return _noted(state, "roll back", version, why)
+
+
+def retire(state: RegistryState, version: str, *, why: str) -> RegistryState:
+    """Shelve a candidate or a challenger."""
+    now = state.state_of(version)
+    if now == "retired":
+        return state
+    if now == "champion":
+        raise RegistryError(
+            f"{version} is the champion: retiring it would leave no one to serve.",
+            hint=f"Promote another version, or go back: hemix models rollback {version}.",
+        )
+    return _noted(_retired(state, version), "retire", version, why)
+
+
+def _challenging(state: RegistryState, version: str, share: float) -> RegistryState:
+    same = any(challenger.version == version for challenger in state.challengers)
+    for challenger in state.challengers:
+        state = _retired(state, challenger.version)
+    return _changed(
+        state,
+        challengers=(Challenger(version=version, share=share),),
+        versions={**state.versions, version: "challenger"},
+        salt=state.salt if same else digest_of({"experiment": version}),
+    )
+
+
+def _crowned(state: RegistryState, version: str) -> RegistryState:
+    versions: dict[str, VersionState] = {**state.versions, version: "champion"}
+    if state.champion is not None:
+        versions[state.champion] = "retired"
+    return _changed(
+        state,
+        champion=version,
+        champions=(*state.champions, version),
+        challengers=tuple(c for c in state.challengers if c.version != version),
+        versions=versions,
+        salt=state.salt or digest_of({"experiment": version}),
+    )
+
+
+def _retired(state: RegistryState, version: str) -> RegistryState:
+    return _changed(
+        state,
+        challengers=tuple(c for c in state.challengers if c.version != version),
+        versions={**state.versions, version: "retired"},
+    )
+
+
+def _changed(state: RegistryState, **fields: object) -> RegistryState:
+    return RegistryState.model_validate({**dict(state), **fields})
+
+
+def _noted(
+    state: RegistryState, what: str, version: str, why: str, verdict: str = ""
+) -> RegistryState:
+    event = Event.model_validate(
+        {
+            "when": datetime.now(UTC),
+            "who": _who(),
+            "what": what,
+            "version": version,
+            "why": why,
+            "verdict": verdict,
+        }
+    )
+    return _changed(state, history=(*state.history, event))
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown"
+
+
+def _summary(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return ""
+    passed = sum(check.passed for check in verdict.checks)
+    return f"{verdict.gate}: {passed} of {len(verdict.checks)} checks passed"
+
+
+def _check_share(share: float) -> None:
+    if not 0.0 <= share < 1.0:
+        raise RegistryError(
+            f"share {share} must be at least 0 and below 1.",
+            hint="The champion keeps the rest; to give a version everything, promote it.",
+        )
+
+
+def _a(state: str) -> str:
+    return state if state == "retired" else f"a {state}"
+
+
+def read_state(path: Path) -> RegistryState:
+    """Read ``state.json``; an absent file is an empty registry.
+
+    Raises:
+        RegistryError: the file is not a registry state.
+    """
+    if not path.exists():
+        return RegistryState()
+    try:
+        return RegistryState.model_validate_json(path.read_bytes())
+    except ValueError as error:
+        raise RegistryError(
+            f"{path}: not a registry state ({error}).", hint="Restore it from a copy."
+        ) from error
