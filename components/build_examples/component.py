@@ -1,0 +1,30 @@
+"""Build one example an interaction from what was known before it."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Input, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def build_examples(
+    definition: str,
+    runner_options: list,
+    revision: str,
+    events: Input[Dataset],
+    examples: Output[Dataset],
+) -> None:
+    """Build one example an interaction from what was known before it."""
+    from pathlib import Path
+
+    from components.build_examples.step import run
+    from components.process import step_process
+    from features.definition import DatasetDefinition
+
+    with step_process():
+        run(
+            definition=DatasetDefinition.parse(definition),
+            events=Path(events.path),
+            out_examples=Path(examples.path),
+            runner_options=runner_options,
+        )

@@ -1,0 +1,36 @@
+"""Put the version into the registry: first champion, later challenger with its share."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Input, Model, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def deploy(
+    registry: str,
+    feature_store: str,
+    share: float,
+    deployment_key: str,
+    revision: str,
+    model: Input[Model],
+    verdict: Input[Artifact],
+    repository: Input[Artifact],
+    deployment: Output[Artifact],
+) -> None:
+    """Put the version into the registry: first champion, later challenger with its share."""
+    from pathlib import Path
+
+    from components.deploy.step import run
+    from components.process import step_process
+
+    with step_process():
+        run(
+            model=Path(model.path),
+            verdict=Path(verdict.path),
+            repository=Path(repository.path),
+            registry=Path(registry),
+            feature_store=Path(feature_store),
+            share=share,
+            out_deployment=Path(deployment.path),
+        )

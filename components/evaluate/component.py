@@ -1,0 +1,34 @@
+"""Measure the model on the test split beside its rivals and the champion."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Input, Model, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def evaluate(
+    definition: str,
+    champion: str,
+    revision: str,
+    model: Input[Model],
+    examples: Input[Dataset],
+    transformed: Input[Dataset],
+    evaluation: Output[Artifact],
+) -> None:
+    """Measure the model on the test split beside its rivals and the champion."""
+    from pathlib import Path
+
+    from components.evaluate.step import run
+    from components.process import step_process
+    from features.definition import DatasetDefinition
+
+    with step_process():
+        run(
+            definition=DatasetDefinition.parse(definition),
+            model=Path(model.path),
+            examples=Path(examples.path),
+            transformed=Path(transformed.path),
+            champion=Path(champion) if champion else None,
+            out_evaluation=Path(evaluation.path),
+        )

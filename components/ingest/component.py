@@ -1,0 +1,24 @@
+"""Read the log that the definition names into events."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def ingest(
+    definition: str,
+    source_fingerprint: str,
+    revision: str,
+    events: Output[Dataset],
+) -> None:
+    """Read the log that the definition names into events."""
+    from pathlib import Path
+
+    from components.ingest.step import run
+    from components.process import step_process
+    from features.definition import DatasetDefinition
+
+    with step_process():
+        run(definition=DatasetDefinition.parse(definition), out_events=Path(events.path))

@@ -1,0 +1,39 @@
+"""Train a ranker into a model version."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Input, Model, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def train(
+    recipe: str,
+    overrides: dict,
+    version: str,
+    feature_service: str,
+    checkpoints: str,
+    revision: str,
+    transformed: Input[Dataset],
+    transform_graph: Input[Artifact],
+    model: Output[Model],
+    curves: Output[Artifact],
+) -> None:
+    """Train a ranker into a model version."""
+    from pathlib import Path
+
+    from components.process import step_process
+    from components.train.step import run
+
+    with step_process():
+        run(
+            transformed=Path(transformed.path),
+            transform=Path(transform_graph.path),
+            recipe=recipe,
+            overrides=overrides,
+            version=version,
+            feature_service=feature_service,
+            checkpoints=Path(checkpoints),
+            out_model=Path(model.path),
+            out_curves=Path(curves.path),
+        )

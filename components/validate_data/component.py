@@ -1,0 +1,33 @@
+"""Gate: do the events hold what the definition promises?"""
+
+from typing import NamedTuple
+
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, Dataset, Input, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def validate_data(
+    definition: str,
+    revision: str,
+    events: Input[Dataset],
+    verdict: Output[Artifact],
+    docs: Output[HTML],
+) -> NamedTuple("Outputs", [("passed", bool)]):  # type: ignore[valid-type]
+    """Gate: do the events hold what the definition promises?"""
+    from pathlib import Path
+
+    from components.process import step_process
+    from components.validate_data.step import run
+    from features.definition import DatasetDefinition
+
+    with step_process():
+        decision = run(
+            definition=DatasetDefinition.parse(definition),
+            events=Path(events.path),
+            out_verdict=Path(verdict.path),
+            out_docs=Path(docs.path),
+        )
+    return (decision.passed,)  # type: ignore[return-value]

@@ -1,0 +1,41 @@
+"""Gate: coverage, ranges, drift against the champion, leakage."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, Dataset, Input, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def validate_features(
+    definition: str,
+    champion: str,
+    revision: str,
+    events: Input[Dataset],
+    examples: Input[Dataset],
+    transformed: Input[Dataset],
+    transform_graph: Input[Artifact],
+    verdict: Output[Artifact],
+    docs: Output[HTML],
+) -> NamedTuple("Outputs", [("passed", bool)]):  # type: ignore[valid-type]
+    """Gate: coverage, ranges, drift against the champion, leakage."""
+    from pathlib import Path
+
+    from components.process import step_process
+    from components.validate_features.step import run
+    from features.definition import DatasetDefinition
+
+    with step_process():
+        decision = run(
+            definition=DatasetDefinition.parse(definition),
+            events=Path(events.path),
+            examples=Path(examples.path),
+            transformed=Path(transformed.path),
+            transform=Path(transform_graph.path),
+            champion=Path(champion) if champion else None,
+            out_verdict=Path(verdict.path),
+            out_docs=Path(docs.path),
+        )
+    return (decision.passed,)  # type: ignore[return-value]

@@ -1,0 +1,38 @@
+"""Gate: does the model meet the policy, and is it no worse than the champion?"""
+
+from typing import NamedTuple
+
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Input, Model, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def validate_model(
+    policy: str,
+    champion: str,
+    revision: str,
+    model: Input[Model],
+    evaluation: Input[Artifact],
+    transformed: Input[Dataset],
+    verdict: Output[Artifact],
+) -> NamedTuple("Outputs", [("passed", bool)]):  # type: ignore[valid-type]
+    """Gate: does the model meet the policy, and is it no worse than the champion?"""
+    from pathlib import Path
+
+    from components.process import step_process
+    from components.validate_model.step import run
+
+    with step_process():
+        policy_file = Path(verdict.path).with_name("policy.yaml")
+        policy_file.write_text(policy)
+        decision = run(
+            policy=policy_file if policy else None,
+            model=Path(model.path),
+            evaluation=Path(evaluation.path),
+            transformed=Path(transformed.path),
+            champion=Path(champion) if champion else None,
+            out_verdict=Path(verdict.path),
+        )
+    return (decision.passed,)  # type: ignore[return-value]
