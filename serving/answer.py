@@ -1,0 +1,55 @@
+"""The ranking answer: scores, order, and what was not as it should be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+UNKNOWN_USER = "unknown_user"
+UNKNOWN_ITEMS = "unknown_items"
+FEATURES_UNAVAILABLE = "features_unavailable"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingAnswer:
+    """What a request gets back.
+
+    ``scores`` maps a task to probabilities, float32 [N], in the order of ``item_ids``.
+    ``ranked_item_ids`` are the same items, the highest score of the first task first; equal scores
+    keep the request's order. ``flags`` name what was served from defaults.
+    """
+
+    request_id: str
+    user_id: int | str
+    version: str
+    variant: str
+    item_ids: list[int] | list[str]
+    scores: dict[str, Floats]
+    flags: tuple[str, ...]
+    unknown_items: list[int] | list[str]
+    ranked_item_ids: list[int] | list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        first = next(iter(self.scores.values()))
+        order = np.argsort(-first, kind="stable").tolist()
+        ranked = [self.item_ids[at] for at in order]
+        object.__setattr__(self, "ranked_item_ids", ranked)
+
+    def to_json(self) -> dict[str, Any]:
+        """The prediction of a V1 answer."""
+        return {
+            "request_id": self.request_id,
+            "user_id": self.user_id,
+            "version": self.version,
+            "variant": self.variant,
+            "item_ids": self.item_ids,
+            "scores": {task: scores.tolist() for task, scores in self.scores.items()},
+            "ranked_item_ids": self.ranked_item_ids,
+            "flags": list(self.flags),
+            "unknown_items": self.unknown_items,
+        }
