@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
+PREFIX = "HEMIX_PROGRESS_PREFIX"
 
 
 def progress(
@@ -32,5 +34,8 @@ def progress(
 
 
 def say(message: str) -> None:
-    """One line of progress, at once (steps run in sub-processes whose output is piped)."""
-    print(message, file=sys.stdout, flush=True)
+    """One line of progress, at once (steps run in sub-processes whose output is piped).
+
+    The launcher of a step sets a prefix to tell progress from what libraries print.
+    """
+    print(f"{os.environ.get(PREFIX, '')}{message}", file=sys.stdout, flush=True)

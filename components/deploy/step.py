@@ -37,7 +37,7 @@ def run(
         ModelVersionError: the model is not what its manifest says.
         RegistryError: ``share`` out of range, or another model of the same name is registered.
     """
-    from features.store import publish
+    from features.store.publish import publish
 
     found = Verdict.read(verdict)
     found.require()

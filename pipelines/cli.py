@@ -1,0 +1,239 @@
+"""The ``hemix`` command. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from hemix import __version__
+from hemix.errors import HemixError
+
+DEBUG = "HEMIX_DEBUG"
+
+app = typer.Typer(
+    name="hemix",
+    help="Raw behaviour logs to an A/B-tested ranking endpoint.\n\n"
+    "Start with [bold]hemix run[/bold]: it trains on the shipped KuaiRand log, validates, deploys "
+    "and writes a report. Then [bold]hemix serve[/bold] answers ranking requests.",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hemix {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error, also of a step's.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of every command; they stand before it: ``hemix --debug run``."""
+    if debug:
+        os.environ[DEBUG] = "1"
+
+
+@app.command("run")
+def run_command(
+    dataset: Annotated[
+        str, typer.Option(help="A shipped data set: kuairand, ebnerd.", rich_help_panel="Data")
+    ] = "kuairand",
+    definition: Annotated[
+        Path | None,
+        typer.Option(
+            help="Your own data set definition (YAML); see docs/user-guide.md.",
+            rich_help_panel="Data",
+        ),
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="Training recipe: which ranker, how trained.")
+    ] = "default",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set one value; repeat for more. A key whose first part is a key of the "
+            "definition (split.train.end, sequences.global_length, root) changes the definition; "
+            "any other (train.seed) is a field of the recipe.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of everything that is made. Runs in one folder share their cache and "
+            "registry: the first version becomes champion, the next its challenger. "
+            "[dim]Default: runs/NAME[/dim]",
+            show_default=False,
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Forget cached steps and checkpoints; run every step.")
+    ] = False,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            help="What a model must meet to be deployed (YAML).", rich_help_panel="Deployment"
+        ),
+    ] = None,
+    share: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Share of users of a challenger.", rich_help_panel="Deployment"
+        ),
+    ] = 0.1,
+    online_store: Annotated[
+        str,
+        typer.Option(
+            help="Where features are served from: sqlite, or redis://HOST:PORT.",
+            rich_help_panel="Deployment",
+        ),
+    ] = "sqlite",
+    runner_options: Annotated[
+        str,
+        typer.Option(
+            metavar="OPTIONS",
+            help='Beam options, for example "--direct_running_mode=multi_processing".',
+            rich_help_panel="Data",
+        ),
+    ] = "",
+) -> None:
+    """Run the training pipeline on this machine: eleven steps from the log to a deployed version.
+
+    Steps whose input did not change are taken from the cache; an interrupted run goes on where it
+    stopped when it is started again. Ends with DIR/run.json and DIR/report.html. When a gate fails
+    nothing is deployed and the exit code is 4.
+
+    [bold]Examples[/bold]
+
+      hemix run
+
+      hemix run --definition my_log.yaml --output runs/mine
+
+      hemix run --set split.train.end=2022-04-29 --set split.test.start=2022-04-29
+
+      hemix run --recipe din --set train.seed=7 --fresh
+    """
+    from pipelines.display import display
+    from pipelines.folder import RunFolder
+    from pipelines.overrides import parse_overrides
+    from pipelines.plan import RunRequest
+    from pipelines.running import run
+    from pipelines.summary import print_summary
+
+    console = Console(file=sys.stdout)
+    folder = RunFolder(
+        (output or Path("runs") / (definition.stem if definition else dataset)).resolve()
+    )
+    request = RunRequest(
+        dataset=definition or dataset,
+        recipe=recipe,
+        overrides=parse_overrides(set_ or ()),
+        folder=folder,
+        fresh=fresh,
+        policy=policy,
+        share=share,
+        online_store=online_store,
+        runner_options=tuple(runner_options.split()),
+        debug=bool(os.environ.get(DEBUG)),
+    )
+    try:
+        with display(console) as observer:
+            record = run(request, observer)
+    finally:
+        if folder.report.is_file():
+            console.print(Text(f"Report: {folder.report}"), soft_wrap=True)
+    print_summary(console, record, folder)
+
+
+@app.command("compile")
+def compile_command(
+    pipeline: Annotated[str, typer.Argument(help="Which pipeline: training.")] = "training",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE.yaml",
+            help="Where to write. [dim]Default: PIPELINE.yaml[/dim]",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Compile a pipeline to KFP IR YAML, which any Kubeflow Pipelines cluster runs.
+
+    It is the same pipeline object that [bold]hemix run[/bold] runs here.
+
+    [bold]Example[/bold]
+
+      hemix compile training -o training.yaml
+    """
+    from pipelines.compiling import compile_to
+
+    path = output or Path(f"{pipeline}.yaml")
+    compile_to(pipeline, path)
+    typer.echo(f"Wrote {path}.")
+
+
+@app.command("report")
+def report_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of hemix run.")],
+    version: Annotated[
+        str,
+        typer.Option(help="Model version. [dim]Default: the latest run[/dim]", show_default=False),
+    ] = "",
+) -> None:
+    """Make the report of a run anew from its artifacts.
+
+    [bold]Example[/bold]
+
+      hemix report runs/kuairand
+    """
+    from features.definition import DatasetDefinition
+    from pipelines.folder import RunFolder
+    from pipelines.record import RunRecord
+    from pipelines.reporting import render
+
+    runs = RunFolder(folder.resolve())
+    record = RunRecord.read(runs.record_of(version) if version else runs.record)
+    definition = DatasetDefinition.parse(record.parameters["definition"])
+    path = runs.report_of(record.version)
+    render(definition, record, path)
+    if not version:
+        runs.report.write_bytes(path.read_bytes())
+    typer.echo(f"Wrote {path if version else runs.report}.")
+
+
+def main() -> None:
+    """Run the command; a HemixError becomes one line and its exit code."""
+    try:
+        app()
+    except HemixError as error:
+        if os.environ.get(DEBUG):
+            raise
+        console = Console(stderr=True)
+        console.print(Text.assemble(("Error: ", "bold red"), error.message), soft_wrap=True)
+        if error.hint:
+            console.print(Text(error.hint), soft_wrap=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""``--set KEY=VALUE``: which values go to the data set definition and which to the recipe.
+
+The rule: a key whose first part is a key of a definition file (``split.train.end``, ``root``,
+``sequences.global_length``) changes the definition; every other key (``train.epochs``) is a field
+of the recipe.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from hemix.errors import DefinitionError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overrides:
+    """Values to set: ``definition`` parsed as YAML, ``recipe`` as text."""
+
+    definition: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, str] = field(default_factory=dict)
+
+
+def parse_overrides(pairs: Iterable[str]) -> Overrides:
+    """Sort ``KEY=VALUE`` texts by the rule above; ``root`` is relative to the working directory.
+
+    Raises:
+        DefinitionError: a text without ``=`` or with an empty key.
+    """
+    from features.definition import DatasetDefinition
+
+    definition: dict[str, Any] = {}
+    recipe: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise DefinitionError(
+                f"--set {pair!r}: write KEY=VALUE.", hint="For example --set train.seed=7."
+            )
+        if key.split(".")[0] not in DatasetDefinition.model_fields:
+            recipe[key] = value.strip()
+        elif key == "root":
+            definition[key] = value if "://" in value else os.path.abspath(value)
+        else:
+            definition[key] = _value(key, value)
+    return Overrides(definition=definition, recipe=recipe)
+
+
+def _value(key: str, value: str) -> Any:
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise DefinitionError(f"--set {key}: {value!r} is not a YAML value.") from error

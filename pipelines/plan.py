@@ -1,0 +1,134 @@
+"""What a run will do, decided before it starts: definition, version, baseline, parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from features.definition import DatasetDefinition
+from hemix.errors import DefinitionError
+from hemix.files import digest_of
+from pipelines.folder import RunFolder
+from pipelines.overrides import Overrides
+from pipelines.record import RunRecord
+from pipelines.revision import revision
+from serving.registry import Registry
+
+# Any fixed split will do: the events and examples of a log are the same for all of them.
+_NO_SPLIT = {
+    "train": {"start": "1970-01-01", "end": "1970-01-02"},
+    "test": {"start": "1970-01-02", "end": "1970-01-03"},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """What the user asked for."""
+
+    dataset: str | Path
+    recipe: str
+    overrides: Overrides
+    folder: RunFolder
+    fresh: bool = False
+    policy: Path | None = None
+    share: float = 0.1
+    online_store: str = "sqlite"
+    runner_options: tuple[str, ...] = ()
+    debug: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """A request made definite; ``arguments`` are those of the training pipeline."""
+
+    request: RunRequest
+    definition: DatasetDefinition
+    version: str
+    baseline: str | None
+    deployment_key: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+def plan(request: RunRequest) -> RunPlan:
+    """Check the request and name the version it makes.
+
+    The version's name is a hash of all that makes it: definition, recipe, the log's files and the
+    code. The baseline is the registry's champion, or, for a version that the registry already
+    holds, the one it was compared with when it was made.
+
+    Raises:
+        DefinitionError: the definition, recipe, policy or an override cannot be used.
+        DataError: the log's files are not there.
+    """
+    from features.sources import fingerprint
+
+    definition = DatasetDefinition.load(request.dataset, request.overrides.definition)
+    check_recipe(request.recipe, request.overrides.recipe)
+    policy = _policy_text(request.policy)
+    source = fingerprint(definition)
+    code = revision()
+    content = definition.model_dump(mode="json", exclude={"root"})
+    version = "v" + digest_of(
+        [content, request.recipe, request.overrides.recipe, source, code], length=12
+    )
+    folder = request.folder
+    state = Registry(folder.registry).state()
+    earlier = _earlier(folder, version) if version in state.versions else None
+    baseline = earlier.baseline if earlier else state.champion
+    if baseline == version:
+        baseline = None
+    key = earlier.deployment_key if earlier else datetime.now(UTC).isoformat(timespec="seconds")
+    return RunPlan(
+        request=request,
+        definition=definition,
+        version=version,
+        baseline=baseline,
+        deployment_key=key,
+        arguments={
+            "definition": definition.to_json(),
+            "events_definition": without_split(definition).to_json(),
+            "source_fingerprint": source,
+            "version": version,
+            "feature_service": f"ranker_{version}",
+            "revision": code,
+            "registry": str(folder.registry),
+            "feature_store": str(folder.feature_store),
+            "checkpoints": str(folder.checkpoints(version)),
+            "recipe": request.recipe,
+            "overrides": request.overrides.recipe,
+            "champion": str(folder.registry / "versions" / baseline) if baseline else "",
+            "policy": policy,
+            "share": request.share,
+            "online_store": request.online_store,
+            "runner_options": list(request.runner_options),
+            "deployment_key": key,
+        },
+    )
+
+
+def without_split(definition: DatasetDefinition) -> DatasetDefinition:
+    """The definition with a fixed split, for the steps that the split does not concern."""
+    return DatasetDefinition.parse({**definition.model_dump(mode="json"), "split": _NO_SPLIT})
+
+
+def check_recipe(recipe: str, overrides: dict[str, str]) -> None:
+    """Refuse an unknown recipe or field now, not when the training starts minutes later."""
+    from models.recipes import build
+
+    build(recipe, overrides)
+
+
+def _earlier(folder: RunFolder, version: str) -> RunRecord | None:
+    path = folder.record_of(version)
+    return RunRecord.read(path) if path.is_file() else None
+
+
+def _policy_text(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DefinitionError(f"{path}: cannot read the policy ({error}).") from error

@@ -1,0 +1,152 @@
+"""One run from plan to record and report."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hemix.errors import GateFailed, HemixError
+from hemix.files import read_json
+from hemix.verdict import Verdict
+from pipelines.local import LocalRun, Observer, StepResult
+from pipelines.plan import RunPlan, RunRequest, plan
+from pipelines.record import RunRecord, StepRecord
+from pipelines.reporting import write_report
+from pipelines.revision import package_versions
+from pipelines.steps import GATES, STEPS
+
+
+def run(request: RunRequest, observer: Observer) -> RunRecord:
+    """Run the training pipeline here; write ``run.json`` and ``report.html`` whatever comes of it.
+
+    Raises:
+        GateFailed: a gate's verdict stopped the run; the message names check, value and threshold.
+        HemixError: the request cannot be used, or a step failed.
+    """
+    with request.folder.locked():
+        planned = plan(request)
+        if request.fresh:
+            _forget(planned)
+        run = _Run(planned, observer)
+        run.save()
+        try:
+            _execute(planned, run)
+        except HemixError as error:
+            run.end("failed", str(error))
+            raise
+        except BaseException:
+            run.end("failed", "interrupted")
+            raise
+        failed = next((v for v in run.record.verdicts if not v.passed), None)
+        run.end("gate_failed" if failed else "succeeded", "")
+        write_report(planned.definition, run.record, request.folder)
+        if failed:
+            try:
+                failed.require()
+            except GateFailed as error:
+                run.record.message = str(error)
+                run.save()
+                raise
+        return run.record
+
+
+def _execute(planned: RunPlan, run: _Run) -> None:
+    from pipelines.training import training
+
+    folder = planned.request.folder
+    local = LocalRun(
+        root=folder.root,
+        logs=folder.logs(planned.version),
+        observer=run,
+        debug=planned.request.debug,
+    )
+    local.run(training, planned.arguments)
+
+
+def _forget(planned: RunPlan) -> None:
+    """Drop what earlier runs left, so that every step works anew; the registry stays."""
+    folder = planned.request.folder
+    shutil.rmtree(folder.cache, ignore_errors=True)
+    shutil.rmtree(folder.checkpoints(planned.version), ignore_errors=True)
+
+
+@dataclass
+class _Run:
+    """Keeps the record up to date while the steps go by."""
+
+    planned: RunPlan
+    observer: Observer
+
+    def __post_init__(self) -> None:
+        self._start = time.monotonic()
+        planned = self.planned
+        request = planned.request
+        self.record = RunRecord(
+            version=planned.version,
+            status="running",
+            started=_now(),
+            baseline=planned.baseline,
+            deployment_key=planned.deployment_key,
+            parameters={
+                "definition": planned.definition.model_dump(mode="json"),
+                "recipe": request.recipe,
+                "overrides": request.overrides.recipe,
+                "policy": str(request.policy) if request.policy else "default",
+                "share": request.share,
+                "online_store": planned.arguments["online_store"],
+                "runner_options": list(request.runner_options),
+                "revision": planned.arguments["revision"],
+                "source_fingerprint": planned.arguments["source_fingerprint"],
+            },
+            steps=[StepRecord(name=name) for name in STEPS],
+            packages=package_versions(),
+        )
+
+    # ---- Observer ------------------------------------------------------------------------------
+
+    def started(self, step: str) -> None:
+        self.record.step(step).status = "running"
+        self.observer.started(step)
+
+    def said(self, step: str, line: str) -> None:
+        self.observer.said(step, line)
+
+    def finished(self, result: StepResult) -> None:
+        step = self.record.step(result.name)
+        step.status = "succeeded" if result.succeeded else "failed"
+        step.seconds = round(result.seconds, 3)
+        step.cached = result.cached
+        step.artifacts = result.artifacts
+        if result.name in GATES and result.succeeded:
+            self.record.verdicts.append(Verdict.read(Path(result.artifacts["verdict"])))
+        self.observer.finished(result)
+
+    # ---- the record ----------------------------------------------------------------------------
+
+    def end(self, status: Any, message: str) -> None:
+        record = self.record
+        for step in record.steps:
+            if step.status == "waiting":
+                step.status = "skipped"
+            elif step.status == "running":
+                step.status = "failed"
+        record.status = status
+        record.message = message
+        record.finished = _now()
+        record.seconds = round(time.monotonic() - self._start, 3)
+        evaluation = record.artifact("evaluate", "evaluation")
+        if evaluation is not None:
+            record.metrics = read_json(evaluation / "metrics.json")
+        self.save()
+
+    def save(self) -> None:
+        folder = self.planned.request.folder
+        self.record.write(folder.record_of(self.record.version), folder.record)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
