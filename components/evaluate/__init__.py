@@ -1,0 +1,1 @@
+"""Measure a model version on the test window, beside its rivals."""

@@ -1,0 +1,119 @@
+"""A gradient boosting on the ranker's own features: what a good tabular model makes of them.
+
+It sees every number (missing ones as missing), every low-cardinality id and the sequences' lengths.
+The number of trees is the best one on the validation split; the model that scores is fitted again on
+training and validation together, so it has seen the whole training window.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from components.evaluate.tables import read_split
+from hemix.progress import say
+from hemix.spec import FeatureSpec
+from models import metrics
+
+MOST_CATEGORIES = 254
+"""The histogram's bins bound how many values a categorical feature may have."""
+TREES = 200
+STEP = 10
+"""Validation is looked at every so many trees."""
+
+Features = NDArray[np.float32]
+
+
+def feature_columns(spec: FeatureSpec) -> tuple[str, ...]:
+    """Transformed columns that :func:`features_of` reads."""
+    numbers = [name for n in spec.numeric for name in (n.name, n.bucket)]
+    return tuple(dict.fromkeys((*numbers, *_categories(spec), *_lists(spec))))
+
+
+def features_of(spec: FeatureSpec, table: pa.Table) -> Features:
+    """Numbers (NaN where missing), category ids, then sequence lengths: float32 ``[B, F]``."""
+    columns: list[NDArray[np.float32]] = []
+    for number in spec.numeric:
+        values = table[number.name].to_numpy().astype(np.float32)
+        columns.append(np.where(table[number.bucket].to_numpy() == 0, np.nan, values))
+    columns += [table[name].to_numpy().astype(np.float32) for name in _categories(spec)]
+    columns += [
+        pc.list_value_length(table[name]).to_numpy().astype(np.float32) for name in _lists(spec)
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _categories(spec: FeatureSpec) -> list[str]:
+    return [
+        c.name for c in spec.categorical if spec.vocabulary(c.vocabulary).size <= MOST_CATEGORIES
+    ]
+
+
+def _lists(spec: FeatureSpec) -> list[str]:
+    return [sequence.columns[0].column for sequence in spec.sequences]
+
+
+def boosting_scores(
+    *, transformed: Path, spec: FeatureSpec, seed: int = 0
+) -> dict[str, NDArray[np.float32]]:
+    """Fit on ``train/`` and ``validation/``; probability of each ``test/`` row a task ``[B]``.
+
+    A task whose training labels hold one class is scored with its rate.
+    """
+    columns = (*feature_columns(spec), *(task.column for task in spec.tasks))
+    tables = {
+        split: read_split(transformed, split, columns) for split in ("train", "validation", "test")
+    }
+    features = {split: features_of(spec, table) for split, table in tables.items()}
+    both = np.concatenate([features["train"], features["validation"]])
+    scores: dict[str, NDArray[np.float32]] = {}
+    for task in spec.tasks:
+        train, validation = (
+            tables[split][task.column].to_numpy() for split in ("train", "validation")
+        )
+        labels = np.concatenate([train, validation])
+        if metrics.undefined(train):
+            scores[task.name] = np.full(len(features["test"]), labels.mean(), dtype=np.float32)
+            continue
+        trees = _best_trees(spec, features, train, validation, seed)
+        model = _boosting(spec, trees, seed).fit(both, labels)
+        scores[task.name] = model.predict_proba(features["test"])[:, 1].astype(np.float32)
+        say(f"evaluate: boosting of {task.name} fitted, {trees} trees on {len(labels)} rows")
+    return scores
+
+
+def _best_trees(
+    spec: FeatureSpec,
+    features: dict[str, Features],
+    train: NDArray[np.int8],
+    validation: NDArray[np.int8],
+    seed: int,
+) -> int:
+    model = _boosting(spec, TREES, seed).fit(features["train"], train)
+    best, best_loss = TREES, np.inf
+    for count, scores in enumerate(model.staged_predict_proba(features["validation"]), start=1):
+        if count % STEP == 0:
+            loss = metrics.logloss(validation, scores[:, 1])
+            if loss < best_loss:
+                best, best_loss = count, loss
+    return best
+
+
+def _boosting(spec: FeatureSpec, trees: int, seed: int):  # type: ignore[no-untyped-def]
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    numbers, categories = len(spec.numeric), len(_categories(spec))
+    return HistGradientBoostingClassifier(
+        max_iter=trees,
+        learning_rate=0.08,
+        max_leaf_nodes=31,
+        min_samples_leaf=100,
+        l2_regularization=10.0,
+        categorical_features=list(range(numbers, numbers + categories)),
+        early_stopping=False,
+        random_state=seed,
+    )

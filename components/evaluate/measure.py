@@ -1,0 +1,129 @@
+"""From labels and scores to intervals: every metric a model and task, paired differences, slices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.evaluate.results import (
+    CANDIDATE,
+    CalibrationCurve,
+    Interval,
+    SliceResult,
+    TaskResult,
+)
+from hemix.progress import progress
+from models import metrics
+from models.bootstrap import METRICS, Estimate, UserBootstrap
+from models.calibration import calibration_bins
+
+Labels = NDArray[np.int8]
+Scores = NDArray[np.float32]
+SMALLEST_SLICE = 100
+"""Slices with fewer rows are left out: their intervals say nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """The test rows: ``labels[task] [B]``, ``scores[model][task] [B]``, codes of requests ``[B]``."""
+
+    draws: UserBootstrap
+    requests: NDArray[np.int64]
+    labels: Mapping[str, Labels]
+    scores: Mapping[str, Mapping[str, Scores]]
+
+    @property
+    def rivals(self) -> tuple[str, ...]:
+        return tuple(name for name in self.scores if name != CANDIDATE)
+
+
+def measure_task(sample: Sample, task: str) -> TaskResult:
+    """Metrics, differences and calibration of one task."""
+    labels = sample.labels[task]
+    reason = metrics.undefined(labels)
+    estimates: dict[str, dict[str, Estimate]] = {}
+    for model in progress(sample.scores, f"evaluate: bootstrap of {task}"):
+        scores = sample.scores[model][task]
+        estimates[model] = {
+            name: sample.draws.metric(name, labels, scores, sample.requests) for name in METRICS
+        }
+    return TaskResult(
+        positives=int(labels.sum()),
+        rate=float(labels.mean()),
+        metrics={
+            model: {name: Interval.of(e, _why(name, reason)) for name, e in values.items()}
+            for model, values in estimates.items()
+        },
+        differences={
+            rival: {
+                name: Interval.of(
+                    sample.draws.difference(estimates[CANDIDATE][name], estimates[rival][name]),
+                    _why(name, reason),
+                )
+                for name in METRICS
+            }
+            for rival in sample.rivals
+        },
+        calibration={model: _curve(labels, sample.scores[model][task]) for model in sample.scores},
+    )
+
+
+def measure_slices(
+    sample: Sample, slices: Mapping[str, NDArray[np.object_]]
+) -> tuple[SliceResult, ...]:
+    """AUC of every model in every slice of at least :data:`SMALLEST_SLICE` rows."""
+    wanted = [(dimension, name) for dimension, names in slices.items() for name in _order(names)]
+    found: list[SliceResult] = []
+    for dimension, name in progress(wanted, "evaluate: slices"):
+        rows = np.flatnonzero(slices[dimension] == name)
+        if rows.size < SMALLEST_SLICE:
+            continue
+        draws = sample.draws.subset(rows)
+        for task, labels in sample.labels.items():
+            own = labels[rows]
+            reason = metrics.undefined(own)
+            auc = {
+                model: draws.metric("auc", own, scores[task][rows])
+                for model, scores in sample.scores.items()
+            }
+            found.append(
+                SliceResult(
+                    dimension=dimension,
+                    slice=name,
+                    task=task,
+                    rows=rows.size,
+                    users=np.unique(draws.users).size,
+                    positives=int(own.sum()),
+                    auc={model: Interval.of(e, reason) for model, e in auc.items()},
+                    difference={
+                        rival: Interval.of(draws.difference(auc[CANDIDATE], auc[rival]), reason)
+                        for rival in sample.rivals
+                    },
+                )
+            )
+    return tuple(found)
+
+
+def _order(names: NDArray[np.object_]) -> list[str]:
+    """Most rows first; ties by name, so that the document does not depend on row order."""
+    unique, counts = np.unique(names.astype(str), return_counts=True)
+    return [str(unique[i]) for i in np.lexsort((unique, -counts))]
+
+
+def _why(metric: str, reason: str) -> str:
+    if reason or metric not in ("gauc", "impression_auc"):
+        return reason
+    group = "user" if metric == "gauc" else "request"
+    return f"no {group} has both classes"
+
+
+def _curve(labels: Labels, scores: Scores) -> CalibrationCurve:
+    bins = calibration_bins(labels, scores)
+    return CalibrationCurve(
+        rows=tuple(int(n) for n in bins.rows),
+        predicted=tuple(float(p) for p in bins.predicted),
+        observed=tuple(float(p) for p in bins.observed),
+    )

@@ -1,0 +1,143 @@
+"""What ``evaluation/metrics.json`` holds; written by evaluate, read by validate_model and report.
+
+Models are ``candidate``, ``boosting``, ``popularity`` and, when there is one, ``champion``.
+Metrics are those of :data:`models.bootstrap.METRICS`. A number that the sample cannot define is
+``null`` and its ``note`` says why (JSON has no NaN).
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hemix.errors import StorageError
+from hemix.files import read_json, write_json
+from models.bootstrap import Estimate
+
+CANDIDATE = "candidate"
+CHAMPION = "champion"
+BOOSTING = "boosting"
+POPULARITY = "popularity"
+METRICS_FILE = "metrics.json"
+PREDICTIONS_FILE = "predictions.parquet"
+
+
+def prediction_column(model: str, task: str) -> str:
+    """Name of a model's probability column (float32) in ``predictions.parquet``."""
+    return f"p_{model}_{task}"
+
+
+def slice_column(dimension: str) -> str:
+    """Name of a slice's string column in ``predictions.parquet``."""
+    return f"slice_{dimension}"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Interval(_Part):
+    """A number of the whole sample and its interval by user bootstrap."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+    @staticmethod
+    def of(estimate: Estimate, note: str = "") -> Interval:
+        """NaN becomes None; ``note`` is kept only then."""
+        value, low, high = (
+            None if math.isnan(number) else number
+            for number in (estimate.value, estimate.low, estimate.high)
+        )
+        return Interval(value=value, low=low, high=high, note=note if value is None else "")
+
+
+class CalibrationCurve(_Part):
+    """Equal-mass bins, lowest scores first: rows, mean predicted and observed rate of each."""
+
+    rows: tuple[int, ...]
+    predicted: tuple[float, ...]
+    observed: tuple[float, ...]
+
+
+class TaskResult(_Part):
+    """One task: ``metrics[model][metric]``, ``differences[rival][metric]`` (candidate - rival)."""
+
+    positives: int
+    rate: float
+    metrics: dict[str, dict[str, Interval]]
+    differences: dict[str, dict[str, Interval]]
+    calibration: dict[str, CalibrationCurve]
+
+
+class SliceResult(_Part):
+    """AUC of each model on the rows of one slice, and candidate - rival on the same rows."""
+
+    dimension: str
+    slice: str
+    task: str
+    rows: int
+    users: int
+    positives: int
+    auc: dict[str, Interval]
+    difference: dict[str, Interval]
+
+
+class ModelInfo(_Part):
+    """Where a model's scores come from, for a person to read."""
+
+    name: str
+    version: str = ""
+    description: str = ""
+    seconds: float = 0.0
+
+
+class Bootstrap(_Part):
+    """How the intervals were made."""
+
+    replicates: int
+    seed: int
+    confidence: float
+
+
+class Results(_Part):
+    """The whole document; ``window_end`` is exclusive, ``requests`` counts distinct request ids."""
+
+    dataset: str
+    window_start: datetime
+    window_end: datetime
+    rows: int
+    users: int
+    items: int
+    requests: int
+    bootstrap: Bootstrap
+    models: tuple[ModelInfo, ...]
+    tasks: dict[str, TaskResult]
+    slices: tuple[SliceResult, ...]
+
+    def model(self, name: str) -> ModelInfo | None:
+        """The model called ``name``; None when it did not take part."""
+        return next((model for model in self.models if model.name == name), None)
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / METRICS_FILE, self.model_dump(mode="json"))
+
+    @staticmethod
+    def read(folder: Path) -> Results:
+        """Read ``metrics.json`` of an evaluation folder.
+
+        Raises:
+            StorageError: it is missing or is not what evaluate writes.
+        """
+        path = folder / METRICS_FILE
+        try:
+            return Results.model_validate(read_json(path))
+        except ValidationError as error:
+            raise StorageError(
+                f"{path}: not an evaluation ({error.errors()[0]['msg']})."
+            ) from error

@@ -1,0 +1,55 @@
+"""Scores of model versions: the candidate on its transformed rows, the champion on raw examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.evaluate.tables import batches, examples_dataset, inside, split_dataset
+from features.definition import Window
+from hemix.errors import ModelVersionError
+from hemix.progress import progress
+
+Scores = dict[str, NDArray[np.float32]]
+
+
+def model_scores(model: Path, transformed: Path, split: str = "test") -> Scores:
+    """Probabilities ``[B]`` a task of one split, read and scored in batches."""
+    from models.inference import Scorer, predict_table
+
+    scorer = Scorer.load(model)
+    parts = [
+        predict_table(scorer, table)
+        for table in progress(batches(split_dataset(transformed, split)), "evaluate: candidate")
+    ]
+    return _join(parts, model)
+
+
+def champion_scores(champion: Path, examples: Path, window: Window) -> Scores:
+    """Probabilities ``[B]`` a task of a window's raw examples, through the model's own transform."""
+    from features.transform import TransformGraph
+    from models.inference import Scorer, predict_table
+
+    scorer = Scorer.load(champion)
+    graph = TransformGraph.load(champion / "transform")
+    raw = batches(examples_dataset(examples), filter=inside(window))
+    parts = [
+        predict_table(scorer, graph.apply_table(table))
+        for table in progress(raw, "evaluate: champion")
+    ]
+    return _join(parts, champion)
+
+
+def _join(parts: list[Scores], model: Path) -> Scores:
+    scores = {
+        task: np.concatenate([part[task] for part in parts]).astype(np.float32) for task in parts[0]
+    }
+    for task, values in scores.items():
+        if not np.isfinite(values).all():
+            raise ModelVersionError(
+                f"{model}: {int((~np.isfinite(values)).sum())} scores of {task} are not finite.",
+                hint="Train again; the weights hold NaN or infinity.",
+            )
+    return scores

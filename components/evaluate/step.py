@@ -1,0 +1,194 @@
+"""Evaluate: score the test window with the candidate and its rivals, measure, write both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from components.evaluate.boosting import boosting_scores
+from components.evaluate.measure import Sample, measure_slices, measure_task
+from components.evaluate.popularity import item_rates
+from components.evaluate.results import (
+    BOOSTING,
+    CANDIDATE,
+    CHAMPION,
+    POPULARITY,
+    PREDICTIONS_FILE,
+    Bootstrap,
+    ModelInfo,
+    Results,
+    prediction_column,
+    slice_column,
+)
+from components.evaluate.scoring import champion_scores, model_scores
+from components.evaluate.slices import slice_columns, slices_of
+from components.evaluate.tables import KEYS, read_examples, read_split, require_same_rows
+from features.definition import DatasetDefinition, Window
+from features.schema import label_column
+from hemix.files import atomic_folder
+from hemix.progress import say
+from hemix.spec import FeatureSpec
+from models.bootstrap import UserBootstrap
+
+REPLICATES = 400
+SEED = 20220501
+
+Scores = dict[str, NDArray[np.float32]]
+
+
+def run(
+    *,
+    definition: DatasetDefinition,
+    model: Path,
+    examples: Path,
+    transformed: Path,
+    champion: Path | None,
+    out_evaluation: Path,
+) -> None:
+    """Measure ``model`` on the test window beside boosting, popularity and the champion.
+
+    Args:
+        model: model version folder of the candidate.
+        examples: raw examples; the champion's own transform is applied to them.
+        transformed: the candidate's transformed splits.
+        champion: model version folder of the champion; None when there is none.
+        out_evaluation: folder with ``metrics.json`` (:class:`Results`) and ``predictions.parquet``
+            (keys, labels, slice columns, probabilities ``p_<model>_<task>``).
+
+    Raises:
+        DataError: a split is empty, or examples and transformed rows differ.
+        ModelVersionError: a model version is not what its manifest says, or scores are not finite.
+    """
+    labels_of = [label_column(task) for task in definition.tasks]
+    test = read_split(transformed, "test", [*KEYS, *labels_of])
+    window = definition.split.windows()["test"]
+    raw = read_examples(examples, window, [*KEYS, *slice_columns(definition)])
+    require_same_rows(raw, test, "test")
+    say(f"evaluate: {test.num_rows} test rows of {window.start:%Y-%m-%d} to {window.end:%Y-%m-%d}")
+
+    scores: dict[str, Scores] = {}
+    infos: list[ModelInfo] = []
+
+    def score(name: str, version: str, description: str, work: Callable[[], Scores]) -> None:
+        start = time.monotonic()
+        scores[name] = work()
+        seconds = round(time.monotonic() - start, 1)
+        infos.append(
+            ModelInfo(name=name, version=version, description=description, seconds=seconds)
+        )
+        say(f"evaluate: {name} scored in {seconds} s")
+
+    version, kind = _identity(model)
+    score(CANDIDATE, version, kind, lambda: model_scores(model, transformed))
+    if champion is not None:
+        folder, (version, kind) = champion, _identity(champion)
+        score(CHAMPION, version, kind, lambda: champion_scores(folder, examples, window))
+    spec = FeatureSpec.read(model / "transform" / "spec.json")
+    score(
+        BOOSTING,
+        "",
+        "gradient boosting on the same features",
+        lambda: boosting_scores(transformed=transformed, spec=spec, seed=SEED),
+    )
+    score(
+        POPULARITY,
+        "",
+        "smoothed item rate in training",
+        lambda: _popularity(definition, transformed, test),
+    )
+
+    results, slices = _measure(definition, window, test, raw, scores, tuple(infos))
+    with atomic_folder(out_evaluation) as folder:
+        pq.write_table(_predictions(test, slices, scores), folder / PREDICTIONS_FILE)
+        results.write(folder)
+    _tell(results)
+
+
+def _identity(model: Path) -> tuple[str, str]:
+    from models.version import verify
+
+    manifest = verify(model)
+    return manifest.version, f"{manifest.ranker}, recipe {manifest.recipe}"
+
+
+def _popularity(definition: DatasetDefinition, transformed: Path, test: pa.Table) -> Scores:
+    columns = ["item_id", *(label_column(task) for task in definition.tasks)]
+    seen = pa.concat_tables(
+        [read_split(transformed, split, columns) for split in ("train", "validation")]
+    )
+    return {
+        task: item_rates(seen["item_id"], seen[label_column(task)].to_numpy(), test["item_id"])
+        for task in definition.tasks
+    }
+
+
+def _measure(
+    definition: DatasetDefinition,
+    window: Window,
+    test: pa.Table,
+    raw: pa.Table,
+    scores: dict[str, Scores],
+    infos: tuple[ModelInfo, ...],
+) -> tuple[Results, dict[str, NDArray[np.object_]]]:
+    users = test["user_id"].to_numpy(zero_copy_only=False)
+    requests = _codes(test["request_id"])
+    draws = UserBootstrap.draw(users, replicates=REPLICATES, seed=SEED)
+    sample = Sample(
+        draws=draws,
+        requests=requests,
+        labels={task: test[label_column(task)].to_numpy() for task in definition.tasks},
+        scores=scores,
+    )
+    slices = slices_of(definition, raw)
+    results = Results(
+        dataset=definition.name,
+        window_start=window.start,
+        window_end=window.end,
+        rows=test.num_rows,
+        users=int(draws.weights.shape[1]),
+        items=int(_codes(test["item_id"]).max()) + 1,
+        requests=int(requests.max()) + 1,
+        bootstrap=Bootstrap(replicates=REPLICATES, seed=SEED, confidence=draws.confidence),
+        models=infos,
+        tasks={task: measure_task(sample, task) for task in definition.tasks},
+        slices=measure_slices(sample, slices),
+    )
+    return results, slices
+
+
+def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    codes = column.combine_chunks().dictionary_encode().indices
+    return codes.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _predictions(
+    test: pa.Table, slices: dict[str, NDArray[np.object_]], scores: dict[str, Scores]
+) -> pa.Table:
+    table = test
+    for dimension, names in slices.items():
+        table = table.append_column(slice_column(dimension), pa.array(names, pa.string()))
+    for model, tasks in scores.items():
+        for task, values in tasks.items():
+            table = table.append_column(
+                prediction_column(model, task), pa.array(values, pa.float32())
+            )
+    return table
+
+
+def _tell(results: Results) -> None:
+    for task, result in results.tasks.items():
+        for info in results.models:
+            auc = result.metrics[info.name]["auc"]
+            if auc.value is None:
+                say(f"evaluate: {task} {info.name} AUC undefined: {auc.note}")
+            else:
+                say(
+                    f"evaluate: {task} {info.name} AUC {auc.value:.4f} "
+                    f"[{auc.low:.4f}, {auc.high:.4f}]"
+                )

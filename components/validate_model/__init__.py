@@ -1,0 +1,1 @@
+"""The gate between a trained model and live traffic."""

@@ -1,0 +1,142 @@
+"""Checks on the loaded model itself: is it fast enough, and does it say what evaluate measured?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from components.evaluate.results import CANDIDATE, PREDICTIONS_FILE, prediction_column
+from components.evaluate.tables import split_dataset
+from components.validate_model.policy import LatencyPolicy, ParityPolicy
+from hemix.spec import FeatureSpec
+from hemix.verdict import Check
+
+if TYPE_CHECKING:
+    from models.inference import Scorer
+
+Column = NDArray[np.generic] | tuple[NDArray[np.generic], NDArray[np.int64]]
+WARM_UP = 10
+SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Transformed rows as serving hands them over: user and context columns, item columns."""
+
+    spec: FeatureSpec
+    table: pa.Table
+
+    @staticmethod
+    def head(model: Path, transformed: Path, rows: int) -> Rows:
+        """The first ``rows`` rows of the test split."""
+        table = split_dataset(transformed, "test").head(rows)
+        return Rows(spec=FeatureSpec.read(model / "transform" / "spec.json"), table=table)
+
+    def user(self, row: int) -> dict[str, Column]:
+        """User and context columns of one row."""
+        part = self.table.slice(row, 1)
+        names = [name for side in ("user", "context") for name in _flat(self.spec, side)]
+        columns = {name: _column(part[name]) for name in names}
+        for sequence in self.spec.sequences:
+            columns |= {c.column: _column(part[c.column]) for c in sequence.columns}
+        return columns
+
+    def items(self, rows: NDArray[np.int64]) -> dict[str, Column]:
+        """Item columns of the given rows."""
+        return {name: _column(self.table[name].take(rows)) for name in _flat(self.spec, "item")}
+
+
+def _flat(spec: FeatureSpec, side: str) -> list[str]:
+    return [
+        *(c.name for c in spec.categorical if c.side == side),
+        *(name for n in spec.numeric if n.side == side for name in (n.name, n.bucket)),
+    ]
+
+
+def _column(column: pa.ChunkedArray) -> Column:
+    array = column.combine_chunks()
+    if pa.types.is_list(array.type):
+        offsets = array.offsets.to_numpy().astype(np.int64)
+        return array.flatten().to_numpy(zero_copy_only=False), offsets - offsets[0]
+    return array.to_numpy(zero_copy_only=False)
+
+
+def latency_check(scorer: Scorer, rows: Rows, policy: LatencyPolicy) -> list[Check]:
+    """p99 (and p50 beside it) of ``Scorer.score`` on real rows, one request at a time."""
+    random = np.random.default_rng(SEED)
+    size = rows.table.num_rows
+    requests = [
+        (
+            rows.user(int(random.integers(size))),
+            rows.items(random.integers(0, size, policy.candidates)),
+        )
+        for _ in range(min(policy.requests, 50))
+    ]
+    took: list[float] = []
+    for index in range(WARM_UP + policy.requests):
+        user, items = requests[index % len(requests)]
+        start = time.perf_counter()
+        scorer.score(user, items)
+        took.append((time.perf_counter() - start) * 1000)
+    p50, p99 = np.quantile(took[WARM_UP:], (0.5, 0.99))
+    where = f"{policy.candidates} candidates"
+    return [
+        Check.of(
+            "latency p99 ms",
+            float(p99),
+            policy.p99_ms,
+            "at_most",
+            slice=where,
+            sample_size=policy.requests,
+            note=f"p50 {p50:.2f} ms",
+        )
+    ]
+
+
+def parity_checks(
+    scorer: Scorer, rows: Rows, evaluation: Path, policy: ParityPolicy
+) -> list[Check]:
+    """Largest difference of the loaded weights' scores from ``predictions.parquet``.
+
+    Once in batches, as evaluate scores, and once a request at a time, as the endpoint does.
+    """
+    from models.inference import predict_table
+
+    size = rows.table.num_rows
+    columns = {task.name: prediction_column(CANDIDATE, task.name) for task in rows.spec.tasks}
+    stored = pq.read_table(evaluation / PREDICTIONS_FILE, columns=[*columns.values()]).slice(
+        0, size
+    )
+    measured = {task: stored[name].to_numpy() for task, name in columns.items()}
+    in_batches = predict_table(scorer, rows.table)
+    checks = [_parity("batches", measured, in_batches, policy.tolerance, size)]
+    picked = np.unique(np.linspace(0, size - 1, min(policy.requests, size)).astype(np.int64))
+    answers = [scorer.score(rows.user(int(row)), rows.items(np.array([row]))) for row in picked]
+    served = {task: np.concatenate([answer[task] for answer in answers]) for task in columns}
+    asked = {task: values[picked] for task, values in measured.items()}
+    checks.append(_parity("requests", asked, served, policy.tolerance, picked.size))
+    return checks
+
+
+def _parity(
+    how: str,
+    measured: Mapping[str, NDArray[np.float32]],
+    again: Mapping[str, NDArray[np.float32]],
+    tolerance: float,
+    rows: int,
+) -> Check:
+    largest = max(
+        float(np.max(np.abs(measured[t].astype(np.float64) - again[t]))) for t in measured
+    )
+    return Check.of(
+        f"score parity in {how}", largest, tolerance, "at_most", sample_size=rows,
+        note="largest difference of a probability",
+    )  # fmt: skip

@@ -1,0 +1,136 @@
+"""The policy: a small strict YAML file; what it leaves out has the defaults of ``policy.yaml``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hemix.errors import DefinitionError
+from models.bootstrap import CALIBRATED, METRICS
+
+DEFAULT = Path(__file__).with_name("policy.yaml")
+
+
+def _metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name!r}; known: {', '.join(METRICS)}")
+    return name
+
+
+def _loss_or_ranking(name: str) -> str:
+    if _metric(name) == "pcoc":
+        raise ValueError("pcoc is best at 1, neither high nor low: use bands")
+    return name
+
+
+Metric = Annotated[str, AfterValidator(_metric)]
+Directed = Annotated[str, AfterValidator(_loss_or_ranking)]
+Margin = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def lower_is_better(metric: str) -> bool:
+    """True for losses and errors."""
+    return metric in CALIBRATED
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limits(_Part):
+    """Limits of one task's metrics."""
+
+    floors: dict[Metric, Number] = {}
+    ceilings: dict[Metric, Number] = {}
+    bands: dict[Metric, tuple[Number, Number]] = {}
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Limits:
+        for name, (low, high) in self.bands.items():
+            if low > high:
+                raise ValueError(f"bands.{name}: {low} is above {high}")
+        return self
+
+
+class SlicePolicy(_Part):
+    """Which slices count and how much worse than the champion they may be (AUC)."""
+
+    margin: Margin
+    smallest_rows: int = Field(ge=1)
+    smallest_positives: int = Field(ge=1)
+
+
+class LatencyPolicy(_Part):
+    """p99 milliseconds of ``requests`` requests with ``candidates`` candidates each."""
+
+    candidates: int = Field(ge=1, le=1000)
+    requests: int = Field(ge=10, le=100_000)
+    p99_ms: float = Field(gt=0)
+
+
+class ParityPolicy(_Part):
+    """How many rows and requests are scored again, and the largest difference allowed."""
+
+    rows: int = Field(ge=1)
+    requests: int = Field(ge=1)
+    tolerance: float = Field(ge=0)
+
+
+class Policy(Limits):
+    """The whole policy; ``champion``, ``popularity`` and ``boosting`` are allowed losses a metric."""
+
+    champion: dict[Directed, Margin]
+    popularity: dict[Directed, Margin]
+    boosting: dict[Directed, Margin]
+    slices: SlicePolicy
+    latency: LatencyPolicy
+    parity: ParityPolicy
+    tasks: dict[str, Limits] = {}
+
+    def limits(self, task: str) -> Limits:
+        """The limits of one task: the common ones, then the task's own."""
+        own = self.tasks.get(task, Limits())
+        return Limits(
+            floors={**self.floors, **own.floors},
+            ceilings={**self.ceilings, **own.ceilings},
+            bands={**self.bands, **own.bands},
+        )
+
+    @staticmethod
+    def load(path: Path | None = None) -> Policy:
+        """The default policy with what ``path`` says put over it, section by section.
+
+        Raises:
+            DefinitionError: not YAML, an unknown key or a value that does not fit; names the key.
+        """
+        value = _read(DEFAULT)
+        for key, new in (_read(path) if path is not None else {}).items():
+            known = key in ("slices", "latency", "parity") and isinstance(new, dict)
+            value[key] = {**value[key], **new} if known else new
+        try:
+            return Policy.model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"]) or "policy"
+            raise DefinitionError(
+                f"{path}: {name}: {first['msg'].removeprefix('Value error, ')}.",
+                hint=f"Known keys: {', '.join(Policy.model_fields)}.",
+            ) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise DefinitionError(f"{path}: cannot read ({error.strerror}).") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DefinitionError(f"{path}: not valid YAML: {error}") from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise DefinitionError(f"{path}: a policy is a mapping of keys to values.")
+    return value
