@@ -1,0 +1,25 @@
+"""The Feast side: a repository a version, publishing it, reading it online, and parity with training.
+
+``repository`` builds, ``publish`` makes live, ``online`` reads, ``assemble`` makes raw example
+columns of what was read, ``parity`` proves that they equal those of ``build_examples``.
+"""
+
+from __future__ import annotations
+
+from features.store.assemble import RequestColumns, assemble
+from features.store.online import OnlineFeatures
+from features.store.publish import publish
+from features.store.repository import RepositoryInfo, build_repository
+from features.store.rows import OnlineRows
+from features.store.views import service_name
+
+__all__ = [
+    "OnlineFeatures",
+    "OnlineRows",
+    "RepositoryInfo",
+    "RequestColumns",
+    "assemble",
+    "build_repository",
+    "publish",
+    "service_name",
+]

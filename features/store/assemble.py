@@ -1,0 +1,143 @@
+"""From online rows to the raw example columns of a request, as ``build_examples`` writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from features.definition import DatasetDefinition
+from features.schema import INEXACT_GAP, MISSING_INT, MISSING_STRING, ColumnTypes, sequence_column
+from features.store.rows import OnlineRows, column_dtype
+from features.store.views import CREATED_AT, HISTORY, LISTED
+from features.transform.columns import Column
+from hemix.errors import RequestError
+
+DAY_MS = 86_400_000
+INTERNAL = frozenset({LISTED, CREATED_AT, "event_time_ms", "time_exact"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestColumns:
+    """``user``: user and context columns of 1 row; ``items``: item columns of N rows."""
+
+    user: dict[str, Column]
+    items: dict[str, Column]
+
+
+def assemble(
+    definition: DatasetDefinition,
+    types: ColumnTypes,
+    *,
+    user: OnlineRows,
+    items: OnlineRows,
+    context: Mapping[str, Any],
+    time_ms: int,
+) -> RequestColumns:
+    """Raw example columns of one request at ``time_ms`` (UTC epoch, ms).
+
+    Args:
+        user: one row; items: N rows.
+        context: the declared context columns; an absent or null one is missing, others are ignored.
+
+    Raises:
+        RequestError: a context value is not of the log's type; names the field.
+    """
+    columns: dict[str, Column] = {
+        "user_id": user.keys,
+        **{k: v for k, v in user.columns.items() if not k.startswith(HISTORY) and k != LISTED},
+        **context_columns(definition, types, context),
+        **time_columns(definition, time_ms),
+        **sequence_columns(definition, user, time_ms),
+    }
+    item_columns: dict[str, Column] = {
+        "item_id": items.keys,
+        **{k: v for k, v in items.columns.items() if k not in INTERNAL},
+    }
+    if definition.has_item_age:
+        item_columns["item_age_days"] = item_age_days(items.columns[CREATED_AT], time_ms)
+    return RequestColumns(user=columns, items=item_columns)
+
+
+def item_age_days(created_at_ms: np.ndarray, time_ms: int) -> np.ndarray:
+    """Days ``[N]`` float64 since ``created_at_ms`` (int64), never negative; NaN when unknown."""
+    missing = created_at_ms == MISSING_INT
+    age = np.maximum((time_ms - np.where(missing, 0, created_at_ms)) / DAY_MS, 0.0)
+    return np.where(missing, np.nan, age)
+
+
+def time_columns(definition: DatasetDefinition, time_ms: int) -> dict[str, Column]:
+    """The declared ones of ``hour`` (0-23) and ``weekday`` (Monday 0), UTC, int64 ``[1]``."""
+    moment = datetime.fromtimestamp(time_ms // 1000, tz=UTC)
+    values = {"hour": moment.hour, "weekday": moment.weekday()}
+    return {name: np.array([values[name]], dtype=np.int64) for name in definition.time_fields}
+
+
+def context_columns(
+    definition: DatasetDefinition, types: ColumnTypes, context: Mapping[str, Any]
+) -> dict[str, Column]:
+    """The declared context columns, ``[1]``, typed as in the log; missing ones by the contract."""
+    columns: dict[str, Column] = {}
+    for name in definition.context_columns:
+        kind, value = types.context[name], context.get(name)
+        column = np.empty(1, dtype=column_dtype(kind))
+        column[0] = _context_value(name, kind, value)
+        columns[name] = column
+    return columns
+
+
+def _context_value(name: str, kind: pa.DataType, value: Any) -> Any:
+    missing: Any
+    if isinstance(value, np.generic):
+        value = value.item()
+    if pa.types.is_string(kind):
+        good, missing = isinstance(value, str), MISSING_STRING
+        expected = "text"
+    elif pa.types.is_floating(kind):
+        good, missing = isinstance(value, int | float), float("nan")
+        expected = "a number"
+    else:
+        good, missing = isinstance(value, int) and -(2**63) <= value < 2**63, MISSING_INT
+        expected = "a whole number"
+    if value is None:
+        return missing
+    if not good or isinstance(value, bool):
+        raise RequestError(f"context.{name}: {value!r} is not {expected}.")
+    return value
+
+
+def sequence_columns(
+    definition: DatasetDefinition, user: OnlineRows, time_ms: int
+) -> dict[str, Column]:
+    """Cut the global and the real-time sequence of ``time_ms`` out of one user's history.
+
+    The history is oldest first and holds at least the last ``global_length`` events before the
+    window and the last ``realtime_length`` in it. Each column is (values, offsets ``[2]``).
+    """
+    settings = definition.sequences
+    times: np.ndarray = user.columns["history_event_time_ms"][0]
+    exact: np.ndarray = user.columns["history_time_exact"][0]
+    visible = times + settings.availability_delay * 1000 < time_ms
+    if settings.realtime_window == "day":
+        start = time_ms - time_ms % DAY_MS
+    else:
+        start = time_ms - settings.realtime_window * 1000
+    recent = times >= start
+    kept = {
+        "global": np.flatnonzero(visible & ~recent)[-settings.global_length :],
+        "realtime": np.flatnonzero(visible & recent)[-settings.realtime_length :],
+    }
+    names = ("item_id", *settings.columns, "action")
+    columns: dict[str, Column] = {}
+    for sequence, rows in kept.items():
+        offsets = np.array([0, len(rows)], dtype=np.int64)
+        for name in names:
+            values = user.columns[HISTORY + name][0]
+            columns[sequence_column(sequence, name)] = (values[rows], offsets)
+        gaps = np.where(exact[rows] != 0, (time_ms - times[rows]) // 1000, INEXACT_GAP)
+        columns[sequence_column(sequence, "gap_s")] = (gaps.astype(np.int64), offsets)
+    return columns

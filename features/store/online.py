@@ -1,0 +1,255 @@
+"""Batched reads of the online store, with a deadline: rows of a user and of N items."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as DeadlinePassed
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from features.store.rows import OnlineRows, Row, columns_of, empty, reader
+from features.store.settings import open_store, store_errors
+from features.store.views import Entity, ViewSpec
+from hemix.errors import FeatureStoreError, RequestError
+
+T = TypeVar("T")
+
+
+class OnlineFeatures:
+    """Reads one feature service of a live (or staged) store.
+
+    The registry is read once, when opened; a read asks the online store once a view, through
+    Feast's provider, without the registry and without ``get_online_features``' reshaping.
+
+    Args:
+        live: folder of the store.
+        service: name of the feature service, as in a model version's manifest.
+        timeout_s: longest time a read may take; then :class:`FeatureStoreError`.
+        workers: reads that may run at the same time.
+        item_cache_s: seconds for which an item's row is kept in memory; 0 reads it every time.
+        item_cache_size: items kept at most.
+
+    Raises:
+        FeatureStoreError: no such store or service.
+    """
+
+    def __init__(
+        self,
+        live: Path,
+        service: str,
+        *,
+        timeout_s: float = 0.5,
+        workers: int = 2,
+        item_cache_s: float = 5.0,
+        item_cache_size: int = 100_000,
+    ) -> None:
+        self.service = service
+        self.timeout_s = timeout_s
+        self._cache_s, self._cache_size = item_cache_s, item_cache_size
+        self._cache: dict[Any, tuple[float, bool, Row]] = {}
+        with store_errors(str(live)):
+            stores = [open_store(live) for _ in range(workers)]
+            views = _views_of(stores[0], service)
+        self._views = {
+            side: [view for view, spec in views if spec.entity == side] for side in SIDES
+        }
+        self._specs = {side: [spec for _, spec in views if spec.entity == side] for side in SIDES}
+        self._decoders = {side: _decoder(self._specs[side]) for side in SIDES}
+        self._key_field = {side: _key_field(self._views[side][0], side) for side in SIDES}
+        self._stores: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for store in stores:
+            self._stores.put(store)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="features")
+
+    def read(self, user_id: Any, item_ids: Iterable[Any]) -> tuple[OnlineRows, OnlineRows]:
+        """Rows of one user ``[1]`` and of the items ``[N]``, within one deadline.
+
+        Raises:
+            FeatureStoreError: the store failed or the deadline passed.
+            RequestError: an id is not of the type that the log has.
+        """
+        keys = list(item_ids)
+        return self._in_time(lambda: (self._rows("user", [user_id]), self._rows("item", keys)))
+
+    def users(self, user_ids: Iterable[Any]) -> OnlineRows:
+        """Rows of users ``[N]``; errors as in :meth:`read`."""
+        keys = list(user_ids)
+        return self._in_time(lambda: self._rows("user", keys))
+
+    def items(self, item_ids: Iterable[Any]) -> OnlineRows:
+        """Rows of items ``[N]``; errors as in :meth:`read`."""
+        keys = list(item_ids)
+        return self._in_time(lambda: self._rows("item", keys))
+
+    def defaults(self, side: Entity, keys: Iterable[Any]) -> OnlineRows:
+        """The rows of unknown keys, without asking the store: what is served when it is down."""
+        keys = list(keys)
+        row = self._decoders[side]([None] * len(self._specs[side]))
+        return self._assembled(side, keys, [False] * len(keys), [row] * len(keys))
+
+    def close(self) -> None:
+        """Let the workers end; reads fail afterwards."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    # ---- reading --------------------------------------------------------------------------------
+
+    def _in_time(self, read: Callable[[], T]) -> T:
+        try:
+            future = self._pool.submit(read)
+        except RuntimeError as error:
+            raise FeatureStoreError("The feature store reader is closed.") from error
+        try:
+            return future.result(self.timeout_s)
+        except DeadlinePassed as error:
+            future.cancel()
+            raise FeatureStoreError(
+                f"The feature store did not answer in {self.timeout_s} s.",
+                hint="Requests are served from defaults until it does.",
+            ) from error
+
+    def _rows(self, side: Entity, keys: list[Any]) -> OnlineRows:
+        if side == "user" or self._cache_s <= 0:
+            found = self._fetch(side, keys)
+        else:
+            found = self._through_cache(keys)
+        return self._assembled(side, keys, [known for known, _ in found], [row for _, row in found])
+
+    def _through_cache(self, keys: list[Any]) -> list[tuple[bool, Row]]:
+        now = time.monotonic()
+        cache = self._cache
+        found = [cache.get(key) for key in keys]
+        missing = [key for key, hit in zip(keys, found, strict=True) if hit is None or hit[0] < now]
+        if missing:
+            missing = list(dict.fromkeys(missing))
+            if len(cache) + len(missing) > self._cache_size:
+                cache.clear()
+            fresh = {
+                key: (now + self._cache_s, *row)
+                for key, row in zip(missing, self._fetch("item", missing), strict=True)
+            }
+            cache.update(fresh)
+            found = [fresh.get(key, hit) for key, hit in zip(keys, found, strict=True)]
+        return [hit[1:] for hit in found if hit is not None]
+
+    def _fetch(self, side: Entity, keys: list[Any]) -> list[tuple[bool, Row]]:
+        """Ask every view of ``side`` once for all ``keys``."""
+        from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+        from feast.protos.feast.types.Value_pb2 import Value
+
+        join, field = [f"{side}_id"], self._key_field[side]
+        try:
+            entity_keys = [
+                EntityKey(join_keys=join, entity_values=[Value(**{field: _plain(key)})])
+                for key in keys
+            ]
+        except (TypeError, ValueError) as error:
+            raise RequestError(f"{side}_id: a value is not of the log's type ({error}).") from error
+        if not keys:
+            return []
+        store = self._stores.get()
+        try:
+            with store_errors(self.service):
+                provider = store._get_provider()
+                answers = [
+                    provider.online_read(store.config, view, entity_keys)
+                    for view in self._views[side]
+                ]
+        finally:
+            self._stores.put(store)
+        decode = self._decoders[side]
+        found = []
+        for parts in zip(*answers, strict=True):
+            # Redis answers the epoch, sqlite nothing, for a key that it does not hold.
+            values = [
+                v if stamp is not None and stamp.timestamp() > 0 else None for stamp, v in parts
+            ]
+            found.append((any(value is not None for value in values), decode(values)))
+        return found
+
+    def _assembled(
+        self, side: Entity, keys: list[Any], known: Sequence[bool], rows: Sequence[Row]
+    ) -> OnlineRows:
+        dtype = np.int64 if self._key_field[side] == "int64_val" else object
+        array = np.empty(len(keys), dtype=dtype)
+        array[:] = keys
+        specs = self._specs[side]
+        if rows:
+            columns = columns_of(specs, rows)
+        else:
+            row = self._decoders[side]([None] * len(specs))
+            columns = {name: c[:0] for name, c in columns_of(specs, [row]).items()}
+        return OnlineRows(keys=array, known=np.array(known, dtype=bool), columns=columns)
+
+
+SIDES: tuple[Entity, ...] = ("user", "item")
+
+
+def _plain(key: Any) -> Any:
+    return key.item() if isinstance(key, np.generic) else key
+
+
+def _decoder(specs: list[ViewSpec]) -> Callable[[Sequence[dict[str, Any] | None]], Row]:
+    """A function from one ``{feature: Value}`` a view (None: unknown key) to a row of all features."""
+    plans = [
+        [
+            (name, reader(kind, spec.default(name)), empty(kind, spec.default(name)))
+            for name, kind in spec.columns.items()
+        ]
+        for spec in specs
+    ]
+
+    def decode(values: Sequence[dict[str, Any] | None]) -> Row:
+        row: list[Any] = []
+        for plan, answer in zip(plans, values, strict=True):
+            if answer is None:
+                row.extend(missing for _, _, missing in plan)
+            else:
+                row.extend(
+                    read(answer[name]) if name in answer else missing
+                    for name, read, missing in plan
+                )
+        return tuple(row)
+
+    return decode
+
+
+def _views_of(store: Any, service: str) -> list[tuple[Any, ViewSpec]]:
+    """The Feast views of ``service`` and their specs, read back from the registry."""
+    try:
+        projections = store.get_feature_service(service).feature_view_projections
+    except Exception as error:
+        raise FeatureStoreError(
+            f"The feature store has no feature service {service!r} ({type(error).__name__}).",
+            hint="Publish the version's feature repository first.",
+        ) from error
+    return [
+        (view, _spec_of(view))
+        for view in (store.get_feature_view(projection.name) for projection in projections)
+    ]
+
+
+def _spec_of(view: Any) -> ViewSpec:
+    base = view.tags["base"]
+    columns = {field.name: _arrow(str(field.dtype)) for field in view.features}
+    entity: Entity = "user" if view.entities == ["user"] else "item"
+    return ViewSpec(
+        base=base, entity=entity, name=view.name, columns=columns, zero=base.endswith("_counters")
+    )
+
+
+def _arrow(name: str) -> pa.DataType:
+    """The Arrow type of a Feast type's name (``Int64``, ``Array(String)``, ...)."""
+    if name.startswith("Array("):
+        return pa.list_(_arrow(name[len("Array(") : -1]))
+    return {"Int64": pa.int64(), "Float64": pa.float64(), "String": pa.string()}[name]
+
+
+def _key_field(view: Any, side: str) -> str:
+    kinds = {column.name: str(column.dtype) for column in view.entity_columns}
+    return "int64_val" if kinds[f"{side}_id"] == "Int64" else "string_val"

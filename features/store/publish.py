@@ -1,0 +1,145 @@
+"""Make a version's feature service live, beside those that serve already.
+
+Order: offline rows, then tables, then online rows (a transaction a view), then the registry by one
+rename. Killed at any point, the services of before are all still there; a second run completes it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from features.definition import DatasetDefinition
+from features.schema import ColumnTypes
+from features.store.objects import feast_objects
+from features.store.repository import (
+    RepositoryInfo,
+    materialise,
+    offline_file,
+    service_tags,
+)
+from features.store.settings import (
+    LIVE_PROJECT,
+    REGISTRY,
+    online_settings,
+    open_store,
+    quiet,
+    read_settings,
+    store_errors,
+    write_settings,
+)
+from features.store.views import view_specs
+from hemix.errors import FeatureStoreError
+from hemix.files import atomic_file, read_json, write_json
+from hemix.progress import say
+
+PUBLISHED = "published.json"
+
+
+def publish(repository: Path, live: Path, online_store: str | None = None) -> RepositoryInfo:
+    """Apply ``repository``'s views and service to the store ``live`` and fill its online store.
+
+    Views that a champion reads have other names unless their definition is the same; then they are
+    refreshed, and never with rows of an older instant than they hold. Publishing the same
+    repository twice changes nothing.
+
+    Args:
+        repository: the artifact of ``build_repository``, after its gates.
+        live: folder of the live store; made when absent.
+        online_store: ``sqlite`` or ``redis://host:port/db``; as in the repository when None.
+
+    Raises:
+        FeatureStoreError: the live store is of another kind, or does not answer.
+    """
+    info = RepositoryInfo.read(repository)
+    info = info.model_copy(update={"online_store": online_store or info.online_store})
+    live.mkdir(parents=True, exist_ok=True)
+    with _locked(live):
+        _settle(live, info.online_store)
+        state = read_json(live / PUBLISHED) if (live / PUBLISHED).exists() else {}
+        if state.get("services", {}).get(info.service) == info.digest and _registered(live, info):
+            say(f"feature store: {info.service} is published already")
+            return info
+        fresh = tuple(name for name in info.views if _is_news(state, name, info))
+        for name in info.views:
+            target = offline_file(live, name, info.as_of)
+            if name in fresh or not target.exists():
+                with atomic_file(target) as path:
+                    shutil.copyfile(offline_file(repository, name, info.as_of), path)
+        registry = _next_registry(live)
+        try:
+            _apply(repository, live, registry.name, info, fresh)
+            registry.replace(live / REGISTRY)
+        finally:
+            registry.unlink(missing_ok=True)
+        views = {name: [info.as_of.isoformat(), info.digest] for name in fresh}
+        write_json(
+            live / PUBLISHED,
+            {
+                "services": {**state.get("services", {}), info.service: info.digest},
+                "views": {**state.get("views", {}), **views},
+            },
+        )
+    return info
+
+
+def _apply(
+    repository: Path, live: Path, registry: str, info: RepositoryInfo, fresh: tuple[str, ...]
+) -> None:
+    definition = DatasetDefinition.parse((repository / "definition.json").read_text())
+    types = ColumnTypes.from_json(read_json(repository / "types.json"))
+    objects = feast_objects(view_specs(definition, types), types, info.service, service_tags(info))
+    store = open_store(live, registry=registry)
+    with store_errors(info.online_store), quiet():
+        store.apply(objects, partial=True)
+    materialise(store, info.model_copy(update={"views": fresh}), live)
+
+
+def _is_news(state: dict[str, dict[str, list[str]]], view: str, info: RepositoryInfo) -> bool:
+    """Rows of an older instant, and the very rows that are there, are not written again."""
+    as_of, digest = state.get("views", {}).get(view, ("", ""))
+    if not as_of:
+        return True
+    held = datetime.fromisoformat(as_of)
+    return held < info.as_of or (held == info.as_of and digest != info.digest)
+
+
+def _registered(live: Path, info: RepositoryInfo) -> bool:
+    if not (live / REGISTRY).exists():
+        return False
+    store = open_store(live)
+    return info.service in {service.name for service in store.list_feature_services()}
+
+
+def _settle(live: Path, online_store: str) -> None:
+    """Write the live settings once; refuse a store of another kind afterwards."""
+    wanted = online_settings(online_store)
+    if not (live / "feature_store.yaml").exists():
+        write_settings(live, project=LIVE_PROJECT, online=wanted)
+        return
+    if read_settings(live)["online_store"] != wanted:
+        raise FeatureStoreError(
+            f"{live}: the live store is not {online_store.rsplit('@', 1)[-1]}.",
+            hint="Publish to another folder: versions that serve would lose their features.",
+        )
+
+
+def _next_registry(live: Path) -> Path:
+    """A copy of the registry under another name; absent when this is the first service."""
+    path = Path(tempfile.mktemp(dir=live, prefix=".registry.", suffix=".tmp"))
+    if (live / REGISTRY).exists():
+        shutil.copyfile(live / REGISTRY, path)
+    return path
+
+
+@contextmanager
+def _locked(live: Path) -> Iterator[None]:
+    """One publisher at a time; the lock goes with the process that holds it."""
+    with (live / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

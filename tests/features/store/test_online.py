@@ -1,0 +1,157 @@
+"""Values survive the store bit for bit, unknown keys get defaults, a dead store is an error."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+
+from features.schema import MISSING_INT
+from features.store import OnlineFeatures
+from features.store.tables import view_tables
+from hemix.errors import FeatureStoreError, RequestError
+from tests.features.store import data
+
+
+@pytest.fixture(scope="module")
+def online(repository: Path) -> OnlineFeatures:
+    return OnlineFeatures(repository, "ranker_v1", timeout_s=10)
+
+
+def test_every_value_comes_back_as_it_was_written(repository: Path, online: OnlineFeatures) -> None:
+    folder = repository.parent
+    tables = view_tables(
+        data.definition(),
+        data.TYPES,
+        events=folder / "events",
+        state=folder / "state",
+        as_of=data.AS_OF,
+    )
+    for name, table in tables.items():
+        key = table.column_names[0]
+        keys = table[key].to_pylist()
+        rows = online.users(keys) if key == "user_id" else online.items(keys)
+        assert rows.known.all()
+        assert rows.keys.tolist() == keys
+        for column in table.column_names[1:-1]:
+            for got, want in zip(rows.columns[column], table[column].to_pylist(), strict=True):
+                assert np.array_equal(
+                    np.asarray(got),
+                    np.asarray(want, np.asarray(got).dtype),
+                    equal_nan=_is_float(got),
+                ), (name, column)
+
+
+def _is_float(value: object) -> bool:
+    return isinstance(value, float)
+
+
+def test_profile_is_the_row_valid_at_the_instant(online: OnlineFeatures) -> None:
+    rows = online.users([1, 99])
+    assert rows.columns["segment"].tolist() == ["né", ""]
+    assert rows.columns["age"][0] == 0.1 + 0.2
+    assert np.isnan(rows.columns["age"][1])
+
+
+def test_unknown_keys_hold_defaults_and_are_not_known(online: OnlineFeatures) -> None:
+    user, items = online.read(12345, ["a", "nobody", "a"])
+    assert user.known.tolist() == [False]
+    assert items.known.tolist() == [True, False, True]
+    assert items.columns["author_id"].tolist() == [7, MISSING_INT, 7]
+    assert items.columns["item_click_ever"].tolist()[1] == 0
+    assert np.isnan(items.columns["price"][1])
+    assert user.columns["history_item_id"][0].dtype == object
+    assert len(user.columns["history_event_time_ms"][0]) == 0
+    fallback = online.defaults("item", ["nobody"])
+    for name, column in fallback.columns.items():
+        assert column.dtype == items.columns[name].dtype
+        assert str(column[0]) == str(items.columns[name][1])
+
+
+def test_no_keys_is_no_rows(online: OnlineFeatures) -> None:
+    rows = online.items([])
+    assert rows.known.shape == (0,)
+    assert rows.columns["price"].dtype == np.float64
+
+
+def test_an_id_of_another_type_is_named(online: OnlineFeatures) -> None:
+    with pytest.raises(RequestError, match="item_id"):
+        online.items([3])
+    with pytest.raises(RequestError, match="user_id"):
+        online.users(["x"])
+
+
+def test_a_service_that_is_not_there_is_named(repository: Path, tmp_path: Path) -> None:
+    with pytest.raises(FeatureStoreError, match="ranker_v9"):
+        OnlineFeatures(repository, "ranker_v9")
+    with pytest.raises(FeatureStoreError, match=r"feature_store\.yaml"):
+        OnlineFeatures(tmp_path, "ranker_v1")
+
+
+def _with_store(repository: Path, folder: Path, online: dict[str, object]) -> Path:
+    import shutil
+
+    shutil.copytree(repository, folder)
+    settings = yaml.safe_load((folder / "feature_store.yaml").read_text())
+    settings["online_store"] = online
+    (folder / "feature_store.yaml").write_text(yaml.safe_dump(settings))
+    return folder
+
+
+def test_a_redis_that_is_gone_is_an_error_at_once(repository: Path, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    gone = {"type": "redis", "connection_string": f"127.0.0.1:{port}"}
+    online = OnlineFeatures(_with_store(repository, tmp_path / "r", gone), "ranker_v1", timeout_s=2)
+    with pytest.raises(FeatureStoreError):
+        online.read(1, ["a"])
+
+
+def test_a_store_that_never_answers_is_an_error_in_time(repository: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        stuck = {"type": "redis", "connection_string": f"127.0.0.1:{port},socket_timeout=3"}
+        online = OnlineFeatures(
+            _with_store(repository, tmp_path / "r", stuck), "ranker_v1", timeout_s=0.1, workers=1
+        )
+        started = time.monotonic()
+        for _ in range(3):
+            with pytest.raises(FeatureStoreError, match=r"0\.1 s"):
+                online.read(1, ["a"])
+        assert time.monotonic() - started < 2.5  # three deadlines, far below one socket timeout
+        online.close()
+
+
+def test_a_sqlite_without_tables_is_an_error(repository: Path, tmp_path: Path) -> None:
+    empty = {"type": "sqlite", "path": "other.db"}
+    online = OnlineFeatures(
+        _with_store(repository, tmp_path / "r", empty), "ranker_v1", timeout_s=5
+    )
+    with pytest.raises(FeatureStoreError, match="no such table"):
+        online.users([1])
+
+
+def test_items_are_kept_for_a_while_and_then_read_again(repository: Path) -> None:
+    cached = OnlineFeatures(repository, "ranker_v1", item_cache_s=60, timeout_s=10)
+    first = cached.items(["a", "nobody", "a", ""])
+    cached._stores.get()  # no worker can reach the store any more
+    cached._stores.get()
+    again = cached.items(["", "a", "nobody"])
+    assert again.known.tolist() == [True, True, False]
+    assert again.columns["author_id"].tolist() == first.columns["author_id"][[3, 0, 1]].tolist()
+    never = OnlineFeatures(repository, "ranker_v1", item_cache_s=0, timeout_s=0.2, workers=1)
+    never._stores.get()
+    with pytest.raises(FeatureStoreError):
+        never.items(["a"])
+    never._stores.put(None)
+
+
+def test_keys_may_be_numpy_values(online: OnlineFeatures) -> None:
+    assert online.users(np.array([1, -5])).known.all()
+    assert pa.array(online.items(np.array(["a"], dtype=object)).keys).to_pylist() == ["a"]
