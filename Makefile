@@ -1,0 +1,52 @@
+# Two commands: `make demo` and `make test`. Each sets itself up from nothing.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types imports tests golden environment
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The environment is made again when, and only when, what it is made from changed.
+STAMP := $(VENV)/.made-from-$(shell cat pyproject.toml constraints.txt infra/environment.py | cksum | tr ' ' '-')
+PYTEST_WORKERS ?= 2
+
+help:
+	@echo "make demo   train two versions on a real log, serve both, rank for held-out users"
+	@echo "make test   lint, types, import rules, tests"
+	@echo "make golden write the compiled pipelines' golden files anew"
+
+demo: $(STAMP)
+	$(BIN)/python -m pipelines.demo
+
+test: lint types imports tests
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+imports: $(STAMP)
+	$(BIN)/lint-imports
+
+tests: $(STAMP)
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist worksteal
+
+golden: $(STAMP)
+	$(BIN)/hemix compile training --output tests/pipelines/golden/training.yaml
+
+environment: $(STAMP)
+
+$(STAMP):
+	@python=""; for name in python3.11 python3.12; do \
+	    if $$name --version >/dev/null 2>&1; then python=$$name; break; fi; done; \
+	if [ -z "$$python" ]; then \
+	    echo "Python 3.11 or 3.12 is needed and neither python3.11 nor python3.12 runs here." >&2; \
+	    echo "Install one, for example: apt-get install python3.11 python3.11-venv" >&2; exit 1; fi; \
+	if [ ! -x $(BIN)/python ]; then \
+	    echo "Creating $(VENV) with $$($$python --version)"; \
+	    $$python -m venv $(VENV) || { rm -rf $(VENV); \
+	        echo "python3 -m venv failed: apt-get install $${python}-venv" >&2; exit 1; }; fi
+	$(BIN)/python infra/environment.py
+	@rm -f $(VENV)/.made-from-*; touch $@
