@@ -1,0 +1,147 @@
+"""Examples: every interaction with what was known just before it, as a Beam pipeline.
+
+Rows travel as Arrow batches and references to them, never one by one::
+
+    row groups -> by shard of user ------> sort, cut sequences, count ----\\
+               \\-> by shard of each key --> count ----------------------- by slice -> join, sort, write
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections import Counter as Tally
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from features.definition import DatasetDefinition
+from features.parts import PartSummary, WritePart
+from features.plan import (
+    EPOCH,
+    Plan,
+    ReadTask,
+    parts_of_days,
+    read_tasks,
+    read_types,
+    shards_for,
+)
+from features.schema import SEQUENCES
+from features.shard import BuildShard, Scatter
+from hemix.errors import DataError
+from hemix.files import atomic_folder, read_json, write_json
+from hemix.progress import say
+
+
+def build(
+    definition: DatasetDefinition,
+    events: Path,
+    out: Path,
+    *,
+    runner_options: Sequence[str] = (),
+    shards: int | None = None,
+) -> dict[str, object]:
+    """Write the examples of an events folder; the same bytes whatever the runner and the shards.
+
+    Args:
+        definition: says which columns, sequences and counters.
+        events: what ingest wrote.
+        out: ``day=YYYY-MM-DD/part-*.parquet`` in ``examples_schema``, ``types.json`` and
+            ``summary.json``; replaced as a whole. Workers write beside it, so all must see it.
+        runner_options: Beam flags; in this process when empty.
+        shards: user shards, by default from the number of rows. Memory is that of one shard.
+
+    Returns:
+        What ``summary.json`` holds.
+
+    Raises:
+        DataError: there are no interactions, or a file is damaged or lacks columns.
+    """
+    tasks = {table: read_tasks(events, table) for table in ("behaviors", "interactions")}
+    rows = {table: sum(task.rows for task in found) for table, found in tasks.items()}
+    if not rows["interactions"]:
+        raise DataError(f"{events}: holds no interactions.", hint="Check the sources and ingest.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_folder(out) as folder:
+        scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".scratch"))
+        try:
+            plan = Plan(
+                definition=definition,
+                types=read_types(events),
+                events=events,
+                scratch=scratch,
+                out=folder,
+                shards=shards or shards_for(sum(rows.values())),
+                parts=parts_of_days(tasks["interactions"]),
+            )
+            with _watch(folder, rows["interactions"]):
+                _run(plan, [*tasks["behaviors"], *tasks["interactions"]], runner_options)
+            summaries = [read_json(path) for path in sorted(scratch.glob("*.summary.json"))]
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        summary = summarise([PartSummary(**value) for value in summaries])
+        if summary["rows"] != rows["interactions"]:
+            raise AssertionError(f"wrote {summary['rows']} rows of {rows['interactions']}")
+        shutil.copyfile(events / "types.json", folder / "types.json")
+        write_json(folder / "summary.json", summary)
+    return summary
+
+
+def _run(plan: Plan, tasks: list[ReadTask], runner_options: Sequence[str]) -> None:
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    flags = list(runner_options)
+    if not any(flag.startswith("--runner") for flag in flags):
+        # The name DirectRunner first tries to download another runner; this is the one it means.
+        flags.append("--runner=FnApiRunner")
+    with beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
+        (
+            pipeline
+            | "row groups" >> beam.Create(tasks, reshuffle=True)
+            | "scatter" >> beam.FlatMap(Scatter(plan))
+            | "by shard" >> beam.GroupByKey()
+            | "build shards" >> beam.FlatMap(BuildShard(plan))
+            | "by slice" >> beam.GroupByKey()
+            | "write parts" >> beam.Map(WritePart(plan))
+        )
+
+
+def summarise(parts: Sequence[PartSummary]) -> dict[str, object]:
+    """Rows a day and coverage of the sequences."""
+    rows: Tally[int] = Tally()
+    for part in parts:
+        rows[part.day] += part.rows
+    total = sum(rows.values())
+    return {
+        "rows": total,
+        "days": {str(EPOCH + timedelta(days=day)): count for day, count in sorted(rows.items())},
+        "sequences": {
+            name: {
+                "mean_length": sum(part.sequence_events[name] for part in parts) / total,
+                "empty_share": sum(part.sequence_empty[name] for part in parts) / total,
+            }
+            for name in SEQUENCES
+        },
+    }
+
+
+@contextmanager
+def _watch(folder: Path, rows: int, every_s: float = 5.0) -> Iterator[None]:
+    """Say every few seconds how many parts are written: the workers may be other processes."""
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(every_s):
+            days = {path.parent.name for path in folder.glob("day=*/*.parquet")}
+            say(f"build_examples: {len(days)} days written, {rows} interactions in all")
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
