@@ -1,0 +1,50 @@
+"""Step 4, transform: ids and numbers ready for tensors, and the graph that makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from features.definition import DatasetDefinition
+from features.schema import ColumnTypes
+from hemix.files import read_json
+from hemix.progress import say
+from hemix.spec import FeatureSpec
+
+
+def run(
+    *,
+    definition: DatasetDefinition,
+    examples: Path,
+    out_transformed: Path,
+    out_transform: Path,
+    runner_options: Sequence[str] = (),
+) -> None:
+    """Fit the transform on the training split and write transformed/ and transform/.
+
+    Raises:
+        DataError: a split is empty or a column is missing; the message names it.
+    """
+    from features.transform.apply import apply_splits
+    from features.transform.fit import fit
+    from features.transform.statistics import statistics_of_files
+
+    types = ColumnTypes.from_json(read_json(examples / "types.json"))
+    fit(
+        definition=definition,
+        types=types,
+        examples=examples,
+        out_transform=out_transform,
+        runner_options=runner_options,
+    )
+    apply_splits(
+        definition=definition,
+        transform=out_transform,
+        examples=examples,
+        out_transformed=out_transformed,
+        runner_options=runner_options,
+    )
+    spec = FeatureSpec.read(out_transform / "spec.json")
+    statistics = statistics_of_files(spec, out_transformed / "train")
+    statistics.write(out_transform / "statistics.json")
+    say(f"transform: {statistics.rows} training rows, {len(statistics.features)} features")

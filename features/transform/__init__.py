@@ -1,0 +1,8 @@
+"""One tf.Transform graph: fitted on the training split, applied to examples and to requests."""
+
+from __future__ import annotations
+
+from features.transform.columns import Column
+from features.transform.graph import TransformGraph
+
+__all__ = ["Column", "TransformGraph"]

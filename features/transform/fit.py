@@ -1,0 +1,151 @@
+"""Fit the transform on the training split and apply it to all splits, both on Beam.
+
+Analysis is tf.Transform over Arrow record batches. Application maps the saved graph, as serving
+loads it, over files: one code path for Parquet and for requests.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.definition import DatasetDefinition, Window
+from features.schema import ColumnTypes, label_column
+from features.transform.columns import (
+    ARROW,
+    day_may_hold,
+    example_files,
+    raw_columns,
+    read_batches,
+    split_windows,
+)
+from features.transform.plan import RawColumn, TransformPlan, make_plan
+from features.transform.preprocessing import preprocessing_fn
+from hemix.errors import DataError
+from hemix.files import atomic_folder, write_json
+from hemix.progress import say
+
+BATCH_ROWS = 8192
+
+
+def training_priors(definition: DatasetDefinition, examples: Path) -> dict[str, float]:
+    """Each task's positive share of the training split.
+
+    Raises:
+        DataError: the training split holds no rows.
+    """
+    window = split_windows(definition)["train"]
+    labels = {task: label_column(task) for task in definition.tasks}
+    rows, positives = 0, dict.fromkeys(labels, 0)
+    for file in example_files(examples):
+        if not day_may_hold(file, window):
+            continue
+        for batch in read_batches(file, window, 1 << 16, [*labels.values()]):
+            rows += batch.num_rows
+            for task, name in labels.items():
+                positives[task] += pc.sum(batch.column(name)).as_py() or 0
+    if not rows:
+        raise DataError(
+            f"{examples}: no example lies in the training window "
+            f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}.",
+            hint="Check split.train in the definition.",
+        )
+    return {task: count / rows for task, count in positives.items()}
+
+
+def _as_lists(batch: pa.RecordBatch, raw: tuple[RawColumn, ...]) -> pa.RecordBatch:
+    """A batch as tfx_bsl wants it: every column a list, scalars lists of one."""
+    arrays = []
+    single = pa.array(np.arange(batch.num_rows + 1, dtype=np.int64))
+    for column, value in zip(raw, raw_columns(batch, raw).values(), strict=True):
+        values, offsets = value if isinstance(value, tuple) else (value, None)
+        lengths = single if offsets is None else pa.array(offsets)
+        array = pa.array(values, type=pa.large_binary() if column.kind == "string" else None)
+        arrays.append(pa.LargeListArray.from_arrays(lengths, array))
+    return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in raw])
+
+
+def tensor_adapter_config(raw: tuple[RawColumn, ...]) -> Any:
+    """How tf.Transform reads the batches: dense scalars [B], ragged lists [B, L]."""
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+    from tfx_bsl.tfxio import tensor_adapter
+
+    representations = {}
+    for column in raw:
+        text = f'dense_tensor {{ column_name: "{column.name}" shape {{}} }}'
+        if column.ragged:
+            text = (
+                f'ragged_tensor {{ feature_path {{ step: "{column.name}" }} '
+                "row_partition_dtype: INT64 }"
+            )
+        representations[column.name] = text_format.Parse(text, schema_pb2.TensorRepresentation())
+    types = {kind: pa.large_binary() if kind == "string" else ARROW[kind] for kind in ARROW}
+    schema = pa.schema([(column.name, pa.large_list(types[column.kind])) for column in raw])
+    return tensor_adapter.TensorAdapterConfig(schema, representations)
+
+
+class _ReadTraining:
+    """Reads one file's training rows as batches of lists (picklable for any runner)."""
+
+    def __init__(self, window: Window, raw: tuple[RawColumn, ...]) -> None:
+        self.window, self.raw = window, raw
+
+    def __call__(self, file: str) -> Iterator[pa.RecordBatch]:
+        names = [column.name for column in self.raw]
+        for batch in read_batches(Path(file), self.window, BATCH_ROWS, names):
+            yield _as_lists(batch, self.raw)
+
+
+def fit(
+    *,
+    definition: DatasetDefinition,
+    types: ColumnTypes,
+    examples: Path,
+    out_transform: Path,
+    runner_options: Sequence[str] = (),
+) -> TransformPlan:
+    """Analyse the training split and write ``transform_fn/``, ``spec.json`` and the definition.
+
+    ``statistics.json`` is added by :mod:`features.transform.statistics` after application.
+
+    Raises:
+        DataError: no training rows, or a column is missing.
+    """
+    import apache_beam as beam
+    import tensorflow_transform as tft
+    import tensorflow_transform.beam as tft_beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    priors = training_priors(definition, examples)
+    plan = make_plan(definition, types, priors)
+    window = split_windows(definition)["train"]
+    files = [str(file) for file in example_files(examples) if day_may_hold(file, window)]
+    say(f"transform: analysing {len(files)} files of the training split")
+    with tempfile.TemporaryDirectory() as scratch, atomic_folder(out_transform) as folder:
+        options = PipelineOptions(list(runner_options))
+        with beam.Pipeline(options=options) as pipeline, tft_beam.Context(temp_dir=scratch):
+            batches = (
+                pipeline
+                | "Files" >> beam.Create(files)
+                | "Spread" >> beam.Reshuffle()
+                | "Read" >> beam.FlatMap(_ReadTraining(window, plan.raw))
+            )
+            fitted = (
+                batches,
+                tensor_adapter_config(plan.raw),
+            ) | "Analyse" >> tft_beam.AnalyzeDataset(preprocessing_fn(plan))
+            _ = fitted | "Write" >> tft_beam.WriteTransformFn(str(folder / "transform_fn"))
+        output = tft.TFTransformOutput(str(folder / "transform_fn"))
+        sizes = {v.name: int(output.vocabulary_size_by_name(v.name)) for v in plan.vocabularies}
+        plan.spec(sizes).write(folder / "spec.json")
+        write_json(folder / "types.json", types.to_json())
+        write_json(folder / "priors.json", priors)
+        (folder / "definition.json").write_text(definition.to_json())
+    return plan

@@ -1,0 +1,178 @@
+"""The preprocessing function: raw columns to ids and numbers, as one TensorFlow graph.
+
+Each batch is first aggregated inside the graph (distinct values with counts), so that Beam sees
+thousands of elements where it would have seen tens of millions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from features.schema import MISSING_INT
+from features.transform.analyzer import number_scaling
+from features.transform.plan import (
+    GAP_BOUNDARIES,
+    RATE_PRIOR_WEIGHT,
+    TIME_FIELD_SIZES,
+    NumberPlan,
+    TransformPlan,
+    VocabularyPlan,
+    index_column,
+)
+from hemix.spec import Side
+
+Tensors = dict[str, Any]
+SIDES: tuple[Side, ...] = ("user", "item", "context")
+LANES = 16
+"""Numbers of a side are padded to a multiple of this, the widest float32 vector of a CPU: a value's
+logarithm is then always computed by the vectorised kernel, whatever the batch, bit for bit."""
+
+
+def preprocessing_fn(plan: TransformPlan) -> Callable[[Mapping[str, Any]], Tensors]:
+    """The function tf.Transform traces: raw tensors by name -> transformed tensors by name.
+
+    Scalars are [B]; lists are ragged [B, L]. Every output keeps its input's shape;
+    ids are int64 here (all tf.Transform allows) and int32 once applied.
+    """
+
+    def fn(inputs: Mapping[str, Any]) -> Tensors:
+        outputs: Tensors = {}
+        for vocabulary in plan.vocabularies:
+            outputs |= _ids(plan, vocabulary, inputs)
+        for name in plan.time_fields:
+            outputs[index_column(name)] = _range_ids(inputs[name], TIME_FIELD_SIZES[name])
+        for raw, output in plan.gaps.items():
+            outputs[output] = inputs[raw].with_values(_gap_ids(inputs[raw].values))
+        return outputs | _numbers(plan, inputs)
+
+    return fn
+
+
+def _flat(x: Any) -> Any:
+    return getattr(x, "flat_values", x)
+
+
+def _missing(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.equal(x, "" if x.dtype == tf.string else tf.constant(MISSING_INT, x.dtype))
+
+
+def _ids(plan: TransformPlan, vocabulary: VocabularyPlan, inputs: Mapping[str, Any]) -> Tensors:
+    import tensorflow as tf
+    import tensorflow_transform as tft
+
+    values = tf.concat([_flat(inputs[name]) for name in vocabulary.inputs], axis=0)
+    values = tf.boolean_mask(values, ~_missing(values))
+    distinct, _, counts = tf.unique_with_counts(values)
+    file = tft.vocabulary(
+        distinct,
+        weights=tf.cast(counts, tf.float32),
+        frequency_threshold=vocabulary.min_count if vocabulary.min_count > 1 else None,
+        vocab_filename=vocabulary.name,
+        name=f"vocabulary_{vocabulary.name}",
+    )
+    outputs: Tensors = {}
+    for side in SIDES:  # one look-up a side: the sides of a request are computed apart
+        names = [name for name in vocabulary.inputs if plan.column(name).side == side]
+        if not names:
+            continue
+        flats = [_flat(inputs[name]) for name in names]
+        ids = _look_up(tf.concat(flats, axis=0) if len(flats) > 1 else flats[0], file, vocabulary)
+        parts = tf.split(ids, [tf.shape(x)[0] for x in flats]) if len(flats) > 1 else [ids]
+        for name, part in zip(names, parts, strict=True):
+            ragged = plan.column(name).ragged
+            outputs[vocabulary.inputs[name]] = inputs[name].with_values(part) if ragged else part
+    return outputs
+
+
+def _look_up(values: Any, file: Any, vocabulary: VocabularyPlan) -> Any:
+    import tensorflow as tf
+    import tensorflow_transform as tft
+
+    found = tft.apply_vocabulary(values, file, default_value=-1)
+    unknown: Any = tf.ones_like(found)
+    if vocabulary.oov_buckets > 1:
+        text = values if values.dtype == tf.string else tf.strings.as_string(values)
+        unknown = 1 + tf.strings.to_hash_bucket_fast(text, vocabulary.oov_buckets)
+    ids = tf.where(found >= 0, found + (1 + vocabulary.oov_buckets), unknown)
+    return tf.where(_missing(values), tf.zeros_like(ids), ids)
+
+
+def _range_ids(values: Any, size: int) -> Any:
+    """Integers ``0 .. size - 1`` as ids ``2 ..``; 1 for others, 0 for missing."""
+    import tensorflow as tf
+
+    inside = (values >= 0) & (values < size)
+    ids = tf.where(inside, values + 2, tf.ones_like(values))
+    return tf.where(_missing(values), tf.zeros_like(ids), ids)
+
+
+def _gap_ids(seconds: Any) -> Any:
+    import tensorflow as tf
+
+    edges = tf.constant(GAP_BOUNDARIES, tf.int64)
+    ids = 1 + tf.searchsorted(edges, seconds, side="right", out_type=tf.int64)
+    return tf.where(seconds < 0, tf.zeros_like(ids), ids)
+
+
+def _raw_number(number: NumberPlan, inputs: Mapping[str, Any]) -> Any:
+    """One number [B] as float32, NaN where missing."""
+    import tensorflow as tf
+
+    parts = []
+    for name in number.inputs:
+        x = inputs[name]
+        y = tf.cast(x, tf.float32)
+        parts.append(tf.where(x < 0, float("nan"), y) if x.dtype == tf.int64 else y)
+    if not number.positives:
+        return parts[0]
+    weight = RATE_PRIOR_WEIGHT
+    return (parts[0] + weight * number.prior) / (parts[1] + weight)
+
+
+def _numbers(plan: TransformPlan, inputs: Mapping[str, Any]) -> Tensors:
+    import tensorflow as tf
+
+    if not plan.numbers:
+        return {}
+    raw = {
+        side: tf.stack([_raw_number(n, inputs) for n in plan.numbers_of(side)], axis=1)
+        for side in SIDES
+        if plan.numbers_of(side)
+    }
+    ordered = [n for side in raw for n in plan.numbers_of(side)]
+    mean_F, deviation_F, edges_FK = number_scaling(tf.concat(list(raw.values()), axis=1), ordered)
+    outputs: Tensors = {}
+    start = 0
+    for side, x_BF in raw.items():
+        numbers = plan.numbers_of(side)
+        part = slice(start, start := start + len(numbers))
+        outputs |= _scaled(x_BF, numbers, mean_F[part], deviation_F[part], edges_FK[part])
+    return outputs
+
+
+def _scaled(
+    x_BF: Any, numbers: tuple[NumberPlan, ...], mean_F: Any, deviation_F: Any, edges_FK: Any
+) -> Tensors:
+    import tensorflow as tf
+
+    F = len(numbers)
+    known_BF = tf.math.is_finite(x_BF)
+    x_BF = tf.where(known_BF, x_BF, tf.zeros_like(x_BF))
+    inside_BFK = x_BF[:, :, None] >= edges_FK[None]
+    bucket_BF = 1 + tf.reduce_sum(tf.cast(inside_BFK, tf.int64), axis=2)
+    bucket_BF = tf.where(known_BF, bucket_BF, tf.zeros_like(bucket_BF))
+    padded = tf.pad(tf.abs(x_BF), [[0, 0], [0, -F % LANES]])
+    log_BF = tf.sign(x_BF) * tf.math.log1p(padded)[:, :F]
+    y_BF = tf.where(tf.constant([n.scale == "log" for n in numbers])[None], log_BF, x_BF)
+    y_BF = (y_BF - mean_F) / deviation_F
+    y_BF = tf.where(known_BF, y_BF, tf.zeros_like(y_BF))
+    outputs: Tensors = {}
+    for f, (y, bucket) in enumerate(
+        zip(tf.unstack(y_BF, F, axis=1), tf.unstack(bucket_BF, F, axis=1), strict=True)
+    ):
+        outputs[f"{numbers[f].name}_scaled"] = y
+        outputs[f"{numbers[f].name}_bucket"] = bucket
+    return outputs
