@@ -1,0 +1,167 @@
+"""The versions that are live: loaded and warm, exchanged as a whole when the registry changes.
+
+A request takes :attr:`VersionPool.live` once and keeps it to its end, so that it never sees half a
+change; what it holds stays in memory until it is done.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hemix.errors import HemixError, ModelVersionError
+from serving.assignment import Variant, assign, variants_of
+from serving.metrics import REGISTRY_ERRORS, VERSION_LIVE, VERSION_REFUSED
+from serving.registry import Registry
+from serving.request import RequestContract
+from serving.state import RegistryState
+from serving.version import LoadedVersion
+
+logger = logging.getLogger("hemix.serving")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Live:
+    """What serves now: the arms, their salt, each arm's loaded version, and what may be asked."""
+
+    variants: tuple[Variant, ...]
+    salt: str
+    versions: dict[str, LoadedVersion]
+    contract: RequestContract
+
+    def of(self, user_id: int | str) -> tuple[Variant, LoadedVersion]:
+        """The user's arm and the version that serves it."""
+        variant = assign(self.variants, salt=self.salt, user_id=user_id)
+        return variant, self.versions[variant.version]
+
+
+class VersionPool:
+    """Loads what the registry names and follows its changes.
+
+    Args:
+        registry: a registry with a champion.
+        load: loads and warms one version's folder.
+        retry_s: how long a version that would not load is left alone.
+
+    Raises:
+        ModelVersionError: the champion cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        load: Callable[[Path], LoadedVersion],
+        retry_s: float = 60.0,
+    ) -> None:
+        self._registry = registry
+        self._load = load
+        self._retry_s = retry_s
+        self._refused: dict[str, float] = {}
+        self._seen: RegistryState | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        state = registry.state()
+        self.live = self._assemble(state, {}, first=True)
+        self._seen = state
+        self._publish(self.live)
+
+    def watch(self, every_s: float) -> None:
+        """Follow the registry from a thread of its own."""
+        self._thread = threading.Thread(target=self._follow, args=(every_s,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop following."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=30)
+
+    def refresh(self) -> bool:
+        """Take over the registry's state; True when what serves has changed.
+
+        When the state or its champion cannot be used, what served before goes on serving.
+        """
+        state = self._registry.state()
+        if state == self._seen and not self._due():
+            return False
+        live = self._assemble(state, self.live.versions, first=False)
+        self._seen = state
+        changed = (live.variants, live.salt) != (self.live.variants, self.live.salt)
+        if changed:
+            self._publish(live)
+            self.live = live
+        return changed
+
+    def _follow(self, every_s: float) -> None:
+        while not self._stop.wait(every_s):
+            try:
+                self.refresh()
+            except HemixError as error:
+                REGISTRY_ERRORS.inc()
+                logger.error("The registry's change was not taken over: %s", error)
+            except Exception:  # the watcher must outlive whatever a version's code raises
+                REGISTRY_ERRORS.inc()
+                logger.exception("The registry's change was not taken over.")
+
+    def _due(self) -> bool:
+        return any(time.monotonic() >= when for when in self._refused.values())
+
+    def _assemble(
+        self, state: RegistryState, loaded: dict[str, LoadedVersion], *, first: bool
+    ) -> Live:
+        if state.champion is None:
+            raise ModelVersionError("The registry has no champion any more.")
+        wanted = variants_of(state)
+        versions = {}
+        for variant in wanted:
+            version = loaded.get(variant.version) or self._try(variant, first=first)
+            if version is not None:
+                versions[variant.version] = version
+        if state.champion not in versions:
+            raise ModelVersionError(
+                f"Champion {state.champion} would not load; what served before goes on serving.",
+                hint="Restore its folder, or roll it back: hemix models rollback VERSION.",
+            )
+        # An arm that would not load is empty: its users see the champion, no one else moves.
+        arms = tuple(v for v in wanted if v.version in versions)
+        return Live(
+            variants=arms,
+            salt=state.salt,
+            versions=versions,
+            contract=RequestContract.of(
+                [(versions[v.version].definition, versions[v.version].types) for v in arms]
+            ),
+        )
+
+    def _try(self, variant: Variant, *, first: bool) -> LoadedVersion | None:
+        name = variant.version
+        if time.monotonic() < self._refused.get(name, 0.0):
+            return None
+        try:
+            version = self._load(self._registry.folder(name))
+        except HemixError as error:
+            self._refused[name] = time.monotonic() + self._retry_s
+            VERSION_REFUSED.labels(name).set(1)
+            logger.error("%s %s would not load: %s", variant.name, name, error)
+            if first and variant.name == "champion":
+                raise
+            return None
+        self._refused.pop(name, None)
+        VERSION_REFUSED.labels(name).set(0)
+        logger.info("%s %s is loaded and warm.", variant.name, name)
+        return version
+
+    @staticmethod
+    def _publish(live: Live) -> None:
+        VERSION_LIVE.clear()
+        taken = 0.0
+        for variant in live.variants[1:]:
+            VERSION_LIVE.labels(variant.name, variant.version).set(variant.share)
+            taken += variant.share
+        champion = live.variants[0]
+        VERSION_LIVE.labels(champion.name, champion.version).set(1.0 - taken)

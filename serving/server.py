@@ -1,0 +1,226 @@
+"""The endpoint's process: kserve's REST and gRPC servers around :class:`RankerModel`.
+
+``kserve.ModelServer`` as it is, but for: the host it binds, a body limit, errors that name the
+field, ports that are taken before anything is loaded, no log line a request, and no way to unload
+the model from outside.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from concurrent import futures
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from grpc import StatusCode, aio
+from kserve import ModelServer
+from kserve.errors import InvalidInput
+from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as v2_grpc
+from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
+from kserve.protocol.grpc.server import GRPCServer
+from kserve.protocol.grpc.servicer import InferenceServicer
+from kserve.protocol.infer_type import InferResponse
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension
+from kserve.protocol.rest.server import RESTServer
+
+from hemix.errors import EnvironmentProblem, HemixError, RequestError
+from serving.limits import MAX_BODY_BYTES, BodyLimit
+from serving.metrics import REQUESTS
+
+_GRPC_STATUS = {
+    400: StatusCode.INVALID_ARGUMENT,
+    413: StatusCode.RESOURCE_EXHAUSTED,
+    503: StatusCode.UNAVAILABLE,
+}
+
+
+def take_port(host: str, port: int, what: str) -> socket.socket:
+    """A socket bound to ``host:port`` (0: any free port).
+
+    Raises:
+        EnvironmentProblem: the port is in use or not allowed; names it.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    taken = socket.socket(family, socket.SOCK_STREAM)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((host, port))
+    except OSError as error:
+        taken.close()
+        raise EnvironmentProblem(
+            f"{what} port {port} on {host} cannot be used ({error.strerror}).",
+            hint=f"Stop what listens there, or choose another: --{what.lower()}-port N."
+            if what == "gRPC"
+            else "Stop what listens there, or choose another: --port N.",
+        ) from error
+    return taken
+
+
+class _DataPlane(DataPlane):
+    """Decodes bodies so that what is wrong with them is said as the contract says it."""
+
+    def decode(
+        self,
+        body: Any,
+        headers: Any,
+        protocol_version: str = "v1",
+        model_name: str | None = None,
+    ) -> Any:
+        if protocol_version == "v1" and isinstance(body, bytes):
+            return _json(body), {}
+        try:
+            return super().decode(body, headers, protocol_version, model_name)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RequestError(f"The body is not a V2 request ({error!r}).") from error
+
+    def encode(self, model_name: str, response: Any, headers: Any, req_attributes: Any) -> Any:
+        if isinstance(response, InferResponse):
+            response, _ = response.to_rest()
+        return response, {}
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        try:
+            return json.loads(body)  # knows NaN, which the contract then refuses by field
+        except (ValueError, RecursionError):
+            raise RequestError(f"The body is not JSON ({error}).") from error
+
+
+class _ReadOnlyRepository(ModelRepositoryExtension):
+    """Versions change through the registry, never by a request."""
+
+    async def load(self, model_name: str) -> None:
+        raise NotImplementedError("Versions are loaded from the registry: hemix models.")
+
+    async def unload(self, model_name: str) -> None:
+        raise NotImplementedError("Versions are unloaded through the registry: hemix models.")
+
+
+class _Rest(RESTServer):
+    def __init__(self, *args: Any, bound: socket.socket, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._bound = bound
+        self.config.access_log = False
+
+    def _add_middlewares(self, app: FastAPI) -> None:
+        app.add_middleware(BodyLimit)
+
+    def _add_exception_handlers(self, app: FastAPI) -> None:
+        super()._add_exception_handlers(app)
+        app.add_exception_handler(HemixError, _hemix_error)
+        app.add_exception_handler(InvalidInput, _invalid_input)
+        app.add_exception_handler(RequestValidationError, _invalid_body)
+
+    async def start(self) -> None:
+        self.create_application()
+        await self._server.serve(sockets=[self._bound])
+
+
+async def _hemix_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HemixError)
+    return JSONResponse({"error": str(error)}, status_code=error.http_status)
+
+
+async def _invalid_input(_: Request, error: Exception) -> JSONResponse:
+    REQUESTS.labels("", "", "400").inc()
+    return JSONResponse({"error": str(error)}, status_code=HTTPStatus.BAD_REQUEST)
+
+
+async def _invalid_body(_: Request, error: Exception) -> JSONResponse:
+    """FastAPI's own check of a V2 body; 400 as for every other malformed request."""
+    assert isinstance(error, RequestValidationError)
+    REQUESTS.labels("", "", "400").inc()
+    inner = [e for e in error.errors() if "bytes" not in e["loc"]] or error.errors()
+    path = ".".join(str(p) for p in inner[0]["loc"] if p not in ("body", "InferenceRequest"))
+    text = f"{path or 'body'}: {inner[0]['msg']}."
+    return JSONResponse({"error": text}, status_code=HTTPStatus.BAD_REQUEST)
+
+
+class _Errors(ExceptionToStatusInterceptor):
+    async def handle_exception(
+        self, ex: Exception, request_or_iterator: Any, context: Any, method_name: str
+    ) -> None:
+        if isinstance(ex, HemixError):
+            status = _GRPC_STATUS.get(ex.http_status, StatusCode.INTERNAL)
+            await context.abort(status, str(ex))
+        if isinstance(ex, NotImplementedError):
+            await context.abort(StatusCode.UNIMPLEMENTED, str(ex))
+        await super().handle_exception(ex, request_or_iterator, context, method_name)
+
+
+class _Grpc(GRPCServer):
+    def __init__(self, *args: Any, address: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._address = address
+
+    async def start(self, max_workers: int) -> None:
+        self._server = aio.server(
+            futures.ThreadPoolExecutor(max_workers=max_workers),
+            interceptors=(_Errors(),),
+            options=[
+                ("grpc.max_receive_message_length", MAX_BODY_BYTES),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        servicer = InferenceServicer(self._data_plane, self._model_repository_extension)
+        v2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
+        if not self._server.add_insecure_port(self._address):
+            raise EnvironmentProblem(f"gRPC cannot listen on {self._address}.")
+        await self._server.start()
+        await self._server.wait_for_termination()
+
+
+class RankerServer(ModelServer):
+    """``kserve.ModelServer`` on ports that are already ours."""
+
+    def __init__(self, *, http: socket.socket, host: str, grpc_port: int, grace_s: int) -> None:
+        super().__init__(
+            http_port=http.getsockname()[1],
+            grpc_port=grpc_port,
+            workers=1,
+            max_threads=1,
+            enable_latency_logging=False,
+            grace_period=grace_s,
+        )
+        self.dataplane = _DataPlane(model_registry=self.registered_models)
+        self.model_repository_extension = _ReadOnlyRepository(model_registry=self.registered_models)
+        self._http = http
+        self._host = host
+
+    def start(self, models: list[Any]) -> None:
+        """Serve until SIGTERM or SIGINT; requests under way are answered first."""
+        import asyncio
+
+        self._register_and_check_atleast_one_model_is_ready(models)
+        self._rest_server = _Rest(
+            "kserve.model_server:app",
+            self.dataplane,
+            self.model_repository_extension,
+            self.http_port,
+            grace_period=self.grace_period,
+            bound=self._http,
+        )
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        self._grpc_server = _Grpc(
+            self.grpc_port,
+            self.dataplane,
+            self.model_repository_extension,
+            kwargs={},
+            grace_period=self.grace_period,
+            address=f"{host}:{self.grpc_port}",
+        )
+        self.servers.extend([self._rest_server.start(), self._grpc_server.start(1)])
+        logging.getLogger("uvicorn.access").disabled = True
+        self.setup_event_loop()
+        self.register_signal_handler()
+        asyncio.run(self._serve())
