@@ -111,10 +111,7 @@ def _arrow_place(address: str) -> tuple[Any, str]:
 
 def _expand(filesystem: Any, path: str) -> list[str]:
     """Files of a file, folder or glob; hidden files and ``_SUCCESS`` marks are not data."""
-    if any(mark in path for mark in "*?["):
-        names = [name for name in filesystem.glob(path)]
-    else:
-        names = [path]
+    names = list(filesystem.glob(path)) if any(mark in path for mark in "*?[") else [path]
     files: list[str] = []
     for name in names:
         if filesystem.isdir(name):
