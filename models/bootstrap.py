@@ -123,7 +123,9 @@ class UserBootstrap:
             weights_P = weights_U[users_P]
             pairs = weights_P.sum() * below[-1]
             if pairs > 0:
-                result[index] = np.dot(weights_P, below[low] + below[high]) / 2 / pairs
+                # Not np.dot: on shared cores its threads cost many times what they save here.
+                wins = (weights_P * (below[low] + below[high])).sum() / 2
+                result[index] = wins / pairs
         return result
 
     def _grouped(
