@@ -18,16 +18,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from features.definition import DatasetDefinition
+from features.log import ReadTask, read_tasks, read_types
 from features.parts import PartSummary, WritePart
-from features.plan import (
-    EPOCH,
-    Plan,
-    ReadTask,
-    parts_of_days,
-    read_tasks,
-    read_types,
-    shards_for,
-)
+from features.plan import EPOCH, Plan, parts_of_days, shards_for
 from features.schema import SEQUENCES
 from features.shard import BuildShard, Scatter
 from hemix.errors import DataError

@@ -13,13 +13,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features import exchange
+from features.behaviors import INEXACT_TIME
+from features.counter_columns import counter_names
 from features.exchange import Reference
 from features.gather import Gathered, gather
 from features.keys import Ints, flat, integers
-from features.plan import Plan, counter_names, slice_name
+from features.plan import Plan, slice_name
 from features.schema import INEXACT_GAP, SEQUENCES, examples_schema, sequence_column
 from features.sequences import DAY_MS
-from features.shard import INEXACT_TIME, RANGES, ROW
+from features.shard import RANGES, ROW
 from features.timeline import tied
 from hemix.files import atomic_file, write_json
 
