@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -39,6 +38,7 @@ from hemix.files import atomic_file, read_json, write_json
 from hemix.progress import say
 
 PUBLISHED = "published.json"
+NEXT_REGISTRY = ".registry.next.tmp"
 
 
 def publish(repository: Path, live: Path, online_store: str | None = None) -> RepositoryInfo:
@@ -131,7 +131,8 @@ def _settle(live: Path, online_store: str) -> None:
 
 def _next_registry(live: Path) -> Path:
     """A copy of the registry under another name; absent when this is the first service."""
-    path = Path(tempfile.mktemp(dir=live, prefix=".registry.", suffix=".tmp"))
+    path = live / NEXT_REGISTRY
+    path.unlink(missing_ok=True)  # of a publish that was killed; we hold the lock
     if (live / REGISTRY).exists():
         shutil.copyfile(live / REGISTRY, path)
     return path

@@ -106,7 +106,8 @@ def open_store(folder: Path, *, registry: str = REGISTRY) -> Any:
 
     logging.getLogger("feast").setLevel(logging.ERROR)
     settings["registry"]["path"] = registry
-    return FeatureStore(config=RepoConfig(repo_path=folder.resolve(), **settings))
+    root = folder.resolve()
+    return FeatureStore(repo_path=str(root), config=RepoConfig(repo_path=root, **settings))
 
 
 @contextlib.contextmanager
