@@ -62,8 +62,12 @@ def run_command(
         ),
     ] = None,
     recipe: Annotated[
-        str, typer.Option(help="Training recipe: which ranker, how trained.")
-    ] = "default",
+        str,
+        typer.Option(
+            help="Which ranker in which shape, and how it is trained: kuairand, tiny, base, "
+            "unirank_like, dcnv2, din."
+        ),
+    ] = "kuairand",
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -71,7 +75,7 @@ def run_command(
             metavar="KEY=VALUE",
             help="Set one value; repeat for more. A key whose first part is a key of the "
             "definition (split.train.end, sequences.global_length, root) changes the definition; "
-            "any other (train.seed) is a field of the recipe.",
+            "any other (training.seed) is a field of the recipe.",
         ),
     ] = None,
     output: Annotated[
@@ -129,7 +133,7 @@ def run_command(
 
       hemix run --set split.train.end=2022-04-29 --set split.test.start=2022-04-29
 
-      hemix run --recipe din --set train.seed=7 --fresh
+      hemix run --recipe din --set training.seed=7 --fresh
     """
     from pipelines.display import display
     from pipelines.folder import RunFolder

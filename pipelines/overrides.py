@@ -1,7 +1,7 @@
 """``--set KEY=VALUE``: which values go to the data set definition and which to the recipe.
 
 The rule: a key whose first part is a key of a definition file (``split.train.end``, ``root``,
-``sequences.global_length``) changes the definition; every other key (``train.epochs``) is a field
+``sequences.global_length``) changes the definition; every other key (``training.epochs``) is a field
 of the recipe.
 """
 
@@ -40,7 +40,7 @@ def parse_overrides(pairs: Iterable[str]) -> Overrides:
         key = key.strip()
         if not equals or not key:
             raise DefinitionError(
-                f"--set {pair!r}: write KEY=VALUE.", hint="For example --set train.seed=7."
+                f"--set {pair!r}: write KEY=VALUE.", hint="For example --set training.seed=7."
             )
         if key.split(".")[0] not in DatasetDefinition.model_fields:
             recipe[key] = value.strip()

@@ -65,7 +65,6 @@ def plan(request: RunRequest) -> RunPlan:
     from features.sources import fingerprint
 
     definition = DatasetDefinition.load(request.dataset, request.overrides.definition)
-    check_recipe(request.recipe, request.overrides.recipe)
     policy = _policy_text(request.policy)
     source = fingerprint(definition)
     code = revision()
@@ -76,6 +75,8 @@ def plan(request: RunRequest) -> RunPlan:
     folder = request.folder
     state = Registry(folder.registry).state()
     earlier = _earlier(folder, version) if version in state.versions else None
+    if earlier is None:
+        check_recipe(request.recipe, request.overrides.recipe)
     baseline = earlier.baseline if earlier else state.champion
     if baseline == version:
         baseline = None
@@ -115,9 +116,9 @@ def without_split(definition: DatasetDefinition) -> DatasetDefinition:
 
 def check_recipe(recipe: str, overrides: dict[str, str]) -> None:
     """Refuse an unknown recipe or field now, not when the training starts minutes later."""
-    from models.recipes import build
+    from models.recipes import recipe_of
 
-    build(recipe, overrides)
+    recipe_of(recipe, overrides)
 
 
 def _earlier(folder: RunFolder, version: str) -> RunRecord | None:

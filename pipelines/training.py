@@ -29,7 +29,7 @@ def training(
     registry: str,
     feature_store: str,
     checkpoints: str,
-    recipe: str = "default",
+    recipe: str = "kuairand",
     overrides: dict = {},  # type: ignore[type-arg] # noqa: B006
     champion: str = "",
     policy: str = "",

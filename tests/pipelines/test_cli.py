@@ -1,0 +1,109 @@
+"""The command line: help that teaches, errors in one line with their own exit code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HELP_NEEDS_NONE_OF = (
+    "apache_beam",
+    "feast",
+    "great_expectations",
+    "kfp",
+    "kserve",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "sklearn",
+    "tensorflow",
+    "torch",
+)
+
+
+def hemix(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "200", "HEMIX_DEBUG": ""},
+        check=False,
+    )
+
+
+def test_help_names_every_command() -> None:
+    done = hemix("--help")
+    assert done.returncode == 0
+    for command in ("run", "compile", "report", "serve", "rank", "models"):
+        assert f" {command} " in done.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "compile", "report", "serve", "rank", "models"])
+def test_help_of_a_command_has_an_example(command: str) -> None:
+    done = hemix(command, "--help")
+    assert done.returncode == 0
+    assert f"hemix {command} " in done.stdout.split("Options")[0].split("Usage", 1)[1]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['hemix', '--help']\n"
+        "from pipelines.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        f"print('loaded:', [m for m in {HELP_NEEDS_NONE_OF} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("loaded: []")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run", "--dataset", "nosuch"], 2, ["'nosuch'", "kuairand"]),
+        (["run", "--definition", "absent.yaml"], 2, ["absent.yaml"]),
+        (["run", "--set", "oops"], 2, ["'oops'", "KEY=VALUE"]),
+        (["run", "--set", "split.trian=1"], 2, ["split.trian"]),
+        (["run", "--set", "root=nowhere"], 3, ["nowhere"]),
+        (["run", "--set", "training.sede=1"], 2, ["training.sede"]),
+        (["run", "--recipe", "nosuch"], 2, ["'nosuch'", "tiny"]),
+        (["run", "--policy", "absent.yaml"], 2, ["absent.yaml"]),
+        (["compile", "nosuch"], 2, ["'nosuch'", "training"]),
+        (["report", "."], 9, ["run.json", "hemix run"]),
+    ],
+)
+def test_errors_are_one_message_and_a_code(
+    arguments: list[str], code: int, words: list[str], tmp_path: Path
+) -> None:
+    done = hemix(*arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("Error: ")
+    assert len(done.stderr.strip().splitlines()) <= 2
+    for word in words:
+        assert word in done.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = hemix("--debug", "compile", "nosuch", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+
+
+def test_a_folder_in_use_is_an_error(tmp_path: Path) -> None:
+    from pipelines.folder import RunFolder
+
+    with RunFolder(tmp_path / "out").locked():
+        done = hemix("run", "--output", "out", cwd=tmp_path)
+    assert done.returncode == 10
+    assert "Another run is working" in done.stderr
+
+
+def test_an_output_that_is_a_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    done = hemix("run", "--output", "out", cwd=tmp_path)
+    assert done.returncode == 9
+    assert "cannot write" in done.stderr

@@ -1,0 +1,132 @@
+"""kfp.local as we use it: what is observed, cached, and reported when a task breaks."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from kfp import dsl
+from kfp.dsl import Artifact, Output
+
+from hemix.errors import DataError, HemixError
+from pipelines.local import LocalRun, StepResult
+
+
+@dsl.component(base_image="hemix/python:test", install_kfp_package=False)
+def count_up(start: int, made: Output[Artifact]) -> int:
+    """Write a number."""
+    from pathlib import Path
+
+    from components.process import step_process
+    from hemix.progress import say
+
+    with step_process():
+        print("a library talks")
+        say(f"counting from {start}")
+        Path(made.path).write_text(str(start + 1))
+    return start + 1
+
+
+@dsl.component(base_image="hemix/python:test", install_kfp_package=False)
+def break_down(how: str, made: Output[Artifact]) -> None:
+    """Fail."""
+    from components.process import step_process
+    from hemix.errors import DataError
+
+    with step_process():
+        if how == "named":
+            raise DataError("column 'x' of a.parquet is missing.", hint="Add it.")
+        raise ValueError("the sky fell")
+
+
+@dsl.pipeline(name="counting")
+def counting(start: int = 1, how: str = "") -> None:
+    first = count_up(start=start)
+    with dsl.If(first.outputs["Output"] > 5, name="large"):
+        count_up(start=first.outputs["Output"])
+    with dsl.If(how != "", name="broken"):
+        break_down(how=how)
+
+
+@dataclass
+class Notes:
+    lines: list[str] = field(default_factory=list)
+    results: list[StepResult] = field(default_factory=list)
+
+    def started(self, step: str) -> None:
+        self.lines.append(f"start {step}")
+
+    def said(self, step: str, line: str) -> None:
+        self.lines.append(f"{step}: {line}")
+
+    def finished(self, result: StepResult) -> None:
+        self.results.append(result)
+
+
+def run(root: Path, **arguments: object) -> Notes:
+    notes = Notes()
+    LocalRun(root=root, logs=root / "logs", observer=notes).run(counting, arguments)
+    return notes
+
+
+def test_tasks_are_observed_cached_and_logged(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first = run(tmp_path, start=7)
+    assert [(r.name, r.succeeded, r.cached) for r in first.results] == [
+        ("count_up", True, False),
+        ("count_up_2", True, False),
+    ]
+    assert first.lines == [
+        "start count_up",
+        "count_up: counting from 7",
+        "start count_up_2",
+        "count_up_2: counting from 8",
+    ]
+    assert [Path(r.artifacts["made"]).read_text() for r in first.results] == ["8", "9"]
+    assert first.results[1].parameters == {"Output": 9}
+    assert "a library talks" in (tmp_path / "logs" / "count_up.log").read_text()
+    assert "a library talks" not in capfd.readouterr().out
+
+    second = run(tmp_path, start=7)
+    assert [r.cached for r in second.results] == [True, True]
+    assert [r.artifacts for r in second.results] == [r.artifacts for r in first.results]
+
+    Path(first.results[1].artifacts["made"]).unlink()
+    third = run(tmp_path, start=7)
+    assert [r.cached for r in third.results] == [True, False]
+
+
+def test_a_false_condition_runs_nothing(tmp_path: Path) -> None:
+    assert [r.name for r in run(tmp_path, start=1).results] == ["count_up"]
+
+
+def test_a_named_error_arrives_whole(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        run(tmp_path, how="named")
+    assert caught.value.message == "column 'x' of a.parquet is missing."
+    assert caught.value.hint == "Add it."
+
+
+def test_any_other_error_names_the_step_and_its_log(tmp_path: Path) -> None:
+    with pytest.raises(HemixError, match="break_down broke: ValueError: the sky fell") as caught:
+        run(tmp_path, how="else")
+    log = tmp_path / "logs" / "break_down.log"
+    assert str(log) in caught.value.hint
+    assert "Traceback" in log.read_text()
+
+
+def test_a_failed_task_is_not_cached(tmp_path: Path) -> None:
+    for _ in range(2):
+        notes = Notes()
+        with pytest.raises(DataError):
+            LocalRun(root=tmp_path, logs=tmp_path / "logs", observer=notes).run(
+                counting, {"how": "named"}
+            )
+        assert [r.name for r in notes.results if not r.succeeded] == ["break_down"]
+
+
+def test_the_environment_is_left_as_it_was(tmp_path: Path) -> None:
+    before = dict(os.environ)
+    run(tmp_path, start=1)
+    assert dict(os.environ) == before

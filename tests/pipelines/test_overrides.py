@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import pytest
+
+from features.definition import DatasetDefinition
+from hemix.errors import DefinitionError
+from pipelines.overrides import parse_overrides
+from pipelines.plan import check_recipe
+
+
+def test_the_first_part_of_a_key_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = parse_overrides(
+        [
+            "split.train.end=2022-04-29",
+            "sequences.global_length=10",
+            "root=logs",
+            "training.seed=7",
+            "model.token_width = 64",
+        ]
+    )
+    assert found.definition == {
+        "split.train.end": datetime.date(2022, 4, 29),
+        "sequences.global_length": 10,
+        "root": str(tmp_path / "logs"),
+    }
+    assert found.recipe == {"training.seed": "7", "model.token_width": "64"}
+
+
+def test_a_url_as_root_stays() -> None:
+    assert parse_overrides(["root=s3://logs/a=b"]).definition == {"root": "s3://logs/a=b"}
+
+
+@pytest.mark.parametrize("pair", ["training.seed", "=3", "  =3", ""])
+def test_no_key_or_no_value(pair: str) -> None:
+    with pytest.raises(DefinitionError, match="KEY=VALUE"):
+        parse_overrides([pair])
+
+
+def test_not_yaml() -> None:
+    with pytest.raises(DefinitionError, match=r"split\.train\.end"):
+        parse_overrides(["split.train.end=[1"])
+
+
+def test_unknown_keys_are_named() -> None:
+    with pytest.raises(DefinitionError, match=r"training\.sede"):
+        check_recipe("tiny", parse_overrides(["training.sede=1"]).recipe)
+    with pytest.raises(DefinitionError, match=r"split\.trian"):
+        DatasetDefinition.load("kuairand", parse_overrides(["split.trian=1"]).definition)
+    with pytest.raises(DefinitionError, match="'tinny'"):
+        check_recipe("tinny", {})
