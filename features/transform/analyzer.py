@@ -1,12 +1,74 @@
-"""All numbers' scaling and buckets as one tf.Transform analyser: one pass, one combine."""
+"""The two analysers of the transform: all vocabularies in one combine, all numbers in another.
+
+``tft.vocabulary`` costs about a second of Beam stages each, whatever the data's size, and its
+weights are float32; a definition has dozens of them. These count in int64 and combine once. A
+vocabulary must fit a worker's memory, as it must fit the serving graph's look-up table anyway.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import posixpath
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
+from features.schema import MISSING_INT
 from features.transform.histogram import Counts, count, merge, scaling
-from features.transform.plan import NumberPlan
+from features.transform.plan import NumberPlan, VocabularyPlan
+
+MISSING_LINE = b"\0"
+"""Stands for the empty string in a vocabulary's file, where empty lines are not allowed."""
+Parts = list[list[Counts]]
+Outputs = tuple[Any, ...]
+
+
+def _combine_fn(finish: Callable[[Parts], Outputs]) -> Any:
+    import apache_beam as beam
+
+    class MergeCounts(beam.CombineFn):
+        """Adds up lists of (values, counts)."""
+
+        def create_accumulator(self) -> Parts:
+            return []
+
+        def add_input(self, accumulator: Parts, part: list[Counts]) -> Parts:
+            accumulator.append(part)
+            return accumulator if len(accumulator) < 8 else [merge(accumulator)]
+
+        def merge_accumulators(self, accumulators: Iterable[Parts]) -> Parts:
+            parts = [part for accumulator in accumulators for part in accumulator]
+            return [merge(parts)] if parts else []
+
+        def extract_output(self, accumulator: Parts) -> Outputs:
+            return finish([merge(accumulator)] if accumulator else [])
+
+    return MergeCounts()
+
+
+def _analyser(
+    prepare: Callable[[Outputs], list[Counts]],
+    finish: Callable[[Parts, str], Outputs],
+    outputs: int,
+) -> Any:
+    """A PTransform analyser: ``prepare`` counts a batch, ``finish`` turns the sum into outputs."""
+    import apache_beam as beam
+    from tensorflow_transform.beam.experimental import PTransformAnalyzer
+
+    class Analyse(PTransformAnalyzer):
+        def expand(self, batches: Any) -> tuple[Any, ...]:
+            folder = self.base_temp_dir
+            result = (
+                batches
+                | "Count" >> beam.Map(prepare)
+                | "Merge" >> beam.CombineGlobally(_combine_fn(lambda parts: finish(parts, folder)))
+            )
+            return tuple(
+                result | f"Output{i}" >> beam.Map(lambda found, i: found[i], i=i)
+                for i in range(outputs)
+            )
+
+    return Analyse()
 
 
 def number_scaling(x_BF: Any, numbers: Sequence[NumberPlan]) -> tuple[Any, Any, Any]:
@@ -14,52 +76,79 @@ def number_scaling(x_BF: Any, numbers: Sequence[NumberPlan]) -> tuple[Any, Any, 
 
     ``x_BF`` is float32, NaN where missing; column f is ``numbers[f]``.
     """
-    import apache_beam as beam
     import tensorflow as tf
     import tensorflow_transform as tft
 
     logs = [number.scale == "log" for number in numbers]
     buckets = [number.buckets for number in numbers]
-    width = max(1, max(buckets) - 2)
 
-    class MergeHistograms(beam.CombineFn):
-        def create_accumulator(self) -> list[list[Counts]]:
-            return []
+    def finish(parts: Parts, folder: str) -> Outputs:
+        found = scaling(parts, logs, buckets)
+        return found.mean_F, found.deviation_F, found.edges_FK
 
-        def add_input(
-            self, accumulator: list[list[Counts]], part: list[Counts]
-        ) -> list[list[Counts]]:
-            accumulator.append(part)
-            return accumulator if len(accumulator) < 8 else [merge(accumulator)]
-
-        def merge_accumulators(
-            self, accumulators: Iterable[list[list[Counts]]]
-        ) -> list[list[Counts]]:
-            parts = [part for accumulator in accumulators for part in accumulator]
-            return [merge(parts)] if parts else []
-
-        def extract_output(self, accumulator: list[list[Counts]]) -> Any:
-            found = scaling(accumulator, logs, buckets)
-            return found.mean_F, found.deviation_F, found.edges_FK
-
-    class Analyse(beam.PTransform):
-        def expand(self, batches: Any) -> tuple[Any, ...]:
-            result = (
-                batches
-                | "Count" >> beam.Map(lambda inputs: count(inputs[0]))
-                | "Merge" >> beam.CombineGlobally(MergeHistograms())
-            )
-            return tuple(
-                result | f"Output{i}" >> beam.Map(lambda outputs, i: outputs[i], i=i)
-                for i in range(3)
-            )
-
-    size = len(numbers)
+    size, width = len(numbers), max(1, max(buckets) - 2)
     mean_F, deviation_F, edges_FK = tft.experimental.ptransform_analyzer(
         [x_BF],
-        Analyse(),
+        _analyser(lambda inputs: count(inputs[0]), finish, 3),
         [tf.float32, tf.float32, tf.float32],
         [[size], [size], [size, width]],
         name="number_scaling",
     )
     return mean_F, deviation_F, edges_FK
+
+
+def vocabulary_lines(counts: Counts, min_count: int) -> list[bytes]:
+    """A vocabulary's file, a line a value: the missing value, then values by falling count.
+
+    Ties are ordered by value. Values with a line break cannot stand in a file and stay unknown.
+    """
+    values, amounts = counts
+    order = np.lexsort((np.arange(len(values)), -amounts))
+    kept = [values[i] for i in order if amounts[i] >= min_count]
+    if values.dtype == object:
+        return [MISSING_LINE, *(v for v in kept if not (b"\n" in v or b"\r" in v))]
+    return [str(MISSING_INT).encode(), *(str(v).encode() for v in kept)]
+
+
+def vocabulary_files(
+    values: Sequence[Any], counts: Sequence[Any], plans: Sequence[VocabularyPlan]
+) -> list[Any]:
+    """File names (deferred) of all vocabularies, from the distinct values of each batch.
+
+    ``values[v]`` and ``counts[v]`` are [N_v]: distinct values that are not missing and how often
+    they stand in the batch.
+    """
+    import tensorflow as tf
+    import tensorflow_transform as tft
+    from apache_beam.io.filesystems import FileSystems
+
+    size = len(plans)
+    strings = [x.dtype == tf.string for x in values]
+
+    def prepare(inputs: Outputs) -> list[Counts]:
+        return [
+            (np.asarray(v), np.asarray(c))
+            for v, c in zip(inputs[:size], inputs[size:], strict=True)
+        ]
+
+    def finish(parts: Parts, folder: str) -> Outputs:
+        nothing = [
+            (np.zeros(0, object if text else np.int64), np.zeros(0, np.int64)) for text in strings
+        ]
+        if not FileSystems.exists(folder):
+            FileSystems.mkdirs(folder)
+        names = []
+        for plan, found in zip(plans, parts[0] if parts else nothing, strict=True):
+            names.append(posixpath.join(folder, plan.name))
+            with FileSystems.create(names[-1], mime_type="text/plain") as file:
+                file.write(b"\n".join(vocabulary_lines(found, plan.min_count)) + b"\n")
+        return tuple(names)
+
+    return tft.experimental.ptransform_analyzer(
+        [*values, *counts],
+        _analyser(prepare, finish, size),
+        [tf.string] * size,
+        [[]] * size,
+        output_asset_default_values=[b"0"] * size,
+        name="vocabularies",
+    )

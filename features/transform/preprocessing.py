@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from features.schema import MISSING_INT
-from features.transform.analyzer import number_scaling
+from features.transform.analyzer import MISSING_LINE, number_scaling, vocabulary_files
 from features.transform.plan import (
     GAP_BOUNDARIES,
     RATE_PRIOR_WEIGHT,
@@ -38,8 +38,8 @@ def preprocessing_fn(plan: TransformPlan) -> Callable[[Mapping[str, Any]], Tenso
 
     def fn(inputs: Mapping[str, Any]) -> Tensors:
         outputs: Tensors = {}
-        for vocabulary in plan.vocabularies:
-            outputs |= _ids(plan, vocabulary, inputs)
+        for vocabulary, file in zip(plan.vocabularies, _files(plan, inputs), strict=True):
+            outputs |= _ids(plan, vocabulary, file, inputs)
         for name in plan.time_fields:
             outputs[index_column(name)] = _range_ids(inputs[name], TIME_FIELD_SIZES[name])
         for raw, output in plan.gaps.items():
@@ -59,20 +59,26 @@ def _missing(x: Any) -> Any:
     return tf.equal(x, "" if x.dtype == tf.string else tf.constant(MISSING_INT, x.dtype))
 
 
-def _ids(plan: TransformPlan, vocabulary: VocabularyPlan, inputs: Mapping[str, Any]) -> Tensors:
+def _files(plan: TransformPlan, inputs: Mapping[str, Any]) -> list[Any]:
+    """One deferred vocabulary file a vocabulary, from each batch's distinct values."""
     import tensorflow as tf
-    import tensorflow_transform as tft
 
-    values = tf.concat([_flat(inputs[name]) for name in vocabulary.inputs], axis=0)
-    values = tf.boolean_mask(values, ~_missing(values))
-    distinct, _, counts = tf.unique_with_counts(values)
-    file = tft.vocabulary(
-        distinct,
-        weights=tf.cast(counts, tf.float32),
-        frequency_threshold=vocabulary.min_count if vocabulary.min_count > 1 else None,
-        vocab_filename=vocabulary.name,
-        name=f"vocabulary_{vocabulary.name}",
-    )
+    values, counts = [], []
+    for vocabulary in plan.vocabularies:
+        flat = tf.concat([_flat(inputs[name]) for name in vocabulary.inputs], axis=0)
+        distinct, _, times = tf.unique_with_counts(
+            tf.boolean_mask(flat, ~_missing(flat)), out_idx=tf.int64
+        )
+        values.append(distinct)
+        counts.append(times)
+    return vocabulary_files(values, counts, plan.vocabularies)
+
+
+def _ids(
+    plan: TransformPlan, vocabulary: VocabularyPlan, file: Any, inputs: Mapping[str, Any]
+) -> Tensors:
+    import tensorflow as tf
+
     outputs: Tensors = {}
     for side in SIDES:  # one look-up a side: the sides of a request are computed apart
         names = [name for name in vocabulary.inputs if plan.column(name).side == side]
@@ -88,16 +94,18 @@ def _ids(plan: TransformPlan, vocabulary: VocabularyPlan, inputs: Mapping[str, A
 
 
 def _look_up(values: Any, file: Any, vocabulary: VocabularyPlan) -> Any:
+    """Line 0 of the file is the missing value, line k the k-th most frequent."""
     import tensorflow as tf
     import tensorflow_transform as tft
 
-    found = tft.apply_vocabulary(values, file, default_value=-1)
-    unknown: Any = tf.ones_like(found)
+    keys = tf.where(_missing(values), MISSING_LINE, values) if values.dtype == tf.string else values
+    line = tft.apply_vocabulary(keys, file, default_value=-1)
+    unknown: Any = tf.ones_like(line)
     if vocabulary.oov_buckets > 1:
         text = values if values.dtype == tf.string else tf.strings.as_string(values)
         unknown = 1 + tf.strings.to_hash_bucket_fast(text, vocabulary.oov_buckets)
-    ids = tf.where(found >= 0, found + (1 + vocabulary.oov_buckets), unknown)
-    return tf.where(_missing(values), tf.zeros_like(ids), ids)
+    known = tf.where(line > 0, line + vocabulary.oov_buckets, line)
+    return tf.where(line < 0, unknown, known)
 
 
 def _range_ids(values: Any, size: int) -> Any:
