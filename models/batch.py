@@ -1,0 +1,200 @@
+"""Batches: the columns of a :class:`FeatureSpec` as tensors.
+
+Axes: ``B`` rows, ``T`` events of all rows together, ``L`` events of the longest row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from hemix.errors import DataError
+from hemix.spec import FeatureSpec, Side
+
+Column = np.ndarray | tuple[np.ndarray, np.ndarray]
+"""One value a row, or ``(values [T], offsets int64 [B + 1])`` for a list column."""
+
+SIDES: tuple[Side, ...] = ("user", "context", "item")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jagged:
+    """Lists of ids without padding: row ``b`` is ``values[offsets[b]:offsets[b + 1]]``.
+
+    ``values`` int32 ``[T]``, ``offsets`` int64 ``[B + 1]`` (starting at 0).
+    """
+
+    values: Tensor
+    offsets: Tensor
+
+    @property
+    def lengths(self) -> Tensor:
+        """int64 ``[B]``."""
+        return self.offsets.diff()
+
+    def padded(self, length: int | None = None) -> tuple[Tensor, Tensor]:
+        """Ids ``[B, L]``, 0 where nothing stands, and the mask ``[B, L]`` (True = an event).
+
+        ``length`` pads further than the longest row; it must not be shorter than that.
+        """
+        lengths = self.lengths
+        longest = int(lengths.max()) if len(lengths) else 0
+        size = max(longest, length or 0)
+        steps = torch.arange(size, device=self.values.device)
+        mask = steps < lengths[:, None]
+        ids = self.values.new_zeros(mask.shape)
+        ids[mask] = self.values
+        return ids, mask
+
+    def take(self, rows: Tensor) -> Jagged:
+        """The lists of ``rows`` (int64 ``[B']``), in that order."""
+        lengths = self.lengths[rows]
+        offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+        shift = self.offsets[:-1][rows] - offsets[:-1]
+        index = torch.arange(int(offsets[-1]), device=rows.device)
+        index = index + torch.repeat_interleave(shift, lengths)
+        return Jagged(values=self.values[index], offsets=offsets)
+
+    @staticmethod
+    def concat(parts: Sequence[Jagged]) -> Jagged:
+        """All rows of ``parts``, one after the other."""
+        lengths = torch.cat([part.lengths for part in parts])
+        offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+        return Jagged(values=torch.cat([part.values for part in parts]), offsets=offsets)
+
+    def to(self, device: torch.device) -> Jagged:
+        return Jagged(
+            values=self.values.to(device, non_blocking=True),
+            offsets=self.offsets.to(device, non_blocking=True),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Rows of transformed data.
+
+    ``ids``: int32 ``[B]`` a categorical or bucket column; ``numbers``: float32 ``[B]`` a numeric
+    column; ``lists``: one :class:`Jagged` a sequence column; ``labels``: float32 ``[B]`` a task.
+    A batch of one side of a request holds the columns of that side only.
+    """
+
+    size: int
+    ids: dict[str, Tensor]
+    numbers: dict[str, Tensor]
+    lists: dict[str, Jagged]
+    labels: dict[str, Tensor]
+
+    @staticmethod
+    def from_columns(
+        spec: FeatureSpec, columns: Mapping[str, Column], sides: Collection[Side] = SIDES
+    ) -> Batch:
+        """Build from numpy columns, as ``TransformGraph.apply_columns`` returns them.
+
+        Raises:
+            DataError: a column of ``spec`` is missing; the message names it.
+        """
+
+        def column(name: str) -> np.ndarray:
+            value = _need(columns, name)
+            assert isinstance(value, np.ndarray), f"{name} holds lists"
+            return value
+
+        def tensor(name: str, kind: type) -> Tensor:  # a copy: Arrow's memory is read-only
+            return torch.from_numpy(np.array(column(name), dtype=kind))
+
+        ids = {f.name: tensor(f.name, np.int32) for f in spec.categorical if f.side in sides}
+        numeric = [f for f in spec.numeric if f.side in sides]
+        ids |= {f.bucket: tensor(f.bucket, np.int32) for f in numeric}
+        numbers = {f.name: tensor(f.name, np.float32) for f in numeric}
+        lists: dict[str, Jagged] = {}
+        if "user" in sides:
+            names = [c.column for s in spec.sequences for c in s.columns]
+            lists = {name: _jagged(name, _need(columns, name)) for name in names}
+        labels = {t.name: tensor(t.column, np.float32) for t in spec.tasks if t.column in columns}
+        sizes = {len(t) for t in [*ids.values(), *numbers.values()]}
+        sizes |= {len(j.offsets) - 1 for j in lists.values()}
+        if len(sizes) != 1:
+            raise DataError(f"The columns of a batch differ in length: {sorted(sizes)}.")
+        return Batch(size=sizes.pop(), ids=ids, numbers=numbers, lists=lists, labels=labels)
+
+    @staticmethod
+    def from_table(spec: FeatureSpec, table: pa.Table) -> Batch:
+        """Build from rows of ``transformed/``; label columns are taken when present."""
+        return Batch.from_columns(spec, {name: _numpy(table[name]) for name in table.column_names})
+
+    def take(self, rows: Tensor) -> Batch:
+        """The rows ``rows`` (int64 ``[B']``), in that order."""
+        return Batch(
+            size=len(rows),
+            ids={k: v[rows] for k, v in self.ids.items()},
+            numbers={k: v[rows] for k, v in self.numbers.items()},
+            lists={k: v.take(rows) for k, v in self.lists.items()},
+            labels={k: v[rows] for k, v in self.labels.items()},
+        )
+
+    @staticmethod
+    def concat(parts: Sequence[Batch]) -> Batch:
+        """All rows of ``parts``, one after the other."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        return Batch(
+            size=sum(p.size for p in parts),
+            ids={k: torch.cat([p.ids[k] for p in parts]) for k in first.ids},
+            numbers={k: torch.cat([p.numbers[k] for p in parts]) for k in first.numbers},
+            lists={k: Jagged.concat([p.lists[k] for p in parts]) for k in first.lists},
+            labels={k: torch.cat([p.labels[k] for p in parts]) for k in first.labels},
+        )
+
+    def beside(self, other: Batch) -> Batch:
+        """The columns of both batches; they must have the same number of rows."""
+        assert self.size == other.size, (self.size, other.size)
+        return Batch(
+            size=self.size,
+            ids=self.ids | other.ids,
+            numbers=self.numbers | other.numbers,
+            lists=self.lists | other.lists,
+            labels=self.labels | other.labels,
+        )
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(
+            size=self.size,
+            ids={k: v.to(device, non_blocking=True) for k, v in self.ids.items()},
+            numbers={k: v.to(device, non_blocking=True) for k, v in self.numbers.items()},
+            lists={k: v.to(device) for k, v in self.lists.items()},
+            labels={k: v.to(device, non_blocking=True) for k, v in self.labels.items()},
+        )
+
+
+def _need(columns: Mapping[str, Column], name: str) -> Column:
+    if name not in columns:
+        raise DataError(
+            f"The transformed data lacks the column {name!r}.",
+            hint="The data and the transform graph must come from the same run.",
+        )
+    return columns[name]
+
+
+def _jagged(name: str, column: Column) -> Jagged:
+    assert isinstance(column, tuple), f"{name} holds no lists"
+    values, offsets = column
+    return Jagged(
+        values=torch.from_numpy(np.array(values, dtype=np.int32)),
+        offsets=torch.from_numpy(np.array(offsets, dtype=np.int64)),
+    )
+
+
+def _numpy(column: pa.ChunkedArray) -> Column:
+    array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    if not pa.types.is_list(array.type) and not pa.types.is_large_list(array.type):
+        return array.to_numpy(zero_copy_only=False)
+    # A slice keeps its parent's values: cut them, and let the offsets start at 0.
+    offsets = array.offsets.to_numpy().astype(np.int64)
+    values = array.values.to_numpy(zero_copy_only=False)[offsets[0] : offsets[-1]]
+    return values, offsets - offsets[0]

@@ -1,0 +1,91 @@
+"""DCN V2: explicit feature crosses beside a deep network.
+
+Paper: Wang et al., "DCN V2: Improved Deep & Cross Network", WWW 2021, arXiv 2008.13535.
+Cross layer (eq. 1): ``x_{l+1} = x_0 * (W_l x_l + b_l) + x_l``; here the parallel form: the last
+cross vector and the output of a deep network on ``x_0`` go side by side into the towers (sec. 3.4).
+
+Axes: B batch, D width of ``x_0``: all field embeddings and, for each sequence, the mean of its
+events (0 when it is empty).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hemix.spec import FeatureSpec
+from models.batch import SIDES, Batch
+from models.layers import MLP, mlp_flops
+from models.ranker import Ranker, RankerConfig
+
+
+class DCNv2Config(RankerConfig):
+    """``crosses``: cross layers. ``deep``: hidden widths of the deep network."""
+
+    crosses: int = 2
+    deep: tuple[int, ...] = (128, 64)
+    tower: tuple[int, ...] = ()
+
+
+class CrossLayer(nn.Module):
+    """``x_0 * (W x_l + b) + x_l``: ``[B, D], [B, D] -> [B, D]``.
+
+    Example:
+        >>> CrossLayer(4)(torch.ones(2, 4), torch.ones(2, 4)).shape
+        torch.Size([2, 4])
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x0_BD: Tensor, x_BD: Tensor) -> Tensor:
+        y: Tensor = x0_BD * self.linear(x_BD) + x_BD
+        return y
+
+
+class DCNv2(Ranker):
+    """The ranker of the module's text.
+
+    Example:
+        >>> from models.toy import toy_batch, toy_spec
+        >>> logits = DCNv2(toy_spec(), DCNv2Config(deep=(8,)))(toy_batch(rows=3))
+        >>> logits["click"].shape
+        torch.Size([3])
+    """
+
+    name = "dcnv2"
+
+    def __init__(self, spec: FeatureSpec, config: DCNv2Config) -> None:
+        super().__init__(spec, config)
+        self.config = config
+        columns = sum(len(sequence.columns) for sequence in spec.sequences)
+        self.width = self.width_of(SIDES) + columns * config.embedding.width
+        self.crosses = nn.ModuleList([CrossLayer(self.width) for _ in range(config.crosses)])
+        self.deep = MLP(self.width, config.deep, config.dropout)
+        self.tower = self.towers(self.width + self.deep.width, config)
+
+    def inputs(self, batch: Batch) -> Tensor:
+        """``x_0 [B, D]``."""
+        parts = [self.embedding.fields(batch).flatten(1)]
+        for sequence in self.spec.sequences:
+            events, mask = self.embedding.sequence(batch, sequence)
+            total = (events * mask[:, :, None]).sum(1)
+            parts.append(total / mask.sum(1, keepdim=True).clamp(min=1))
+        return torch.cat(parts, 1)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Logits ``[B]`` a task."""
+        x0_BD = x_BD = self.inputs(batch)
+        for cross in self.crosses:
+            x_BD = cross(x0_BD, x_BD)
+        both = torch.cat([x_BD, self.deep(x0_BD)], 1)
+        return {task: tower(both) for task, tower in self.tower.items()}
+
+    def flops_per_sample(self) -> dict[str, int]:
+        """All work is a candidate's: crosses, deep network, towers."""
+        flops = self.config.crosses * 2 * self.width**2 + mlp_flops(self.width, self.config.deep)
+        flops += len(self.tower) * mlp_flops(self.width + self.deep.width, (*self.config.tower, 1))
+        return {"request": 0, "candidate": flops}

@@ -1,0 +1,337 @@
+"""HeMix: query-mixed interest extraction, then heterogeneous token mixing. The whole model.
+
+Paper: Wang et al., "Query-Mixed Interest Extraction and Heterogeneous Interaction" (HeMix),
+arXiv 2602.09387. Its body was not open to the authors of this file; what is marked INFERRED below
+is a reconstruction from public notes and from the layout whose parameter count is published.
+
+Axes: B batch · N tokens · L events of a sequence · D token width (d_T) · H mixing heads, d = D/H ·
+A attention heads, a = D/A · Q queries of one sequence (dynamic then fixed) · F embedding width of
+all fields (D_ns) · S embedding width of one event (D_s) · R rank (d_r) · K = ffn_expansion * D.
+X stands for one of the sequences G (global) and R (real-time).
+
+    (a) e_ns [B,F], e_X [B,L,S]: embeddings                                             eq. 2, 3
+    (b) T_ns = SiLU(LN(split(e_ns W_t + b_t)))                  [B, N_G+N_R, D]         eq. 4, 5
+    (c) Q_X  = [T_X ; fixed_X]                                  [B, Q, D]               eq. 8-10
+    (d) q_i  = Q_X[i] WQ_X[i] ;  K = e_X WK_X ;  V = e_X WV_X ; a null item (k0, v0) is prepended
+        O_X  = concat_heads(softmax(q K' / sqrt(a)) V) WO_X     [B, Q, D]               eq. 11-14
+    (e) X0   = [O_R ; O_G ; T_ns]                               [B, N, D]               eq. 15
+    (f) block: G_m = [x_1^(m) ; ... ; x_N^(m)]                  fusion                  eq. 16
+               G'_m = WR_m ReLU(WL_m G_m)                       rank R a head           eq. 17
+               Y[n] = [G'_1[n] ; ... ; G'_H[n]]                 reconstruction          eq. 18
+               S = LN(X + Y) ;  X' = LN(S + FFN_n(S))           FFN a token, GELU       eq. 19, 20
+    (g) u = mean_n X_L[n] ;  logit_task = tower_task(u)                                 eq. 21
+
+The equation numbers are INFERRED. INFERRED too: one linear layer with LayerNorm and SiLU in (b),
+the item projection merged into WK and WV, the null item, the norms' place, GELU and K, the mean
+readout, one tower a task over all impressions. Attested: two query kinds over two sequences, own
+query projections with shared keys and values, the three-stage mixing of rank R, a per-token FFN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as fn
+
+from hemix.spec import FeatureSpec
+from models.batch import Batch
+from models.layers import mlp_flops, xavier_slices_
+from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
+
+
+class HeMixConfig(RankerConfig):
+    """Shape of a HeMix; letters as in the module's legend."""
+
+    token_width: int = Field(default=64, ge=1)
+    dynamic_global: int = Field(default=2, ge=1)
+    dynamic_realtime: int = Field(default=2, ge=1)
+    fixed_global: int = Field(default=2, ge=0)
+    fixed_realtime: int = Field(default=2, ge=0)
+    attention_heads: int = Field(default=2, ge=1)
+    mix_heads: int = Field(default=4, ge=1)
+    rank: int = Field(default=16, ge=1)
+    blocks: int = Field(default=2, ge=0)
+    ffn_expansion: int = Field(default=2, ge=1)
+    norm: Literal["post_layer", "pre_rms"] = "post_layer"
+    item_projection: Literal["merged", "separate"] = "merged"
+    null_item: bool = True
+    small_output_init: bool = False
+
+    @property
+    def dynamic(self) -> int:
+        """NS tokens, N_G + N_R."""
+        return self.dynamic_global + self.dynamic_realtime
+
+    @property
+    def tokens(self) -> int:
+        """N: attention outputs of both sequences and the NS tokens."""
+        return 2 * self.dynamic + self.fixed_global + self.fixed_realtime
+
+    @model_validator(mode="after")
+    def _divisible(self) -> HeMixConfig:
+        for name in ("attention_heads", "mix_heads"):
+            if self.token_width % getattr(self, name):
+                raise ValueError(f"token_width {self.token_width} is not a multiple of {name}")
+        return self
+
+
+class Tokenizer(nn.Module):
+    """(b) Interact, then split: ``SiLU(LN(split(e_ns W_t + b_t)))``, the norm's gains a token.
+
+    ``W_t`` is kept as a part for user and context and a part for the item, so that a request's
+    part is computed once: ``z = e_request W_request + e_item W_item + b``.
+    """
+
+    def __init__(self, request_width: int, item_width: int, tokens: int, width: int) -> None:
+        super().__init__()
+        weight = xavier_slices_(torch.empty(tokens, request_width + item_width, width))
+        flat = weight.permute(1, 0, 2).reshape(request_width + item_width, tokens * width)
+        self.request_weight = nn.Parameter(flat[:request_width].clone())
+        self.item_weight = nn.Parameter(flat[request_width:].clone())
+        self.bias = nn.Parameter(torch.zeros(tokens * width))
+        self.gain = nn.Parameter(torch.ones(tokens, width))
+        self.shift = nn.Parameter(torch.zeros(tokens, width))
+
+    def forward(self, request_z: Tensor, item: Tensor) -> Tensor:
+        """Request part ``[B or 1, N_ns*D]`` and item embeddings ``[B, F_item]`` -> ``[B, N_ns, D]``."""
+        z = request_z + item @ self.item_weight + self.bias
+        z_BND = z.unflatten(-1, tuple(self.gain.shape))
+        return fn.silu(fn.layer_norm(z_BND, z_BND.shape[-1:]) * self.gain + self.shift)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeysValues:
+    """Keys and values ``[B, A, L, a]`` of a sequence and the mask ``[B, L]`` (True = attend)."""
+
+    keys: Tensor
+    values: Tensor
+    mask: Tensor
+
+
+class MixedHeteroAttention(nn.Module):
+    """(c, d) Dynamic and fixed queries read one sequence.
+
+    Every query position has its own projection ``WQ [Q, D, D]``; ``WK, WV [S, D]`` are shared by
+    all events. The null item keeps the softmax defined for an empty sequence.
+    """
+
+    def __init__(self, config: HeMixConfig, dynamic: int, fixed: int, event_width: int) -> None:
+        super().__init__()
+        width = config.token_width
+        self.heads, self.dynamic = config.attention_heads, dynamic
+        self.fixed = nn.Parameter(torch.randn(fixed, width) * 0.02)
+        self.query = nn.Parameter(xavier_slices_(torch.empty(dynamic + fixed, width, width)))
+        self.key = nn.Parameter(xavier_slices_(torch.empty(event_width, width)))
+        self.value = nn.Parameter(xavier_slices_(torch.empty(event_width, width)))
+        self.out = nn.Parameter(xavier_slices_(torch.empty(width, width)))
+        self.null = nn.Parameter(torch.randn(2, width) * 0.02) if config.null_item else None
+
+    def keys_values(self, events: Tensor, mask: Tensor) -> KeysValues:
+        """``events [B, L, S]``, ``mask [B, L]`` -> keys and values, with the null item first."""
+        keys, values = events @ self.key, events @ self.value
+        if self.null is not None:
+            null = self.null[:, None, None].expand(2, len(events), 1, -1)
+            keys, values = torch.cat([null[0], keys], 1), torch.cat([null[1], values], 1)
+            mask = torch.cat([mask.new_ones(len(mask), 1), mask], 1)
+        return KeysValues(keys=self._split(keys), values=self._split(values), mask=mask)
+
+    def read(self, queries: Tensor, seen: KeysValues, *, fixed: bool) -> Tensor:
+        """Attend with ``queries [B, q, D]``, the fixed positions or the dynamic ones -> ``[B, q, D]``.
+
+        Keys of one row (a request) serve any number of query rows.
+        """
+        weight = self.query[self.dynamic :] if fixed else self.query[: self.dynamic]
+        q_BAQa = self._split(torch.einsum("bnd,nde->bne", queries, weight))
+        rows, heads, count, _ = q_BAQa.shape
+        shared = len(seen.keys) == 1 and rows > 1
+        if shared:  # all rows read the same keys: make their queries one long list of queries
+            q_BAQa = q_BAQa.transpose(0, 1).flatten(1, 2)[None]
+        score = q_BAQa @ seen.keys.transpose(-1, -2) / q_BAQa.shape[-1] ** 0.5
+        allowed = seen.mask[:, None, None]
+        score = score.masked_fill(~allowed, torch.finfo(score.dtype).min)
+        read = (score.softmax(-1) * allowed) @ seen.values
+        if shared:
+            read = read[0].unflatten(1, (rows, count)).transpose(0, 1)
+        return read.transpose(1, 2).flatten(2) @ self.out
+
+    def _split(self, x_BLD: Tensor) -> Tensor:
+        return x_BLD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def fuse(x_BND: Tensor, heads: int) -> Tensor:
+    """Fusion: head m of all tokens side by side, ``[B, N, D] -> [B, H, N*d]``."""
+    return x_BND.unflatten(-1, (heads, -1)).transpose(1, 2).flatten(2)
+
+
+def reconstruct(g_BHF: Tensor, tokens: int) -> Tensor:
+    """Group-aligned reconstruction, the exact inverse of :func:`fuse`: ``[B, H, N*d] -> [B, N, D]``."""
+    return g_BHF.unflatten(-1, (tokens, -1)).transpose(1, 2).flatten(2)
+
+
+class HeteroMixing(nn.Module):
+    """Heterogeneous interaction of rank R: ``reconstruct(WR_m ReLU(WL_m fuse(X)_m))``, own m."""
+
+    def __init__(self, tokens: int, width: int, heads: int, rank: int) -> None:
+        super().__init__()
+        mixed = tokens * width // heads
+        self.heads = heads
+        self.left = nn.Parameter(xavier_slices_(torch.empty(heads, mixed, rank)))
+        self.left_bias = nn.Parameter(torch.zeros(heads, rank))
+        self.right = nn.Parameter(xavier_slices_(torch.empty(heads, rank, mixed)))
+        self.right_bias = nn.Parameter(torch.zeros(heads, mixed))
+
+    def forward(self, x_BND: Tensor) -> Tensor:
+        g = fuse(x_BND, self.heads)
+        u_BHR = fn.relu(torch.einsum("bhf,hfr->bhr", g, self.left) + self.left_bias)
+        g = torch.einsum("bhr,hrf->bhf", u_BHR, self.right) + self.right_bias
+        return reconstruct(g, x_BND.shape[1])
+
+
+class HeteroFFN(nn.Module):
+    """A two-layer GELU network of its own for every token: ``[B, N, D] -> [B, N, D]``."""
+
+    def __init__(self, tokens: int, width: int, expansion: int) -> None:
+        super().__init__()
+        hidden = expansion * width
+        self.up = nn.Parameter(xavier_slices_(torch.empty(tokens, width, hidden)))
+        self.up_bias = nn.Parameter(torch.zeros(tokens, hidden))
+        self.down = nn.Parameter(xavier_slices_(torch.empty(tokens, hidden, width)))
+        self.down_bias = nn.Parameter(torch.zeros(tokens, width))
+
+    def forward(self, x_BND: Tensor) -> Tensor:
+        hidden = fn.gelu(torch.einsum("bnd,ndk->bnk", x_BND, self.up) + self.up_bias)
+        return torch.einsum("bnk,nkd->bnd", hidden, self.down) + self.down_bias
+
+
+class HeteroMixerBlock(nn.Module):
+    """(f) Mixing and FFN, each with residual and norm (after it, or before it with ``pre_rms``)."""
+
+    def __init__(self, config: HeMixConfig) -> None:
+        super().__init__()
+        tokens, width = config.tokens, config.token_width
+        self.mixing = HeteroMixing(tokens, width, config.mix_heads, config.rank)
+        self.ffn = HeteroFFN(tokens, width, config.ffn_expansion)
+        self.pre = config.norm == "pre_rms"
+        norm = nn.RMSNorm if self.pre else nn.LayerNorm
+        self.mixing_norm, self.ffn_norm = norm(width), norm(width)
+        self.dropout = nn.Dropout(config.dropout)
+        if config.small_output_init:  # each block starts near the identity
+            for weight in (self.mixing.right, self.ffn.down):
+                nn.init.normal_(weight, std=0.01)
+
+    def forward(self, x_BND: Tensor) -> Tensor:
+        if self.pre:
+            x_BND = x_BND + self.dropout(self.mixing(self.mixing_norm(x_BND)))
+            return x_BND + self.dropout(self.ffn(self.ffn_norm(x_BND)))
+        x_BND = self.mixing_norm(x_BND + self.dropout(self.mixing(x_BND)))
+        y_BND: Tensor = self.ffn_norm(x_BND + self.dropout(self.ffn(x_BND)))
+        return y_BND
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestState:
+    """One request's share of the forward pass: tokenizer part, keys and values, fixed outputs."""
+
+    z: Tensor
+    seen: tuple[KeysValues, KeysValues]
+    fixed: tuple[Tensor, Tensor]
+
+
+class HeMix(Ranker):
+    """The model of the module's text.
+
+    The first sequence of ``spec`` is G, the second R.
+
+    Example:
+        >>> from models.toy import toy_batch, toy_spec
+        >>> model = HeMix(toy_spec(), HeMixConfig(token_width=8, rank=2))
+        >>> {task: tuple(logit.shape) for task, logit in model(toy_batch(rows=3)).items()}
+        {'click': (3,), 'long_view': (3,)}
+    """
+
+    name = "hemix"
+
+    def __init__(self, spec: FeatureSpec, config: HeMixConfig) -> None:
+        super().__init__(spec, config)
+        assert len(spec.sequences) == 2, "HeMix reads two sequences: global, then real-time"
+        self.config, width = config, config.token_width
+        self.tokenizer = Tokenizer(
+            self.width_of(REQUEST_SIDES), self.width_of(ITEM_SIDES), config.dynamic, width
+        )
+        event = len(spec.sequences[0].columns) * config.embedding.width
+        self.project = nn.Linear(event, width) if config.item_projection == "separate" else None
+        event = event if self.project is None else width
+        g = MixedHeteroAttention(config, config.dynamic_global, config.fixed_global, event)
+        r = MixedHeteroAttention(config, config.dynamic_realtime, config.fixed_realtime, event)
+        self.attention = nn.ModuleList([g, r])
+        self.blocks = nn.ModuleList([HeteroMixerBlock(config) for _ in range(config.blocks)])
+        self.norm = nn.RMSNorm(width) if config.norm == "pre_rms" else nn.Identity()
+        self.tower = self.towers(width, config)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Logits ``[B]`` a task."""
+        return self.score_candidates(self.encode_request(batch), batch)
+
+    def encode_request(self, request: Batch) -> RequestState:
+        """Everything that no candidate changes, for every row of ``request``."""
+        e_request = self.embedding.fields(request, REQUEST_SIDES).flatten(1)
+        seen, fixed = [], []
+        for attention, sequence in zip(self._attention(), self.spec.sequences, strict=True):
+            events, mask = self.embedding.sequence(request, sequence)
+            if self.project is not None:
+                events = self.project(events)
+            seen.append(attention.keys_values(events, mask))
+            queries = attention.fixed.expand(request.size, -1, -1)
+            fixed.append(attention.read(queries, seen[-1], fixed=True))
+        return RequestState(
+            z=e_request @ self.tokenizer.request_weight,
+            seen=(seen[0], seen[1]),
+            fixed=(fixed[0], fixed[1]),
+        )
+
+    def score_candidates(self, state: object, items: Batch) -> dict[str, Tensor]:
+        """Logits ``[B]`` of ``B`` candidates; ``state`` holds one request or one a candidate."""
+        assert isinstance(state, RequestState)
+        x_BND = self.tokens(state, items)
+        for block in self.blocks:
+            x_BND = block(x_BND)
+        pooled_BD = self.norm(x_BND).mean(1)
+        return {task: tower(pooled_BD) for task, tower in self.tower.items()}
+
+    def tokens(self, state: RequestState, items: Batch) -> Tensor:
+        """(b-e) The mixer's input ``[B, N, D]``: ``[O_R ; O_G ; T_ns]``, dynamic before fixed."""
+        t_ns = self.tokenizer(state.z, self.embedding.fields(items, ITEM_SIDES).flatten(1))
+        t_g, t_r = t_ns.split([self.config.dynamic_global, self.config.dynamic_realtime], 1)
+        out = []
+        for attention, queries, seen, fixed in zip(
+            self._attention(), (t_g, t_r), state.seen, state.fixed, strict=True
+        ):
+            dynamic = attention.read(queries, seen, fixed=False)
+            out.append(torch.cat([dynamic, fixed.expand(len(dynamic), -1, -1)], 1))
+        return torch.cat([out[1], out[0], t_ns], 1)
+
+    def _attention(self) -> list[MixedHeteroAttention]:
+        return [a for a in self.attention if isinstance(a, MixedHeteroAttention)]
+
+    def flops_per_sample(self) -> dict[str, int]:
+        """Section 1.5's costs at full lengths; keys, values, fixed queries are the request's."""
+        c, d = self.config, self.config.token_width
+        s = len(self.spec.sequences[0].columns) * c.embedding.width
+        lengths = [sequence.max_length for sequence in self.spec.sequences]
+        project = 2 * s * d * sum(lengths) if self.project is not None else 0
+        request = 2 * self.width_of(REQUEST_SIDES) * c.dynamic * d + project
+        candidate = 2 * self.width_of(ITEM_SIDES) * c.dynamic * d
+        shares = ((c.dynamic_global, c.fixed_global), (c.dynamic_realtime, c.fixed_realtime))
+        for length, (dynamic, fixed) in zip(lengths, shares, strict=True):
+            one = 2 * 2 * d * d + 4 * (length + c.null_item) * d
+            request += 4 * length * (d if self.project is not None else s) * d + fixed * one
+            candidate += dynamic * one
+        mixing = 4 * c.tokens * d * c.rank
+        ffn = 4 * c.ffn_expansion * c.tokens * d * d
+        candidate += c.blocks * (mixing + ffn)
+        candidate += len(self.spec.tasks) * mlp_flops(d, (*c.tower, 1))
+        return {"request": request, "candidate": candidate}

@@ -1,0 +1,94 @@
+"""What every ranker is: a module from a batch to one logit a task, that can serve a request."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from hemix.spec import FeatureSpec, Side
+from models.batch import Batch
+from models.embeddings import EmbeddingConfig, FeatureEmbedding
+from models.layers import Tower
+
+REQUEST_SIDES: tuple[Side, ...] = ("user", "context")
+ITEM_SIDES: tuple[Side, ...] = ("item",)
+
+
+class RankerConfig(BaseModel):
+    """What all rankers share: embeddings, the hidden widths of a tower, dropout inside the net."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    embedding: EmbeddingConfig = EmbeddingConfig()
+    tower: tuple[int, ...] = (128, 64)
+    dropout: float = 0.0
+
+
+class Ranker(nn.Module):
+    """Base of all rankers.
+
+    A subclass defines ``name`` and ``forward``. ``encode_request`` and ``score_candidates`` split
+    the forward pass of one request into what its candidates share and the rest; the versions here
+    simply repeat the request's row, and a subclass overrides them to save work. Both ways give the
+    same logits.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, spec: FeatureSpec, config: RankerConfig) -> None:
+        super().__init__()
+        self.spec = spec
+        self.embedding = FeatureEmbedding(spec, config.embedding)
+
+    def towers(self, width: int, config: RankerConfig) -> nn.ModuleDict:
+        """One tower a task over a vector of ``width``."""
+        return nn.ModuleDict(
+            {task.name: Tower(width, config.tower, config.dropout) for task in self.spec.tasks}
+        )
+
+    def width_of(self, sides: Collection[Side]) -> int:
+        """Width of the concatenated field embeddings of ``sides``."""
+        return self.embedding.field_count(sides) * self.embedding.config.width
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Logits ``[B]`` a task."""
+        raise NotImplementedError
+
+    def encode_request(self, request: Batch) -> object:
+        """What all candidates of one request share; ``request`` has 1 row of user and context."""
+        return request
+
+    def score_candidates(self, state: object, items: Batch) -> dict[str, Tensor]:
+        """Logits ``[B]`` a task of the ``B`` candidates ``items`` (item columns only)."""
+        assert isinstance(state, Batch)
+        rows = torch.zeros(items.size, dtype=torch.int64, device=next(self.parameters()).device)
+        return self.forward(state.take(rows).beside(items))
+
+    def embedding_parameters(self) -> list[nn.Parameter]:
+        """The tables (not the directions of numbers, which are dense)."""
+        tables = [*self.embedding.tables.values(), self.embedding.buckets]
+        return [parameter for table in tables for parameter in table.parameters()]
+
+    def dense_parameters(self) -> list[nn.Parameter]:
+        """Everything but the tables."""
+        tables = {id(p) for p in self.embedding_parameters()}
+        return [p for p in self.parameters() if id(p) not in tables]
+
+    def parameter_counts(self) -> dict[str, int]:
+        """``embedding`` and ``dense`` parameters."""
+        return {
+            "embedding": sum(p.numel() for p in self.embedding_parameters()),
+            "dense": sum(p.numel() for p in self.dense_parameters()),
+        }
+
+    def flops_per_sample(self) -> dict[str, int]:
+        """Forward FLOPs (2 a multiply-add) at full sequence length, look-ups and norms left out.
+
+        ``request``: done once a request when serving; ``candidate``: once a candidate; a training
+        sample costs the sum.
+        """
+        raise NotImplementedError

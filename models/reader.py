@@ -1,0 +1,190 @@
+"""A streaming Parquet reader: shuffled by seed, resumable to the batch, flat in memory.
+
+An epoch is a sequence of rows that depends only on the files, the seed and the epoch's number: row
+groups in shuffled order are joined to blocks of about ``shuffle_rows`` rows, and the rows of each
+block are shuffled. Batch ``i`` holds the rows ``[i * batch_size, (i + 1) * batch_size)`` of it, so
+reading can start at any batch. At most two blocks and a few batches are in memory.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from hemix.errors import DataError
+from hemix.spec import FeatureSpec
+from models.batch import Batch
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """One row group of one file."""
+
+    path: Path
+    index: int
+    rows: int
+
+
+def row_groups(folders: Sequence[Path]) -> list[RowGroup]:
+    """The row groups of all Parquet files under ``folders``, files in the order of their names.
+
+    Raises:
+        DataError: a folder holds no rows, or a file is not Parquet; the message names it.
+    """
+    found: list[RowGroup] = []
+    for folder in folders:
+        groups: list[RowGroup] = []
+        for path in sorted(folder.rglob("*.parquet")):
+            try:
+                metadata = pq.read_metadata(path)
+            except (OSError, pa.ArrowInvalid) as error:
+                raise DataError(f"{path}: not a whole Parquet file ({error}).") from error
+            counts = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+            groups += [RowGroup(path, i, rows) for i, rows in enumerate(counts) if rows]
+        if not groups:
+            raise DataError(
+                f"{folder}: there are no rows to read.",
+                hint="Check the split times of the definition against the log.",
+            )
+        found += groups
+    return found
+
+
+class ParquetReader:
+    """Batches of the Parquet files under ``folders``.
+
+    ``shuffle_rows=0`` keeps the rows in their order. ``drop_last`` leaves out an epoch's last,
+    smaller batch.
+    """
+
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        folders: Sequence[Path],
+        *,
+        batch_size: int,
+        seed: int = 0,
+        shuffle_rows: int = 0,
+        drop_last: bool = False,
+    ) -> None:
+        self.spec = spec
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle_rows = shuffle_rows
+        self.groups = row_groups(folders)
+        self.rows = sum(group.rows for group in self.groups)
+        whole, rest = divmod(self.rows, batch_size)
+        # One batch is kept even when it is small: a data set is never silently skipped.
+        self.batches = max(whole if drop_last else whole + bool(rest), 1)
+        labels = [task.column for task in spec.tasks]
+        self._columns = [*_columns(spec), *labels]
+
+    def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+        """The batches ``start ..`` of an epoch, read ahead by a thread."""
+        yield from _ahead(self._epoch(epoch, start))
+
+    def _epoch(self, epoch: int, start: int) -> Iterator[Batch]:
+        skip = start * self.batch_size
+        rest: Batch | None = None
+        left = self.batches - start
+        for number, block in enumerate(self._blocks(epoch)):
+            rows = sum(group.rows for group in block)
+            if skip >= rows:
+                skip -= rows
+                continue
+            data = self._read(block)
+            order = torch.from_numpy(self._order(epoch, number, rows)[skip:])
+            skip = 0
+            carried = rest.size if rest is not None else 0
+            while left and carried + len(order) >= self.batch_size:
+                part = data.take(order[: self.batch_size - carried])
+                yield part if rest is None else Batch.concat([rest, part])
+                order, rest, left = order[self.batch_size - carried :], None, left - 1
+                carried = 0
+            if not left:
+                return
+            if len(order):
+                part = data.take(order)
+                rest = part if rest is None else Batch.concat([rest, part])
+        if rest is not None and left:
+            yield rest
+
+    def _blocks(self, epoch: int) -> list[list[RowGroup]]:
+        order = np.arange(len(self.groups))
+        if self.shuffle_rows:
+            order = np.random.default_rng([self.seed, epoch]).permutation(order)
+        blocks: list[list[RowGroup]] = []
+        rows = 0
+        for index in order:
+            if not blocks or rows >= self.shuffle_rows:
+                blocks.append([])
+                rows = 0
+            blocks[-1].append(self.groups[index])
+            rows += self.groups[index].rows
+        return blocks
+
+    def _order(self, epoch: int, block: int, rows: int) -> np.ndarray:
+        if not self.shuffle_rows:
+            return np.arange(rows)
+        return np.random.default_rng([self.seed, epoch, block + 1]).permutation(rows)
+
+    def _read(self, block: Sequence[RowGroup]) -> Batch:
+        tables = []
+        for group in block:
+            try:
+                with pq.ParquetFile(group.path) as file:
+                    missing = set(self._columns) - set(file.schema_arrow.names)
+                    if missing:
+                        raise DataError(f"{group.path}: columns {sorted(missing)} are missing.")
+                    tables.append(file.read_row_group(group.index, columns=self._columns))
+            except (OSError, pa.ArrowInvalid) as error:
+                raise DataError(f"{group.path}: cannot be read ({error}).") from error
+        return Batch.from_table(self.spec, pa.concat_tables(tables))
+
+
+def _columns(spec: FeatureSpec) -> list[str]:
+    names = [field.name for field in spec.categorical]
+    names += [name for field in spec.numeric for name in (field.name, field.bucket)]
+    return [*names, *(c.column for sequence in spec.sequences for c in sequence.columns)]
+
+
+def _ahead(batches: Iterator[Batch], depth: int = 4) -> Iterator[Batch]:
+    """Yield ``batches``, at most ``depth`` of them made in advance by a thread."""
+    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=depth)
+    stop = threading.Event()
+
+    def put(item: Batch | BaseException | None) -> None:
+        while not stop.is_set():
+            try:
+                return ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for batch in batches:
+                put(batch)
+                if stop.is_set():
+                    return
+            put(None)
+        except BaseException as error:  # handed to the reader's own thread, which raises it
+            put(error)
+
+    thread = threading.Thread(target=work, name="parquet-reader", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,177 @@
+"""Model version folders: ``model.safetensors``, ``manifest.json`` and ``transform/``.
+
+The manifest names the SHA-256 of every other file. Nothing is read before all of them agree, and
+nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+import hemix
+from hemix.errors import ModelVersionError, StorageError
+from hemix.files import atomic_folder, digest_of, read_json, sha256_folder, write_json
+from hemix.spec import FeatureSpec
+from models.ranker import Ranker
+from models.recipes import Recipe
+from models.registry import build
+
+WEIGHTS = "model.safetensors"
+MANIFEST = "manifest.json"
+TRANSFORM = "transform"
+PACKAGES = ("torch", "numpy", "pyarrow", "safetensors", "tensorflow", "tensorflow-transform")
+
+
+class Manifest(BaseModel):
+    """``manifest.json``; ``config`` is the whole recipe, ``files`` maps names to SHA-256."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: str
+    created: str
+    ranker: str
+    recipe: str
+    config: dict[str, Any]
+    spec: FeatureSpec
+    definition_digest: str
+    feature_service: str
+    transform_digest: str
+    training_window: dict[str, str]
+    code: str
+    metrics: dict[str, float]
+    packages: dict[str, str]
+    files: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVersion:
+    """A verified version: the ranker in evaluation mode, its manifest, its transform folder."""
+
+    folder: Path
+    manifest: Manifest
+    ranker: Ranker
+
+    @property
+    def transform(self) -> Path:
+        return self.folder / TRANSFORM
+
+
+def write(
+    folder: Path,
+    *,
+    ranker: Ranker,
+    recipe: Recipe,
+    transform: Path,
+    version: str,
+    feature_service: str,
+    training_window: Mapping[str, str],
+    metrics: Mapping[str, float],
+) -> Manifest:
+    """Write ``ranker`` as a version folder, whole or not at all.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    with atomic_folder(folder) as temporary:
+        shutil.copytree(transform, temporary / TRANSFORM)
+        weights = {name: value.cpu().contiguous() for name, value in ranker.state_dict().items()}
+        save_file(weights, temporary / WEIGHTS)
+        definition = transform / "definition.json"
+        manifest = Manifest(
+            version=version,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            ranker=recipe.ranker,
+            recipe=recipe.name,
+            config=recipe.model_dump(mode="json"),
+            spec=ranker.spec,
+            definition_digest=digest_of(read_json(definition)) if definition.is_file() else "",
+            feature_service=feature_service,
+            transform_digest=digest_of(sha256_folder(transform)),
+            training_window=dict(training_window),
+            code=hemix.__version__,
+            metrics=dict(metrics),
+            packages=_packages(),
+            files=sha256_folder(temporary),
+        )
+        write_json(temporary / MANIFEST, manifest.model_dump(mode="json"))
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest alone, nothing verified.
+
+    Raises:
+        ModelVersionError: it is missing, or not a manifest.
+    """
+    path = folder / MANIFEST
+    try:
+        return Manifest.model_validate(read_json(path))
+    except StorageError as error:
+        raise ModelVersionError(f"{error.message} This is not a model version.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ModelVersionError(f"{path}: {key}: {first['msg']}.") from error
+
+
+def verify(folder: Path) -> Manifest:
+    """Check that the folder holds exactly the files of its manifest, unchanged.
+
+    Raises:
+        ModelVersionError: a file is missing, added or changed; the message names it.
+    """
+    manifest = read_manifest(folder)
+    hint = "Do not serve this folder: take it again from where it was made."
+    found = sha256_folder(folder)
+    found.pop(MANIFEST, None)
+    for name, digest in manifest.files.items():
+        if name not in found:
+            raise ModelVersionError(f"{folder / name}: the file is missing.", hint=hint)
+        if found[name] != digest:
+            raise ModelVersionError(
+                f"{folder / name}: the file is not the one its manifest names (SHA-256 differs).",
+                hint=hint,
+            )
+    if extra := sorted(set(found) - set(manifest.files)):
+        raise ModelVersionError(f"{folder / extra[0]}: the manifest names no such file.", hint=hint)
+    return manifest
+
+
+def load(folder: Path) -> ModelVersion:
+    """Verify every digest, then read the weights.
+
+    Raises:
+        ModelVersionError: a file is missing, changed or does not fit the configuration.
+    """
+    manifest = verify(folder)
+    recipe = Recipe.parse(manifest.config)
+    ranker = build(recipe.ranker, manifest.spec, recipe.model)
+    path = folder / WEIGHTS
+    try:
+        ranker.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise ModelVersionError(
+            f"{path}: the weights do not fit the manifest ({error})."
+        ) from error
+    ranker.eval()
+    return ModelVersion(folder=folder, manifest=manifest, ranker=ranker)
+
+
+def _packages() -> dict[str, str]:
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # training needs no transform library
+    return versions
