@@ -1,0 +1,41 @@
+"""Gate on the events: do they hold what the definition promises?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.expectations import load, validate
+from components.validate_data.frames import TABLES, add_facts, read_table, to_frame
+from components.validate_data.suites import expected_schemas, schema_suite, table_suites
+from features.definition import DatasetDefinition
+from features.schema import ColumnTypes
+from hemix.files import read_json
+from hemix.verdict import Check, Verdict
+
+GATE = "validate_data"
+
+
+def run(
+    *, definition: DatasetDefinition, events: Path, out_verdict: Path, out_docs: Path
+) -> Verdict:
+    """Check columns, types, nulls, keys, ranges, times, labels and ids; write verdict and pages.
+
+    Every check names table and column, the value found and the threshold; ``slice`` names the
+    split. Columns and types are checked first: without them the rest is not run.
+
+    Raises:
+        StorageError: a missing or damaged events file.
+    """
+    gxe = load()
+    types = ColumnTypes.from_json(read_json(events / "types.json"))
+    expected = expected_schemas(definition, types)
+    tables = {name: read_table(events, name) for name in TABLES}
+    found = {name: table.schema for name, table in tables.items()}
+    suites = [schema_suite(gxe, expected, found)]
+    if all(set(expected[name].names) <= set(found[name].names) for name in TABLES):
+        frames = {name: to_frame(table) for name, table in tables.items()}
+        suites += table_suites(gxe, definition, add_facts(frames, definition))
+    checks: list[Check] = validate(suites, out_docs)
+    verdict = Verdict.of(GATE, checks)
+    verdict.write(out_verdict)
+    return verdict
