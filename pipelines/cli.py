@@ -13,6 +13,7 @@ from rich.text import Text
 
 from hemix import __version__
 from hemix.errors import HemixError
+from serving.commands import register
 
 DEBUG = "HEMIX_DEBUG"
 
@@ -121,9 +122,7 @@ def run_command(
 ) -> None:
     """Run the training pipeline on this machine: eleven steps from the log to a deployed version.
 
-    Steps whose input did not change are taken from the cache; an interrupted run goes on where it
-    stopped when it is started again. Ends with DIR/run.json and DIR/report.html. When a gate fails
-    nothing is deployed and the exit code is 4.
+    Steps whose input did not change are taken from the cache; an interrupted run goes on where it stopped when it is started again. Ends with DIR/run.json and DIR/report.html. When a gate fails nothing is deployed and the exit code is 4.
 
     [bold]Examples[/bold]
 
@@ -223,6 +222,9 @@ def report_command(
     if not version:
         runs.report.write_bytes(path.read_bytes())
     typer.echo(f"Wrote {path if version else runs.report}.")
+
+
+register(app)
 
 
 def main() -> None:

@@ -21,7 +21,9 @@ VersionArgument = Annotated[str, typer.Argument(metavar="VERSION")]
 
 models_app = typer.Typer(
     name="models",
-    help="The registry: which model versions there are, and which of them serve whom.",
+    help="The registry: which model versions there are, and which of them serve whom.\n\n"
+    "[bold]Examples[/bold]\n\n  hemix models list --models runs/kuairand\n\n"
+    "  hemix models promote VERSION --why 'better for two weeks'",
     no_args_is_help=True,
 )
 
