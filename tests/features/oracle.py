@@ -1,0 +1,151 @@
+"""What build_examples means, said slowly: plain Python, one interaction at a time."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+from features.definition import Counter, DatasetDefinition
+from features.schema import INEXACT_GAP, MISSING_INT, ColumnTypes, label_column
+
+Row = dict[str, Any]
+DAY = 86_400_000
+
+
+def missing(kind: object) -> object:
+    return {"string": "", "double": math.nan}.get(str(kind), MISSING_INT)
+
+
+def is_missing(value: object) -> bool:
+    return value in ("", MISSING_INT) or (isinstance(value, float) and math.isnan(value))
+
+
+def as_of(rows: list[Row], key: str, value: object, time: int) -> Row | None:
+    """The latest version of an id that is valid at ``time``."""
+    known = [r for r in rows if r[key] == value and r["valid_from"] <= time]
+    return max(known, key=lambda r: r["valid_from"]) if known else None
+
+
+def distinct(behaviors: list[Row]) -> list[Row]:
+    """Each event once, in order."""
+    seen: set[tuple[object, ...]] = set()
+    result = []
+    for row in sorted(
+        behaviors,
+        key=lambda r: (r["event_time"], r["position"], r["item_id"], r["action"], r["time_exact"]),
+    ):
+        identity = (
+            row["user_id"],
+            row["item_id"],
+            row["event_time"],
+            row["action"],
+            row["time_exact"],
+        )
+        if not row["time_exact"]:
+            identity = (*identity, row["position"])
+        if identity not in seen:
+            seen.add(identity)
+            result.append(row)
+    return result
+
+
+class Oracle:
+    """A log held as lists of rows; times are int milliseconds."""
+
+    def __init__(
+        self,
+        definition: DatasetDefinition,
+        types: ColumnTypes,
+        behaviors: list[Row],
+        interactions: list[Row],
+        users: list[Row],
+        items: list[Row],
+    ) -> None:
+        self.definition = definition
+        self.types = types
+        self.behaviors = distinct(behaviors)
+        self.interactions = interactions
+        self.users = users
+        self.items = items
+        self.delay = definition.sequences.availability_delay * 1000
+
+    def item_value(self, name: str, item: object, time: int) -> object:
+        row = as_of(self.items, "item_id", item, time)
+        return missing(self.types.items[name]) if row is None else row[name]
+
+    def key(self, counter: Counter, interaction: Row, time: int) -> object:
+        if counter.key in ("user_id", "item_id"):
+            return interaction[counter.key]
+        return self.item_value(counter.key, interaction["item_id"], time)
+
+    def count(self, counter: Counter, event: str, window: str, row: Row) -> int:
+        mine = self.key(counter, row, row["event_time"])
+        if is_missing(mine):
+            return 0
+        seconds = Counter.window_seconds(window)
+        total = 0
+        for other in self.interactions:
+            known = other["event_time"] + self.delay < row["event_time"]
+            inside = seconds is None or row["event_time"] - seconds * 1000 <= other["event_time"]
+            counted = event == "impression" or other[label_column(event)] == 1
+            if known and inside and counted:
+                total += self.key(counter, other, other["event_time"]) == mine
+        return total
+
+    def sequences(self, user: object, time: int) -> dict[str, list[Row]]:
+        rule = self.definition.sequences
+        if rule.realtime_window == "day":
+            start = time // DAY * DAY
+        else:
+            start = time - rule.realtime_window * 1000
+        visible = [
+            e
+            for e in self.behaviors
+            if e["user_id"] == user and e["event_time"] + self.delay < time
+        ]
+        return {
+            "global": [e for e in visible if e["event_time"] < start][-rule.global_length :],
+            "realtime": [e for e in visible if e["event_time"] >= start][-rule.realtime_length :],
+        }
+
+    def example(self, row: Row) -> Row:
+        definition, time = self.definition, row["event_time"]
+        moment = datetime.fromtimestamp(time / 1000, UTC)
+        result = dict(row)
+        if "hour" in definition.time_fields:
+            result["hour"] = moment.hour
+        if "weekday" in definition.time_fields:
+            result["weekday"] = moment.weekday()
+        user = as_of(self.users, "user_id", row["user_id"], time)
+        for name in definition.user_columns:
+            result[name] = missing(self.types.users[name]) if user is None else user[name]
+        for name in definition.item_columns:
+            result[name] = self.item_value(name, row["item_id"], time)
+        if definition.has_item_age:
+            item = as_of(self.items, "item_id", row["item_id"], time)
+            created = item["created_at"] if item else None
+            age = math.nan if created is None else max(0, time - created) / DAY
+            result["item_age_days"] = age
+        for counter in definition.counters:
+            for event in definition.counter_events(counter):
+                for window in counter.windows:
+                    name = counter.column(event, window)
+                    result[name] = self.count(counter, event, window, row)
+        for sequence, events in self.sequences(row["user_id"], time).items():
+            result[f"{sequence}_item_id"] = [e["item_id"] for e in events]
+            for name in definition.sequences.columns:
+                result[f"{sequence}_{name}"] = [
+                    self.item_value(name, e["item_id"], e["event_time"]) for e in events
+                ]
+            result[f"{sequence}_action"] = [e["action"] for e in events]
+            result[f"{sequence}_gap_s"] = [
+                (time - e["event_time"]) // 1000 if e["time_exact"] else INEXACT_GAP for e in events
+            ]
+        return result
+
+    def examples(self) -> list[Row]:
+        keys = ["event_time", "user_id", "item_id", "request_id", *self.definition.context_columns]
+        keys += [label_column(task) for task in self.definition.tasks]
+        rows = sorted(self.interactions, key=lambda r: [r[name] for name in keys])
+        return [self.example(row) for row in rows]

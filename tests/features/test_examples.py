@@ -1,0 +1,182 @@
+"""The vectorised path equals the brute-force oracle bit for bit, however it is run."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from features.examples import build
+from hemix.errors import DataError
+from hemix.files import sha256_folder
+from tests.features.logs import (
+    DAY,
+    MIDNIGHT,
+    SmallLog,
+    build_in_memory,
+    comparable,
+    logs,
+    read_examples,
+)
+
+CHEAP = settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def fast(log: SmallLog, **options: int) -> list[dict[str, object]]:
+    with tempfile.TemporaryDirectory() as folder:
+        events = log.write(Path(folder) / "events")
+        return read_examples(
+            build_in_memory(log.definition, events, Path(folder) / "out", **options), log
+        )
+
+
+@CHEAP
+@given(log=logs(), shards=st.integers(1, 5), seed=st.integers(0, 99))
+def test_equals_the_oracle(log: SmallLog, shards: int, seed: int) -> None:
+    assert fast(log, shards=shards, seed=seed) == comparable(log.oracle().examples())
+
+
+@settings(CHEAP, max_examples=25)
+@given(log=logs(), seed=st.integers(1, 99))
+def test_same_bytes_whatever_the_order_and_the_shards(log: SmallLog, seed: int) -> None:
+    digests = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, shards in enumerate((1, 4)):
+            root = Path(folder) / str(number)
+            events = log.shuffled(number * seed).write(root / "events", row_group_size=2 + number)
+            out = build_in_memory(log.definition, events, root / "out", shards=shards, seed=seed)
+            digests.append(sha256_folder(out))
+    assert digests[0]
+    assert digests[0] == digests[1]
+
+
+@settings(CHEAP, max_examples=40)
+@given(log=logs(), offset=st.sampled_from([-DAY, -1000, 0, 1, 1000, DAY]))
+def test_nothing_later_changes_an_example(log: SmallLog, offset: int) -> None:
+    time = MIDNIGHT + offset
+    log.interactions.append({**log.interactions[0], "event_time": time})
+    later = replace(
+        log,
+        behaviors=[row for row in log.behaviors if row["event_time"] < time],
+        interactions=[row for row in log.interactions if row["event_time"] <= time],
+        users=[row for row in log.users if row["valid_from"] <= time],
+        items=[row for row in log.items if row["valid_from"] <= time],
+    )
+    assert fast(later) == [row for row in fast(log) if row["event_time"] <= time]
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--direct_running_mode=multi_processing", "--direct_num_workers=2")]
+)
+def test_beam_equals_the_oracle(tmp_path: Path, options: tuple[str, ...]) -> None:
+    log = _one_log()
+    events = log.write(tmp_path / "events")
+    build(log.definition, events, tmp_path / "out", runner_options=options, shards=5)
+    assert read_examples(tmp_path / "out", log) == comparable(log.oracle().examples())
+    assert {path.name for path in tmp_path.iterdir()} == {"events", "out"}
+
+
+def test_beam_gives_the_same_bytes_for_any_number_of_shards(
+    tmp_path: Path, small_events: Path, small_examples: Path, small_definition: object
+) -> None:
+    from features.definition import DatasetDefinition
+
+    assert isinstance(small_definition, DatasetDefinition)
+    build(small_definition, small_events, tmp_path / "out", shards=3)
+    assert sha256_folder(tmp_path / "out") == sha256_folder(small_examples)
+
+
+def test_a_truncated_file_is_named(tmp_path: Path) -> None:
+    log = _one_log()
+    events = log.write(tmp_path / "events")
+    path = sorted(events.glob("behaviors/*/*.parquet"))[0]
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match=str(path)):
+        build(log.definition, events, tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"events"}
+
+
+def test_damaged_pages_leave_nothing_behind(tmp_path: Path) -> None:
+    log = _one_log()
+    events = log.write(tmp_path / "events")
+    path = sorted(events.glob("behaviors/*/*.parquet"))[0]
+    data = path.read_bytes()
+    path.write_bytes(data[:4] + bytes(len(data) // 3) + data[4 + len(data) // 3 :])
+    with pytest.raises(DataError, match=str(path)):
+        build(log.definition, events, tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"events"}
+
+
+def test_no_interactions_is_an_error(tmp_path: Path) -> None:
+    events = replace(_one_log(), interactions=[]).write(tmp_path / "events")
+    with pytest.raises(DataError, match="no interactions"):
+        build(_one_log().definition, events, tmp_path / "out")
+
+
+def _one_log() -> SmallLog:
+    """One log with much in it, the same every time."""
+    import random
+
+    from tests.features.logs import ColumnTypes, definition, pa
+
+    pick = random.Random(7)
+    times = [
+        MIDNIGHT + day * DAY + pick.randrange(0, DAY, 1800_000)
+        for day in range(4)
+        for _ in range(30)
+    ]
+    return SmallLog(
+        definition=definition(global_length=5, realtime_length=3),
+        types=ColumnTypes(
+            user_id=pa.string(),
+            item_id=pa.int64(),
+            users={"city": pa.string(), "fans": pa.float64()},
+            items={"author_id": pa.int64(), "tag": pa.string(), "size": pa.float64()},
+            context={"tab": pa.int64(), "price": pa.float64()},
+        ),
+        behaviors=[
+            {
+                "user_id": pick.choice("abc"),
+                "item_id": pick.randrange(9),
+                "event_time": time,
+                "action": pick.choice(["view", "like"]),
+                "time_exact": pick.random() < 0.9,
+                "position": 0,
+            }
+            for time in times
+        ],
+        interactions=[
+            {
+                "request_id": str(number),
+                "user_id": pick.choice("abcd"),
+                "item_id": pick.randrange(9),
+                "event_time": time,
+                "tab": 1,
+                "price": 2.0,
+                "label_click": pick.randrange(2),
+                "label_like": 0,
+            }
+            for number, time in enumerate(times)
+        ],
+        users=[{"user_id": "a", "city": "x", "fans": 1.0, "valid_from": 0}],
+        items=[
+            {
+                "item_id": item,
+                "author_id": item % 3,
+                "tag": "t",
+                "size": 1.0,
+                "created_at": MIDNIGHT,
+                "valid_from": MIDNIGHT + version * DAY,
+            }
+            for item in range(7)
+            for version in range(item % 2 + 1)
+        ],
+    )
