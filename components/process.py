@@ -43,8 +43,9 @@ def error_record(error: HemixError) -> dict[str, str]:
 
 def error_of(record: dict[str, str]) -> HemixError:
     """The error that :func:`error_record` described; unknown types become the base class."""
-    kinds = {kind.__name__: kind for kind in (HemixError, *HemixError.__subclasses__())}
-    return kinds.get(record["type"], HemixError)(record["message"], hint=record["hint"])
+    kinds: list[type[HemixError]] = [HemixError, *HemixError.__subclasses__()]
+    kind = next((kind for kind in kinds if kind.__name__ == record["type"]), HemixError)
+    return kind(record["message"], hint=record["hint"])
 
 
 def _end_with_launcher() -> None:

@@ -30,12 +30,12 @@ def training(
     feature_store: str,
     checkpoints: str,
     recipe: str = "kuairand",
-    overrides: dict = {},  # type: ignore[type-arg] # noqa: B006
+    overrides: dict[str, str] = {},  # noqa: B006
     champion: str = "",
     policy: str = "",
     share: float = 0.1,
     online_store: str = "sqlite",
-    runner_options: list = [],  # type: ignore[type-arg] # noqa: B006
+    runner_options: list[str] = [],  # noqa: B006
     deployment_key: str = "",
 ) -> None:
     """Wire the eleven steps. Each gate's verdict opens the block beneath it.

@@ -9,7 +9,7 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def build_examples(
     definition: str,
-    runner_options: list,
+    runner_options: list[str],
     revision: str,
     events: Input[Dataset],
     examples: Output[Dataset],

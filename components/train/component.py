@@ -9,7 +9,7 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def train(
     recipe: str,
-    overrides: dict,
+    overrides: dict[str, str],
     version: str,
     feature_service: str,
     checkpoints: str,

@@ -9,7 +9,7 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def transform(
     definition: str,
-    runner_options: list,
+    runner_options: list[str],
     revision: str,
     examples: Input[Dataset],
     transformed: Output[Dataset],

@@ -30,4 +30,4 @@ def validate_data(
             out_verdict=Path(verdict.path),
             out_docs=Path(docs.path),
         )
-    return (decision.passed,)  # type: ignore[return-value]
+    return (decision.passed,)

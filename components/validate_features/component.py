@@ -38,4 +38,4 @@ def validate_features(
             out_verdict=Path(verdict.path),
             out_docs=Path(docs.path),
         )
-    return (decision.passed,)  # type: ignore[return-value]
+    return (decision.passed,)

@@ -35,4 +35,4 @@ def validate_model(
             champion=Path(champion) if champion else None,
             out_verdict=Path(verdict.path),
         )
-    return (decision.passed,)  # type: ignore[return-value]
+    return (decision.passed,)
