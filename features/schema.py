@@ -135,6 +135,8 @@ def examples_schema(definition: DatasetDefinition, types: ColumnTypes) -> pa.Sch
     ``item_age_days`` (float64, NaN when unknown), counters (int64), then for each sequence the
     parallel lists ``item_id``, the side columns, ``action`` (string) and ``gap_s`` (int64 seconds
     from event to interaction, rounded down; :data:`INEXACT_GAP` where the time is not exact).
+    Side columns are the item's attributes as of the event, so that a history never changes
+    afterwards; the item's own attributes are as of the interaction. A missing key has counts of 0.
     """
     age = [("item_age_days", pa.float64())] if definition.has_item_age else []
     columns = [
@@ -171,7 +173,8 @@ def user_state_schema(definition: DatasetDefinition, types: ColumnTypes) -> pa.S
     ``history_*`` lists are parallel, oldest first. They hold the union of the last
     ``global_length`` events, the last ``realtime_length`` events of the real-time window and the
     last ``global_length`` events before that window, so that the sequences of the instant and of
-    any later time without new events can be cut from them exactly.
+    any later time without new events can be cut from them exactly. A real-time window that slides
+    (seconds) may later end anywhere inside itself, so all of its events stay.
     """
     counters = [c for c in definition.counter_columns if definition.side_of(c) == "user"]
     return pa.schema(

@@ -1,0 +1,124 @@
+"""The state of an instant holds exactly what an example of that instant would."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from features.definition import DatasetDefinition
+from features.schema import INEXACT_GAP, item_state_schema, user_state_schema
+from features.state import build_state
+from tests.features.logs import DAY, MIDNIGHT, SmallLog, comparable, logs
+from tests.features.oracle import Row
+
+CHEAP = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+NAMES = ("item_id", "author_id", "tag", "action", "gap_s")
+
+
+def state(log: SmallLog, time: int) -> tuple[dict[object, Row], dict[object, Row]]:
+    with tempfile.TemporaryDirectory() as folder:
+        events = log.write(Path(folder) / "events")
+        as_of = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time)
+        out = Path(folder) / "state"
+        counts = build_state(log.definition, events, as_of, out)
+        users, items = pq.read_table(out / "users.parquet"), pq.read_table(out / "items.parquet")
+    assert counts == (users.num_rows, items.num_rows)
+    assert users.schema.equals(user_state_schema(log.definition, log.types))
+    assert items.schema.equals(item_state_schema(log.definition, log.types))
+    by_user = {row["user_id"]: row for row in comparable(users.to_pylist())}
+    by_item = {row["item_id"]: row for row in comparable(items.to_pylist())}
+    assert list(by_user) == sorted(by_user)
+    assert list(by_item) == sorted(by_item)
+    assert all(row["as_of"] == time for row in (*by_user.values(), *by_item.values()))
+    return by_user, by_item
+
+
+def cut(row: Row, definition: DatasetDefinition, time: int) -> Row:
+    """The sequences of an instant, from a user's history."""
+    rule = definition.sequences
+    slide = None if rule.realtime_window == "day" else rule.realtime_window * 1000
+    start = time // DAY * DAY if slide is None else time - slide
+    columns = [row[f"history_{name}"] for name in NAMES[:-1]]
+    events = list(
+        zip(*columns, row["history_event_time_ms"], row["history_time_exact"], strict=True)
+    )
+    parts = {
+        "global": [e for e in events if e[-2] < start][-rule.global_length :],
+        "realtime": [e for e in events if e[-2] >= start][-rule.realtime_length :],
+    }
+    result: Row = {}
+    for sequence, kept in parts.items():
+        for place, name in enumerate(NAMES[:-1]):
+            result[f"{sequence}_{name}"] = [event[place] for event in kept]
+        result[f"{sequence}_gap_s"] = [
+            (time - event[-2]) // 1000 if event[-1] else INEXACT_GAP for event in kept
+        ]
+    return result
+
+
+def probes(log: SmallLog, time: int, users: list[object], items: list[object]) -> list[Row]:
+    """What the oracle says of an interaction of each user and of each item at ``time``."""
+    count = max(len(users), len(items))
+    blank = {**log.interactions[0], "event_time": time}
+    rows = [
+        {**blank, "user_id": users[n % len(users)], "item_id": items[n % len(items)]}
+        for n in range(count)
+    ]
+    probed = replace(log, interactions=[*log.interactions, *rows]).oracle()
+    return comparable([probed.example(row) for row in rows])
+
+
+@CHEAP
+@given(log=logs(), offset=st.sampled_from([-DAY, -1, 0, 1, 1001, 3_600_000, DAY, 4 * DAY]))
+def test_equals_an_example_of_the_instant(log: SmallLog, offset: int) -> None:
+    time = MIDNIGHT + offset
+    users, items = state(log, time)
+    limit = time - log.definition.sequences.availability_delay * 1000
+    for table, key, found in ((log.users, "user_id", users), (log.items, "item_id", items)):
+        seen = {row[key] for row in log.behaviors + log.interactions if row["event_time"] < limit}
+        assert set(found) == seen | {row[key] for row in table if row["valid_from"] <= time}
+    if not users or not items:
+        return
+    for row in probes(log, time, list(users), list(items)):
+        user, item = users[row["user_id"]], items[row["item_id"]]
+        for name in log.definition.counter_columns:
+            assert row[name] == (user[name] if name in user else item[name]), name
+        sequences = cut(user, log.definition, time)
+        assert {name: row[name] for name in sequences} == sequences
+
+
+@CHEAP
+@given(log=logs(), later=st.sampled_from([1, 1000, 2001, 3_600_000, DAY, 3 * DAY]))
+def test_serves_later_times_while_nothing_happens(log: SmallLog, later: int) -> None:
+    time = MIDNIGHT + 2000
+    limit = time - log.definition.sequences.availability_delay * 1000
+    quiet = replace(log, behaviors=[row for row in log.behaviors if row["event_time"] < limit])
+    users, items = state(quiet, time)
+    if not users:
+        return
+    for row in probes(
+        quiet, time + later, list(users), list(items) or [quiet.interactions[0]["item_id"]]
+    ):
+        sequences = cut(users[row["user_id"]], log.definition, time + later)
+        assert {name: row[name] for name in sequences} == sequences
+
+
+def test_state_of_the_real_log(
+    small_definition: DatasetDefinition, small_events: Path, tmp_path: Path
+) -> None:
+    as_of = datetime(2022, 4, 29, tzinfo=UTC)
+    users, items = build_state(small_definition, small_events, as_of, tmp_path / "state")
+    assert users >= 400
+    assert items > 1000
+    table = pq.read_table(tmp_path / "state" / "users.parquet")
+    assert max(len(row) for row in table["history_item_id"].to_pylist()) >= 50
