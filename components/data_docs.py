@@ -55,6 +55,7 @@ def write_pages(results: dict[str, Any], folder: Path) -> None:
 def _offline(page: str, name: str) -> str:
     for pattern in _ELSEWHERE:
         page = re.sub(pattern, "", page, flags=re.DOTALL | re.IGNORECASE)
+    page = re.sub(r'<a href="\.\./[^"]*"[^>]*>(.*?)</a>', r"\1", page, flags=re.DOTALL)
     page = re.sub(r"<title>.*?</title>", "", page, flags=re.DOTALL)
     head = f"<title>{html.escape(name)}</title><style>{_STYLE}</style>"
     back = '<p><a href="index.html">All suites</a></p>'

@@ -1,0 +1,1 @@
+"""Read any log into events."""

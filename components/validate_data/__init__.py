@@ -1,0 +1,1 @@
+"""Gate on the events by Great Expectations."""

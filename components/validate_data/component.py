@@ -1,7 +1,5 @@
 """Gate: do the events hold what the definition promises?"""
 
-from typing import NamedTuple
-
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Output
 
@@ -15,7 +13,7 @@ def validate_data(
     events: Input[Dataset],
     verdict: Output[Artifact],
     docs: Output[HTML],
-) -> NamedTuple("Outputs", [("passed", bool)]):  # type: ignore[valid-type]
+) -> bool:
     """Gate: do the events hold what the definition promises?"""
     from pathlib import Path
 
@@ -30,4 +28,4 @@ def validate_data(
             out_verdict=Path(verdict.path),
             out_docs=Path(docs.path),
         )
-    return (decision.passed,)
+    return decision.passed

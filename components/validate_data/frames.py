@@ -72,16 +72,18 @@ def add_facts(
     inside = np.zeros(len(interactions), bool)
     for window in windows:
         inside |= in_window(interactions, window)
-    facts = {"in_a_split": inside}
+    facts: dict[str, np.ndarray] = {"in_a_split": inside}
     if definition.users:
-        facts["user_in_users"] = interactions["user_id"].isin(frames["users"]["user_id"].unique())
+        facts["user_in_users"] = (
+            interactions["user_id"].isin(frames["users"]["user_id"].unique()).to_numpy()
+        )
     if definition.items:
         known = frames["items"]["item_id"].unique()
-        facts["item_in_items"] = interactions["item_id"].isin(known)
+        facts["item_in_items"] = interactions["item_id"].isin(known).to_numpy()
         inside_items = behaviors["item_id"].isin(known).astype("int8")
         behaviors = behaviors.assign(item_in_items=inside_items)
     seen = behaviors["user_id"].unique()
-    facts["user_has_behaviors"] = interactions["user_id"].isin(seen)
+    facts["user_has_behaviors"] = interactions["user_id"].isin(seen).to_numpy()
     return {
         **frames,
         "behaviors": behaviors,

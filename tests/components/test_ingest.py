@@ -1,0 +1,374 @@
+"""Ingest: what the events hold, that order does not matter, and how bad logs are refused."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from components.ingest import step
+from components.ingest.repeats import Repeats, one_row_a_key
+from components.ingest.spill import DaySpill
+from features.column_types import infer_types
+from features.definition import DatasetDefinition
+from features.schema import (
+    MISSING_INT,
+    ColumnTypes,
+    behaviors_schema,
+    interactions_schema,
+    items_schema,
+    users_schema,
+)
+from hemix.errors import DataError, HemixError, StorageError
+from hemix.files import read_json, sha256_folder
+from tests.logs import products, views, write_log
+
+
+def ingest(definition: DatasetDefinition, out: Path) -> Path:
+    step.run(definition=definition, out_events=out)
+    return out
+
+
+def table(events: Path, name: str) -> pl.DataFrame:
+    return pl.read_parquet(sorted((events / name).rglob("*.parquet")), hive_partitioning=False)
+
+
+def test_the_shop_becomes_events(tmp_path: Path) -> None:
+    definition = write_log(tmp_path / "log")
+    events = ingest(definition, tmp_path / "events")
+    types = ColumnTypes.from_json(read_json(events / "types.json"))
+    assert types == infer_types(definition)
+    assert (str(types.user_id), str(types.item_id)) == ("int64", "string")
+    for name, schema in {
+        "interactions": interactions_schema(definition, types),
+        "behaviors": behaviors_schema(types),
+        "users": users_schema(definition, types),
+        "items": items_schema(definition, types),
+    }.items():
+        for file in (events / name).rglob("*.parquet"):
+            assert pq.read_schema(file) == schema
+
+    raw, rows = views(), table(events, "interactions")
+    assert rows.height == raw.height
+    assert rows["label_buy"].sum() == raw["bought"].sum()
+    first = rows.row(0, named=True)
+    assert first["request_id"] == f"0-{int(first['event_time'].timestamp() * 1000)}"
+    assert [p.name for p in sorted((events / "interactions").iterdir())] == [
+        "day=2024-03-01",
+        "day=2024-03-02",
+        "day=2024-03-03",
+    ]
+    assert table(events, "behaviors")["action"].value_counts().sort("action").rows() == [
+        ("buy", 120),
+        ("view", 480),
+    ]
+    items = table(events, "items")
+    assert items.filter(pl.col("item_id") == "p7")["brand"].to_list() == [""]
+    assert table(events, "users").filter(pl.col("user_id") == 3)["age"].is_nan().all()
+    summary = read_json(events / "summary.json")
+    assert summary["rows_read"]["interactions"] == 600
+    assert summary["label_rates"] == {"buy": 0.2}
+    assert summary["splits"]["test"]["rows"] == 200
+
+
+@settings(
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seed=st.integers(0, 2**16), parts=st.integers(1, 4))
+def test_order_and_parts_do_not_matter(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, parts: int
+) -> None:
+    folder = tmp_path_factory.mktemp("order")
+    raw = pl.concat([views(200), views(200).head(9)])
+    expected = ingest(write_log(folder / "a", views=raw), folder / "events_a")
+
+    def split_paths(value: dict[str, Any]) -> None:
+        value["interactions"][0]["paths"] = ["part-*.csv"]
+
+    definition = write_log(folder / "b", change=split_paths)
+    shuffled = raw.sample(fraction=1.0, shuffle=True, seed=seed)
+    for part in range(parts):
+        shuffled[part::parts].write_csv(folder / "b" / f"part-{part}.csv")
+    found = ingest(definition, folder / "events_b")
+    assert sha256_folder(found) == sha256_folder(expected)
+
+
+def test_repeats_are_dropped_and_conflicts_keep_the_greatest_label(tmp_path: Path) -> None:
+    raw = views(300)
+    twin = raw[1:2].with_columns(pl.lit(1, dtype=pl.Int8).alias("bought"))
+    assert raw["bought"][1] == 0
+    events = ingest(
+        write_log(tmp_path / "log", views=pl.concat([twin, raw, raw[:5]])), tmp_path / "events"
+    )
+    summary = read_json(events / "summary.json")
+    assert summary["exact_repeats_dropped"]["interactions"] == 5
+    assert summary["conflicts"]["interactions"] == 1
+    rows = table(events, "interactions")
+    assert rows.height == 300
+    assert rows["label_buy"].sum() == raw["bought"].sum() + 1
+
+
+rows_of = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 1), st.sampled_from("ab")),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(rows=rows_of)
+def test_one_row_a_key_equals_the_obvious_loop(rows: list[tuple[int, int, int, str]]) -> None:
+    frame = pl.DataFrame(rows, schema=["user", "time", "label", "tab"], orient="row")
+    counts = Repeats()
+    found = one_row_a_key(frame, ["user", "time"], ["label"], counts)
+
+    groups: dict[tuple[int, int], set[tuple[int, int, int, str]]] = {}
+    for row in rows:
+        groups.setdefault(row[:2], set()).add(row)
+    expected = sorted(
+        (*key, max(r[2] for r in group), min(group)[3]) for key, group in groups.items()
+    )
+    assert sorted(found.rows()) == expected
+    assert counts.exact == len(rows) - len(set(rows))
+    assert counts.conflicts == sum(len(group) > 1 for group in groups.values())
+
+
+def test_spill_returns_every_row_by_day(tmp_path: Path) -> None:
+    spill = DaySpill(tmp_path / "spill", buffer_rows=10)
+    times = [day * 86_400_000 + i for i in range(25) for day in (3, 1)]
+    for time in times:
+        spill.add(pl.DataFrame({"event_time": [time]}))
+    days = {day: rows["event_time"].to_list() for day, rows in spill.days()}
+    assert list(days) == ["1970-01-02", "1970-01-04"]
+    assert sorted(t for rows in days.values() for t in rows) == sorted(times)
+
+
+def _history(value: dict[str, Any]) -> None:
+    value["behaviors"] = [
+        {
+            "paths": ["history.parquet"],
+            "explode": ["seen"],
+            "columns": {"user_id": "customer", "item_id": "seen", "event_time": "before"},
+            "constants": {"action": "view"},
+            "exact_time": False,
+        }
+    ]
+
+
+def test_histories_without_times_keep_their_order(tmp_path: Path) -> None:
+    definition = write_log(tmp_path / "log", change=_history)
+    before = datetime(2024, 2, 28)
+    pl.DataFrame(
+        {"customer": [0, 1, 2], "before": [before] * 3, "seen": [["p9", "p2", "p9"], [], None]},
+        schema_overrides={"seen": pl.List(pl.String)},
+    ).write_parquet(tmp_path / "log" / "history.parquet")
+    behaviors = table(ingest(definition, tmp_path / "events"), "behaviors")
+    prior = behaviors.filter(~pl.col("time_exact"))
+    assert prior.select("item_id", "position").rows() == [("p9", 0), ("p2", 1), ("p9", 2)]
+    assert behaviors.filter("time_exact")["position"].unique().to_list() == [0]
+
+
+def test_events_that_two_histories_repeat_count_once(tmp_path: Path) -> None:
+    def change(value: dict[str, Any]) -> None:
+        _history(value)
+        source = value["behaviors"][0]
+        source |= {"exact_time": True, "explode": ["seen", "before"], "paths": ["h*.parquet"]}
+
+    definition = write_log(tmp_path / "log", change=change)
+    times = [datetime(2024, 2, day) for day in (1, 2, 3)]
+    for name, keep in {"h1": slice(0, 2), "h2": slice(1, 3)}.items():
+        frame = {"customer": [0], "before": [times[keep]], "seen": [["p1", "p2", "p3"][keep]]}
+        pl.DataFrame(frame).write_parquet(tmp_path / "log" / f"{name}.parquet")
+    events = ingest(definition, tmp_path / "events")
+    prior = table(events, "behaviors").filter(pl.col("event_time").dt.month() == 2)
+    assert prior["item_id"].to_list() == ["p1", "p2", "p3"]
+    assert read_json(events / "summary.json")["exact_repeats_dropped"]["behaviors"] == 1
+
+
+def test_several_item_sources_become_one_table(tmp_path: Path) -> None:
+    def change(value: dict[str, Any]) -> None:
+        value["items"][0]["columns"].pop("price")
+        value["items"].append(
+            {
+                "paths": ["prices.csv"],
+                "columns": {"item_id": "product", "price": "price", "valid_from": "since"},
+            }
+        )
+
+    definition = write_log(tmp_path / "log", change=change)
+    (tmp_path / "log" / "prices.csv").write_text(
+        "product,price,since\np1,5,2024-03-01\np1,6,2024-03-02\np99,7,2024-03-01\n"
+    )
+    items = table(ingest(definition, tmp_path / "events"), "items")
+    p1 = items.filter(pl.col("item_id") == "p1").sort("valid_from")
+    assert p1["brand"].to_list() == ["b1"] * 3
+    assert p1["price"].fill_nan(None).to_list() == [None, 5.0, 6.0]
+    p99 = items.filter(pl.col("item_id") == "p99")
+    assert p99.select("brand", "price").rows() == [("", 7.0)]
+    assert items.height == 30 + 2 + 1
+
+
+def test_shared_news_log_joins_and_explodes(shared_data: Path, tmp_path: Path) -> None:
+    definition = DatasetDefinition.load("ebnerd", {"root": str(shared_data / "ebnerd_demo")})
+    summary = read_json(ingest(definition, tmp_path / "events") / "summary.json")
+    assert summary["rows"]["interactions"] == 583_054
+    assert summary["label_rates"]["click"] == pytest.approx(0.086, abs=0.001)
+    assert summary["exact_repeats_dropped"]["behaviors"] > 100_000
+
+
+def test_kuairand_slice(small_events: Path) -> None:
+    summary = read_json(small_events / "summary.json")
+    rows, read = summary["rows"]["interactions"], summary["rows_read"]["interactions"]
+    dropped = summary["exact_repeats_dropped"]["interactions"]
+    assert dropped > 0
+    assert read - dropped - rows == summary["conflicts"]["interactions"]
+    assert summary["behaviors_with_inexact_time"] == summary["rows_read"]["behaviors"]
+    items = table(small_events, "items")
+    assert items["created_at"].null_count() == 0
+    assert (items["music_type"] == MISSING_INT).sum() > 0
+
+
+def _set(path: str, new: object) -> Any:
+    def change(value: dict[str, Any]) -> None:
+        here: Any = value
+        *parents, last = path.split(".")
+        for parent in parents:
+            here = here[int(parent)] if parent.isdigit() else here[parent]
+        here[last] = new
+
+    return change
+
+
+def _column(name: str, values: object) -> pl.DataFrame:
+    return views(60).with_columns(values.alias(name) if isinstance(values, pl.Expr) else values)
+
+
+BAD_COLUMNS = {
+    "text time": ("at", pl.lit("yesterday"), r"columns\.event_time.*'at'.*'yesterday'.*not a time"),
+    "no time": ("at", pl.lit(None, pl.String), r"columns\.event_time.*lacks a time in 60"),
+    "epoch without unit": (
+        "at",
+        pl.lit(1709251200),
+        r"event_time.*Set interactions\[0\]\.time_unit",
+    ),
+    "no user": ("customer", pl.lit(None, pl.Int64), r"columns\.user_id.*lacks an id in 60"),
+    "text label": ("bought", pl.lit("maybe"), r"labels\.buy.*'maybe'.*not a 0/1 label"),
+    "number label": ("bought", pl.lit(7), r"labels\.buy.*'7'.*not a 0/1 label"),
+    "no label": ("bought", pl.lit(None, pl.Int8), r"labels\.buy.*not a 0/1 label"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_COLUMNS)
+def test_bad_values_are_named_and_nothing_is_left(tmp_path: Path, case: str) -> None:
+    name, values, message = BAD_COLUMNS[case]
+    definition = write_log(tmp_path / "log", views=_column(name, values))
+    with pytest.raises(DataError, match=message) as caught:
+        ingest(definition, tmp_path / "out" / "events")
+    assert "views.csv" in str(caught.value)
+    assert not list((tmp_path / "out").iterdir()) if (tmp_path / "out").exists() else True
+
+
+BAD_DEFINITIONS = {
+    "misnamed column": (
+        "interactions.0.columns.device",
+        "devise",
+        r"device.*'devise'.*it has: at,",
+    ),
+    "misnamed label": ("interactions.0.labels.buy.column", "buys", r"labels\.buy.*'buys'"),
+    "no file": ("items.0.paths", ["nosuch-*.parquet"], r"items\[0\]\.paths: no file matches"),
+    "wrong format": ("interactions.0.format", "parquet", r"views\.csv.*not parquet"),
+    "not a list": ("interactions.0.explode", ["product"], r"explode.*'product'.*not lists"),
+    "no list label": ("interactions.0.labels.buy.contains_item", True, r"labels\.buy.*not lists"),
+    "wrong unit": ("items.0.columns.valid_from", "price", r"items\[0\].*valid_from.*time_unit"),
+    "text number": ("items.0.columns.price", "brand", r"items\[0\].*price.*'b0'.*not a number"),
+    "fraction as category": (
+        "items.0.columns.brand",
+        "price",
+        r"items\[0\].*brand.*0\.5.*not a whole number",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_DEFINITIONS)
+def test_definitions_that_do_not_fit_the_files(tmp_path: Path, case: str) -> None:
+    path, new, message = BAD_DEFINITIONS[case]
+    definition = write_log(tmp_path / "log", views=views(60), change=_set(path, new))
+    with pytest.raises(HemixError, match=message):
+        ingest(definition, tmp_path / "out" / "events")
+    assert not list((tmp_path / "out").iterdir()) if (tmp_path / "out").exists() else True
+
+
+@pytest.mark.parametrize("keep", [4, 0.5, 0.99])
+def test_truncated_parquet_is_named(tmp_path: Path, keep: float) -> None:
+    definition = write_log(tmp_path / "log", views=views(60))
+    file = tmp_path / "log" / "products.parquet"
+    content = file.read_bytes()
+    file.write_bytes(content[: int(keep if keep > 1 else len(content) * keep)])
+    with pytest.raises(StorageError, match=r"products\.parquet is damaged, truncated"):
+        ingest(definition, tmp_path / "events")
+    assert not (tmp_path / "events").exists()
+
+
+def test_truncated_gzip_is_named(tmp_path: Path) -> None:
+    definition = write_log(tmp_path / "log", change=_set("interactions.0.paths", ["v.csv.gz"]))
+    packed = gzip.compress((tmp_path / "log" / "views.csv").read_bytes())
+    (tmp_path / "log" / "v.csv.gz").write_bytes(packed)
+    ingest(definition, tmp_path / "events")
+    (tmp_path / "log" / "v.csv.gz").write_bytes(packed[:-40])
+    with pytest.raises(StorageError, match=r"v\.csv\.gz"):
+        ingest(definition, tmp_path / "events2")
+
+
+def test_empty_file_and_log_without_rows(tmp_path: Path) -> None:
+    definition = write_log(tmp_path / "log", views=views(60).head(0))
+    with pytest.raises(DataError, match="interactions: the files hold no rows"):
+        ingest(definition, tmp_path / "events")
+    (tmp_path / "log" / "views.csv").write_bytes(b"")
+    with pytest.raises(DataError, match=r"views\.csv is empty"):
+        ingest(definition, tmp_path / "events")
+
+
+def test_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    definition = write_log(tmp_path / "log", views=views(20_000))
+    small = tmp_path / "small"
+    small.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a tmpfs cannot be mounted here")
+    try:
+        with pytest.raises(StorageError, match="disk is full"):
+            ingest(definition, small / "events")
+        assert list(small.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_failed_run_keeps_the_earlier_events(tmp_path: Path) -> None:
+    events = ingest(write_log(tmp_path / "log", views=views(60)), tmp_path / "events")
+    before = sha256_folder(events)
+    definition = write_log(tmp_path / "log", views=_column("at", pl.lit("never")))
+    with pytest.raises(DataError):
+        ingest(definition, events)
+    assert sha256_folder(events) == before
+
+
+def test_integer_and_text_ids_of_two_files_agree_on_text(tmp_path: Path) -> None:
+    def change(value: dict[str, Any]) -> None:
+        value["items"].append({"paths": ["more.parquet"], "columns": {"item_id": "product"}})
+
+    definition = write_log(tmp_path / "log", views=views(60), change=change)
+    pq.write_table(pa.table({"product": pa.array([501, 502])}), tmp_path / "log" / "more.parquet")
+    items = table(ingest(definition, tmp_path / "events"), "items")
+    assert {"501", "502"} <= set(items["item_id"])
+    assert items.height == products().height + 2
