@@ -218,7 +218,7 @@ def report_command(
     record = RunRecord.read(runs.record_of(version) if version else runs.record)
     definition = DatasetDefinition.parse(record.parameters["definition"])
     path = runs.report_of(record.version)
-    render(definition, record, path)
+    render(definition, record, runs)
     if not version:
         runs.report.write_bytes(path.read_bytes())
     typer.echo(f"Wrote {path if version else runs.report}.")

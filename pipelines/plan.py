@@ -105,6 +105,7 @@ def plan(request: RunRequest) -> RunPlan:
             "online_store": request.online_store,
             "runner_options": list(request.runner_options),
             "deployment_key": key,
+            "record": str(folder.record_of(version)),
         },
     )
 

@@ -19,7 +19,7 @@ def write_report(definition: DatasetDefinition, record: RunRecord, folder: RunFo
     """
     page = record.artifact("report", "page")
     if page is None or not page.is_file():
-        render(definition, record, folder.report_of(record.version))
+        render(definition, record, folder)
         page = folder.report_of(record.version)
     content = page.read_bytes()
     for path in {folder.report_of(record.version), folder.report} - {page}:
@@ -28,8 +28,8 @@ def write_report(definition: DatasetDefinition, record: RunRecord, folder: RunFo
     return folder.report
 
 
-def render(definition: DatasetDefinition, record: RunRecord, path: Path) -> None:
-    """Make the page anew from the run's artifacts, as many as there are."""
+def render(definition: DatasetDefinition, record: RunRecord, folder: RunFolder) -> None:
+    """Make ``reports/<version>.html`` anew from the run's artifacts, as many as there are."""
     from components.report.step import run
 
     verdicts = {gate: record.artifact(gate, "verdict") for gate in GATES}
@@ -43,5 +43,6 @@ def render(definition: DatasetDefinition, record: RunRecord, path: Path) -> None
         model=record.artifact("train", "model"),
         evaluation=record.artifact("evaluate", "evaluation"),
         deployment=record.artifact("deploy", "deployment"),
-        out_report=path,
+        record=folder.record_of(record.version),
+        out_report=folder.report_of(record.version),
     )

@@ -42,6 +42,8 @@ def run(request: RunRequest, observer: Observer) -> RunRecord:
             run.end("failed", "interrupted")
             raise
         failed = next((v for v in run.record.verdicts if not v.passed), None)
+        left = [step.name for step in run.record.steps if step.status != "succeeded"]
+        assert failed or not left, f"no gate failed, yet {left} did not run"
         run.end("gate_failed" if failed else "succeeded", "")
         write_report(planned.definition, run.record, request.folder)
         if failed:
@@ -123,6 +125,7 @@ class _Run:
         step.artifacts = result.artifacts
         if result.name in GATES and result.succeeded:
             self.record.verdicts.append(Verdict.read(Path(result.artifacts["verdict"])))
+        self.save()
         self.observer.finished(result)
 
     # ---- the record ----------------------------------------------------------------------------
@@ -137,7 +140,6 @@ class _Run:
         record.status = status
         record.message = message
         record.finished = _now()
-        record.seconds = round(time.monotonic() - self._start, 3)
         evaluation = record.artifact("evaluate", "evaluation")
         if evaluation is not None:
             record.metrics = read_json(evaluation / "metrics.json")
@@ -145,6 +147,7 @@ class _Run:
 
     def save(self) -> None:
         folder = self.planned.request.folder
+        self.record.seconds = round(time.monotonic() - self._start, 3)
         self.record.write(folder.record_of(self.record.version), folder.record)
 
 

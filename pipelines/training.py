@@ -14,6 +14,10 @@ from components.validate_data.component import validate_data
 from components.validate_features.component import validate_features
 from components.validate_model.component import validate_model
 
+# A gate returns whether its verdict passed. kfp.local finds only an output of this name in a
+# condition (docs/decisions/0001-local-runs.md).
+PASSED = "Output"
+
 
 @dsl.pipeline(
     name="training",
@@ -37,6 +41,7 @@ def training(
     online_store: str = "sqlite",
     runner_options: list[str] = [],  # noqa: B006
     deployment_key: str = "",
+    record: str = "",
 ) -> None:
     """Wire the eleven steps. Each gate's verdict opens the block beneath it.
 
@@ -59,13 +64,14 @@ def training(
         online_store: ``sqlite`` or a Redis connection.
         runner_options: Beam pipeline options.
         deployment_key: changes when the version must be deployed anew.
+        record: file that tells how the run goes, for the report; empty for none.
     """
     log = ingest(
         definition=events_definition, source_fingerprint=source_fingerprint, revision=revision
     )
     events = log.outputs["events"]
     data_gate = validate_data(definition=definition, events=events, revision=revision)
-    with dsl.If(data_gate.outputs["passed"] == True, name="data-is-valid"):  # noqa: E712
+    with dsl.If(data_gate.outputs[PASSED] == True, name="data-is-valid"):  # noqa: E712
         examples = build_examples(
             definition=events_definition,
             events=events,
@@ -87,7 +93,7 @@ def training(
             champion=champion,
             revision=revision,
         )
-        with dsl.If(feature_gate.outputs["passed"] == True, name="features-are-valid"):  # noqa: E712
+        with dsl.If(feature_gate.outputs[PASSED] == True, name="features-are-valid"):  # noqa: E712
             parity_gate = register_features(
                 definition=definition,
                 events=events,
@@ -96,7 +102,7 @@ def training(
                 online_store=online_store,
                 revision=revision,
             )
-            with dsl.If(parity_gate.outputs["passed"] == True, name="serving-equals-training"):  # noqa: E712
+            with dsl.If(parity_gate.outputs[PASSED] == True, name="serving-equals-training"):  # noqa: E712
                 trained = train(
                     transformed=tables["transformed"],
                     transform_graph=tables["transform_graph"],
@@ -123,7 +129,7 @@ def training(
                     champion=champion,
                     revision=revision,
                 )
-                with dsl.If(model_gate.outputs["passed"] == True, name="model-is-good"):  # noqa: E712
+                with dsl.If(model_gate.outputs[PASSED] == True, name="model-is-good"):  # noqa: E712
                     deployment = deploy(
                         model=trained["model"],
                         verdict=model_gate.outputs["verdict"],
@@ -136,6 +142,7 @@ def training(
                     ).outputs["deployment"]
                     report(
                         definition=definition,
+                        record=record,
                         events=events,
                         data_verdict=data_gate.outputs["verdict"],
                         feature_verdict=feature_gate.outputs["verdict"],

@@ -9,6 +9,7 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def report(
     definition: str,
+    record: str,
     revision: str,
     events: Input[Dataset],
     data_verdict: Input[Artifact],
@@ -46,5 +47,6 @@ def report(
             model=Path(model.path),
             evaluation=Path(evaluation.path),
             deployment=Path(deployment.path),
+            record=Path(record) if record else None,
             out_report=Path(page.path),
         )

@@ -1,7 +1,5 @@
 """Gate: coverage, ranges, drift against the champion, leakage."""
 
-from typing import NamedTuple
-
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Output
 
@@ -19,7 +17,7 @@ def validate_features(
     transform_graph: Input[Artifact],
     verdict: Output[Artifact],
     docs: Output[HTML],
-) -> NamedTuple("Outputs", [("passed", bool)]):  # type: ignore[valid-type]
+) -> bool:
     """Gate: coverage, ranges, drift against the champion, leakage."""
     from pathlib import Path
 
@@ -38,4 +36,4 @@ def validate_features(
             out_verdict=Path(verdict.path),
             out_docs=Path(docs.path),
         )
-    return (decision.passed,)
+    return decision.passed

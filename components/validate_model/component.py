@@ -1,7 +1,5 @@
 """Gate: does the model meet the policy, and is it no worse than the champion?"""
 
-from typing import NamedTuple
-
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
@@ -17,7 +15,7 @@ def validate_model(
     evaluation: Input[Artifact],
     transformed: Input[Dataset],
     verdict: Output[Artifact],
-) -> NamedTuple("Outputs", [("passed", bool)]):  # type: ignore[valid-type]
+) -> bool:
     """Gate: does the model meet the policy, and is it no worse than the champion?"""
     from pathlib import Path
 
@@ -35,4 +33,4 @@ def validate_model(
             champion=Path(champion) if champion else None,
             out_verdict=Path(verdict.path),
         )
-    return (decision.passed,)
+    return decision.passed

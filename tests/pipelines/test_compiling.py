@@ -49,7 +49,7 @@ def test_each_gate_guards_all_that_follows(spec: dict[str, Any]) -> None:
         gates = [gate for gate in GATES if STEPS.index(gate) < STEPS.index(step)]
         assert len(conditions) == len(gates)
         for gate, condition in zip(gates, conditions, strict=True):
-            assert gate.replace("_", "-") + "-passed" in condition
+            assert gate.replace("_", "-") + "-Output" in condition
             assert condition.endswith("== true")
 
 
