@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.definition import DatasetDefinition, Window
+from features.runner import beam_options
 from features.transform.columns import day_may_hold, example_files, read_batches, split_windows
 from features.transform.graph import TABLE_ROWS, TransformGraph
 from hemix.errors import DataError
@@ -76,7 +77,6 @@ def apply_splits(
         DataError: a split holds no example.
     """
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
 
     windows = split_windows(definition)
     with atomic_folder(out_transformed) as folder:
@@ -89,7 +89,7 @@ def apply_splits(
                     out = folder / split / f"{day}-{source.stem}.parquet"
                     items.append((split, window.model_dump_json(), str(source), str(out)))
         say(f"transform: applying the graph to {len(items)} files")
-        with beam.Pipeline(options=PipelineOptions(list(runner_options))) as pipeline:
+        with beam.Pipeline(options=beam_options(runner_options)) as pipeline:
             _ = (
                 pipeline
                 | "Files" >> beam.Create(items)

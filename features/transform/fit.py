@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.definition import DatasetDefinition, Window
+from features.runner import beam_options
 from features.schema import ColumnTypes, label_column
 from features.transform.columns import (
     ARROW,
@@ -120,7 +121,6 @@ def fit(
     """
     import apache_beam as beam
     import tensorflow_transform.beam as tft_beam
-    from apache_beam.options.pipeline_options import PipelineOptions
 
     priors = training_priors(definition, examples)
     plan = make_plan(definition, types, priors)
@@ -128,8 +128,10 @@ def fit(
     files = [str(file) for file in example_files(examples) if day_may_hold(file, window)]
     say(f"transform: analysing {len(files)} files of the training split")
     with tempfile.TemporaryDirectory() as scratch, atomic_folder(out_transform) as folder:
-        options = PipelineOptions(list(runner_options))
-        with beam.Pipeline(options=options) as pipeline, tft_beam.Context(temp_dir=scratch):
+        with (
+            beam.Pipeline(options=beam_options(runner_options)) as pipeline,
+            tft_beam.Context(temp_dir=scratch),
+        ):
             batches = (
                 pipeline
                 | "Files" >> beam.Create(files)
