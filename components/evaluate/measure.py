@@ -24,6 +24,8 @@ Labels = NDArray[np.int8]
 Scores = NDArray[np.float32]
 SMALLEST_SLICE = 100
 """Slices with fewer rows are left out: their intervals say nothing."""
+FEWEST_GROUPS = 30
+"""A mean over fewer users or requests with both classes is not reported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,27 +46,31 @@ def measure_task(sample: Sample, task: str) -> TaskResult:
     """Metrics, differences and calibration of one task."""
     labels = sample.labels[task]
     reason = metrics.undefined(labels)
+    left_out = _too_few_groups(sample, labels)
     estimates: dict[str, dict[str, Estimate]] = {}
     for model in progress(sample.scores, f"evaluate: bootstrap of {task}"):
         scores = sample.scores[model][task]
         estimates[model] = {
-            name: sample.draws.metric(name, labels, scores, sample.requests) for name in METRICS
+            name: sample.draws.metric(name, labels, scores, sample.requests)
+            for name in METRICS
+            if name not in left_out
         }
     return TaskResult(
         positives=int(labels.sum()),
         rate=float(labels.mean()),
         metrics={
-            model: {name: Interval.of(e, _why(name, reason)) for name, e in values.items()}
+            model: {name: Interval.of(e, reason) for name, e in values.items()} | left_out
             for model, values in estimates.items()
         },
         differences={
             rival: {
                 name: Interval.of(
                     sample.draws.difference(estimates[CANDIDATE][name], estimates[rival][name]),
-                    _why(name, reason),
+                    reason,
                 )
-                for name in METRICS
+                for name in estimates[rival]
             }
+            | left_out
             for rival in sample.rivals
         },
         calibration={model: _curve(labels, sample.scores[model][task]) for model in sample.scores},
@@ -113,11 +119,19 @@ def _order(names: NDArray[np.object_]) -> list[str]:
     return [str(unique[i]) for i in np.lexsort((unique, -counts))]
 
 
-def _why(metric: str, reason: str) -> str:
-    if reason or metric not in ("gauc", "impression_auc"):
-        return reason
-    group = "user" if metric == "gauc" else "request"
-    return f"no {group} has both classes"
+def _too_few_groups(sample: Sample, labels: Labels) -> dict[str, Interval]:
+    """Grouped metrics that too few groups with both classes stand behind, undefined and why."""
+    left_out = {}
+    for metric, group, codes in (
+        ("gauc", "users", sample.draws.users),
+        ("impression_auc", "requests", sample.requests),
+    ):
+        auc, _ = metrics.grouped_auc(labels, labels, codes)
+        known = int((~np.isnan(auc)).sum())
+        if known < FEWEST_GROUPS:
+            note = f"{known} {group} have both classes, fewer than {FEWEST_GROUPS}"
+            left_out[metric] = Interval(value=None, note=note)
+    return left_out
 
 
 def _curve(labels: Labels, scores: Scores) -> CalibrationCurve:

@@ -36,7 +36,7 @@ from hemix.progress import say
 from hemix.spec import FeatureSpec
 from models.bootstrap import UserBootstrap
 
-REPLICATES = 400
+REPLICATES = 300
 SEED = 20220501
 
 Scores = dict[str, NDArray[np.float32]]

@@ -1,0 +1,106 @@
+"""Colours and SVG: charts are drawn once with light colours that the page re-maps to CSS variables."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+COLOURS = {
+    "ink": "#1b2430",
+    "muted": "#667085",
+    "grid": "#e3e7ed",
+    "candidate": "#2458e6",
+    "champion": "#d9730d",
+    "boosting": "#0f8a7e",
+    "popularity": "#8a94a3",
+    "train": "#9db8f5",
+    "validation": "#5f87ee",
+    "test": "#f0a35e",
+    "outside": "#d5dae2",
+}
+"""Name of the CSS variable -> its light value, which marks the place in the SVG."""
+DARK = {
+    "ink": "#e8ecf3",
+    "muted": "#9aa5b5",
+    "grid": "#2b3442",
+    "candidate": "#7da2ff",
+    "champion": "#f7a64f",
+    "boosting": "#4fd0c1",
+    "popularity": "#8590a2",
+    "train": "#4a68b3",
+    "validation": "#7f9ff0",
+    "test": "#e59a55",
+    "outside": "#3a4454",
+}
+FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
+
+
+def variables(colours: dict[str, str]) -> str:
+    """CSS custom properties, one a colour."""
+    return " ".join(f"--{name}: {value};" for name, value in colours.items())
+
+
+def config() -> dict[str, Any]:
+    """Vega-Lite configuration shared by all charts."""
+    axis = {
+        "labelColor": COLOURS["muted"],
+        "titleColor": COLOURS["muted"],
+        "titleFontWeight": "normal",
+        "labelFontSize": 11,
+        "titleFontSize": 11,
+        "gridColor": COLOURS["grid"],
+        "domainColor": COLOURS["grid"],
+        "tickColor": COLOURS["grid"],
+    }
+    return {
+        "background": None,
+        "font": "Helvetica",
+        "view": {"stroke": None},
+        "axis": axis,
+        "legend": {
+            "labelColor": COLOURS["ink"],
+            "titleColor": COLOURS["muted"],
+            "orient": "top",
+            "title": None,
+            "labelFontSize": 11,
+            "symbolSize": 70,
+        },
+        "title": {
+            "color": COLOURS["ink"],
+            "fontSize": 12,
+            "fontWeight": 600,
+            "anchor": "start",
+            "offset": 8,
+        },
+    }
+
+
+def svg_of(chart: Any, name: str) -> str:
+    """An Altair chart as inline SVG that scales with the page and follows its colours.
+
+    Args:
+        name: unique on the page; prefixes the SVG's ids.
+    """
+    import vl_convert
+
+    specification = {**chart.to_dict(), "config": config()}
+    text: str = vl_convert.vegalite_to_svg(specification)
+    return themed(text, name)
+
+
+def themed(svg: str, name: str) -> str:
+    """Re-map colours to CSS variables, make ids unique, drop the page-external parts."""
+    for variable, colour in COLOURS.items():
+        svg = re.sub(rf'"{colour}"', f'"var(--{variable})"', svg, flags=re.IGNORECASE)
+    svg = re.sub(r'id="([^"]+)"', rf'id="{name}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)
+    svg = re.sub(r'font-family="[^"]*"', 'font-family="inherit"', svg)
+    svg = re.sub(r"<\?xml[^>]*\?>|<!DOCTYPE[^>]*>", "", svg)
+    # The natural width is kept as the largest: charts shrink on a phone and never grow blurry.
+    return re.sub(
+        r'<svg ([^>]*?)width="([\d.]+)" height="[\d.]+"',
+        r'<svg \1style="width: 100%; max-width: \2px; height: auto"',
+        svg,
+        count=1,
+    )

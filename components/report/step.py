@@ -1,0 +1,60 @@
+"""Report: everything a run made, on one page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from components.report.facts import read_facts
+from components.report.lineage import read_deployment, read_model, read_run
+from components.report.page import Page, render
+from components.report.parts import read, read_gates
+from components.report.training import read_training
+from features.definition import DatasetDefinition
+from hemix.files import atomic_file
+from hemix.progress import say
+
+
+def run(
+    *,
+    definition: DatasetDefinition,
+    events: Path | None,
+    verdicts: Mapping[str, Path | None],
+    transformed: Path | None,
+    transform: Path | None,
+    curves: Path | None,
+    model: Path | None,
+    evaluation: Path | None,
+    deployment: Path | None,
+    out_report: Path,
+    record: Path | None = None,
+) -> None:
+    """Write the page; a part that is None or absent says which gate kept it from being made.
+
+    Args:
+        verdicts: gate name -> verdict file.
+        record: ``run.json`` of the run, for the times of its steps; may be left out.
+        out_report: the HTML file.
+
+    Raises:
+        StorageError: an artifact is damaged, or the page cannot be written.
+    """
+    from components.evaluate.results import Results
+    from hemix.spec import FeatureSpec
+
+    gates = read_gates(verdicts)
+    page = Page(
+        definition=definition,
+        gates=gates,
+        facts=read(events, lambda path: read_facts(definition, path), gates),
+        spec=read(transform, lambda path: FeatureSpec.read(path / "spec.json"), gates),
+        training=read(curves, read_training, gates),
+        model=read(model, read_model, gates),
+        results=read(evaluation, Results.read, gates),
+        deployment=read(deployment, read_deployment, gates),
+        run=read(record, read_run, ()),
+    )
+    text = render(page)
+    with atomic_file(out_report) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    say(f"report: {len(text) / 1000:.0f} kB")
