@@ -1,0 +1,169 @@
+"""The loaded graph: one result per row, however the row arrives."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from components.transform.step import run
+from features.schema import MISSING_INT
+from features.transform import Column, TransformGraph
+from features.transform.columns import raw_columns
+from hemix.errors import DataError, StorageError
+from hemix.files import sha256_folder
+from hemix.spec import Side
+from tests.features.transform.conftest import Fitted
+from tests.features.transform.tiny import DEFINITION, examples_table, write_examples
+
+SIDES: tuple[Side, ...] = ("user", "item", "context")
+KEYS = ["request_id", "user_id", "item_id", "event_time", "label_click"]
+
+
+def same_bits(a: Column, b: Column) -> bool:
+    if isinstance(a, tuple) != isinstance(b, tuple):
+        return False
+    if isinstance(a, tuple):
+        return all(same_bits(x, y) for x, y in zip(a, b, strict=True))
+    assert not isinstance(b, tuple)
+    return a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def of_table(table: pa.Table, name: str) -> Column:
+    array = table[name].combine_chunks()
+    if pa.types.is_list(array.type):
+        offsets = array.offsets.to_numpy().astype(np.int64)
+        return array.flatten().to_numpy(), offsets - offsets[0]
+    return array.to_numpy()
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(seed=st.integers(0, 99), start=st.integers(0, 80), rows=st.integers(1, 120))
+def test_rows_do_not_depend_on_each_other(fitted: Fitted, seed: int, start: int, rows: int) -> None:
+    """Any slice, any set of sides: bit for bit what the whole table gives. New values included."""
+    table = examples_table(200, seed=1000 + seed, size=90)
+    whole = fitted.graph.apply_table(table)
+    part = table.slice(start, rows)
+    for n in (1, 2, 3):
+        for sides in combinations(SIDES, n):
+            needed = raw_columns(part, fitted.graph.inputs(sides))
+            found = fitted.graph.apply_columns(needed, sides)
+            assert set(found) == set(fitted.graph.outputs(sides))
+            for name, column in found.items():
+                assert same_bits(column, of_table(whole.slice(start, rows), name)), name
+
+
+def test_table_equals_the_splits_that_beam_wrote(fitted: Fitted) -> None:
+    tables = [
+        pq.read_table(file)
+        for split in ("train", "validation", "test")
+        for file in sorted((fitted.transformed / split).glob("*.parquet"))
+    ]
+    assert fitted.graph.apply_table(fitted.table).equals(pa.concat_tables(tables))
+
+
+def test_batch_boundaries_do_not_show(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fitted.graph.apply_table(fitted.table)
+    monkeypatch.setattr("features.transform.graph.TABLE_ROWS", 37)
+    assert fitted.graph.apply_table(fitted.table).equals(whole)
+    assert fitted.graph.apply_table(fitted.table.slice(0, 0)).schema == whole.schema
+
+
+def test_order_files_and_processes_do_not_matter(fitted: Fitted, tmp_path: Path) -> None:
+    """Shuffled rows in many files: the same artifact, byte for byte; the same rows, moved."""
+    order = np.random.default_rng(3).permutation(fitted.table.num_rows)
+    examples = write_examples(fitted.table.take(pa.array(order)), tmp_path / "e", files_a_day=4)
+    run(
+        definition=DEFINITION,
+        examples=examples,
+        out_transformed=tmp_path / "transformed",
+        out_transform=tmp_path / "transform",
+    )
+    for name in ("spec.json", "priors.json", "statistics.json"):
+        assert (tmp_path / "transform" / name).read_bytes() == (
+            fitted.transform / name
+        ).read_bytes()
+    assets = "transform_fn/transform_fn/assets"
+    assert sha256_folder(tmp_path / "transform" / assets) == sha256_folder(
+        fitted.transform / assets
+    )
+    again = TransformGraph.load(tmp_path / "transform")
+    assert again.apply_table(fitted.table).equals(fitted.graph.apply_table(fitted.table))
+
+
+def test_threads_share_a_fresh_graph(fitted: Fitted) -> None:
+    graph = TransformGraph.load(fitted.transform)
+    columns = raw_columns(fitted.table, graph.plan.raw)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda i: graph.apply_columns(columns, {SIDES[i % 3]}), range(24)))
+    for i, result in enumerate(results):
+        for name, column in result.items():
+            assert same_bits(column, results[i % 3][name])
+
+
+def test_missing_values_become_zero(fitted: Fitted) -> None:
+    row: dict[str, Column] = {}
+    for column in fitted.graph.plan.raw:
+        missing: object = {"int": MISSING_INT, "string": "", "float": np.nan}[column.kind]
+        dtype = {"int": np.int64, "string": object, "float": np.float64}[column.kind]
+        value = np.array([missing], dtype)
+        row[column.name] = (value, np.array([0, 1])) if column.ragged else value
+    for name, found in fitted.graph.apply_columns(row, SIDES).items():
+        values = found[0] if isinstance(found, tuple) else found
+        assert "_rate_" in name or values.tolist() == [0], name
+
+
+def test_nulls_are_missing(fitted: Fitted) -> None:
+    table = fitted.table.slice(0, 3)
+    place = table.column_names.index("city")
+    nulls = pa.array([None, "xy", None], pa.string())
+    found = fitted.graph.apply_table(table.set_column(place, "city", nulls))
+    assert found["city_index"].to_pylist() == [0, 1, 0]
+
+
+def test_keys_and_labels_pass_only_when_present(fitted: Fitted) -> None:
+    whole = fitted.graph.apply_table(fitted.table)
+    assert whole.column_names[:5] == KEYS
+    bare = fitted.graph.apply_table(fitted.table.drop_columns(["request_id", "label_click"]))
+    assert bare.column_names[:4] == ["user_id", "item_id", "event_time", "user_id_index"]
+
+
+def test_a_missing_column_is_named(fitted: Fitted) -> None:
+    with pytest.raises(DataError, match="'city'"):
+        fitted.graph.apply_table(fitted.table.drop_columns(["city"]))
+    with pytest.raises(DataError, match="'tab'"):
+        fitted.graph.apply_columns({}, {"context"})
+
+
+def test_a_wrong_type_is_named(fitted: Fitted) -> None:
+    place = fitted.table.column_names.index("kind")
+    text = pa.array(["x"] * fitted.table.num_rows)
+    with pytest.raises(DataError, match=r"'kind'.*not int"):
+        fitted.graph.apply_table(fitted.table.set_column(place, "kind", text))
+
+
+def test_an_incomplete_artifact_is_refused(fitted: Fitted, tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_bytes((fitted.transform / "spec.json").read_bytes())
+    with pytest.raises(StorageError, match=r"definition\.json is missing"):
+        TransformGraph.load(tmp_path)
+
+
+def test_digest_names_the_content(fitted: Fitted, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(fitted.transform, copy)
+    assert TransformGraph.load(copy).digest() == fitted.graph.digest()
+    (copy / "priors.json").write_text('{"click": 0.5}')
+    assert TransformGraph.load(copy).digest() != fitted.graph.digest()
