@@ -1,6 +1,6 @@
 """Batches: the columns of a :class:`FeatureSpec` as tensors.
 
-Axes: ``B`` rows, ``T`` events of all rows together, ``L`` events of the longest row.
+Axes: ``B`` rows, ``C`` columns of a sequence, ``T`` events of all rows, ``L`` of the longest row.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hemix.errors import DataError
-from hemix.spec import FeatureSpec, Side
+from hemix.spec import FeatureSpec, SequenceFeature, Side
 
 Column = np.ndarray | tuple[np.ndarray, np.ndarray]
 """One value a row, or ``(values [T], offsets int64 [B + 1])`` for a list column."""
@@ -24,9 +24,10 @@ SIDES: tuple[Side, ...] = ("user", "context", "item")
 
 @dataclass(frozen=True, kw_only=True)
 class Jagged:
-    """Lists of ids without padding: row ``b`` is ``values[offsets[b]:offsets[b + 1]]``.
+    """A sequence's parallel lists of ids without padding.
 
-    ``values`` int32 ``[T]``, ``offsets`` int64 ``[B + 1]`` (starting at 0).
+    Row ``b`` of column ``c`` is ``values[c, offsets[b]:offsets[b + 1]]``. ``values`` int32
+    ``[C, T]``, ``offsets`` int64 ``[B + 1]`` (starting at 0).
     """
 
     values: Tensor
@@ -38,18 +39,18 @@ class Jagged:
         return self.offsets.diff()
 
     def padded(self, length: int | None = None) -> tuple[Tensor, Tensor]:
-        """Ids ``[B, L]``, 0 where nothing stands, and the mask ``[B, L]`` (True = an event).
+        """Ids ``[C, B, L]``, 0 where nothing stands, and the mask ``[B, L]`` (True = an event).
 
         ``length`` pads further than the longest row; it must not be shorter than that.
         """
         lengths = self.lengths
         longest = int(lengths.max()) if len(lengths) else 0
-        size = max(longest, length or 0)
-        steps = torch.arange(size, device=self.values.device)
+        steps = torch.arange(max(longest, length or 0), device=self.values.device)
         mask = steps < lengths[:, None]
-        ids = self.values.new_zeros(mask.shape)
-        ids[mask] = self.values
-        return ids, mask
+        if not self.values.shape[1]:
+            return self.values.new_zeros(len(self.values), *mask.shape), mask
+        index = (self.offsets[:-1, None] + steps).clamp(max=self.values.shape[1] - 1)
+        return self.values[:, index] * mask, mask
 
     def take(self, rows: Tensor) -> Jagged:
         """The lists of ``rows`` (int64 ``[B']``), in that order."""
@@ -58,14 +59,14 @@ class Jagged:
         shift = self.offsets[:-1][rows] - offsets[:-1]
         index = torch.arange(int(offsets[-1]), device=rows.device)
         index = index + torch.repeat_interleave(shift, lengths)
-        return Jagged(values=self.values[index], offsets=offsets)
+        return Jagged(values=self.values[:, index], offsets=offsets)
 
     @staticmethod
     def concat(parts: Sequence[Jagged]) -> Jagged:
         """All rows of ``parts``, one after the other."""
         lengths = torch.cat([part.lengths for part in parts])
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-        return Jagged(values=torch.cat([part.values for part in parts]), offsets=offsets)
+        return Jagged(values=torch.cat([part.values for part in parts], 1), offsets=offsets)
 
     def to(self, device: torch.device) -> Jagged:
         return Jagged(
@@ -79,7 +80,8 @@ class Batch:
     """Rows of transformed data.
 
     ``ids``: int32 ``[B]`` a categorical or bucket column; ``numbers``: float32 ``[B]`` a numeric
-    column; ``lists``: one :class:`Jagged` a sequence column; ``labels``: float32 ``[B]`` a task.
+    column; ``lists``: one :class:`Jagged` a sequence, its columns in the order of the contract;
+    ``labels``: float32 ``[B]`` a task.
     A batch of one side of a request holds the columns of that side only.
     """
 
@@ -113,8 +115,7 @@ class Batch:
         numbers = {f.name: tensor(f.name, np.float32) for f in numeric}
         lists: dict[str, Jagged] = {}
         if "user" in sides:
-            names = [c.column for s in spec.sequences for c in s.columns]
-            lists = {name: _jagged(name, _need(columns, name)) for name in names}
+            lists = {s.name: _jagged(s, columns) for s in spec.sequences}
         labels = {t.name: tensor(t.column, np.float32) for t in spec.tasks if t.column in columns}
         sizes = {len(t) for t in [*ids.values(), *numbers.values()]}
         sizes |= {len(j.offsets) - 1 for j in lists.values()}
@@ -181,11 +182,19 @@ def _need(columns: Mapping[str, Column], name: str) -> Column:
     return columns[name]
 
 
-def _jagged(name: str, column: Column) -> Jagged:
-    assert isinstance(column, tuple), f"{name} holds no lists"
-    values, offsets = column
+def _jagged(sequence: SequenceFeature, columns: Mapping[str, Column]) -> Jagged:
+    parts = []
+    offsets: np.ndarray | None = None
+    for part in sequence.columns:
+        column = _need(columns, part.column)
+        assert isinstance(column, tuple), f"{part.column} holds no lists"
+        if offsets is not None and not np.array_equal(offsets, column[1]):
+            raise DataError(f"The lists of {part.column!r} differ in length from their sequence's.")
+        values, offsets = column
+        parts.append(np.asarray(values, dtype=np.int32))
+    assert offsets is not None, f"the sequence {sequence.name} has no columns"
     return Jagged(
-        values=torch.from_numpy(np.array(values, dtype=np.int32)),
+        values=torch.from_numpy(np.stack(parts)),
         offsets=torch.from_numpy(np.array(offsets, dtype=np.int64)),
     )
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from hemix.spec import FeatureSpec, SequenceFeature
 from models.batch import SIDES, Batch
-from models.layers import MLP, Tower, mlp_flops
+from models.layers import MLP, Tower, mlp_flops, split_axis
 from models.ranker import Ranker, RankerConfig
 
 
@@ -81,7 +81,7 @@ class DIN(Ranker):
         sequence = self.spec.sequences[index]
         shared = self._shared(sequence)
         events, mask = self.embedding.sequence(batch, sequence)
-        events_BLCE = events.unflatten(-1, (len(sequence.columns), -1))
+        events_BLCE = split_axis(events, -1, (len(sequence.columns), -1))
         others = [i for i in range(len(sequence.columns)) if i not in shared]
         names = [sequence.columns[i].vocabulary for i in shared]
         target = [self.embedding.lookup(name, batch.ids[self.target[name]]) for name in names]

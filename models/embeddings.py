@@ -72,8 +72,8 @@ class FeatureEmbedding(nn.Module):
 
     def field_count(self, sides: Collection[Side] = SIDES) -> int:
         """F: the number of fields of ``sides``."""
-        fields = [*self.spec.categorical, *self.spec.numeric]
-        return sum(field.side in sides for field in fields)
+        categorical = sum(field.side in sides for field in self.spec.categorical)
+        return categorical + sum(field.side in sides for field in self.spec.numeric)
 
     def lookup(self, vocabulary: str, ids: Tensor) -> Tensor:
         """Rows of one table: ids ``[...]`` -> ``[..., E]``."""
@@ -108,12 +108,9 @@ class FeatureEmbedding(nn.Module):
         self, batch: Batch, sequence: SequenceFeature, length: int | None = None
     ) -> tuple[Tensor, Tensor]:
         """Events ``[B, L, C * E]``, columns side by side, and the mask ``[B, L]`` (True = event)."""
-        parts = []
-        mask = None
-        for column in sequence.columns:
-            ids, mask = batch.lists[column.column].padded(length)
-            parts.append(self.lookup(column.vocabulary, ids))
-        assert mask is not None, f"the sequence {sequence.name} has no columns"
+        ids_CBL, mask = batch.lists[sequence.name].padded(length)
+        columns = zip(sequence.columns, ids_CBL, strict=True)
+        parts = [self.lookup(column.vocabulary, ids) for column, ids in columns]
         events: Tensor = self.dropout(torch.cat(parts, dim=-1))
         return events, mask
 

@@ -39,7 +39,7 @@ from torch.nn import functional as fn
 
 from hemix.spec import FeatureSpec
 from models.batch import Batch
-from models.layers import mlp_flops, xavier_slices_
+from models.layers import mlp_flops, split_axis, xavier_slices_
 from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
 
 
@@ -99,7 +99,7 @@ class Tokenizer(nn.Module):
     def forward(self, request_z: Tensor, item: Tensor) -> Tensor:
         """Request part ``[B or 1, N_ns*D]`` and item embeddings ``[B, F_item]`` -> ``[B, N_ns, D]``."""
         z = request_z + item @ self.item_weight + self.bias
-        z_BND = z.unflatten(-1, tuple(self.gain.shape))
+        z_BND = split_axis(z, -1, (len(self.gain), -1))
         return fn.silu(fn.layer_norm(z_BND, z_BND.shape[-1:]) * self.gain + self.shift)
 
 
@@ -146,7 +146,7 @@ class MixedHeteroAttention(nn.Module):
         """
         weight = self.query[self.dynamic :] if fixed else self.query[: self.dynamic]
         q_BAQa = self._split(torch.einsum("bnd,nde->bne", queries, weight))
-        rows, heads, count, _ = q_BAQa.shape
+        rows, _, count, _ = q_BAQa.shape
         shared = len(seen.keys) == 1 and rows > 1
         if shared:  # all rows read the same keys: make their queries one long list of queries
             q_BAQa = q_BAQa.transpose(0, 1).flatten(1, 2)[None]
@@ -155,21 +155,21 @@ class MixedHeteroAttention(nn.Module):
         score = score.masked_fill(~allowed, torch.finfo(score.dtype).min)
         read = (score.softmax(-1) * allowed) @ seen.values
         if shared:
-            read = read[0].unflatten(1, (rows, count)).transpose(0, 1)
+            read = split_axis(read[0], 1, (rows, count)).transpose(0, 1)
         return read.transpose(1, 2).flatten(2) @ self.out
 
     def _split(self, x_BLD: Tensor) -> Tensor:
-        return x_BLD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return split_axis(x_BLD, -1, (self.heads, -1)).transpose(1, 2)
 
 
 def fuse(x_BND: Tensor, heads: int) -> Tensor:
     """Fusion: head m of all tokens side by side, ``[B, N, D] -> [B, H, N*d]``."""
-    return x_BND.unflatten(-1, (heads, -1)).transpose(1, 2).flatten(2)
+    return split_axis(x_BND, -1, (heads, -1)).transpose(1, 2).flatten(2)
 
 
 def reconstruct(g_BHF: Tensor, tokens: int) -> Tensor:
     """Group-aligned reconstruction, the exact inverse of :func:`fuse`: ``[B, H, N*d] -> [B, N, D]``."""
-    return g_BHF.unflatten(-1, (tokens, -1)).transpose(1, 2).flatten(2)
+    return split_axis(g_BHF, -1, (tokens, -1)).transpose(1, 2).flatten(2)
 
 
 class HeteroMixing(nn.Module):

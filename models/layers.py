@@ -20,6 +20,14 @@ def xavier_slices_(weight: Tensor) -> Tensor:
         return weight.uniform_(-bound, bound)
 
 
+def split_axis(x: Tensor, axis: int, sizes: tuple[int, int]) -> Tensor:
+    """One axis as two; one of ``sizes`` may be -1."""
+    axis %= x.ndim
+    known = max(sizes)  # torch cannot work out a -1 when another axis is empty
+    first, second = (x.shape[axis] // known if size == -1 else size for size in sizes)
+    return x.reshape(*x.shape[:axis], first, second, *x.shape[axis + 1 :])
+
+
 class MLP(nn.Module):
     """``[B, D] -> [B, widths[-1]]``: Linear, ReLU, dropout for every width.
 

@@ -8,9 +8,10 @@ reading can start at any batch. At most two blocks and a few batches are in memo
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +88,7 @@ class ParquetReader:
         labels = [task.column for task in spec.tasks]
         self._columns = [*_columns(spec), *labels]
 
-    def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int = 0, start: int = 0) -> Generator[Batch, None, None]:
         """The batches ``start ..`` of an epoch, read ahead by a thread."""
         yield from _ahead(self._epoch(epoch, start))
 
@@ -163,10 +164,9 @@ def _ahead(batches: Iterator[Batch], depth: int = 4) -> Iterator[Batch]:
 
     def put(item: Batch | BaseException | None) -> None:
         while not stop.is_set():
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
+            with contextlib.suppress(queue.Full):
+                ready.put(item, timeout=0.1)
+                return
 
     def work() -> None:
         try:

@@ -31,4 +31,4 @@ def build(ranker: str, spec: FeatureSpec, config: RankerConfig) -> Ranker:
     """A new ranker with random weights (from torch's global generator)."""
     kind, kind_of_config = find(ranker)
     assert isinstance(config, kind_of_config), f"{ranker} needs a {kind_of_config.__name__}"
-    return kind(spec, config)  # type: ignore[arg-type]
+    return kind(spec, config)

@@ -65,10 +65,9 @@ def toy_batch(*, rows: int, seed: int = 0, spec: FeatureSpec | None = None) -> B
     for sequence in spec.sequences:
         lengths = torch.randint(0, sequence.max_length + 1, (rows,), generator=random)
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-        for column in sequence.columns:
-            size = spec.vocabulary(column.vocabulary).size
-            values = ids(size, int(offsets[-1]))
-            lists[column.column] = Jagged(values=values, offsets=offsets)
+        sizes = [spec.vocabulary(column.vocabulary).size for column in sequence.columns]
+        values = torch.stack([ids(size, int(offsets[-1])) for size in sizes])
+        lists[sequence.name] = Jagged(values=values, offsets=offsets)
     return Batch(
         size=rows,
         ids={f.name: ids(spec.vocabulary(f.vocabulary).size, rows) for f in spec.categorical}

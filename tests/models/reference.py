@@ -1,0 +1,190 @@
+"""Slow, obvious forward passes, one row and one loop at a time, for parity tests."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from models.batch import Batch
+from models.dcnv2 import DCNv2
+from models.din import DIN
+from models.hemix import HeMix, MixedHeteroAttention
+from models.layers import MLP, Tower
+from models.ranker import Ranker
+
+
+def field_vectors(ranker: Ranker, batch: Batch, row: int, sides: tuple[str, ...]) -> list[Tensor]:
+    """One vector a field: table row, or bucket row plus number times direction."""
+    embedding, vectors, offset = ranker.embedding, [], 0
+    for field in ranker.spec.categorical:
+        if field.side in sides:
+            vectors.append(embedding.tables[field.vocabulary].weight[batch.ids[field.name][row]])
+    for index, number in enumerate(ranker.spec.numeric):
+        if number.side in sides:
+            bucket = embedding.buckets.weight[offset + int(batch.ids[number.bucket][row])]
+            vectors.append(bucket + batch.numbers[number.name][row] * embedding.directions[index])
+        offset += number.buckets
+    return vectors
+
+
+def events_of(ranker: Ranker, batch: Batch, row: int, index: int) -> list[list[Tensor]]:
+    """The events of one row: a list of events, each a list of one vector a column."""
+    sequence = ranker.spec.sequences[index]
+    lists = batch.lists[sequence.name]
+    start, end = int(lists.offsets[row]), int(lists.offsets[row + 1])
+    return [
+        [
+            ranker.embedding.tables[column.vocabulary].weight[lists.values[c, event]]
+            for c, column in enumerate(sequence.columns)
+        ]
+        for event in range(start, end)
+    ]
+
+
+def apply_mlp(mlp: MLP, x: Tensor) -> Tensor:
+    for layer in mlp.net:
+        if isinstance(layer, torch.nn.Linear):
+            x = (layer.weight @ x + layer.bias).clamp(min=0)
+    return x
+
+
+def apply_tower(tower: Tower, x: Tensor) -> Tensor:
+    return tower.out.weight[0] @ apply_mlp(tower.mlp, x) + tower.out.bias[0]
+
+
+def layer_norm(x: Tensor) -> Tensor:
+    return (x - x.mean()) / torch.sqrt(x.var(unbiased=False) + 1e-5)
+
+
+def attend(
+    attention: MixedHeteroAttention, queries: list[Tensor], events: list[Tensor]
+) -> list[Tensor]:
+    """Mixed Hetero Attention of one row, head by head."""
+    width = attention.out.shape[0]
+    keys = [event @ attention.key for event in events]
+    values = [event @ attention.value for event in events]
+    if attention.null is not None:
+        keys, values = [attention.null[0], *keys], [attention.null[1], *values]
+    size = width // attention.heads
+    out = []
+    for position, query in enumerate(queries):
+        q = query @ attention.query[position]
+        heads = []
+        for head in range(attention.heads):
+            part = slice(head * size, (head + 1) * size)
+            scores = [float(q[part] @ key[part]) / math.sqrt(size) for key in keys]
+            total = sum(math.exp(score) for score in scores)
+            read = torch.zeros(size)
+            for score, value in zip(scores, values, strict=True):
+                read = read + math.exp(score) / total * value[part]
+            heads.append(read)
+        out.append(torch.cat(heads) @ attention.out)
+    return out
+
+
+def mix(model: HeMix, tokens: list[Tensor], block: int) -> list[Tensor]:
+    """One post-norm HeteroMixer block of one row."""
+    layer, heads = model.blocks[block], model.config.mix_heads
+    mixing, ffn = layer.mixing, layer.ffn
+    size = model.config.token_width // heads
+    mixed = [torch.zeros_like(token) for token in tokens]
+    for m in range(heads):
+        g = torch.cat([token[m * size : (m + 1) * size] for token in tokens])
+        u = (g @ mixing.left[m] + mixing.left_bias[m]).clamp(min=0)
+        back = u @ mixing.right[m] + mixing.right_bias[m]
+        for n in range(len(tokens)):
+            mixed[n][m * size : (m + 1) * size] = back[n * size : (n + 1) * size]
+    out = []
+    for n, token in enumerate(tokens):
+        s = layer_norm(token + mixed[n]) * layer.mixing_norm.weight + layer.mixing_norm.bias
+        x = s @ ffn.up[n] + ffn.up_bias[n]
+        hidden = x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))
+        p = hidden @ ffn.down[n] + ffn.down_bias[n]
+        out.append(layer_norm(s + p) * layer.ffn_norm.weight + layer.ffn_norm.bias)
+    return out
+
+
+@torch.no_grad()
+def hemix_logits(model: HeMix, batch: Batch) -> dict[str, list[float]]:
+    """HeMix with merged projections and post-norm, row by row."""
+    config, tokenizer = model.config, model.tokenizer
+    result: dict[str, list[float]] = {task.name: [] for task in model.spec.tasks}
+    for row in range(batch.size):
+        request = torch.cat(field_vectors(model, batch, row, ("user", "context")))
+        item = torch.cat(field_vectors(model, batch, row, ("item",)))
+        z = torch.cat([request, item]) @ torch.cat(
+            [tokenizer.request_weight, tokenizer.item_weight]
+        )
+        z = z + tokenizer.bias
+        ns = []
+        for n in range(config.dynamic):
+            part = z[n * config.token_width : (n + 1) * config.token_width]
+            normed = layer_norm(part) * tokenizer.gain[n] + tokenizer.shift[n]
+            ns.append(normed * torch.sigmoid(normed))
+        dynamic = (ns[: config.dynamic_global], ns[config.dynamic_global :])
+        read = []
+        for index, attention in enumerate(model.attention):
+            events = [torch.cat(event) for event in events_of(model, batch, row, index)]
+            read.append(attend(attention, [*dynamic[index], *attention.fixed], events))
+        tokens = [*read[1], *read[0], *ns]
+        for block in range(config.blocks):
+            tokens = mix(model, tokens, block)
+        mean = torch.stack(tokens).mean(0)
+        for task in result:
+            result[task].append(float(apply_tower(model.tower[task], mean)))
+    return result
+
+
+@torch.no_grad()
+def dcnv2_logits(model: DCNv2, batch: Batch) -> dict[str, list[float]]:
+    """DCN V2, row by row; the cross element by element."""
+    result: dict[str, list[float]] = {task.name: [] for task in model.spec.tasks}
+    for row in range(batch.size):
+        parts = field_vectors(model, batch, row, ("user", "item", "context"))
+        for index, sequence in enumerate(model.spec.sequences):
+            events = events_of(model, batch, row, index)
+            for column in range(len(sequence.columns)):
+                mean = torch.zeros(model.embedding.config.width)
+                for event in events:
+                    mean = mean + event[column] / len(events)
+                parts.append(mean)
+        x0 = torch.cat(parts)
+        x = x0
+        for cross in model.crosses:
+            weight, bias = cross.linear.weight, cross.linear.bias
+            x = torch.stack([x0[i] * (weight[i] @ x + bias[i]) + x[i] for i in range(len(x0))])
+        both = torch.cat([x, apply_mlp(model.deep, x0)])
+        for task in result:
+            result[task].append(float(apply_tower(model.tower[task], both)))
+    return result
+
+
+@torch.no_grad()
+def din_logits(model: DIN, batch: Batch) -> dict[str, list[float]]:
+    """DIN, event by event: weight a(e, t, e - t, e * t, extra), sum of weighted events."""
+    result: dict[str, list[float]] = {task.name: [] for task in model.spec.tasks}
+    tables = model.embedding.tables
+    item_fields = {f.vocabulary: f.name for f in model.spec.categorical if f.side == "item"}
+    for row in range(batch.size):
+        parts = field_vectors(model, batch, row, ("user", "item", "context"))
+        for index, sequence in enumerate(model.spec.sequences):
+            names = [column.vocabulary for column in sequence.columns]
+            shared = [i for i, name in enumerate(names) if name in item_fields]
+            extra = [i for i, name in enumerate(names) if name not in item_fields]
+            target = torch.cat(
+                [tables[names[i]].weight[batch.ids[item_fields[names[i]]][row]] for i in shared]
+            )
+            interest = torch.zeros(len(names) * model.embedding.config.width)
+            for event in events_of(model, batch, row, index):
+                e = torch.cat([event[i] for i in shared])
+                rest = torch.cat([event[i] for i in extra])
+                inputs = torch.cat([e, target, e - target, e * target, rest])
+                weight = apply_tower(model.attention[index].score, inputs)
+                interest = interest + weight * torch.cat([e, rest])
+            parts.append(interest)
+        hidden = apply_mlp(model.trunk, torch.cat(parts))
+        for task in result:
+            result[task].append(float(apply_tower(model.tower[task], hidden)))
+    return result

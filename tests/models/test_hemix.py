@@ -1,0 +1,252 @@
+"""The whole model against a loop-written reference, and the properties it must have."""
+
+from __future__ import annotations
+
+import doctest
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import models.hemix
+from hemix.spec import (
+    CategoricalFeature,
+    FeatureSpec,
+    SequenceColumn,
+    SequenceFeature,
+    TaskSpec,
+    Vocabulary,
+)
+from models.batch import Batch, Jagged
+from models.embeddings import EmbeddingConfig
+from models.hemix import HeMix, HeMixConfig, HeteroMixing, fuse, reconstruct
+from models.layers import xavier_slices_
+from models.recipes import unirank_like
+from models.toy import toy_batch, toy_spec
+from tests.models.reference import hemix_logits
+
+
+def make(*, seed: int = 0, spread: float = 0.5, **fields: object) -> HeMix:
+    """A small HeMix whose every parameter is random, so that nothing hides behind a zero."""
+    torch.manual_seed(seed)
+    fields = {"token_width": 8, "rank": 3, "tower": (5,)} | fields
+    config = HeMixConfig(embedding=EmbeddingConfig(width=4), **fields)  # type: ignore[arg-type]
+    model = HeMix(toy_spec(), config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * spread)
+    return model
+
+
+def test_docstring_examples_run() -> None:
+    assert doctest.testmod(models.hemix).failed == 0
+
+
+@pytest.mark.parametrize("null_item", [True, False])
+def test_equals_the_loop_written_reference(null_item: bool) -> None:
+    model = make(null_item=null_item, dynamic_global=3, fixed_realtime=1, mix_heads=2)
+    batch = toy_batch(rows=7)
+    expected = hemix_logits(model, batch)
+    for task, logit in model(batch).items():
+        torch.testing.assert_close(logit, torch.tensor(expected[task]), rtol=1e-4, atol=1e-4)
+
+
+@given(tokens=st.integers(1, 6), heads=st.integers(1, 5), size=st.integers(1, 4))
+@settings(max_examples=30, deadline=None)
+def test_reconstruction_is_the_exact_inverse_of_fusion(tokens: int, heads: int, size: int) -> None:
+    x = torch.arange(2 * tokens * heads * size).reshape(2, tokens, heads * size)
+    assert torch.equal(reconstruct(fuse(x, heads), tokens), x)
+
+
+def test_fusion_puts_one_head_of_all_tokens_side_by_side() -> None:
+    x = torch.arange(5 * 12).reshape(1, 5, 12)  # N=5, H=4, d=3
+    expected = torch.cat([x[0, n, 6:9] for n in range(5)])
+    assert torch.equal(fuse(x, 4)[0, 2], expected)
+
+
+def closed_form(model: HeMix, sides: dict[str, int]) -> int:
+    """Section 1.5's count, with the small terms it leaves out."""
+    c, d = model.config, model.config.token_width
+    queries = c.dynamic + c.fixed_global + c.fixed_realtime
+    event = len(model.spec.sequences[0].columns) * c.embedding.width
+    separate = c.item_projection == "separate"
+    tokenizer = sides["ns"] * c.dynamic * d + c.dynamic * d + 2 * c.dynamic * d
+    attention = queries * d * d + 2 * 2 * (d if separate else event) * d + 2 * d * d
+    attention += (event * d + d if separate else 0) + (4 * d if c.null_item else 0)
+    fixed = (c.fixed_global + c.fixed_realtime) * d
+    mixing = 2 * c.tokens * d * c.rank + c.mix_heads * c.rank + c.tokens * d
+    ffn = 2 * c.ffn_expansion * c.tokens * d * d + c.tokens * (c.ffn_expansion + 1) * d
+    norms = 2 * d if c.norm == "pre_rms" else 4 * d
+    final = d if c.norm == "pre_rms" else 0
+    widths = [d, *c.tower, 1]
+    tower = sum(a * b + b for a, b in pairwise(widths))
+    directions = len(model.spec.numeric) * c.embedding.width
+    total = tokenizer + attention + fixed + c.blocks * (mixing + ffn + norms) + final
+    return total + len(model.spec.tasks) * tower + directions
+
+
+@pytest.mark.parametrize("projection", ["merged", "separate"])
+@pytest.mark.parametrize("norm", ["post_layer", "pre_rms"])
+def test_dense_parameters_equal_the_closed_form(projection: str, norm: str) -> None:
+    model = make(item_projection=projection, norm=norm, fixed_global=3, blocks=1)
+    ns = model.embedding.field_count() * 4
+    assert model.parameter_counts()["dense"] == closed_form(model, {"ns": ns})
+
+
+def unirank_spec() -> FeatureSpec:
+    """The field counts of the published QK-Video run: 7 fields, 3 columns an event, 4 tasks."""
+    names = [f"f{i}" for i in range(7)]
+    columns = tuple(
+        SequenceColumn(role=name, column=f"s_{name}", vocabulary=name) for name in names[:3]
+    )
+    return FeatureSpec(
+        tasks=tuple(TaskSpec(name=f"t{i}", column=f"t{i}") for i in range(4)),
+        vocabularies=tuple(Vocabulary(name=name, size=5) for name in names),
+        categorical=tuple(
+            CategoricalFeature(name=name, side="item" if i < 3 else "user", vocabulary=name)
+            for i, name in enumerate(names)
+        ),
+        numeric=(),
+        sequences=tuple(
+            SequenceFeature(name=name, max_length=80, columns=columns) for name in ("g", "r")
+        ),
+    )
+
+
+def test_dense_parameters_of_the_published_run() -> None:
+    config = unirank_like().model
+    assert isinstance(config, HeMixConfig)
+    model = HeMix(unirank_spec(), config)
+    assert model.parameter_counts()["dense"] == 20_441_444
+    assert closed_form(model, {"ns": 112}) == 20_441_444
+
+
+def with_lists(batch: Batch, lists: dict[str, Jagged]) -> Batch:
+    return Batch(
+        size=batch.size, ids=batch.ids, numbers=batch.numbers, lists=lists, labels=batch.labels
+    )
+
+
+def test_order_of_a_sequence_does_not_matter() -> None:
+    model, batch = make(), toy_batch(rows=6)
+    lists = {}
+    for name, jagged in batch.lists.items():
+        order = torch.cat(
+            [
+                torch.arange(int(a), int(b)).flip(0)
+                for a, b in zip(jagged.offsets[:-1], jagged.offsets[1:], strict=True)
+            ]
+        )
+        lists[name] = Jagged(values=jagged.values[:, order], offsets=jagged.offsets)
+    plain, turned = model(batch), model(with_lists(batch, lists))
+    for task in plain:
+        torch.testing.assert_close(plain[task], turned[task], rtol=1e-5, atol=1e-5)
+
+
+def test_length_of_the_padding_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batch = make(), toy_batch(rows=6)
+    plain = model(batch)
+    padded = Jagged.padded
+    monkeypatch.setattr(Jagged, "padded", lambda self, length=None: padded(self, 40))
+    longer = model(batch)
+    for task in plain:
+        torch.testing.assert_close(plain[task], longer[task], rtol=1e-5, atol=1e-5)
+
+
+def test_fixed_queries_see_only_the_sequence_and_dynamic_ones_the_candidate() -> None:
+    model, batch = make(), toy_batch(rows=6)
+    other = toy_batch(rows=6, seed=1)
+    changed = Batch(
+        size=6, ids=other.ids, numbers=other.numbers, lists=batch.lists, labels=batch.labels
+    )
+    a, b = model.encode_request(batch), model.encode_request(changed)
+    x, y = model.tokens(a, batch), model.tokens(b, changed)
+    # [O_R: dynamic, dynamic, fixed, fixed; O_G: the same; T_ns]
+    for fixed in (2, 3, 6, 7):
+        assert torch.equal(x[:, fixed], y[:, fixed])
+    for name, dynamic in (("realtime", (0, 1)), ("global", (4, 5))):
+        seen = batch.lists[name].lengths > 0  # of an empty sequence all queries read the null item
+        for position in dynamic:
+            same = torch.isclose(x[:, position], y[:, position]).all(1)
+            assert torch.equal(same, ~seen)
+    assert not torch.isclose(x[:, 8:], y[:, 8:]).all(2).any()
+
+
+def test_every_query_position_has_its_own_projection() -> None:
+    model, batch = make(), toy_batch(rows=6)
+    attention = model.attention[0]
+    seen = model.encode_request(batch).seen[0]
+    queries = torch.randn(6, 2, 8)
+    straight = attention.read(queries, seen, fixed=False)
+    swapped = attention.read(queries.flip(1), seen, fixed=False).flip(1)
+    full = batch.lists["global"].lengths > 1
+    assert not torch.allclose(straight[full], swapped[full], atol=1e-3)
+    # Keys and values are the same function of an event wherever it stands.
+    events, mask = model.embedding.sequence(batch, model.spec.sequences[0])
+    flipped = attention.keys_values(events.flip(1), mask.flip(1)).keys[:, :, 1:]
+    torch.testing.assert_close(attention.keys_values(events, mask).keys[:, :, 1:], flipped.flip(2))
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_rank_of_a_heads_jacobian_is_at_most_r(rank: int) -> None:
+    torch.manual_seed(0)
+    mixing = HeteroMixing(5, 12, 4, rank)
+    torch.nn.init.normal_(mixing.left_bias)
+    jacobian = torch.autograd.functional.jacobian(mixing, torch.randn(1, 5, 12))
+    assert isinstance(jacobian, torch.Tensor)
+    square = jacobian.reshape(5, 4, 3, 5, 4, 3)
+    for head in range(4):
+        block = square[:, head, :, :, head].reshape(15, 15)
+        assert torch.linalg.matrix_rank(block, atol=1e-5) <= rank
+        others = square[:, head][:, :, :, [m for m in range(4) if m != head]]
+        assert others.abs().max() == 0  # a head reads only its own slice of the tokens
+
+
+@pytest.mark.parametrize("null_item", [True, False])
+def test_empty_sequences_give_finite_outputs(null_item: bool) -> None:
+    model, batch = make(null_item=null_item), toy_batch(rows=4)
+    empty = {
+        name: Jagged(values=jagged.values[:, :0], offsets=torch.zeros(5, dtype=torch.int64))
+        for name, jagged in batch.lists.items()
+    }
+    logits = model(with_lists(batch, empty))["click"]
+    assert torch.isfinite(logits).all()
+    logits.sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+def test_slices_of_a_stacked_weight_are_initialised_on_their_own() -> None:
+    torch.manual_seed(0)
+    weight = xavier_slices_(torch.empty(16, 64, 64))
+    expected = (2 / (64 + 64)) ** 0.5
+    assert abs(float(weight.std()) / expected - 1) < 0.02
+
+
+@pytest.mark.parametrize("norm", ["post_layer", "pre_rms"])
+def test_learns_a_toy_rule(norm: str) -> None:
+    model = make(norm=norm, spread=0.0, token_width=16)
+    batch = toy_batch(rows=128)
+    label = (batch.ids["item_id"] % 2).float()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(80):
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(model(batch)["click"], label)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.2
+
+
+def test_flops_equal_a_hand_count() -> None:
+    model = make(dynamic_global=1, dynamic_realtime=2, fixed_global=3, fixed_realtime=1, blocks=1)
+    # d_T=8, E=4: 3 request fields (user, hour, age), 3 item fields; events of 3 columns: D_s=12.
+    d, s, n = 8, 12, 10
+    request = 2 * 12 * 3 * d  # tokenizer
+    request += 2 * 2 * (6 + 3) * s * d  # K and V of 6 and 3 events
+    request += 3 * (4 * d * d + 4 * 7 * d) + 1 * (4 * d * d + 4 * 4 * d)  # fixed: Q, O; read
+    candidate = 2 * 12 * 3 * d
+    candidate += 1 * (4 * d * d + 4 * 7 * d) + 2 * (4 * d * d + 4 * 4 * d)
+    candidate += 4 * n * d * 3 + 4 * 2 * n * d * d  # mixing of rank 3, FFN of expansion 2
+    candidate += 2 * (2 * 8 * 5 + 2 * 5)  # two towers 8-5-1
+    assert model.flops_per_sample() == {"request": request, "candidate": candidate}
