@@ -1,77 +1,71 @@
-"""Dated result files: figures beside hardware, versions, commit and command."""
+"""Dated result files: figures with the hardware, versions, commit and command that made them."""
 
 from __future__ import annotations
 
+import os
 import platform
+import shlex
 import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from os import cpu_count
 from pathlib import Path
+from typing import Any
 
 from hemix.files import write_json
 
 FOLDER = Path(__file__).resolve().parent / "results"
-PACKAGES = ("apache-beam", "feast", "numpy", "pyarrow", "tensorflow", "torch")
+PACKAGES = (
+    "apache-beam", "feast", "kfp", "kserve", "numpy", "pandas", "polars", "pyarrow",
+    "scikit-learn", "tensorflow", "tensorflow-transform", "torch",
+)  # fmt: skip
 
 
-def write_result(name: str, figures: Mapping[str, object], command: str) -> Path:
-    """Write ``results/<date>-<name>.json``; a later run of the same day replaces it.
-
-    Args:
-        figures: what was measured; the unit stands in each key.
-        command: what to type to measure it again.
-    """
-    now = datetime.now(UTC)
-    path = FOLDER / f"{now:%Y-%m-%d}-{name}.json"
-    write_json(
-        path,
-        {
-            "name": name,
-            "date": now.isoformat(timespec="seconds"),
-            "command": command,
-            "figures": dict(figures),
-            "commit": _commit(),
-            "hardware": _hardware(),
-            "versions": {"python": sys.version.split()[0], **_versions()},
-        },
-    )
-    return path
+def hardware() -> dict[str, object]:
+    """Cores this process may use, memory in GB and the CPU's model; no names of machines."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {"cores": len(os.sched_getaffinity(0)), "memory_gb": round(memory, 1), "cpu": model}
 
 
-def _hardware() -> dict[str, object]:
-    model, memory = platform.processor() or platform.machine(), 0
-    cpuinfo, meminfo = Path("/proc/cpuinfo"), Path("/proc/meminfo")
-    if cpuinfo.exists():
-        lines = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = lines[0].split(":", 1)[1].strip() if lines else model
-    if meminfo.exists():
-        memory = int(meminfo.read_text().split(maxsplit=2)[1]) // 1024
-    return {"cpu": model, "cores": cpu_count(), "memory_mb": memory, "system": platform.system()}
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages a figure may depend on, where installed."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
         try:
-            found[package] = version(package)
+            found[name] = version(name)
         except PackageNotFoundError:
             continue
     return found
 
 
-def _commit() -> str:
-    """The checked-out commit, with ``+changes`` when files differ from it; empty without git."""
-    root = str(FOLDER.parent)
-    try:
-        done = subprocess.run(
-            ["git", "-C", root, "describe", "--always", "--dirty=+changes", "--abbrev=12"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
+def commit() -> str:
+    """The checked-out commit, with ``+changes`` when files differ from it; ``unknown`` outside git."""
+    command = ["git", "describe", "--always", "--dirty=+changes", "--abbrev=12"]
+    done = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def write_result(name: str, figures: Mapping[str, Any], command: Sequence[str] | str) -> Path:
+    """Write ``results/<name>-<date>.json``, replacing that of the same day; its path."""
+    now = datetime.now(UTC)
+    path = FOLDER / f"{name}-{now:%Y-%m-%d}.json"
+    write_json(
+        path,
+        {
+            "name": name,
+            "date": now.isoformat(timespec="seconds"),
+            "command": command if isinstance(command, str) else shlex.join(command),
+            "commit": commit(),
+            "hardware": hardware(),
+            "versions": versions(),
+            "figures": dict(figures),
+        },
+    )
+    return path

@@ -14,6 +14,7 @@ from features.store.probes import choose_probes, true_examples
 from features.store.repository import build_repository
 from features.store.settings import online_settings
 from features.store.views import service_name
+from features.store.within_day import compare_within_day, is_needed
 from features.transform import TransformGraph
 from hemix.progress import say
 from hemix.verdict import Verdict
@@ -79,10 +80,27 @@ def run(
             unknown=UNKNOWN,
         )
         examples = true_examples(definition, types, events=events, probes=probes, work=work)
+        within_day = None
+        if is_needed(definition, as_of):
+            (work / "within_day").mkdir()
+            within_day = compare_within_day(
+                definition,
+                graph,
+                events=events,
+                as_of=as_of,
+                online_store=online_store,
+                work=work / "within_day",
+            )
     finally:
         shutil.rmtree(work, ignore_errors=True)
     verdict = gate(
-        out_repository, service, graph, probes, examples, known=Known(users=users, items=items)
+        out_repository,
+        service,
+        graph,
+        probes,
+        examples,
+        known=Known(users=users, items=items),
+        within_day=within_day,
     )
     verdict.write(out_verdict)
     return verdict

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from features.store.online import OnlineFeatures
-from features.store.parity import Difference, Parity, compare, compare_offline
+from features.store.parity import READ_TIMEOUT_S, Difference, Parity, compare, compare_offline
 from features.store.probes import Probes
 from features.store.settings import open_store, store_errors
 from features.transform import TransformGraph
@@ -18,7 +18,6 @@ from hemix.verdict import Check, Verdict
 LEAST = 500
 """Users and items that must be compared; fewer only when the log has fewer."""
 OFFLINE_SAMPLE = 100
-READ_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +36,12 @@ def gate(
     examples: pa.Table,
     *,
     known: Known,
+    within_day: Parity | None = None,
 ) -> Verdict:
     """Compare a repository's online and offline stores with the true examples of ``probes``.
+
+    Args:
+        within_day: what :func:`features.store.within_day.compare_within_day` found, where needed.
 
     Raises:
         FeatureStoreError: a store does not answer.
@@ -55,7 +58,22 @@ def gate(
     finally:
         online.close()
     say(f"parity: {parity.rows_equal} of {parity.rows} rows equal in {parity.features} columns")
-    return Verdict.of("parity", _checks(parity, probes, offline, known))
+    checks = _checks(parity, probes, offline, known)
+    if within_day is not None:
+        checks.append(_rows_equal("rows equal within the day", within_day))
+        checks += [difference.check(within_day.rows) for difference in within_day.differences]
+    return Verdict.of("parity", checks)
+
+
+def _rows_equal(name: str, parity: Parity) -> Check:
+    return Check.of(
+        name,
+        parity.rows_equal,
+        parity.rows,
+        "equal",
+        sample_size=parity.rows,
+        note=f"{parity.features} raw and transformed columns",
+    )
 
 
 def _checks(
@@ -78,14 +96,7 @@ def _checks(
             "at_least",
             sample_size=parity.rows,
         ),
-        Check.of(
-            "rows equal to the examples",
-            parity.rows_equal,
-            parity.rows,
-            "equal",
-            sample_size=parity.rows,
-            note=f"{parity.features} raw and transformed columns",
-        ),
+        _rows_equal("rows equal to the examples", parity),
         Check.of(
             "offline features that differ",
             len(offline_differences),

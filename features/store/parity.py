@@ -19,6 +19,9 @@ from hemix.progress import progress
 from hemix.verdict import Check
 
 Columns = dict[str, Column]
+READ_TIMEOUT_S = 30.0
+"""The gate is patient: it measures values, not time."""
+NOT_SERVED = frozenset({"request_id", "event_time"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,9 +133,6 @@ def compare(
         features=features,
         differences=tuple(differences),
     )
-
-
-NOT_SERVED = frozenset({"request_id", "event_time"})
 
 
 def compare_offline(

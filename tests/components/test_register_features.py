@@ -39,6 +39,8 @@ def test_the_verdict_counts_every_user_and_five_hundred_items(small_run: SmallRu
     assert (checks["items compared"].value or 0) >= 500
     rows = checks["rows equal to the examples"]
     assert rows.value == rows.threshold == rows.sample_size == 810
+    within = checks["rows equal within the day"]  # training ends at midnight UTC
+    assert within.value == within.threshold == within.sample_size == 200
     assert checks["offline features that differ"].sample_size == 100
 
 
