@@ -152,7 +152,7 @@ def to_flag(values: pl.Series, place: Place) -> pl.Series:
         DataError: a missing value or one that is neither 0 nor 1.
     """
     dtype = values.dtype
-    if dtype == pl.Boolean or dtype.is_numeric():
+    if dtype in (pl.Boolean, pl.Null) or dtype.is_numeric():
         numbers = values.cast(pl.Float64)
         flags = _flags(numbers, (1.0,), (0.0,))
     elif dtype in (pl.String, pl.Categorical, pl.Enum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal
 
 from features.definition import DatasetDefinition, TableSource
@@ -99,19 +100,31 @@ def _open_place(address: str, where: str) -> tuple[Any, str]:
 
 
 def _arrow_place(address: str) -> tuple[Any, str]:
-    """Google Cloud Storage through Arrow's own client, which every pyarrow wheel carries."""
+    """Google Cloud Storage through Arrow's own client, which every pyarrow wheel carries.
+
+    ``gs://anonymous@bucket/...`` reads a public bucket; ``STORAGE_EMULATOR_HOST`` is honoured.
+    """
     from fsspec.implementations.arrow import ArrowFSWrapper
     from pyarrow import fs
 
-    address = address.replace("gcs://", "gs://", 1)
-    bucket, _, key = address.removeprefix("gs://").partition("/")
-    place, base = fs.FileSystem.from_uri(f"gs://{bucket}")
-    return ArrowFSWrapper(place), f"{base}/{key}" if key else base
+    path = address.split("://", 1)[1]
+    public = path.startswith("anonymous@")
+    options: dict[str, Any] = {"retry_time_limit": timedelta(minutes=1), "anonymous": public}
+    if emulator := os.environ.get("STORAGE_EMULATOR_HOST"):
+        scheme, _, host = emulator.rpartition("://")
+        options |= {
+            "anonymous": True,
+            "scheme": scheme or "http",
+            "endpoint_override": host.rstrip("/"),
+        }
+    return ArrowFSWrapper(fs.GcsFileSystem(**options)), path.removeprefix("anonymous@")
 
 
 def _expand(filesystem: Any, path: str) -> list[str]:
     """Files of a file, folder or glob; hidden files and ``_SUCCESS`` marks are not data."""
-    names = list(filesystem.glob(path)) if any(mark in path for mark in "*?[") else [path]
+    names = [path]
+    if any(mark in path for mark in "*?["):
+        names = [name for name in filesystem.glob(path) if not _is_hidden(name.rsplit("/", 1)[-1])]
     files: list[str] = []
     for name in names:
         if filesystem.isdir(name):

@@ -1,0 +1,322 @@
+"""Sources: where files are found, how values are read, and what is refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.column_types import infer_types
+from features.conversions import Place, kind_of, to_category, to_flag, to_id, to_number, to_time
+from features.definition import DatasetDefinition
+from features.schema import MISSING_INT
+from features.sources import fingerprint, read_behaviors, read_dimension, read_interactions
+from hemix.errors import DataError, DefinitionError, EnvironmentProblem
+from tests.logs import products, views, write_log
+from tests.object_store import object_store
+
+PLACE = Place(key="items[0].columns.ours", column="theirs", url="file:///log.csv")
+
+
+def rows_of(definition: DatasetDefinition) -> pl.DataFrame:
+    types = infer_types(definition)
+    return pl.concat(list(read_interactions(definition, types))).sort("event_time", "item_id")
+
+
+def paths(*names: str, **more: object) -> Any:
+    def change(value: dict[str, Any]) -> None:
+        value["interactions"][0] |= {"paths": list(names), **more}
+
+    return change
+
+
+# ---- values -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "is_csv", "kind"),
+    [
+        (pl.Series([1, None], dtype=pl.UInt8), False, "int64"),
+        (pl.Series([True, False]), False, "int64"),
+        (pl.Series([1.0, None, float("nan")]), False, "int64"),
+        (pl.Series([None, float("nan")], dtype=pl.Float64), False, None),
+        (pl.Series([Decimal("2.00")]), False, "int64"),
+        (pl.Series(["1", "2"]), False, "string"),
+        (pl.Series(["1", None, "-20", "3.0"]), True, "int64"),
+        (pl.Series(["1", "02"]), True, "string"),
+        (pl.Series(["1", "x"]), True, "string"),
+        (pl.Series([None], dtype=pl.String), True, None),
+        (pl.Series(["a"], dtype=pl.Categorical), False, "string"),
+    ],
+)
+def test_kind_of(values: pl.Series, is_csv: bool, kind: str | None) -> None:
+    assert kind_of(values, PLACE, is_csv=is_csv) == kind
+
+
+@pytest.mark.parametrize("values", [pl.Series([0.5]), pl.Series([[1]]), pl.Series([1e300])])
+def test_what_cannot_be_a_category(values: pl.Series) -> None:
+    with pytest.raises(DataError, match=r"items\[0\]\.columns\.ours.*'theirs'"):
+        kind_of(values, PLACE, is_csv=False)
+
+
+def test_categories_and_ids() -> None:
+    assert to_category(pl.Series(["1", None, "3.0"]), "int64", PLACE).to_list() == [
+        1,
+        MISSING_INT,
+        3,
+    ]
+    assert to_category(pl.Series([1, None]), "string", PLACE).to_list() == ["1", ""]
+    assert to_category(pl.Series([2.0, None]), "string", PLACE).to_list() == ["2", ""]
+    assert to_id(pl.Series([2**53 + 1]), "int64", PLACE).to_list() == [2**53 + 1]
+    assert to_id(pl.Series([str(2**53 + 1), "4.0"]), "int64", PLACE).to_list() == [2**53 + 1, 4]
+    with pytest.raises(DataError, match="beyond 64 bits"):
+        to_id(pl.Series([2**64 - 1], dtype=pl.UInt64), "int64", PLACE)
+    with pytest.raises(DataError, match="lacks an id in 1 of 2"):
+        to_id(pl.Series(["a", ""]), "string", PLACE)
+
+
+def test_numbers() -> None:
+    read = to_number(pl.Series([" 1.5", None, "nan", "-2e3"]), PLACE)
+    assert read.fill_nan(None).to_list() == [1.5, None, None, -2000.0]
+    assert to_number(pl.Series([True, None]), PLACE).fill_nan(None).to_list() == [1.0, None]
+    for bad in (["1,5"], ["inf"], [float("-inf")], [date(2024, 1, 1)], [[1]]):
+        with pytest.raises(DataError, match="number"):
+            to_number(pl.Series(bad), PLACE)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1)),
+    st.sampled_from([None, 0, 330, -480]),
+)
+def test_times_of_every_form_agree(moment: datetime, minutes: int | None) -> None:
+    moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    zone = UTC if minutes is None else timezone(timedelta(minutes=minutes))
+    ms = round(moment.replace(tzinfo=UTC).timestamp() * 1000)
+    local = moment.replace(tzinfo=UTC).astimezone(zone)
+    text = moment.isoformat() if minutes is None else local.isoformat()
+    forms: list[tuple[pl.Series, str]] = [
+        (pl.Series([text, moment.date().isoformat()]), "auto"),
+        (pl.Series([moment], dtype=pl.Datetime("us")), "auto"),
+        (pl.Series([moment], dtype=pl.Datetime("ns")).dt.replace_time_zone("UTC"), "auto"),
+        (pl.Series([ms]), "ms"),
+        (pl.Series([str(ms)]), "ms"),
+        (pl.Series([ms * 1000]), "us"),
+        (pl.Series([ms * 1_000_000]), "ns"),
+    ]
+    for values, unit in forms:
+        assert to_time(values, unit, PLACE)[0] == ms
+    assert to_time(pl.Series([ms // 1000]), "s", PLACE)[0] == ms // 1000 * 1000
+
+
+def test_odd_times() -> None:
+    day = 1_650_844_800_000
+    assert to_time(pl.Series(["20220425"]), "auto", PLACE).to_list() == [day]
+    assert to_time(pl.Series([date(2022, 4, 25)]), "auto", PLACE).to_list() == [day]
+    assert to_time(pl.Series([1650844800.25]), "s", PLACE).to_list() == [day + 250]
+    assert to_time(pl.Series([None, day]), "ms", PLACE, optional=True).to_list() == [None, day]
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "message"),
+    [
+        ([1650844800], "auto", r"Set items\[0\]\.time_unit"),
+        ([1650844800], "ms", "not a time between 1980 and 2100.*time_unit is 'ms'"),
+        ([1650844800000], "s", "not a time between 1980 and 2100"),
+        (["2022-13-01"], "auto", "'2022-13-01', which is not a time"),
+        ([[1]], "s", "not times"),
+        ([None], "s", "lacks a time"),
+        ([float("nan")], "s", "lacks a time"),
+    ],
+)
+def test_bad_times(values: list[Any], unit: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        to_time(pl.Series(values), unit, PLACE)
+
+
+def test_flags() -> None:
+    assert to_flag(pl.Series([True, False]), PLACE).to_list() == [1, 0]
+    assert to_flag(pl.Series(["1", "False", " yes "]), PLACE).to_list() == [1, 0, 1]
+    assert to_flag(pl.Series([1.0, 0.0]), PLACE).to_list() == [1, 0]
+    for bad in ([2], [None], ["maybe"], [0.5], [float("nan")]):
+        with pytest.raises(DataError, match="not a 0/1 label"):
+            to_flag(pl.Series(bad, strict=False), PLACE)
+
+
+# ---- labels, lists, requests ----------------------------------------------------------------------
+
+
+def test_label_at_least_counts_a_missing_measurement_as_no(tmp_path: Path) -> None:
+    raw = views(60).with_columns(
+        pl.when(pl.col("bought") == 1)
+        .then(30)
+        .when(pl.col("device") == "web")
+        .then(5)
+        .alias("read_s")
+    )
+    label = {"buy": {"column": "read_s", "at_least": 30}}
+    definition = write_log(tmp_path, views=raw, change=paths("views.csv", labels=label))
+    assert rows_of(definition)["label_buy"].sum() == raw["bought"].sum()
+
+
+def test_candidate_lists_explode_and_share_a_request(tmp_path: Path) -> None:
+    def change(value: dict[str, Any]) -> None:
+        source = value["interactions"][0]
+        source |= {"paths": ["lists.parquet"], "explode": ["shown"]}
+        source["columns"] = {"user_id": "customer", "item_id": "shown", "event_time": "at"}
+        source["constants"] = {"device": "web"}
+        source["labels"] = {"buy": {"column": "clicked", "contains_item": True}}
+
+    definition = write_log(tmp_path, change=change)
+    at = datetime(2024, 3, 1, 12)
+    lists = {
+        "customer": [1, 2, 3, 4],
+        "at": [at] * 4,
+        "shown": [["p1", "p2"], ["p1"], [], None],
+        "clicked": [["p2", "p9"], None, ["p1"], ["p1"]],
+    }
+    pl.DataFrame(lists).write_parquet(tmp_path / "lists.parquet")
+    rows = rows_of(definition).sort("user_id", "item_id")
+    assert rows.select("user_id", "item_id", "label_buy").rows() == [
+        (1, "p1", 0),
+        (1, "p2", 1),
+        (2, "p1", 0),
+    ]
+    assert rows["request_id"].n_unique() == 2
+    assert rows["device"].unique().to_list() == ["web"]
+
+
+def test_lists_that_are_not_parallel_are_refused(tmp_path: Path) -> None:
+    def change(value: dict[str, Any]) -> None:
+        columns = {"user_id": "u", "item_id": "i", "event_time": "t"}
+        source = {"paths": ["h.parquet"], "columns": columns, "constants": {"action": "a"}}
+        value["behaviors"] = [{**source, "explode": ["i", "t"]}]
+
+    definition = write_log(tmp_path, change=change)
+    frame = {"u": [1], "i": [["p1", "p2"]], "t": [[datetime(2024, 1, 1)]]}
+    pl.DataFrame(frame).write_parquet(tmp_path / "h.parquet")
+    with pytest.raises(DataError, match=r"behaviors\[0\]\.explode: 'i' and 't'.*differ in length"):
+        list(read_behaviors(definition, infer_types(definition)))
+
+
+def test_behaviors_refuse_columns_nobody_would_use(tmp_path: Path) -> None:
+    def change(value: dict[str, Any]) -> None:
+        columns = {
+            "user_id": "customer",
+            "item_id": "product",
+            "event_time": "at",
+            "dwell": "bought",
+        }
+        source = {"paths": ["views.csv"], "columns": columns, "constants": {"action": "a"}}
+        value["behaviors"] = [source]
+
+    definition = write_log(tmp_path, change=change)
+    with pytest.raises(DefinitionError, match=r"behaviors\[0\]\.columns: \['dwell'\] would not"):
+        list(read_behaviors(definition, infer_types(definition)))
+
+
+# ---- places -------------------------------------------------------------------------------------
+
+
+def _pieces(folder: Path) -> pl.DataFrame:
+    raw = views(90)
+    (folder / "parts" / "deep").mkdir(parents=True)
+    raw[:30].write_csv(folder / "parts" / "a.csv")
+    raw[30:60].write_parquet(folder / "parts" / "deep" / "b.parquet")
+    raw[60:].write_csv(folder / "parts" / "c.tsv", separator="\t")
+    (folder / "parts" / "_SUCCESS").write_text("")
+    (folder / "parts" / ".hidden.csv").write_text("x")
+    return raw
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["parts"],
+        ["parts/*.?sv", "parts/**/*.parquet"],
+        ["parts/c.tsv", "parts/a.csv", "parts/deep", "parts/a.csv"],
+    ],
+)
+def test_files_folders_and_globs(tmp_path: Path, names: list[str]) -> None:
+    expected = rows_of(write_log(tmp_path / "one", views=views(90)))
+    definition = write_log(tmp_path / "many", change=paths(*names))
+    _pieces(tmp_path / "many")
+    assert rows_of(definition).equals(expected)
+
+
+def test_folders_named_by_a_value_are_a_column(tmp_path: Path) -> None:
+    raw = views(60)
+    definition = write_log(tmp_path, change=paths("log"))
+    for (device,), rows in raw.partition_by("device", as_dict=True, include_key=False).items():
+        folder = tmp_path / "log" / f"device={device}"
+        folder.mkdir(parents=True)
+        rows.write_parquet(folder / "0.parquet")
+    assert rows_of(definition).equals(rows_of(write_log(tmp_path / "one", views=raw)))
+
+
+def test_unknown_scheme(tmp_path: Path) -> None:
+    definition = write_log(tmp_path, change=paths("nosuch://x/y.csv"))
+    with pytest.raises((DataError, EnvironmentProblem), match=r"interactions\[0\]\.paths: nosuch"):
+        infer_types(definition)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("stored")
+    write_log(folder, views=views(120))
+    views(120)[60:].write_parquet(folder / "late.parquet")
+    views(120)[:60].write_csv(folder / "early.csv")
+    objects = {
+        f"logs/{name}": (folder / name).read_bytes()
+        for name in ("late.parquet", "early.csv", "customers.csv", "products.parquet")
+    }
+    with object_store(objects) as address:
+        yield address
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_object_stores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: str, scheme: str
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "STORAGE_EMULATOR_HOST"):
+        monkeypatch.setenv(name, stored)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    local = write_log(tmp_path, views=views(120))
+    value = local.model_dump(mode="json")
+    value["root"] = f"{scheme}://bucket/logs"
+    value["interactions"][0]["paths"] = ["e*.csv", "late.parquet"]
+    remote = DatasetDefinition.parse(value)
+    assert infer_types(remote) == infer_types(local)
+    assert rows_of(remote).equals(rows_of(local))
+    ((_, items),) = read_dimension(remote, infer_types(remote), "items")
+    assert items.height == products().height
+    assert fingerprint(remote) == fingerprint(remote)
+    value["items"][0]["paths"] = ["nothing-*.parquet"]
+    with pytest.raises(DataError, match=r"items\[0\]\.paths: no file matches"):
+        infer_types(DatasetDefinition.parse(value))
+
+
+def test_fingerprint_follows_the_files(tmp_path: Path) -> None:
+    definition = write_log(tmp_path)
+    before = fingerprint(definition)
+    assert fingerprint(definition) == before
+    file = tmp_path / "views.csv"
+    os.utime(file, (1, 1))
+    touched = fingerprint(definition)
+    assert touched != before
+    file.write_text(file.read_text() + "1,p1,2024-03-03T00:00:00Z,web,0\n")
+    os.utime(file, (1, 1))
+    assert fingerprint(definition) not in (before, touched)
+    file.unlink()
+    with pytest.raises(DataError, match="no file matches"):
+        fingerprint(definition)
