@@ -17,7 +17,6 @@ from features.definition import DatasetDefinition, Window
 from features.runner import beam_options
 from features.transform.columns import day_may_hold, example_files, read_batches, split_windows
 from features.transform.graph import TABLE_ROWS, TransformGraph
-from hemix.errors import DataError
 from hemix.files import atomic_file, atomic_folder
 from hemix.progress import say
 
@@ -71,11 +70,7 @@ def apply_splits(
     out_transformed: Path,
     runner_options: Sequence[str] = (),
 ) -> None:
-    """Write ``train/``, ``validation/`` and ``test/`` of a transformed artifact.
-
-    Raises:
-        DataError: a split holds no example.
-    """
+    """Write ``train/``, ``validation/`` and ``test/`` of a transformed artifact."""
     import apache_beam as beam
 
     windows = split_windows(definition)
@@ -96,10 +91,3 @@ def apply_splits(
                 | "Spread" >> beam.Reshuffle()
                 | "Apply" >> beam.Map(_Apply(transform))
             )
-        for split, window in windows.items():
-            if not any((folder / split).glob("*.parquet")):
-                raise DataError(
-                    f"The {split} split is empty: no example lies in "
-                    f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}.",
-                    hint="Check split in the definition.",
-                )

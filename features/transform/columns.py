@@ -84,6 +84,22 @@ def example_files(examples: Path) -> list[Path]:
     return files
 
 
+def column_names(file: Path) -> list[str]:
+    """Names of a Parquet file's columns.
+
+    Raises:
+        StorageError: the file is truncated or not Parquet.
+    """
+    try:
+        return list(pq.read_schema(file).names)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: Exception) -> StorageError:
+    return StorageError(f"{file}: cannot read ({error}).", hint="Build the examples again.")
+
+
 def day_may_hold(file: Path, window: Window) -> bool:
     """False when the file's day lies outside the window."""
     day = file.parent.name.removeprefix("day=")
@@ -118,9 +134,7 @@ def read_batches(
                 if (kept := in_window(batch, window)).num_rows:
                     yield kept
     except (pa.ArrowException, OSError) as error:
-        raise StorageError(
-            f"{file}: cannot read ({error}).", hint="Build the examples again."
-        ) from error
+        raise _unreadable(file, error) from error
 
 
 def split_windows(definition: DatasetDefinition) -> dict[str, Window]:

@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 
 from features.definition import DatasetDefinition, Window
 from features.runner import beam_options
-from features.schema import ColumnTypes, label_column
+from features.schema import ColumnTypes, examples_schema, label_column
 from features.transform.columns import (
     ARROW,
+    column_names,
     day_may_hold,
     example_files,
     raw_columns,
@@ -35,29 +36,38 @@ from hemix.progress import say
 BATCH_ROWS = 8192
 
 
-def training_priors(definition: DatasetDefinition, examples: Path) -> dict[str, float]:
-    """Each task's positive share of the training split.
+def survey(definition: DatasetDefinition, types: ColumnTypes, examples: Path) -> dict[str, float]:
+    """Check columns and splits before any work; each task's positive share of the training split.
 
     Raises:
-        DataError: the training split holds no rows.
+        DataError: a column is missing or a split holds no rows; the message names it.
+        StorageError: a file is truncated.
     """
-    window = split_windows(definition)["train"]
     labels = {task: label_column(task) for task in definition.tasks}
-    rows, positives = 0, dict.fromkeys(labels, 0)
+    rows = dict.fromkeys(split_windows(definition), 0)
+    positives = dict.fromkeys(labels, 0)
+    needed = examples_schema(definition, types).names
     for file in example_files(examples):
-        if not day_may_hold(file, window):
-            continue
-        for batch in read_batches(file, window, 1 << 16, [*labels.values()]):
-            rows += batch.num_rows
-            for task, name in labels.items():
-                positives[task] += pc.sum(batch.column(name)).as_py() or 0
-    if not rows:
-        raise DataError(
-            f"{examples}: no example lies in the training window "
-            f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}.",
-            hint="Check split.train in the definition.",
-        )
-    return {task: count / rows for task, count in positives.items()}
+        if absent := sorted(set(needed) - set(column_names(file))):
+            raise DataError(
+                f"{file}: column {absent[0]!r} is missing.",
+                hint="Build the examples again with this definition.",
+            )
+        for split, window in split_windows(definition).items():
+            if not day_may_hold(file, window):
+                continue
+            for batch in read_batches(file, window, 1 << 16, [*labels.values()]):
+                rows[split] += batch.num_rows
+                for task, name in labels.items() if split == "train" else ():
+                    positives[task] += pc.sum(batch.column(name)).as_py() or 0
+    for split, window in split_windows(definition).items():
+        if not rows[split]:
+            raise DataError(
+                f"The {split} split is empty: no example lies in "
+                f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC.",
+                hint=f"Check split.{split} in the definition.",
+            )
+    return {task: count / rows["train"] for task, count in positives.items()}
 
 
 def _as_lists(batch: pa.RecordBatch, raw: tuple[RawColumn, ...]) -> pa.RecordBatch:
@@ -117,12 +127,12 @@ def fit(
     ``statistics.json`` is added by :mod:`features.transform.statistics` after application.
 
     Raises:
-        DataError: no training rows, or a column is missing.
+        DataError: an empty split or a missing column; the message names it.
     """
     import apache_beam as beam
     import tensorflow_transform.beam as tft_beam
 
-    priors = training_priors(definition, examples)
+    priors = survey(definition, types, examples)
     plan = make_plan(definition, types, priors)
     window = split_windows(definition)["train"]
     files = [str(file) for file in example_files(examples) if day_may_hold(file, window)]

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from features.definition import DatasetDefinition
+from features.transform.analyzer import vocabulary_lines
+from features.transform.histogram import Counts
+from features.transform.plan import make_plan
+from tests.features.transform.tiny import DEFINITION, TYPES
+
+PLAN = make_plan(DEFINITION, TYPES, {"click": 0.4})
+
+
+def test_transformed_columns_never_take_a_raw_name() -> None:
+    spec = PLAN.spec({v.name: 3 for v in PLAN.vocabularies})
+    names = [c.name for c in spec.categorical]
+    names += [n for number in spec.numeric for n in (number.name, number.bucket)]
+    names += [c.column for s in spec.sequences for c in s.columns]
+    assert len(set(names)) == len(names)
+    assert not set(names) & {c.name for c in PLAN.raw}
+    assert not set(names) & set(spec.keys)
+
+
+def test_sides() -> None:
+    spec = PLAN.spec({v.name: 3 for v in PLAN.vocabularies})
+    sides = {c.name: c.side for c in spec.categorical} | {n.name: n.side for n in spec.numeric}
+    assert sides["city_index"] == sides["user_click_rate_1h_scaled"] == "user"
+    assert sides["author_index"] == sides["author_click_1d_scaled"] == "item"
+    assert sides["item_age_days_scaled"] == "item"
+    assert sides["tab_index"] == sides["hour_index"] == "context"
+    assert all(c.side == "user" for c in PLAN.raw if c.ragged)
+
+
+def test_a_named_vocabulary_is_shared() -> None:
+    value = DEFINITION.model_dump(mode="json")
+    for field in value["categorical"]:
+        if field["name"] == "city":
+            field["vocabulary"] = "author"
+    plan = make_plan(DatasetDefinition.parse(value), TYPES, {"click": 0.4})
+    shared = next(v for v in plan.vocabularies if v.name == "author")
+    assert {"author", "city", "global_author", "realtime_author"} == set(shared.inputs)
+    assert not [v for v in plan.vocabularies if v.name == "city"]
+
+
+def test_a_counter_without_impressions_has_no_rate() -> None:
+    value = DEFINITION.model_dump(mode="json")
+    value["counters"] = [{"key": "user_id", "events": ["click"], "windows": ["1d"]}]
+    plan = make_plan(DatasetDefinition.parse(value), TYPES, {"click": 0.4})
+    assert not [n for n in plan.numbers if n.positives]
+
+
+def test_vocabulary_files() -> None:
+    text: Counts = (
+        np.array([b"a", b"b", b"c", b"d\ne", b"z"], object),
+        np.array([2, 5, 2, 9, 1]),
+    )
+    assert vocabulary_lines(text, 2) == [b"\0", b"b", b"a", b"c"]
+    numbers: Counts = (np.array([-5, 3, 20]), np.array([1, 7, 7]))
+    assert vocabulary_lines(numbers, 1) == [b"-9223372036854775808", b"3", b"20", b"-5"]
+
+
+def test_types_survive_json() -> None:
+    assert TYPES.from_json(TYPES.to_json()).users["age"] == pa.float64()
