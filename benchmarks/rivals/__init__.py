@@ -1,0 +1,1 @@
+"""The same features written as one plainly would, to measure ours against."""

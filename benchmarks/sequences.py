@@ -1,0 +1,154 @@
+"""Speed and memory of build_examples against an element-wise Beam pipeline and polars.
+
+Every contender runs in a process of its own over the same generated log; the element-wise pipeline
+over a smaller log of the same kind, since its speed a row does not depend on the size.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+
+from benchmarks.results import write_result
+from features.schema import examples_schema
+from hemix.progress import say
+
+CONTENDERS = ("ours", "elementwise", "polars")
+app = typer.Typer(add_completion=False)
+
+
+def work(contender: str, events: Path, out: Path) -> dict[str, float]:
+    """Run one contender in this process: wall and CPU seconds without imports, peak memory."""
+    import apache_beam  # noqa: F401  (so that no contender's time holds an import)
+    import pandas  # noqa: F401
+
+    from benchmarks.generated import definition
+    from benchmarks.rivals import elementwise, polars_examples
+    from features import examples
+
+    build: dict[str, Any] = {
+        "ours": examples.build,
+        "elementwise": elementwise.build,
+        "polars": polars_examples.build,
+    }
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    start = time.perf_counter()
+    build[contender](definition(), events, out)
+    seconds = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+        "peak_mb": after.ru_maxrss / 1024,
+        "imports_mb": before.ru_maxrss / 1024,
+    }
+
+
+def measure(contender: str, events: Path, out: Path, rows: int) -> dict[str, float]:
+    """Run one contender in a new process."""
+    command = [sys.executable, "-m", "benchmarks.sequences", "--worker", contender]
+    command += ["--events", str(events), "--out", str(out)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    figures = {"rows": rows, "rows_per_s": rows / figures["seconds"], **figures}
+    figures = {name: round(value, 2) for name, value in figures.items()}
+    say(
+        f"{contender}: {rows} rows in {figures['seconds']} s ({figures['rows_per_s']:.0f} rows/s), "
+        f"peak {figures['peak_mb']:.0f} MB"
+    )
+    return figures
+
+
+def read_sorted(out: Path) -> pa.Table:
+    """All examples of a contender, in one order."""
+    from benchmarks.generated import TYPES, definition
+
+    schema = examples_schema(definition(), TYPES)
+    parts = [
+        pq.ParquetFile(path).read().select(schema.names).cast(schema)
+        for path in sorted(out.rglob("*.parquet"))
+    ]
+    return pa.concat_tables(parts).sort_by("request_id").combine_chunks()
+
+
+def agree(outs: list[Path]) -> int:
+    """Rows on which all contenders agree; the first that differs is an error."""
+    tables = [read_sorted(out) for out in outs]
+    for out, table in zip(outs[1:], tables[1:], strict=True):
+        for name in tables[0].schema.names:
+            if not tables[0][name].equals(table[name]):
+                raise AssertionError(f"{out.name} differs from {outs[0].name} in {name}")
+    return tables[0].num_rows
+
+
+@app.command()
+def main(
+    rows: Annotated[int, typer.Option(help="Interactions of the main measurement.")] = 1_000_000,
+    sizes: Annotated[
+        str, typer.Option(help="Sizes to measure; by default a tenth, once and 4 times ROWS.")
+    ] = "",
+    sample: Annotated[
+        int, typer.Option(help="Interactions of the element-wise pipeline and of the comparison.")
+    ] = 20_000,
+    write: Annotated[bool, typer.Option(help="Write the dated result file.")] = True,
+    worker: Annotated[str, typer.Option(hidden=True)] = "",
+    events: Annotated[Path, typer.Option(hidden=True)] = Path(),
+    out: Annotated[Path, typer.Option(hidden=True)] = Path(),
+) -> None:
+    """Interactions a second and peak memory of build_examples, and of two rivals."""
+    if worker:
+        print(json.dumps(work(worker, events, out)))
+        return
+    from benchmarks.generated import write_log
+
+    figures = run(rows, [int(size) for size in sizes.split(",") if size], sample, write_log)
+    if write:
+        say(
+            f"wrote {write_result('sequences', figures, ['python', '-m', 'benchmarks.sequences', *sys.argv[1:]])}"
+        )
+    keys = ("rows_per_s", "ratio_to_elementwise", "ratio_to_polars", "peak_mb")
+    print(json.dumps({key: figures[key] for key in keys}))
+
+
+def run(rows: int, sizes: list[int], sample: int, write_log: Any) -> dict[str, Any]:
+    """Measure everything in a temporary folder."""
+    details: dict[str, dict[str, dict[str, float]]] = {}
+    with tempfile.TemporaryDirectory(prefix="hemix-") as folder:
+        root = Path(folder)
+        say(f"generating {sample} rows: all three, and do they agree?")
+        log = write_log(root / "sample", sample)
+        details["sample"] = {c: measure(c, log, root / c, sample) for c in CONTENDERS}
+        same = agree([root / contender for contender in CONTENDERS])
+        say(f"all three agree on {same} rows")
+        for size in sorted({*(sizes or (rows // 10, 4 * rows)), rows}):
+            say(f"generating {size} rows")
+            with tempfile.TemporaryDirectory(dir=root) as inner:
+                log = write_log(Path(inner) / "events", size)
+                contenders = ("ours", "polars") if size == rows else ("ours",)
+                details[str(size)] = {c: measure(c, log, Path(inner) / c, size) for c in contenders}
+    main, small = details[str(rows)], details["sample"]
+    speed = main["ours"]["rows_per_s"]
+    return {
+        "rows_per_s": speed,
+        "ratio_to_elementwise": round(speed / small["elementwise"]["rows_per_s"], 2),
+        "ratio_to_polars": round(speed / main["polars"]["rows_per_s"], 2),
+        "peak_mb": {size: d["ours"]["peak_mb"] for size, d in details.items() if size != "sample"},
+        "elementwise_rows": sample,
+        "rows_compared": same,
+        "details": details,
+    }
+
+
+if __name__ == "__main__":
+    app()
