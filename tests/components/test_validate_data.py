@@ -1,0 +1,189 @@
+"""The data gate: passes on good events, and names table, column, value and threshold when not."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components.ingest import step as ingest_step
+from components.validate_data import step
+from features.definition import DatasetDefinition
+from hemix.errors import GateFailed, StorageError
+from hemix.verdict import Check, Verdict
+from tests.logs import views, write_log
+
+
+def validate(definition: DatasetDefinition, events: Path, out: Path) -> Verdict:
+    return step.run(
+        definition=definition,
+        events=events,
+        out_verdict=out / "verdict.json",
+        out_docs=out / "docs",
+    )
+
+
+def check(
+    folder: Path, *, log: pl.DataFrame | None = None, change: Any = None
+) -> dict[tuple[str, str], Check]:
+    definition = write_log(folder / "log", views=log, change=change)
+    ingest_step.run(definition=definition, out_events=folder / "events")
+    verdict = validate(definition, folder / "events", folder)
+    assert Verdict.read(folder / "verdict.json") == verdict
+    return {(c.check, c.slice): c for c in verdict.failures}
+
+
+def test_good_log_passes_and_has_pages(tmp_path: Path) -> None:
+    assert check(tmp_path) == {}
+    pages = {page.name for page in (tmp_path / "docs").iterdir()}
+    assert {"index.html", "interactions.html", "interactions-train.html", "items.html"} <= pages
+    for page in (tmp_path / "docs").iterdir():
+        text = page.read_text()
+        assert not re.search(r"https?://|<script|<link", text)
+        for link in re.findall(r'href="([^"#]+)"', text):
+            assert link in pages
+
+
+def test_real_slice_passes(
+    small_definition: DatasetDefinition, small_events: Path, tmp_path: Path
+) -> None:
+    verdict = validate(small_definition, small_events, tmp_path)
+    assert verdict.passed, verdict.failures
+    names = [(c.check, c.slice) for c in verdict.checks]
+    assert len(names) == len(set(names))
+
+
+def test_one_class_label_in_one_split(tmp_path: Path) -> None:
+    test_day = pl.col("at") >= "2024-03-03"
+    log = views().with_columns(
+        pl.when(test_day).then(0).otherwise(pl.col("bought")).alias("bought")
+    )
+    failed = check(tmp_path, log=log)
+    (found,) = failed.values()
+    assert (found.check, found.slice) == (
+        "interactions.label_buy column_mean_to_be_between",
+        "test",
+    )
+    assert (found.value, found.threshold) == (0.0, (0.0, 1.0))
+    with pytest.raises(GateFailed, match=r"label_buy.*\[test\]: 0\.0 must be between"):
+        Verdict.read(tmp_path / "verdict.json").require()
+
+
+def test_empty_split_and_too_few_rows(tmp_path: Path) -> None:
+    def change(value: dict[str, Any]) -> None:
+        value["split"]["test"] = {"start": "2024-05-01", "end": "2024-05-02"}
+
+    failed = check(tmp_path, change=change, log=views(90))
+    rows = "interactions table_row_count_to_be_between"
+    assert set(failed) == {(rows, "test"), (rows, "train"), (rows, "validation")}
+    assert failed[rows, "test"].value == 0.0
+    assert failed[rows, "train"].value == 54.0
+    assert failed[rows, "train"].threshold == 100.0
+
+
+def test_ids_that_the_dimensions_do_not_know(tmp_path: Path) -> None:
+    log = views().with_columns(
+        pl.when(pl.col("customer") < 15).then(pl.col("customer") + 900).otherwise("customer")
+    )
+    failed = check(tmp_path, log=log)
+    found = failed["interactions.user_in_users column_mean_to_be_between", "all"]
+    assert found.value == pytest.approx(0.25)
+    assert found.threshold == (0.5, 1.0)
+
+
+def test_windows_that_miss_the_log(tmp_path: Path) -> None:
+    def change(value: dict[str, Any]) -> None:
+        value["split"] = {
+            "train": {"start": "2025-03-01", "end": "2025-03-03"},
+            "test": {"start": "2025-03-03", "end": "2025-03-04"},
+        }
+
+    failed = check(tmp_path, change=change)
+    assert failed["interactions.in_a_split column_mean_to_be_between", "all"].value == 0.0
+
+
+def test_times_in_the_future(tmp_path: Path) -> None:
+    log = views().with_columns(
+        pl.when(pl.int_range(pl.len()) == 5)
+        .then(pl.lit("2099-01-01T00:00:00Z"))
+        .otherwise("at")
+        .alias("at")
+    )
+    failed = check(tmp_path, log=log)
+    found = failed["interactions.event_time column_values_to_be_between", "all"]
+    assert found.value == pytest.approx(599 / 600)
+    assert "2099-01-01" in found.note
+
+
+def test_column_without_a_value_and_negative_numbers(tmp_path: Path) -> None:
+    def change(value: dict[str, Any]) -> None:
+        value["items"][0]["paths"] = ["odd.parquet"]
+
+    folder = tmp_path / "log"
+    folder.mkdir()
+    items = pl.DataFrame(
+        {
+            "product": [f"p{i}" for i in range(30)],
+            "brand": pl.Series([None] * 30, dtype=pl.String),
+            "price": [-1.0] * 10 + [1.0] * 20,
+        }
+    )
+    items.write_parquet(folder / "odd.parquet")
+    failed = check(tmp_path, change=change)
+    assert {name for name, _ in failed} == {
+        "items.brand column_values_to_not_be_null",
+        "items.price column_values_to_be_between",
+    }
+    found = failed["items.price column_values_to_be_between", "all"]
+    assert found.value == pytest.approx(2 / 3)
+    assert "-1.0" in found.note
+
+
+def _rewrite(events: Path, table: str, change: Any) -> None:
+    for file in (events / table).rglob("*.parquet"):
+        pq.write_table(change(pq.ParquetFile(file).read()), file)
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        (lambda t: t.drop_columns(["brand"]), "items.brand: string"),
+        (lambda t: t.set_column(1, "brand", pa.array([1] * t.num_rows)), "items.brand: int64"),
+        (lambda t: t.append_column("extra", pa.array([1] * t.num_rows)), "items.extra: absent"),
+    ],
+)
+def test_schema_of_the_events(tmp_path: Path, change: Any, note: str) -> None:
+    definition = write_log(tmp_path / "log")
+    ingest_step.run(definition=definition, out_events=tmp_path / "events")
+    _rewrite(tmp_path / "events", "items", change)
+    verdict = validate(definition, tmp_path / "events", tmp_path)
+    found = verdict.failures[0]
+    assert found.check == "schema.expected column_pair_values_to_be_equal"
+    assert note in found.note
+
+
+def test_repeated_keys(tmp_path: Path) -> None:
+    definition = write_log(tmp_path / "log")
+    ingest_step.run(definition=definition, out_events=tmp_path / "events")
+    _rewrite(tmp_path / "events", "users", lambda t: pa.concat_tables([t, t.slice(0, 1)]))
+    (found,) = validate(definition, tmp_path / "events", tmp_path).failures
+    assert found.check == "users.user_id+valid_from compound_columns_to_be_unique"
+
+
+def test_truncated_events_are_named(tmp_path: Path) -> None:
+    definition = write_log(tmp_path / "log")
+    ingest_step.run(definition=definition, out_events=tmp_path / "events")
+    file = tmp_path / "events" / "items" / "part-0.parquet"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(StorageError, match=r"items/part-0\.parquet is damaged or truncated"):
+        validate(definition, tmp_path / "events", tmp_path)
+    shutil.rmtree(file.parent)
+    with pytest.raises(StorageError, match="items holds no Parquet file"):
+        validate(definition, tmp_path / "events", tmp_path)
+    assert not (tmp_path / "verdict.json").exists()
