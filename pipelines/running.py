@@ -44,16 +44,23 @@ def run(request: RunRequest, observer: Observer) -> RunRecord:
         failed = next((v for v in run.record.verdicts if not v.passed), None)
         left = [step.name for step in run.record.steps if step.status != "succeeded"]
         assert failed or not left, f"no gate failed, yet {left} did not run"
-        run.end("gate_failed" if failed else "succeeded", "")
-        write_report(planned.definition, run.record, request.folder)
-        if failed:
-            try:
+        try:
+            run.end("gate_failed" if failed else "succeeded", _why(failed))
+            write_report(planned.definition, run.record, request.folder)
+        finally:
+            # The gate is what the user must hear of, even when the report breaks too.
+            if failed:
                 failed.require()
-            except GateFailed as error:
-                run.record.message = str(error)
-                run.save()
-                raise
         return run.record
+
+
+def _why(failed: Verdict | None) -> str:
+    try:
+        if failed:
+            failed.require()
+    except GateFailed as error:
+        return str(error)
+    return ""
 
 
 def _execute(planned: RunPlan, run: _Run) -> None:
