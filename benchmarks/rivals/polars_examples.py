@@ -56,21 +56,20 @@ def _count(
 ) -> pl.DataFrame:
     """Counts before the row less counts before the window, both by an as-of join."""
     key, names = counter.key, definition.counter_events(counter)
-    labels = {
-        name: pl.lit(1) if name == "impression" else pl.col(f"label_{name}") for name in names
-    }
-    totals = rows.select(
-        key,
-        "t",
-        *(label.cast(pl.Int64).cum_sum().over(key).alias(n) for n, label in labels.items()),
-    )
+
+    def positive(name: str) -> pl.Expr:
+        if name == "impression":
+            return pl.col("t").cum_count()
+        return pl.col(f"label_{name}").cast(pl.Int64).cum_sum()
+
+    columns = [positive(name).over(key).cast(pl.Int64).alias(name) for name in names]
+    totals = rows.select(key, "t", *columns)
     before = _as_of(rows.select("row", key, "t"), totals, key)
     seconds = Counter.window_seconds(window)
     if seconds is not None:
         early = _as_of(rows.select("row", key, t=pl.col("t") - seconds * 1000), totals, key)
         before = before.with_columns(before[name] - early[name] for name in names)
-    columns = [before[name].alias(counter.column(name, window)) for name in names]
-    return rows.with_columns(columns)
+    return rows.with_columns(before[name].alias(counter.column(name, window)) for name in names)
 
 
 def _as_of(asked: pl.DataFrame, totals: pl.DataFrame, key: str) -> pl.DataFrame:
