@@ -6,6 +6,7 @@ Imported by :mod:`serving.server` only: it needs kserve at import.
 from __future__ import annotations
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from serving.metrics import REQUESTS
 from serving.ranker import Prepared, Ranker
 from serving.request import RankingRequest
 from serving.tensors import instance_of, response_of
+
+logger = logging.getLogger("hemix.serving")
 
 MODEL_NAME = "ranker"
 
@@ -78,6 +81,7 @@ class RankerModel(Model):
             raise
         except Exception:
             REQUESTS.labels("", "", "500").inc()
+            logger.exception("A request failed.")
             raise
         finally:
             self._waiting -= 1

@@ -63,6 +63,7 @@ class VersionPool:
         self._retry_s = retry_s
         self._refused: dict[str, float] = {}
         self._seen: RegistryState | None = None
+        self._published: set[tuple[str, str]] = set()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         state = registry.state()
@@ -156,12 +157,12 @@ class VersionPool:
         logger.info("%s %s is loaded and warm.", variant.name, name)
         return version
 
-    @staticmethod
-    def _publish(live: Live) -> None:
-        VERSION_LIVE.clear()
-        taken = 0.0
-        for variant in live.variants[1:]:
-            VERSION_LIVE.labels(variant.name, variant.version).set(variant.share)
-            taken += variant.share
+    def _publish(self, live: Live) -> None:
+        shares = {(v.name, v.version): v.share for v in live.variants[1:]}
         champion = live.variants[0]
-        VERSION_LIVE.labels(champion.name, champion.version).set(1.0 - taken)
+        shares[champion.name, champion.version] = 1.0 - sum(shares.values())
+        for arm in self._published - shares.keys():
+            VERSION_LIVE.labels(*arm).set(0.0)
+        for arm, share in shares.items():
+            VERSION_LIVE.labels(*arm).set(share)
+        self._published = set(shares)

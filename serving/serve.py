@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,9 @@ from hemix.progress import say
 from serving.exposures import ExposureLog
 from serving.kserving import import_kserve
 from serving.pool import VersionPool
+from serving.ports import take_port
 from serving.ranker import Ranker
-from serving.registry import require_registry
+from serving.registry import Registry, require_registry
 from serving.version import load_version
 
 
@@ -30,6 +32,7 @@ class ServeConfig:
         workers: requests worked on at the same time; threads: torch's and TensorFlow's own, each.
         watch_s: how often the registry is looked at.
         store_timeout_s: deadline of a feature store read.
+        item_cache_s: seconds for which an item's row is kept; items change when a pipeline publishes.
         max_waiting: requests that may wait; more get 503.
         grace_s: time that requests under way have when the endpoint is told to stop.
     """
@@ -44,6 +47,7 @@ class ServeConfig:
     threads: int = 1
     watch_s: float = 2.0
     store_timeout_s: float = 0.25
+    item_cache_s: float = 60.0
     max_waiting: int = 128
     grace_s: int = 10
 
@@ -64,16 +68,22 @@ def serve(config: ServeConfig) -> None:
             f"{config.features} is not a live feature store.",
             hint="Deploy a version first (hemix run), or pass --features DIR.",
         )
+    http = take_port(config.host, config.http_port, option="--port")
+    probe = take_port(config.host, config.grpc_port, option="--grpc-port")
+    grpc_port = probe.getsockname()[1]
+    _check_champion(registry)
+    say("serve: loading the live versions")
     import_kserve()
     from serving.endpoint import MODEL_NAME, RankerModel
-    from serving.server import RankerServer, take_port
+    from serving.server import RankerServer
 
-    http = take_port(config.host, config.http_port, "HTTP")
-    probe = take_port(config.host, config.grpc_port, "gRPC")
-    grpc_port = probe.getsockname()[1]
     _limit_threads(config.threads)
-    say("serve: loading the live versions")
-    load = partial(load_version, store=config.features, timeout_s=config.store_timeout_s)
+    load = partial(
+        load_version,
+        store=config.features,
+        timeout_s=config.store_timeout_s,
+        item_cache_s=config.item_cache_s,
+    )
     pool = VersionPool(registry, load=load)
     pool.watch(config.watch_s)
     exposures = ExposureLog(config.exposures) if config.exposures else None
@@ -101,6 +111,15 @@ def serve(config: ServeConfig) -> None:
     say("serve: stopped")
 
 
+def _check_champion(registry: Registry) -> None:
+    """What is wrong with the champion's files is said before anything slow is imported."""
+    from models.version import verify
+
+    champion = registry.state().champion
+    assert champion is not None
+    verify(registry.folder(champion))
+
+
 def _limit_threads(threads: int) -> None:
     """Small graphs and small batches: more threads than this only wait for each other."""
     import tensorflow as tf
@@ -119,3 +138,6 @@ def _log_to_stderr() -> None:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         logger.propagate = False
+    # kserve says every start-up step and every refused request, with a traceback.
+    logging.getLogger("kserve").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")

@@ -41,28 +41,6 @@ _GRPC_STATUS = {
 }
 
 
-def take_port(host: str, port: int, what: str) -> socket.socket:
-    """A socket bound to ``host:port`` (0: any free port).
-
-    Raises:
-        EnvironmentProblem: the port is in use or not allowed; names it.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    taken = socket.socket(family, socket.SOCK_STREAM)
-    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        taken.bind((host, port))
-    except OSError as error:
-        taken.close()
-        raise EnvironmentProblem(
-            f"{what} port {port} on {host} cannot be used ({error.strerror}).",
-            hint=f"Stop what listens there, or choose another: --{what.lower()}-port N."
-            if what == "gRPC"
-            else "Stop what listens there, or choose another: --port N.",
-        ) from error
-    return taken
-
-
 class _DataPlane(DataPlane):
     """Decodes bodies so that what is wrong with them is said as the contract says it."""
 
@@ -120,6 +98,7 @@ class _Rest(RESTServer):
         app.add_exception_handler(HemixError, _hemix_error)
         app.add_exception_handler(InvalidInput, _invalid_input)
         app.add_exception_handler(RequestValidationError, _invalid_body)
+        app.add_exception_handler(Exception, _unexpected)
 
     async def start(self) -> None:
         self.create_application()
@@ -144,6 +123,12 @@ async def _invalid_body(_: Request, error: Exception) -> JSONResponse:
     path = ".".join(str(p) for p in inner[0]["loc"] if p not in ("body", "InferenceRequest"))
     text = f"{path or 'body'}: {inner[0]['msg']}."
     return JSONResponse({"error": text}, status_code=HTTPStatus.BAD_REQUEST)
+
+
+async def _unexpected(_: Request, error: Exception) -> JSONResponse:
+    """The server's own fault: the log has the traceback, the client needs none of it."""
+    text = f"Internal error ({type(error).__name__}); the endpoint's log says more."
+    return JSONResponse({"error": text}, status_code=HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 class _Errors(ExceptionToStatusInterceptor):
@@ -199,7 +184,7 @@ class RankerServer(ModelServer):
 
     def start(self, models: list[Any]) -> None:
         """Serve until SIGTERM or SIGINT; requests under way are answered first."""
-        import asyncio
+        import uvloop
 
         self._register_and_check_atleast_one_model_is_ready(models)
         self._rest_server = _Rest(
@@ -221,6 +206,5 @@ class RankerServer(ModelServer):
         )
         self.servers.extend([self._rest_server.start(), self._grpc_server.start(1)])
         logging.getLogger("uvicorn.access").disabled = True
-        self.setup_event_loop()
         self.register_signal_handler()
-        asyncio.run(self._serve())
+        uvloop.run(self._serve())

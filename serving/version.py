@@ -77,13 +77,16 @@ class LoadedVersion:
         return self.scorer.score(user, items)
 
 
-def load_version(folder: Path, *, store: Path, timeout_s: float) -> LoadedVersion:
+def load_version(
+    folder: Path, *, store: Path, timeout_s: float, item_cache_s: float
+) -> LoadedVersion:
     """Verify and load a version's folder and rank once at several sizes, so that no user waits.
 
     Args:
         folder: model version folder.
         store: the live feature store.
         timeout_s: deadline of a read of the store.
+        item_cache_s: seconds for which an item's row is kept.
 
     Raises:
         ModelVersionError: a file is not what the manifest says; names it.
@@ -99,7 +102,9 @@ def load_version(folder: Path, *, store: Path, timeout_s: float) -> LoadedVersio
         name=manifest.version,
         graph=TransformGraph.load(folder / "transform", warm=[USER_SIDES, ITEM_SIDES]),
         scorer=Scorer.load(folder),
-        online=OnlineFeatures(store, manifest.feature_service, timeout_s=timeout_s),
+        online=OnlineFeatures(
+            store, manifest.feature_service, timeout_s=timeout_s, item_cache_s=item_cache_s
+        ),
     )
     _warm(version)
     return version

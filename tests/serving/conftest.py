@@ -23,9 +23,7 @@ def workshop(small_run: SmallRun) -> Workshop:
 
 
 @pytest.fixture(scope="session")
-def endpoint(
-    workshop: Workshop, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Endpoint]:
+def endpoint(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     """An endpoint with a champion and a challenger at 30 %; tests must leave them as they are."""
     root = tmp_path_factory.mktemp("endpoint")
     workshop.deploy(root, "v1")

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Workshop:
-    """Untrained versions ``v1`` and ``v2`` (two seeds) and their feature repositories."""
+    """Untrained versions ``v1``, ``v2``, ``v3`` (three seeds) and their feature repository."""
 
     root: Path
     small: SmallRun
@@ -49,25 +49,25 @@ class Workshop:
         spec = FeatureSpec.read(self.small.transform / "spec.json")
         state = self.small.root / "serving-state"
         build_state(self.small.definition, self.small.events, AS_OF, state)
-        for seed, name in enumerate(("v1", "v2")):
+        build_repository(
+            self.small.definition,
+            ColumnTypes.from_json(read_json(self.small.events / "types.json")),
+            self.small.events,
+            state,
+            AS_OF,
+            "ranker_small",
+            self.root / "repository",
+        )
+        for seed, name in enumerate(("v1", "v2", "v3")):
             torch.manual_seed(seed)
             chosen = recipe_of("tiny")
-            build_repository(
-                self.small.definition,
-                ColumnTypes.from_json(read_json(self.small.events / "types.json")),
-                self.small.events,
-                state,
-                AS_OF,
-                f"ranker_{name}",
-                self.root / f"repository-{name}",
-            )
             write(
                 self.root / f"model-{name}",
                 ranker=build(chosen.ranker, spec, chosen.model),
                 recipe=chosen,
                 transform=self.small.transform,
                 version=name,
-                feature_service=f"ranker_{name}",
+                feature_service="ranker_small",
                 training_window={"start": "2022-04-25", "end": "2022-04-29"},
                 metrics={"validation/click/auc": 0.5},
             )
@@ -89,7 +89,7 @@ class Workshop:
         run(
             model=self.model(name),
             verdict=self.root / f"{verdict}.json",
-            repository=self.root / f"repository-{name}",
+            repository=self.root / "repository",
             registry=root / "registry",
             feature_store=root / "feature_store",
             share=share,

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from serving.answer import RankingAnswer
+from serving.exposures import ExposureLog
+from serving.metrics import EXPOSURES
+from tests.serving.live import ROOT
+
+
+def answer(number: int = 0) -> RankingAnswer:
+    return RankingAnswer(
+        request_id=f"r{number}",
+        user_id="u",
+        version="v1",
+        variant="champion",
+        item_ids=["a", "b", "c"],
+        scores={"click": np.array([0.25, 0.5, 0.25], np.float32)},
+        flags=("unknown_user",),
+        unknown_items=[],
+    )
+
+
+def count(outcome: str) -> float:
+    value: float = EXPOSURES.labels(outcome)._value.get()
+    return value
+
+
+def test_lines_are_written_in_order_and_all_of_them_at_the_end(tmp_path: Path) -> None:
+    log = ExposureLog(tmp_path / "exposures", flush_s=30)
+    for number in range(1200):
+        log.append(answer(number))
+    log.close()
+    lines = [
+        json.loads(line)
+        for file in sorted((tmp_path / "exposures").iterdir())
+        for line in file.read_text().splitlines()
+    ]
+    assert [line["request_id"] for line in lines] == [f"r{n}" for n in range(1200)]
+    assert lines[0]["scores"] == {"click": [0.25, 0.5, 0.25]}
+    assert lines[0]["flags"] == ["unknown_user"]
+
+
+def test_a_folder_that_cannot_be_written_loses_lines_and_counts_them(tmp_path: Path) -> None:
+    (tmp_path / "exposures").write_text("a file is in the way")
+    before = count("lost")
+    log = ExposureLog(tmp_path / "exposures", flush_s=0.01)
+    log.append(answer())
+    log.close()
+    assert count("lost") == before + 1
+
+
+def test_a_full_disk_leaves_whole_lines_only(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys\nfrom pathlib import Path\n"
+        "from serving.exposures import ExposureLog\n"
+        "from tests.serving.test_exposures import answer, count\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))\n"
+        "log = ExposureLog(Path(sys.argv[1]), flush_s=0.0)\n"
+        "import time\n"
+        "for n in range(10):\n    log.append(answer(n)); time.sleep(0.05)\n"
+        "log.close()\n"
+        "print(int(count('written')), int(count('lost')))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    written, lost = map(int, done.stdout.split())
+    assert written + lost == 10
+    assert written > 0
+    assert lost > 0
+    (file,) = tmp_path.iterdir()
+    assert len([json.loads(line) for line in file.read_text().splitlines()]) == written
+
+
+def test_items_are_ranked_by_the_first_task_and_ties_keep_their_order() -> None:
+    assert answer().ranked_item_ids == ["b", "a", "c"]
