@@ -21,7 +21,6 @@ from hemix.errors import DefinitionError
 from hemix.files import digest_of
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-IDENTIFIER = re.compile(r"^[a-z][a-z0-9_]*$")
 _DURATION = re.compile(r"^(\d+)\s*(s|m|h|d)$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -224,7 +223,8 @@ class DatasetDefinition(Part):
 
     # ---- where a field comes from -------------------------------------------------------------
 
-    def _columns(self, sources: tuple[TableSource, ...]) -> set[str]:
+    @staticmethod
+    def _columns(sources: tuple[TableSource, ...]) -> set[str]:
         return {name for s in sources for name in (*s.columns, *s.constants)}
 
     @property
@@ -287,72 +287,11 @@ class DatasetDefinition(Part):
                 return "user" if counter.key in ("user_id", *self.user_columns) else "item"
         return "context"
 
-    # ---- checks -------------------------------------------------------------------------------
-
     @model_validator(mode="after")
     def _consistent(self) -> DatasetDefinition:
-        for where, names in {
-            "tasks": self.tasks,
-            "categorical": [c.name for c in self.categorical],
-            "numeric": [n.name for n in self.numeric],
-        }.items():
-            for name in names:
-                if not IDENTIFIER.match(name):
-                    raise ValueError(f"{where}: {name!r} must be lower_snake_case")
-            if len(set(names)) != len(names):
-                raise ValueError(f"{where}: a name stands twice")
-        for index, source in enumerate(self.interactions):
-            _need(source, f"interactions[{index}]", ("user_id", "item_id", "event_time"))
-            if missing := set(self.tasks) - set(source.labels):
-                raise ValueError(f"interactions[{index}].labels lacks the tasks {sorted(missing)}")
-        for index, behavior in enumerate(self.behaviors):
-            _need(behavior, f"behaviors[{index}]", ("user_id", "item_id", "event_time", "action"))
-        for index, table in enumerate(self.users):
-            _need(table, f"users[{index}]", ("user_id",))
-        for index, table in enumerate(self.items):
-            _need(table, f"items[{index}]", ("item_id",))
-        if self.derived_behaviors:
-            if unknown := set(self.derived_behaviors.actions) - set(self.tasks):
-                raise ValueError(f"derived_behaviors.actions names unknown tasks {sorted(unknown)}")
-        elif not self.behaviors:
-            raise ValueError("give behaviors, derived_behaviors, or both: sequences need events")
-        known = {
-            "user_id",
-            "item_id",
-            *self._columns(self.users),
-            *self._columns(self.items),
-            *self._columns(self.interactions),
-        }
-        for where, names in {
-            "categorical": [c.name for c in self.categorical],
-            "numeric": [n.name for n in self.numeric],
-            "sequences.columns": self.sequences.columns,
-            "counters": [c.key for c in self.counters],
-            "item_created_at": [self.item_created_at] if self.item_created_at else [],
-        }.items():
-            for name in names:
-                if name not in known:
-                    raise ValueError(
-                        f"{where}: no source has a column {name!r}; known: {sorted(known)}"
-                    )
-        items = self._columns(self.items)
-        for name in self.sequences.columns:
-            if name not in items:
-                raise ValueError(f"sequences.columns: {name!r} must be a column of items")
-        categorical = {c.name for c in self.categorical}
-        for name in ("user_id", "item_id", *self.sequences.columns):
-            if name not in categorical:
-                raise ValueError(f"categorical: {name!r} must be listed (it needs a vocabulary)")
-        for counter in self.counters:
-            if counter.key not in ("user_id", "item_id", *items):
-                raise ValueError(
-                    f"counters: key {counter.key!r} must be user_id, item_id or an item column"
-                )
-            if unknown := set(counter.events) - {"impression", *self.tasks}:
-                raise ValueError(f"counters: unknown events {sorted(unknown)}")
-            for window in counter.windows:
-                if window != "ever" and Counter.window_seconds(window) is None:
-                    raise ValueError(f"counters: window {window!r} is not like 1h, 1d or ever")
+        from features.consistency import check
+
+        check(self)
         return self
 
     # ---- reading ------------------------------------------------------------------------------
@@ -436,12 +375,6 @@ class DatasetDefinition(Part):
 def _resolve_root(root: str, folder: Path) -> str:
     root = os.path.expanduser(os.path.expandvars(root))
     return root if "://" in root or os.path.isabs(root) else str((folder / root).resolve())
-
-
-def _need(source: TableSource, where: str, names: tuple[str, ...]) -> None:
-    for name in names:
-        if name not in source.columns and name not in source.constants:
-            raise ValueError(f"{where}.columns must name {name!r}")
 
 
 def _assign(value: dict[str, Any], key: str, new: Any, where: str) -> None:

@@ -68,9 +68,9 @@ def test_split_digest_is_separate() -> None:
 def test_validation_is_the_tail_of_training() -> None:
     windows = DatasetDefinition.load("kuairand").split.windows()
     assert windows["train"].end == windows["validation"].start
-    assert windows["validation"].end == datetime(2022, 5, 1, tzinfo=UTC)
+    assert windows["validation"].end == datetime(2022, 4, 30, 16, tzinfo=UTC)
     length = windows["validation"].end - windows["validation"].start
-    assert length.total_seconds() == 6 * 86400 / 10
+    assert length.total_seconds() == 145 * 3600 / 10
 
 
 def test_overlapping_windows_are_refused() -> None:
@@ -101,3 +101,23 @@ def test_schema_follows_the_definition() -> None:
     schema = examples_schema(definition, types)
     assert schema.field("global_tag").type == pa.list_(pa.string())
     assert len(set(schema.names)) == len(schema.names)
+
+
+def test_a_field_has_one_meaning(tmp_path: Path, kuairand: dict[str, object]) -> None:
+    kuairand["numeric"].append({"name": "tab"})  # type: ignore[attr-defined]
+    with pytest.raises(DefinitionError, match=r"numeric: \['tab'\] are listed under categorical"):
+        DatasetDefinition.load(_write(tmp_path, kuairand))
+
+
+def test_a_field_comes_from_one_table(tmp_path: Path, kuairand: dict[str, object]) -> None:
+    kuairand["users"][0]["columns"]["tag"] = "tag"  # type: ignore[index]
+    with pytest.raises(DefinitionError, match=r"items: \['tag'\] are columns of users too"):
+        DatasetDefinition.load(_write(tmp_path, kuairand))
+
+
+def test_item_creation_time_is_a_column_of_items(
+    tmp_path: Path, kuairand: dict[str, object]
+) -> None:
+    kuairand["item_created_at"] = "tab"
+    with pytest.raises(DefinitionError, match="item_created_at: 'tab' must be a column of items"):
+        DatasetDefinition.load(_write(tmp_path, kuairand))
