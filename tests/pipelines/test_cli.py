@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from pipelines.cli import main
+from pipelines.folder import RunFolder
 
 HELP_NEEDS_NONE_OF = (
     "apache_beam",
@@ -33,6 +37,26 @@ def hemix(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProce
         env={**os.environ, "COLUMNS": "200", "HEMIX_DEBUG": ""},
         check=False,
     )
+
+
+Here = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Here:
+    """The command in this process, in an empty folder: its exit code and stderr."""
+
+    def call(*arguments: str) -> tuple[int, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["hemix", *arguments])
+        monkeypatch.delenv("HEMIX_DEBUG", raising=False)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), capsys.readouterr().err
+
+    return call
 
 
 def test_help_names_every_command() -> None:
@@ -76,15 +100,25 @@ def test_help_imports_nothing_heavy() -> None:
     ],
 )
 def test_errors_are_one_message_and_a_code(
-    arguments: list[str], code: int, words: list[str], tmp_path: Path
+    arguments: list[str], code: int, words: list[str], here: Here
 ) -> None:
-    done = hemix(*arguments, cwd=tmp_path)
-    assert done.returncode == code
-    assert "Traceback" not in done.stderr
-    assert done.stderr.startswith("Error: ")
-    assert len(done.stderr.strip().splitlines()) <= 2
+    found, told = here(*arguments)
+    assert found == code
+    assert told.startswith("Error: ")
+    assert len(told.strip().splitlines()) <= 2
     for word in words:
-        assert word in done.stderr
+        assert word in told
+
+
+def test_an_error_of_our_own_keeps_its_traceback(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("pipelines.compiling.compile_to", broken)
+    with pytest.raises(ZeroDivisionError):
+        here("compile")
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
@@ -93,17 +127,15 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     assert "Traceback" in done.stderr
 
 
-def test_a_folder_in_use_is_an_error(tmp_path: Path) -> None:
-    from pipelines.folder import RunFolder
-
+def test_a_folder_in_use_is_an_error(tmp_path: Path, here: Here) -> None:
     with RunFolder(tmp_path / "out").locked():
-        done = hemix("run", "--output", "out", cwd=tmp_path)
-    assert done.returncode == 10
-    assert "Another run is working" in done.stderr
+        code, told = here("run", "--output", "out")
+    assert code == 10
+    assert "Another run is working" in told
 
 
-def test_an_output_that_is_a_file_is_an_error(tmp_path: Path) -> None:
+def test_an_output_that_is_a_file_is_an_error(tmp_path: Path, here: Here) -> None:
     (tmp_path / "out").write_text("")
-    done = hemix("run", "--output", "out", cwd=tmp_path)
-    assert done.returncode == 9
-    assert "cannot write" in done.stderr
+    code, told = here("run", "--output", "out")
+    assert code == 9
+    assert "cannot write" in told

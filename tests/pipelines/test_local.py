@@ -1,9 +1,14 @@
 """kfp.local as we use it: what is observed, cached, and reported when a task breaks."""
 
 import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 from kfp import dsl
 from kfp.dsl import Artifact, Output
@@ -37,6 +42,25 @@ def break_down(how: str, made: Output[Artifact]) -> None:
         if how == "named":
             raise DataError("column 'x' of a.parquet is missing.", hint="Add it.")
         raise ValueError("the sky fell")
+
+
+@dsl.component(base_image="hemix/python:test", install_kfp_package=False)
+def linger(pid_file: str, made: Output[Artifact]) -> None:
+    """Say who works, then work for long."""
+    import os
+    import time
+    from pathlib import Path
+
+    from components.process import step_process
+
+    with step_process():
+        Path(pid_file).write_text(str(os.getpid()))
+        time.sleep(120)
+
+
+@dsl.pipeline(name="lingering")
+def lingering(pid_file: str) -> None:
+    linger(pid_file=pid_file)
 
 
 @dsl.pipeline(name="counting")
@@ -130,3 +154,29 @@ def test_the_environment_is_left_as_it_was(tmp_path: Path) -> None:
     before = dict(os.environ)
     run(tmp_path, start=1)
     assert dict(os.environ) == before
+
+
+def test_a_step_ends_when_its_launcher_is_killed(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    code = (
+        "from pathlib import Path\n"
+        "from pipelines.local import LocalRun\n"
+        "from tests.pipelines.test_local import Notes, lingering\n"
+        f"root = Path({str(tmp_path)!r})\n"
+        "local = LocalRun(root=root, logs=root / 'logs', observer=Notes())\n"
+        f"local.run(lingering, {{'pid_file': {str(pid_file)!r}}})\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as launcher:
+        try:
+            _until(lambda: pid_file.exists() and pid_file.read_text() != "")
+        finally:
+            launcher.kill()
+    step = int(pid_file.read_text())
+    _until(lambda: not psutil.pid_exists(step))
+
+
+def _until(condition: Callable[[], bool], seconds: float = 100) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.1)
