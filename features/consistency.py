@@ -72,6 +72,11 @@ def _fields(definition: DatasetDefinition) -> None:
         *_columns(definition.interactions),
     }
     created = definition.item_created_at
+    fields = {f.name for f in (*definition.categorical, *definition.numeric)}
+    sliced = {*fields, *definition.item_columns, *definition.time_fields}
+    for name in definition.slices:
+        if name not in sliced:
+            raise ValueError(f"slices: {name!r} is not a field; known: {sorted(sliced)}")
     for where, names in {
         "categorical": [c.name for c in definition.categorical],
         "numeric": [n.name for n in definition.numeric],

@@ -121,3 +121,9 @@ def test_item_creation_time_is_a_column_of_items(
     kuairand["item_created_at"] = "tab"
     with pytest.raises(DefinitionError, match="item_created_at: 'tab' must be a column of items"):
         DatasetDefinition.load(_write(tmp_path, kuairand))
+
+
+def test_slices_are_fields(tmp_path: Path, kuairand: dict[str, object]) -> None:
+    kuairand["slices"] = ["tabb"]
+    with pytest.raises(DefinitionError, match="slices: 'tabb' is not a field"):
+        DatasetDefinition.load(_write(tmp_path, kuairand))
