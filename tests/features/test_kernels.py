@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from features.gather import compact, gather
 from features.jagged import ranges
 from features.keys import ranks, shards_of
-from features.timeline import TimeIndex, pack, tied
+from features.timeline import TimeIndex, order_behaviors, pack, tied
+from tests.features.oracle import distinct
 
 TIMES = st.one_of(
     st.integers(-3, 3), st.sampled_from([-(2**61), 2**61, 0, 1_650_000_000_000, 2**40])
@@ -43,6 +44,25 @@ def test_packed_keys_order_and_tie_as_pairs(events: list[tuple[int, int]]) -> No
             assert (keys[a] == keys[b]) == (first == second)
     ordered = np.sort(keys)
     assert tied(ordered).tolist() == [ordered.tolist().count(key) > 1 for key in ordered.tolist()]
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows=st.lists(st.tuples(*[st.integers(0, 1)] * 5, st.booleans()), max_size=12))
+def test_each_behaviour_stands_once_and_in_order(rows: list[tuple[int, ...]]) -> None:
+    names = ("user_id", "event_time", "position", "item_id", "action", "time_exact")
+    columns = [np.array([row[n] for row in rows], np.int64) for n in range(6)]
+    order = order_behaviors(
+        users=columns[0],
+        times=columns[1],
+        positions=columns[2],
+        items=columns[3],
+        actions=columns[4],
+        exact=columns[5].astype(np.bool_),
+    )
+    found = [rows[n] for n in order]
+    kept = distinct([dict(zip(names, row, strict=True)) for row in rows])
+    expected = [tuple(row[name] for name in names) for row in kept]
+    assert found == sorted(expected, key=lambda row: row[0])
 
 
 @settings(deadline=None)
