@@ -1,0 +1,137 @@
+"""Evaluate on the small run: documents, rivals, slices, and numbers that a loop confirms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components.evaluate import popularity, slices, tables
+from components.evaluate.results import CANDIDATE, CHAMPION, Results, prediction_column
+from components.evaluate.step import run
+from features.definition import DatasetDefinition
+from hemix.errors import DataError, StorageError
+from models import metrics
+from tests.small import SmallRun
+
+
+def test_metrics_are_those_of_the_stored_predictions(small_evaluation: Path) -> None:
+    results = Results.read(small_evaluation)
+    stored = pq.read_table(small_evaluation / "predictions.parquet")
+    assert stored.num_rows == results.rows
+    assert {model.name for model in results.models} == {"candidate", "boosting", "popularity"}
+    for task, result in results.tasks.items():
+        labels = stored[f"label_{task}"].to_numpy()
+        assert result.positives == labels.sum()
+        for model, found in result.metrics.items():
+            scores = stored[prediction_column(model, task)].to_numpy().astype(np.float64)
+            assert ((scores > 0) & (scores < 1)).all()
+            auc = found["auc"]
+            assert auc.value == pytest.approx(metrics.auc(labels, scores))
+            assert auc.low is not None
+            assert auc.high is not None
+            assert auc.low < auc.value < auc.high
+            assert found["logloss"].value == pytest.approx(metrics.logloss(labels, scores))
+            assert found["pcoc"].value == pytest.approx(scores.sum() / labels.sum())
+            assert sum(result.calibration[model].rows) == stored.num_rows
+        gap = result.differences["boosting"]["auc"].value
+        ours, theirs = (result.metrics[m]["auc"].value for m in (CANDIDATE, "boosting"))
+        assert ours is not None
+        assert theirs is not None
+        assert gap == pytest.approx(ours - theirs)
+
+
+def test_slices_cover_every_row_once(small_evaluation: Path) -> None:
+    results = Results.read(small_evaluation)
+    stored = pq.read_table(small_evaluation / "predictions.parquet")
+    dimensions = {found.dimension for found in results.slices}
+    assert dimensions == {"user_activity", "item_age", "tab"}
+    for found in results.slices:
+        rows = np.array(stored[f"slice_{found.dimension}"].to_pylist()) == found.slice
+        assert found.rows == rows.sum()
+        labels = stored[f"label_{found.task}"].to_numpy()[rows]
+        assert found.positives == labels.sum()
+
+
+def test_a_mean_over_few_requests_is_left_out_and_says_why(small_evaluation: Path) -> None:
+    """KuaiRand logs no requests: only rows of one user and instant share one."""
+    result = Results.read(small_evaluation).tasks["click"]
+    found = result.metrics[CANDIDATE]["impression_auc"]
+    assert found.value is None
+    assert "requests have both classes" in found.note
+    assert result.differences["boosting"]["impression_auc"] == found
+
+
+def test_the_champion_scores_through_its_own_transform(
+    small_run: SmallRun, small_evaluation: Path, tmp_path: Path
+) -> None:
+    run(
+        definition=small_run.definition,
+        model=small_run.model,
+        examples=small_run.examples,
+        transformed=small_run.transformed,
+        champion=small_run.model,
+        out_evaluation=tmp_path / "evaluation",
+    )
+    stored = pq.read_table(tmp_path / "evaluation" / "predictions.parquet")
+    for task in ("click", "long_view"):
+        ours, theirs = (
+            stored[prediction_column(model, task)].to_numpy() for model in (CANDIDATE, CHAMPION)
+        )
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    results = Results.read(tmp_path / "evaluation")
+    assert results.tasks["click"].differences[CHAMPION]["auc"].value == pytest.approx(0, abs=1e-6)
+    first = pq.read_table(small_evaluation / "predictions.parquet")
+    column = prediction_column("boosting", "click")
+    assert stored[column].equals(first[column]), "the same seed must give the same boosting"
+
+
+def test_rows_that_differ_are_refused() -> None:
+    keys = {"request_id": ["a", "b"], "user_id": [1, 2], "item_id": [3, 4]}
+    times = pa.array([5, 6], pa.timestamp("ms", tz="UTC"))
+    left = pa.table({**keys, "event_time": times})
+    tables.require_same_rows(left, left, "test")
+    with pytest.raises(DataError, match="test: item_id"):
+        tables.require_same_rows(left, left.set_column(2, "item_id", [[4, 3]]), "test")
+    with pytest.raises(DataError, match="2 examples but 1"):
+        tables.require_same_rows(left, left.slice(0, 1), "test")
+
+
+def test_an_empty_split_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the test split holds no row"):
+        tables.read_split(tmp_path, "test", ["user_id"])
+
+
+def test_popularity_is_the_smoothed_rate() -> None:
+    items = pa.chunked_array([[7, 7, 9], [9, 7]])
+    labels = np.array([1, 0, 1, 1, 1], dtype=np.int8)
+    scores = popularity.item_rates(items, labels, pa.chunked_array([[9, 1, 7]]))
+    prior, weight = 4 / 5, popularity.SMOOTHING
+    expected = [(2 + weight * prior) / (2 + weight), prior, (2 + weight * prior) / (3 + weight)]
+    np.testing.assert_allclose(scores, expected, rtol=1e-6)
+
+
+def test_slice_names(small_definition: DatasetDefinition) -> None:
+    table = pa.table(
+        {
+            "global_item_id": [[], [1], [1] * 9, [1] * 49, [1] * 50],
+            "realtime_item_id": [[], [], [1], [], [2]],
+            "item_age_days": [0.5, 1.0, 29.9, float("nan"), 30.0],
+            "tab": pa.array([1, 1, 2, slices.MISSING_INT, 1], pa.int64()),
+        }
+    )
+    found = slices.slices_of(small_definition, table)
+    none, few, some, many = slices.ACTIVITY_NAMES
+    assert found["user_activity"].tolist() == [none, few, some, some, many]
+    day, week, month, old = slices.AGE_NAMES
+    assert found["item_age"].tolist() == [day, week, month, "unknown", old]
+    assert found["tab"].tolist() == ["1", "1", "2", "unknown", "1"]
+
+
+def test_a_damaged_document_is_named(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text("{}")
+    with pytest.raises(StorageError, match=r"metrics\.json: not an evaluation"):
+        Results.read(tmp_path)
