@@ -44,5 +44,5 @@ def test_a_share_out_of_range_is_refused(
     tmp_path: Path,
 ) -> None:
     workshop.deploy(tmp_path, "v1")
-    with pytest.raises(RegistryError, match="share 1.5"):
+    with pytest.raises(RegistryError, match=r"share 1\.5"):
         workshop.deploy(tmp_path, "v2", share=1.5)

@@ -17,8 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hemix.verdict import Check, Verdict
 from tests.small import SmallRun
 
@@ -37,6 +35,8 @@ class Workshop:
     def make(self) -> None:
         if self.root.exists():
             return
+        import torch
+
         from features.schema import ColumnTypes
         from features.state import build_state
         from features.store.repository import build_repository
