@@ -15,16 +15,19 @@ from pathlib import Path
 
 from features.definition import DatasetDefinition
 from features.schema import ColumnTypes
-from features.store.objects import feast_objects
-from features.store.repository import (
-    RepositoryInfo,
+from features.store.materialise import (
+    allow_readers_while_writing,
+    fold_log,
     materialise,
     offline_file,
-    service_tags,
 )
+from features.store.objects import feast_objects
+from features.store.repository import RepositoryInfo, service_tags
 from features.store.settings import (
     LIVE_PROJECT,
+    ONLINE,
     REGISTRY,
+    SQLITE,
     online_settings,
     open_store,
     quiet,
@@ -97,7 +100,11 @@ def _apply(
     store = open_store(live, registry=registry)
     with store_errors(info.online_store), quiet():
         store.apply(objects, partial=True)
-    materialise(store, info.model_copy(update={"views": fresh}), live)
+    if info.online_store == SQLITE:
+        allow_readers_while_writing(live / ONLINE)
+    materialise(store, info, fresh, live)
+    if info.online_store == SQLITE:
+        fold_log(live / ONLINE)
 
 
 def _is_news(state: dict[str, dict[str, list[str]]], view: str, info: RepositoryInfo) -> bool:

@@ -6,10 +6,8 @@
 
 from __future__ import annotations
 
-import sqlite3
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,9 +15,9 @@ from pydantic import BaseModel, ConfigDict
 
 from features.definition import DatasetDefinition
 from features.schema import ColumnTypes
-from features.store.objects import OFFLINE, feast_objects
+from features.store.materialise import materialise, offline_file
+from features.store.objects import feast_objects
 from features.store.settings import (
-    ONLINE,
     SQLITE,
     online_settings,
     open_store,
@@ -30,7 +28,6 @@ from features.store.settings import (
 from features.store.tables import view_tables
 from features.store.views import view_specs
 from hemix.files import atomic_file, atomic_folder, digest_of, read_json, sha256_folder, write_json
-from hemix.progress import say
 
 STAGING_TTL_S = 86_400
 """Staged rows leave a shared redis by themselves after a day; published ones stay."""
@@ -100,7 +97,7 @@ def build_repository(
         store = open_store(folder)
         with store_errors(online_store), quiet():
             store.apply(feast_objects(specs, types, service, service_tags(info)))
-        materialise(store, info, folder)
+        materialise(store, info, info.views, folder)
     return info
 
 
@@ -114,37 +111,3 @@ def write_rows(folder: Path, tables: dict[str, pa.Table], as_of: datetime) -> No
     for name, table in tables.items():
         with atomic_file(offline_file(folder, name, as_of)) as path:
             pq.write_table(table, path, compression="zstd")
-
-
-def offline_file(folder: Path, view: str, as_of: datetime) -> Path:
-    """Where the rows of ``view`` at ``as_of`` lie."""
-    return folder / OFFLINE / view / f"{as_of:%Y%m%dT%H%M%S%fZ}.parquet"
-
-
-def materialise(store: Any, info: RepositoryInfo, folder: Path) -> None:
-    """Write the rows at ``info.as_of`` of every view into the online store, one view at a time.
-
-    Each view is one transaction of sqlite, so readers see all of its old or all of its new rows.
-
-    Raises:
-        FeatureStoreError: the online store did not take them.
-    """
-    second = timedelta(seconds=1)
-    if info.online_store == SQLITE:
-        allow_readers_while_writing(folder / ONLINE)
-    for name in info.views:
-        say(f"feature store: {info.rows[name]} rows of {name}")
-        with store_errors(info.online_store), quiet():
-            store.materialize(
-                start_date=info.as_of - second,
-                end_date=info.as_of + second,
-                feature_views=[name],
-                disable_event_timestamp=False,
-            )
-
-
-def allow_readers_while_writing(database: Path) -> None:
-    """Switch a sqlite file to write-ahead logging: readers then never wait for a writer."""
-    with sqlite3.connect(database) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-    connection.close()
