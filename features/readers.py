@@ -23,14 +23,18 @@ def schema_of(file: SourceFile, where: str) -> pa.Schema:
     Raises:
         StorageError: the file is truncated, damaged or unreadable.
     """
-    with _open(file, where) as handle:
-        if file.format == "parquet":
-            schema = pq.read_schema(handle)
-        else:
-            reader = pacsv.open_csv(handle, parse_options=_parse(file))
-            schema = pa.schema([(name, pa.string()) for name in reader.schema.names])
+    schema = _own_schema(file, where)
     extra = [(n, pa.string()) for n in file.partitions if n not in schema.names]
     return pa.schema([*schema, *(pa.field(*pair) for pair in extra)])
+
+
+def _own_schema(file: SourceFile, where: str) -> pa.Schema:
+    """What the file itself holds; it goes before what its folders' names say."""
+    with _open(file, where) as handle:
+        if file.format == "parquet":
+            return pq.read_schema(handle)
+        reader = pacsv.open_csv(handle, parse_options=_parse(file))
+        return pa.schema([(name, pa.string()) for name in reader.schema.names])
 
 
 def read_batches(
@@ -41,7 +45,8 @@ def read_batches(
     Raises:
         StorageError: the file is truncated, damaged or unreadable.
     """
-    inside = [name for name in columns if name not in file.partitions]
+    own = set(_own_schema(file, where).names) if file.partitions else set(columns)
+    inside = [name for name in columns if name in own]
     with _open(file, where) as handle:
         for batch in _batches(file, handle, inside, batch_rows):
             table = pa.table(batch)

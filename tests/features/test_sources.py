@@ -262,6 +262,12 @@ def test_folders_named_by_a_value_are_a_column(tmp_path: Path) -> None:
     assert rows_of(definition).equals(rows_of(write_log(tmp_path / "one", views=raw)))
 
 
+def test_a_files_own_column_goes_before_its_folders_name(tmp_path: Path) -> None:
+    expected = rows_of(write_log(tmp_path / "one", views=views(60)))
+    definition = write_log(tmp_path / "device=tv", views=views(60))
+    assert rows_of(definition).equals(expected)
+
+
 def test_unknown_scheme(tmp_path: Path) -> None:
     definition = write_log(tmp_path, change=paths("nosuch://x/y.csv"))
     with pytest.raises((DataError, EnvironmentProblem), match=r"interactions\[0\]\.paths: nosuch"):
