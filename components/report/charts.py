@@ -13,7 +13,7 @@ from components.report.facts import DataFacts
 from components.report.look import COLOURS
 
 WIDTH = 400
-SMALLEST_SLICE = 500
+SMALLEST_SLICE = 1000
 """Slices with fewer rows are in the table only: their intervals would flatten the picture."""
 MODELS = (CANDIDATE, CHAMPION, BOOSTING, POPULARITY)
 SPLITS = ("train", "validation", "test", "outside")

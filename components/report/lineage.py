@@ -116,6 +116,7 @@ def read_run(record: Path) -> RunView:
                 cached=bool(step["cached"]),
             )
             for step in value["steps"]
+            if step["status"] not in ("waiting", "running")
         ),
         packages=tuple(sorted(value.get("packages", {}).items())),
     )

@@ -16,6 +16,7 @@ from components.report.look import COLOURS, DARK, FONT, svg_of, variables
 from components.report.parts import Gate, Missing, stopped_by
 from components.report.quality import headline, label_of, qualities
 from components.report.training import TASK_COLOURS, TrainingView
+from components.validate_model.loaded import LATENCY
 from features.definition import DatasetDefinition
 from hemix.spec import FeatureSpec
 from hemix.verdict import Check
@@ -78,7 +79,7 @@ def _with(part: T | Missing, work: Callable[[T], Any]) -> Any:
 
 
 def _latency(gates: tuple[Gate, ...]) -> Check | None:
-    checks = [check for gate in gates for check in gate.checks if check.check == "latency p99 ms"]
+    checks = [check for gate in gates for check in gate.checks if check.check == LATENCY]
     return checks[0] if checks else None
 
 
