@@ -100,9 +100,7 @@ def run_command(
     ] = None,
     share: Annotated[
         float,
-        typer.Option(
-            min=0.0, max=1.0, help="Share of users of a challenger.", rich_help_panel="Deployment"
-        ),
+        typer.Option(help="Share of users of a challenger, below 1.", rich_help_panel="Deployment"),
     ] = 0.1,
     online_store: Annotated[
         str,

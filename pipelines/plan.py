@@ -66,6 +66,7 @@ def plan(request: RunRequest) -> RunPlan:
 
     definition = DatasetDefinition.load(request.dataset, request.overrides.definition)
     policy = _policy_text(request.policy)
+    _check_deployment(request)
     source = fingerprint(definition)
     code = revision()
     content = definition.model_dump(mode="json", exclude={"root"})
@@ -130,7 +131,18 @@ def _earlier(folder: RunFolder, version: str) -> RunRecord | None:
 def _policy_text(path: Path | None) -> str:
     if path is None:
         return ""
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DefinitionError(f"{path}: cannot read the policy ({error}).") from error
+    from components.validate_model.policy import Policy
+
+    Policy.load(path)
+    return path.read_text()
+
+
+def _check_deployment(request: RunRequest) -> None:
+    """Refuse now what the deployment would refuse at the end."""
+    from features.store.settings import online_settings
+
+    if not 0 <= request.share < 1:
+        raise DefinitionError(
+            f"--share {request.share}: the share of a challenger is at least 0 and below 1."
+        )
+    online_settings(request.online_store)

@@ -95,6 +95,8 @@ def test_help_imports_nothing_heavy() -> None:
         (["run", "--set", "training.sede=1"], 2, ["training.sede"]),
         (["run", "--recipe", "nosuch"], 2, ["'nosuch'", "tiny"]),
         (["run", "--policy", "absent.yaml"], 2, ["absent.yaml"]),
+        (["run", "--share", "1"], 2, ["--share 1.0", "below 1"]),
+        (["run", "--online-store", "cassandra"], 2, ["'cassandra'", "sqlite", "redis"]),
         (["compile", "nosuch"], 2, ["'nosuch'", "training"]),
         (["report", "."], 9, ["run.json", "hemix run"]),
     ],
@@ -108,6 +110,13 @@ def test_errors_are_one_message_and_a_code(
     assert len(told.strip().splitlines()) <= 2
     for word in words:
         assert word in told
+
+
+def test_a_policy_with_an_unknown_key_is_refused_at_once(tmp_path: Path, here: Here) -> None:
+    (tmp_path / "policy.yaml").write_text("flors: {auc: 0.6}\n")
+    code, told = here("run", "--policy", "policy.yaml")
+    assert code == 2
+    assert "flors" in told
 
 
 def test_an_error_of_our_own_keeps_its_traceback(

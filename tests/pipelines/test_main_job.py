@@ -22,7 +22,7 @@ EASY = {
     "floors": {"auc": 0.5},
     "bands": {"pcoc": [0.5, 2.0]},
     "popularity": {},
-    "latency": {"candidates": 20, "requests": 5, "p99_ms": 600_000},
+    "latency": {"candidates": 20, "requests": 10, "p99_ms": 600_000},
 }
 
 
