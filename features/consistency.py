@@ -72,8 +72,12 @@ def _fields(definition: DatasetDefinition) -> None:
         *_columns(definition.interactions),
     }
     created = definition.item_created_at
-    fields = {f.name for f in (*definition.categorical, *definition.numeric)}
-    sliced = {*fields, *definition.item_columns, *definition.time_fields}
+    sliced = {
+        *(field.name for field in definition.categorical),
+        *(field.name for field in definition.numeric),
+        *definition.item_columns,
+        *definition.time_fields,
+    }
     for name in definition.slices:
         if name not in sliced:
             raise ValueError(f"slices: {name!r} is not a field; known: {sorted(sliced)}")

@@ -10,6 +10,7 @@ from components.validate_data.suites import expected_schemas, schema_suite, tabl
 from features.definition import DatasetDefinition
 from features.schema import ColumnTypes
 from hemix.files import read_json
+from hemix.progress import say
 from hemix.verdict import Check, Verdict
 
 GATE = "validate_data"
@@ -38,4 +39,5 @@ def run(
     checks: list[Check] = validate(suites, out_docs)
     verdict = Verdict.of(GATE, checks)
     verdict.write(out_verdict)
+    say(f"validate_data: {len(checks)} checks, {len(verdict.failures)} not met")
     return verdict
