@@ -21,6 +21,7 @@ from features.definition import DatasetDefinition
 from features.log import ReadTask, read_tasks, read_types
 from features.parts import PartSummary, WritePart
 from features.plan import EPOCH, Plan, parts_of_days, shards_for
+from features.runner import beam_options, own_errors
 from features.schema import SEQUENCES
 from features.shard import BuildShard, Scatter
 from hemix.errors import DataError
@@ -84,13 +85,8 @@ def build(
 
 def _run(plan: Plan, tasks: list[ReadTask], runner_options: Sequence[str]) -> None:
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
 
-    flags = list(runner_options)
-    if not any(flag.startswith("--runner") for flag in flags):
-        # The name DirectRunner first tries to download another runner; this is the one it means.
-        flags.append("--runner=FnApiRunner")
-    with beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
+    with own_errors(), beam.Pipeline(options=beam_options(runner_options)) as pipeline:
         (
             pipeline
             | "row groups" >> beam.Create(tasks, reshuffle=True)

@@ -14,17 +14,23 @@ import numpy as np
 import pyarrow as pa
 
 from features.keys import Ints
+from hemix.files import atomic_file
 
 Reference = tuple[str, int]
 """File name in the scratch folder, and the number of a record batch in it."""
 
 
 def write(scratch: Path, batches: Sequence[pa.RecordBatch]) -> list[Reference]:
-    """Write record batches of one schema to a new file; a reference for each."""
+    """Write record batches of one schema to a new file; a reference for each.
+
+    Raises:
+        StorageError: the disk is full or not writable.
+    """
     name = f"{uuid.uuid4().hex}.arrow"
     options = pa.ipc.IpcWriteOptions(unify_dictionaries=True)
     with (
-        pa.OSFile(str(scratch / name), "wb") as sink,
+        atomic_file(scratch / name) as path,
+        pa.OSFile(str(path), "wb") as sink,
         pa.ipc.new_file(sink, batches[0].schema, options=options) as writer,
     ):
         for batch in batches:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.examples import build
+from features.runner import own_errors
 from hemix.errors import DataError
 from hemix.files import sha256_folder
 from tests.features.logs import (
@@ -113,6 +114,16 @@ def test_damaged_pages_leave_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=str(path)):
         build(log.definition, events, tmp_path / "out")
     assert {path.name for path in tmp_path.iterdir()} == {"events"}
+
+
+@pytest.mark.parametrize("kind", [DataError, RuntimeError])
+def test_our_failure_comes_out_of_a_workers_traceback(kind: type[Exception]) -> None:
+    prefix = "" if kind is DataError else "Traceback\n  line 1\nhemix.errors.DataError: "
+    with pytest.raises(DataError) as caught, own_errors():
+        raise kind(f"{prefix}x.parquet: cannot read. [while running 'scatter']\n\nmore")
+    assert str(caught.value) == "x.parquet: cannot read."
+    with pytest.raises(RuntimeError, match="other"), own_errors():
+        raise RuntimeError("other")
 
 
 def test_no_interactions_is_an_error(tmp_path: Path) -> None:
