@@ -27,6 +27,7 @@ from features.transform.columns import (
     read_batches,
     split_windows,
 )
+from features.transform.engine import tensorflow
 from features.transform.plan import RawColumn, TransformPlan, make_plan
 from features.transform.preprocessing import preprocessing_fn
 from hemix.errors import DataError
@@ -129,10 +130,11 @@ def fit(
     Raises:
         DataError: an empty split or a missing column; the message names it.
     """
+    priors = survey(definition, types, examples)
+    tensorflow()
     import apache_beam as beam
     import tensorflow_transform.beam as tft_beam
 
-    priors = survey(definition, types, examples)
     plan = make_plan(definition, types, priors)
     window = split_windows(definition)["train"]
     files = [str(file) for file in example_files(examples) if day_may_hold(file, window)]

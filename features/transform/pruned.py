@@ -6,19 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from features.transform.columns import Column
+from features.transform.engine import tensorflow
 from features.transform.plan import RawColumn
-
-_DTYPES = {"int": np.int64, "string": object, "float": np.float64}
 
 
 def restore(saved_model: Path) -> Any:
-    """The saved transform; a model without GPU use, so that a device is not claimed for look-ups."""
-    import tensorflow as tf
-    import tensorflow_transform as tft  # noqa: F401  registers the operations a graph may hold
-
+    """The saved transform."""
+    tf = tensorflow()
     return tf.saved_model.load(str(saved_model))
 
 
