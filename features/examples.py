@@ -70,7 +70,7 @@ def build(
                 shards=shards or shards_for(sum(rows.values())),
                 parts=parts_of_days(tasks["interactions"]),
             )
-            with _watch(folder, rows["interactions"]):
+            with _watch(folder, len(plan.parts)):
                 _run(plan, [*tasks["behaviors"], *tasks["interactions"]], runner_options)
             summaries = [read_json(path) for path in sorted(scratch.glob("*.summary.json"))]
         finally:
@@ -118,14 +118,14 @@ def summarise(parts: Sequence[PartSummary]) -> dict[str, object]:
 
 
 @contextmanager
-def _watch(folder: Path, rows: int, every_s: float = 5.0) -> Iterator[None]:
-    """Say every few seconds how many parts are written: the workers may be other processes."""
+def _watch(folder: Path, days: int, every_s: float = 5.0) -> Iterator[None]:
+    """Say every few seconds how many days are begun: the workers may be other processes."""
     done = threading.Event()
 
     def look() -> None:
         while not done.wait(every_s):
-            days = {path.parent.name for path in folder.glob("day=*/*.parquet")}
-            say(f"build_examples: {len(days)} days written, {rows} interactions in all")
+            done_days = {path.parent.name for path in folder.glob("day=*/*.parquet")}
+            say(f"build_examples: {len(done_days)} of {days} days begun")
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()

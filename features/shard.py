@@ -21,7 +21,7 @@ RANGES = ("global_start", "global_end", "realtime_start", "realtime_end")
 ROW = "__row"
 GROUP = "__key"
 Key = tuple[str, int]
-"""What a group holds (``behaviors``, ``interactions`` or a counter's number) and its shard."""
+"""``users`` or ``counter-<number>``, and the shard."""
 
 
 @dataclass(frozen=True)
