@@ -35,6 +35,9 @@ class LineDisplay:
     def __exit__(self, *_: object) -> None:
         return None
 
+    def told(self, line: str) -> None:
+        self._print(line)
+
     def started(self, step: str) -> None:
         self._print(f"{_place(step)} {step} ...")
 
@@ -54,6 +57,11 @@ class LiveDisplay:
     """A table of all steps that moves, with the last remarks of the running step beneath."""
 
     def __init__(self, console: Console) -> None:
+        self._results: dict[str, StepResult] = {}
+        self._running: str | None = None
+        self._since = 0.0
+        self._lines: deque[str] = deque(maxlen=_LINES)
+        self._spinner = Spinner("dots", style="cyan")
         self._live = Live(
             console=console,
             refresh_per_second=4,
@@ -61,11 +69,6 @@ class LiveDisplay:
             redirect_stderr=False,
             get_renderable=self._render,
         )
-        self._results: dict[str, StepResult] = {}
-        self._running: str | None = None
-        self._since = 0.0
-        self._lines: deque[str] = deque(maxlen=_LINES)
-        self._spinner = Spinner("dots", style="cyan")
 
     def __enter__(self) -> LiveDisplay:
         self._live.__enter__()
@@ -80,6 +83,9 @@ class LiveDisplay:
         self._running = None
         self._lines.clear()
         self._live.__exit__(kind, error, trace)
+
+    def told(self, line: str) -> None:
+        self._live.console.print(Text(line), soft_wrap=True)
 
     def started(self, step: str) -> None:
         self._running, self._since = step, time.monotonic()

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from hemix.errors import GateFailed, HemixError
 from hemix.files import read_json
@@ -20,7 +20,13 @@ from pipelines.revision import package_versions
 from pipelines.steps import GATES, STEPS
 
 
-def run(request: RunRequest, observer: Observer) -> RunRecord:
+class RunObserver(Observer, Protocol):
+    """Who wants to know how a run goes, also before its first step."""
+
+    def told(self, line: str) -> None: ...
+
+
+def run(request: RunRequest, observer: RunObserver) -> RunRecord:
     """Run the training pipeline here; write ``run.json`` and ``report.html`` whatever comes of it.
 
     Raises:
@@ -29,6 +35,8 @@ def run(request: RunRequest, observer: Observer) -> RunRecord:
     """
     with request.folder.locked():
         planned = plan(request)
+        against = f"compared with {planned.baseline}" if planned.baseline else "the first"
+        observer.told(f"Version {planned.version} of {planned.definition.name}, {against}.")
         if request.fresh:
             _forget(planned)
         run = _Run(planned, observer)
