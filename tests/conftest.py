@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from features.definition import DatasetDefinition
+from tests.serving.fixtures import deployed, endpoint, workshop  # noqa: F401
 from tests.small import SmallRun
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from benchmarks.serving import drive, requests, scrape, stages
 from hemix.errors import EnvironmentProblem
-from tests.serving.conftest import endpoint, workshop  # noqa: F401  (fixtures)
 from tests.serving.live import Endpoint
 
 
@@ -25,7 +24,7 @@ def test_a_store_without_profiles_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_clients_drive_a_running_endpoint(endpoint: Endpoint) -> None:  # noqa: F811
+def test_clients_drive_a_running_endpoint(endpoint: Endpoint) -> None:
     bodies = requests(endpoint.root / "feature_store", 20)
     assert all(len(json.loads(b)["instances"][0]["item_ids"]) == 20 for b in bodies)
     before = scrape(endpoint.url)

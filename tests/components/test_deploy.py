@@ -6,14 +6,13 @@ import pytest
 
 from hemix.errors import GateFailed, RegistryError
 from hemix.files import sha256_folder
-from tests.serving.conftest import workshop  # noqa: F401  (a fixture)
 from tests.serving.live import Workshop
 
 pytestmark = pytest.mark.slow
 
 
 def test_first_champion_then_challenger_and_again_the_same(
-    workshop: Workshop,  # noqa: F811
+    workshop: Workshop,
     tmp_path: Path,
 ) -> None:
     first = workshop.deploy(tmp_path, "v1", share=0.2)
@@ -28,7 +27,7 @@ def test_first_champion_then_challenger_and_again_the_same(
 
 
 def test_a_failed_gate_changes_nothing(
-    workshop: Workshop,  # noqa: F811
+    workshop: Workshop,
     tmp_path: Path,
 ) -> None:
     workshop.deploy(tmp_path, "v1")
@@ -40,7 +39,7 @@ def test_a_failed_gate_changes_nothing(
 
 
 def test_a_share_out_of_range_is_refused(
-    workshop: Workshop,  # noqa: F811
+    workshop: Workshop,
     tmp_path: Path,
 ) -> None:
     workshop.deploy(tmp_path, "v1")
