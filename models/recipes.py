@@ -96,6 +96,7 @@ def kuairand() -> Recipe:
         name="kuairand",
         ranker="hemix",
         model=HeMixConfig(token_width=32, embedding=EmbeddingConfig(width=8)),
+        training=TrainingConfig(batch_size=256, learning_rate=3e-3, embedding_learning_rate=3e-3),
     )
 
 
