@@ -119,9 +119,9 @@ def _boosting(spec: FeatureSpec, trees: int, seed: int):  # type: ignore[no-unty
     numbers, categories = len(spec.numeric), len(_categories(spec))
     return HistGradientBoostingClassifier(
         max_iter=trees,
-        learning_rate=0.08,
-        max_leaf_nodes=31,
-        min_samples_leaf=100,
+        learning_rate=0.06,
+        max_leaf_nodes=15,
+        min_samples_leaf=200,
         l2_regularization=10.0,
         categorical_features=list(range(numbers, numbers + categories)),
         early_stopping=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from components.evaluate.tables import batches, examples_dataset, inside, split_dataset
 from features.definition import Window
-from hemix.errors import ModelVersionError
+from hemix.errors import DataError, ModelVersionError
 from hemix.progress import progress
 
 Scores = dict[str, NDArray[np.float32]]
@@ -27,12 +28,21 @@ def model_scores(model: Path, transformed: Path, split: str = "test") -> Scores:
     return _join(parts, model)
 
 
-def champion_scores(champion: Path, examples: Path, window: Window) -> Scores:
-    """Probabilities ``[B]`` a task of a window's raw examples, through the model's own transform."""
+def champion_scores(champion: Path, examples: Path, window: Window, tasks: Sequence[str]) -> Scores:
+    """Probabilities ``[B]`` a task of a window's raw examples, through the model's own transform.
+
+    Raises:
+        DataError: the champion does not know one of ``tasks``.
+    """
     from features.transform import TransformGraph
     from models.inference import Scorer, predict_table
 
     scorer = Scorer.load(champion)
+    if unknown := set(tasks) - {task.name for task in scorer.spec.tasks}:
+        raise DataError(
+            f"{champion}: the champion does not predict {sorted(unknown)}.",
+            hint="Start a registry of its own for other tasks.",
+        )
     graph = TransformGraph.load(champion / "transform")
     raw = batches(examples_dataset(examples), filter=inside(window))
     parts = [

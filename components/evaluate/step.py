@@ -62,7 +62,8 @@ def run(
             (keys, labels, slice columns, probabilities ``p_<model>_<task>``).
 
     Raises:
-        DataError: a split is empty, or examples and transformed rows differ.
+        DataError: a split is empty, examples and transformed rows differ, or the champion
+            predicts other tasks.
         ModelVersionError: a model version is not what its manifest says, or scores are not finite.
     """
     labels_of = [label_column(task) for task in definition.tasks]
@@ -88,7 +89,12 @@ def run(
     score(CANDIDATE, version, kind, lambda: model_scores(model, transformed))
     if champion is not None:
         folder, (version, kind) = champion, _identity(champion)
-        score(CHAMPION, version, kind, lambda: champion_scores(folder, examples, window))
+        score(
+            CHAMPION,
+            version,
+            kind,
+            lambda: champion_scores(folder, examples, window, definition.tasks),
+        )
     spec = FeatureSpec.read(model / "transform" / "spec.json")
     score(
         BOOSTING,

@@ -179,7 +179,7 @@ def curve_chart(frame: pd.DataFrame, y_title: str, series: Sequence[tuple[str, s
         alt.Chart(frame)
         .mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=30, filled=True))
         .encode(
-            x=alt.X("step:Q", title="training step"),
+            x=alt.X("step:Q", title="training step", axis=alt.Axis(tickMinStep=1, format="~s")),
             y=alt.Y("value:Q", title=y_title, scale=alt.Scale(zero=False)),
             color=alt.Color(
                 "series:N", scale=alt.Scale(domain=list(names), range=list(colours)), title=None

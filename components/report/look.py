@@ -90,6 +90,7 @@ def svg_of(chart: Any, name: str) -> str:
 
 def themed(svg: str, name: str) -> str:
     """Re-map colours to CSS variables, make ids unique, drop the page-external parts."""
+    name = re.sub(r"[^A-Za-z0-9-]", "-", name)
     for variable, colour in COLOURS.items():
         svg = re.sub(rf'"{colour}"', f'"var(--{variable})"', svg, flags=re.IGNORECASE)
     svg = re.sub(r'id="([^"]+)"', rf'id="{name}-\1"', svg)

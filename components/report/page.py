@@ -110,8 +110,4 @@ def _pictures(page: Page) -> dict[str, str]:
             wanted[f"calibration-{task}"] = charts.calibration_chart(results, task)
             for dimension in _dimensions(results):
                 wanted[f"slice-{dimension}-{task}"] = charts.slice_chart(results, task, dimension)
-    return {
-        name: svg_of(chart, name.replace("_", "-"))
-        for name, chart in wanted.items()
-        if chart is not None
-    }
+    return {name: svg_of(chart, name) for name, chart in wanted.items() if chart is not None}

@@ -10,11 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.evaluate import popularity, slices, tables
+from components.evaluate.measure import Sample, measure_slices, measure_task
 from components.evaluate.results import CANDIDATE, CHAMPION, Results, prediction_column
+from components.evaluate.scoring import champion_scores
 from components.evaluate.step import run
 from features.definition import DatasetDefinition
 from hemix.errors import DataError, StorageError
 from models import metrics
+from models.bootstrap import UserBootstrap
 from tests.small import SmallRun
 
 
@@ -87,6 +90,30 @@ def test_the_champion_scores_through_its_own_transform(
     first = pq.read_table(small_evaluation / "predictions.parquet")
     column = prediction_column("boosting", "click")
     assert stored[column].equals(first[column]), "the same seed must give the same boosting"
+
+
+def test_a_champion_of_other_tasks_is_refused(small_run: SmallRun) -> None:
+    window = small_run.definition.split.windows()["test"]
+    with pytest.raises(DataError, match="does not predict \\['buy'\\]"):
+        champion_scores(small_run.model, small_run.examples, window, ["click", "buy"])
+
+
+def test_one_class_is_undefined_and_says_why() -> None:
+    users = np.arange(200) % 40
+    scores = np.linspace(0.1, 0.9, 200, dtype=np.float32)
+    sample = Sample(
+        draws=UserBootstrap.draw(users, replicates=20),
+        requests=np.arange(200),
+        labels={"click": np.zeros(200, dtype=np.int8)},
+        scores={"candidate": {"click": scores}, "boosting": {"click": scores}},
+    )
+    result = measure_task(sample, "click")
+    auc = result.metrics["candidate"]["auc"]
+    assert (auc.value, auc.low, auc.note) == (None, None, "one class: every label is 0")
+    assert result.differences["boosting"]["auc"].value is None
+    assert result.metrics["candidate"]["logloss"].value is not None
+    (found,) = measure_slices(sample, {"all": np.full(200, "x", dtype=object)})
+    assert found.auc["candidate"].note == "one class: every label is 0"
 
 
 def test_rows_that_differ_are_refused() -> None:
