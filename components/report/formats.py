@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Any
 
@@ -30,12 +31,15 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def number(value: float | None) -> str:
-    """Four significant places, as few zeros as possible."""
-    if value is None or value != value:
+    """Four decimals; whole numbers without, very small ones as ``3e-08``."""
+    if value is None or not math.isfinite(value):
         return MISSING
-    if value == int(value) and abs(value) < 1e6:
-        return f"{int(value):,}"
-    text = f"{value:.4f}" if 0.0005 <= abs(value) < 1000 else f"{value:.2g}"
+    if value == round(value):
+        text = f"{value + 0.0:,.0f}"  # no minus before zero
+    elif abs(value) >= 1000:
+        text = f"{value:,.1f}"
+    else:
+        text = f"{value:.4f}" if abs(value) >= 0.0005 else f"{value:.2g}"
     return text.replace("-", "−", 1) if value < 0 else text
 
 

@@ -68,7 +68,7 @@ def slice_checks(policy: Policy, results: Results) -> list[Check]:
             f"{found.task} auc minus champion, upper end",
             found.difference[CHAMPION],
             found.difference[CHAMPION].high,
-            -limits.margin,
+            0.0 - limits.margin,
             "at_least",
             found.rows,
             where=f"{found.dimension}={found.slice}",
@@ -83,7 +83,7 @@ def slice_checks(policy: Policy, results: Results) -> list[Check]:
 def _not_worse(name: str, metric: str, found: Interval, margin: float, rows: int) -> Check:
     if lower_is_better(metric):
         return _check(f"{name}, upper end", found, found.high, margin, "at_most", rows)
-    return _check(f"{name}, lower end", found, found.low, -margin, "at_least", rows)
+    return _check(f"{name}, lower end", found, found.low, 0.0 - margin, "at_least", rows)
 
 
 def _check(

@@ -250,7 +250,7 @@ def test_ids_of_two_charts_do_not_meet() -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [(None, "–"), (float("nan"), "–"), (0, "0"), (12345, "12,345"), (0.97304, "0.9730"),
-     (-0.0114, "−0.0114"), (3e-8, "3e-08"), (1234.5, "1.2e+03")],
+     (-0.0114, "−0.0114"), (3e-8, "3e-08"), (2636.4, "2,636.4"), (-0.0, "0")],
 )  # fmt: skip
 def test_numbers_read_well(value: float | None, text: str) -> None:
     assert number(value) == text
