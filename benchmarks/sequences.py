@@ -70,6 +70,15 @@ def measure(contender: str, events: Path, out: Path, rows: int) -> dict[str, flo
     return figures
 
 
+def generate(folder: Path, rows: int) -> Path:
+    """Write a log in a new process: a child's peak memory starts at its parent's."""
+    say(f"generating {rows} rows")
+    code = "import sys; from pathlib import Path; from benchmarks.generated import write_log; "
+    code += "write_log(Path(sys.argv[1]), int(sys.argv[2]))"
+    subprocess.run([sys.executable, "-c", code, str(folder), str(rows)], check=True)
+    return folder
+
+
 def read_sorted(out: Path) -> pa.Table:
     """All examples of a contender, in one order."""
     from benchmarks.generated import TYPES, definition
@@ -110,9 +119,7 @@ def main(
     if worker:
         print(json.dumps(work(worker, events, out)))
         return
-    from benchmarks.generated import write_log
-
-    figures = run(rows, [int(size) for size in sizes.split(",") if size], sample, write_log)
+    figures = run(rows, [int(size) for size in sizes.split(",") if size], sample)
     if write:
         say(
             f"wrote {write_result('sequences', figures, ['python', '-m', 'benchmarks.sequences', *sys.argv[1:]])}"
@@ -121,20 +128,18 @@ def main(
     print(json.dumps({key: figures[key] for key in keys}))
 
 
-def run(rows: int, sizes: list[int], sample: int, write_log: Any) -> dict[str, Any]:
+def run(rows: int, sizes: list[int], sample: int) -> dict[str, Any]:
     """Measure everything in a temporary folder."""
     details: dict[str, dict[str, dict[str, float]]] = {}
     with tempfile.TemporaryDirectory(prefix="hemix-") as folder:
         root = Path(folder)
-        say(f"generating {sample} rows: all three, and do they agree?")
-        log = write_log(root / "sample", sample)
+        log = generate(root / "sample", sample)
         details["sample"] = {c: measure(c, log, root / c, sample) for c in CONTENDERS}
         same = agree([root / contender for contender in CONTENDERS])
         say(f"all three agree on {same} rows")
         for size in sorted({*(sizes or (rows // 10, 4 * rows)), rows}):
-            say(f"generating {size} rows")
             with tempfile.TemporaryDirectory(dir=root) as inner:
-                log = write_log(Path(inner) / "events", size)
+                log = generate(Path(inner) / "events", size)
                 contenders = ("ours", "polars") if size == rows else ("ours",)
                 details[str(size)] = {c: measure(c, log, Path(inner) / c, size) for c in contenders}
     main, small = details[str(rows)], details["sample"]
