@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hemix import __version__
-from hemix.errors import HemixError
+from hemix.errors import GateFailed, HemixError
 from serving.commands import register
 
 DEBUG = "HEMIX_DEBUG"
@@ -158,9 +158,9 @@ def run_command(
     try:
         with display(console) as observer:
             record = run(request, observer)
-    finally:
-        if folder.report.is_file():
-            console.print(Text(f"Report: {folder.report}"), soft_wrap=True)
+    except GateFailed:
+        console.print(Text(f"Report: {folder.report}"), soft_wrap=True)
+        raise
     print_summary(console, record, folder)
 
 

@@ -19,7 +19,7 @@ from rich.text import Text
 from hemix.errors import EnvironmentProblem
 from pipelines.folder import RunFolder
 
-_START_S = 120.0
+_START_S = 300.0
 _STOP_S = 20.0
 
 

@@ -24,7 +24,8 @@ def print_summary(console: Console, record: RunRecord, folder: RunFolder) -> Non
         lines.append(f"It was deployed as {told['state']}; traffic then: {split}.")
     lines += [
         f"Record: {folder.record}",
-        f"Serve it: hemix serve --models {folder.registry}",
+        f"Report: {folder.report}",
+        f"Serve it: hemix serve --models {folder.root}",
     ]
     for line in lines:
         console.print(Text(line), soft_wrap=True)
