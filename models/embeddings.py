@@ -21,7 +21,8 @@ UNKNOWN = 1
 class EmbeddingConfig(BaseModel):
     """How ids and numbers become vectors.
 
-    ``width``: E. ``std``: standard deviation of new tables. ``dropout``: share of embedding
+    ``width``: E. ``std``: standard deviation of new tables,
+    ``direction_std`` of the directions of numbers. ``dropout``: share of embedding
     entries dropped in training. ``id_dropout``: share of ids of large vocabularies (more than
     ``large`` ids) that training replaces by the unknown id, so that the unknown id learns what
     rare and new values look like. ``sparse``: gradients touch only the rows of a batch.
@@ -31,6 +32,7 @@ class EmbeddingConfig(BaseModel):
 
     width: int = Field(default=16, ge=1)
     std: float = Field(default=0.01, gt=0)
+    direction_std: float = Field(default=0.01, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     id_dropout: float = Field(default=0.0, ge=0, lt=1)
     large: int = Field(default=1000, ge=1)
@@ -62,7 +64,7 @@ class FeatureEmbedding(nn.Module):
         offsets = torch.tensor([0, *sizes], dtype=torch.int32).cumsum(0, dtype=torch.int32)
         self.register_buffer("bucket_offsets", offsets[:-1], persistent=False)
         self.buckets = self._table(max(sum(sizes), 1))
-        self.directions = nn.Parameter(torch.randn(len(sizes), config.width) * config.std)
+        self.directions = nn.Parameter(torch.randn(len(sizes), config.width) * config.direction_std)
         self.dropout = nn.Dropout(config.dropout)
 
     def _table(self, size: int) -> nn.Embedding:
