@@ -51,6 +51,10 @@ def demo(console: Console, output: Path = OUTPUT) -> None:
         answers = _ask_all(console, endpoint, requests, (first.version, second.version))
         _same_over_all_protocols(console, endpoint, requests[0])
     for request, answer in list(zip(requests, answers, strict=True))[:SHOWN]:
+        console.print(
+            f"\nUser {request.user_id}, {request.when:%d %B %H:%M} UTC, "
+            f"served by {answer['variant']} {answer['version']}:"
+        )
         console.print(_ranked(request, answer))
     console.print(Rule("Done", align="left"))
     for line in (
@@ -88,7 +92,8 @@ def _ask_all(
         answer = _ask(endpoint, request, protocol)
         seen[str(answer["version"]), protocol] += 1
         answers.append(answer)
-    table = Table(title=f"{len(requests)} held-out users, one request each", title_justify="left")
+    console.print(f"{len(requests)} held-out users, one request each:")
+    table = Table()
     for name in ("version", "role", *PROTOCOLS, "users", "share"):
         table.add_column(name, justify="left" if name in ("version", "role") else "right")
     roles = {a["version"]: a["variant"] for a in answers}
@@ -124,11 +129,7 @@ def _ranked(request: HeldOutRequest, answer: dict[str, object]) -> Table:
     """The ranked list of one user beside what the user then did."""
     scores = cast(dict[str, list[float]], answer["scores"])
     place = {item: i for i, item in enumerate(cast(list[object], answer["item_ids"]))}
-    table = Table(
-        title=f"User {request.user_id}, {request.when:%d %B %H:%M} UTC, "
-        f"served by {answer['variant']} {answer['version']}",
-        title_justify="left",
-    )
+    table = Table()
     table.add_column("#", justify="right")
     table.add_column("item", justify="right")
     for task in request.labels:

@@ -50,7 +50,9 @@ def running_endpoint(folder: RunFolder, console: Console) -> Iterator[Endpoint]:
         )
     try:
         endpoint = _await(process, log)
-        console.print(Text(f"Serving on {endpoint.http} (gRPC {endpoint.grpc}); log: {log}"))
+        console.print(
+            Text(f"Serving on {endpoint.http} (gRPC {endpoint.grpc}); log: {log}"), soft_wrap=True
+        )
         yield endpoint
     finally:
         process.terminate()
