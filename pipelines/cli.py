@@ -85,7 +85,7 @@ def run_command(
             metavar="DIR",
             help="Folder of everything that is made. Runs in one folder share their cache and "
             "registry: the first version becomes champion, the next its challenger. "
-            "[dim]Default: runs/NAME[/dim]",
+            "[dim]Default: runs/NAME, after the definition's name[/dim]",
             show_default=False,
         ),
     ] = None,
@@ -132,6 +132,7 @@ def run_command(
 
       hemix run --recipe din --set training.seed=7 --fresh
     """
+    from features.definition import DatasetDefinition
     from pipelines.display import display
     from pipelines.folder import RunFolder
     from pipelines.overrides import parse_overrides
@@ -140,13 +141,15 @@ def run_command(
     from pipelines.summary import print_summary
 
     console = Console(file=sys.stdout)
-    folder = RunFolder(
-        (output or Path("runs") / (definition.stem if definition else dataset)).resolve()
-    )
+    overrides = parse_overrides(set_ or ())
+    if output is None:
+        name = DatasetDefinition.load(definition or dataset, overrides.definition).name
+        output = Path("runs") / name
+    folder = RunFolder(output.resolve())
     request = RunRequest(
         dataset=definition or dataset,
         recipe=recipe,
-        overrides=parse_overrides(set_ or ()),
+        overrides=overrides,
         folder=folder,
         fresh=fresh,
         policy=policy,
