@@ -44,7 +44,13 @@ from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
 
 
 class HeMixConfig(RankerConfig):
-    """Shape of a HeMix; letters as in the module's legend."""
+    """Shape of a HeMix; letters as in the module's legend.
+
+    ``norm`` places the blocks' norms; ``token_norm`` is the tokenizer's LayerNorm; ``readout`` is
+    the mean of the tokens or all of them side by side. A norm brings tokens of new, small
+    embeddings to unit scale and their noise with them: on logs of some 10^5 rows the model is
+    better without (docs/decisions/0005-training-recipe.md).
+    """
 
     token_width: int = Field(default=64, ge=1)
     dynamic_global: int = Field(default=2, ge=1)
@@ -56,7 +62,9 @@ class HeMixConfig(RankerConfig):
     rank: int = Field(default=16, ge=1)
     blocks: int = Field(default=2, ge=0)
     ffn_expansion: int = Field(default=2, ge=1)
-    norm: Literal["post_layer", "pre_rms"] = "post_layer"
+    norm: Literal["post_layer", "pre_rms", "none"] = "post_layer"
+    token_norm: bool = True
+    readout: Literal["mean", "flatten"] = "mean"
     item_projection: Literal["merged", "separate"] = "merged"
     null_item: bool = True
     small_output_init: bool = False
@@ -79,6 +87,18 @@ class HeMixConfig(RankerConfig):
         return self
 
 
+class TokenNorm(nn.Module):
+    """LayerNorm over the width, with gains and shifts of its own for every token."""
+
+    def __init__(self, tokens: int, width: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(tokens, width))
+        self.shift = nn.Parameter(torch.zeros(tokens, width))
+
+    def forward(self, z_BND: Tensor) -> Tensor:
+        return fn.layer_norm(z_BND, z_BND.shape[-1:]) * self.gain + self.shift
+
+
 class Tokenizer(nn.Module):
     """(b) Interact, then split: ``SiLU(LN(split(e_ns W_t + b_t)))``, the norm's gains a token.
 
@@ -86,21 +106,22 @@ class Tokenizer(nn.Module):
     part is computed once: ``z = e_request W_request + e_item W_item + b``.
     """
 
-    def __init__(self, request_width: int, item_width: int, tokens: int, width: int) -> None:
+    def __init__(
+        self, request_width: int, item_width: int, tokens: int, width: int, *, norm: bool
+    ) -> None:
         super().__init__()
+        self.split = (tokens, width)
         weight = xavier_slices_(torch.empty(tokens, request_width + item_width, width))
         flat = weight.permute(1, 0, 2).reshape(request_width + item_width, tokens * width)
         self.request_weight = nn.Parameter(flat[:request_width].clone())
         self.item_weight = nn.Parameter(flat[request_width:].clone())
         self.bias = nn.Parameter(torch.zeros(tokens * width))
-        self.gain = nn.Parameter(torch.ones(tokens, width))
-        self.shift = nn.Parameter(torch.zeros(tokens, width))
+        self.norm = TokenNorm(tokens, width) if norm else nn.Identity()
 
     def forward(self, request_z: Tensor, item: Tensor) -> Tensor:
         """Request part ``[B or 1, N_ns*D]`` and item embeddings ``[B, F_item]`` -> ``[B, N_ns, D]``."""
         z = request_z + item @ self.item_weight + self.bias
-        z_BND = split_axis(z, -1, (len(self.gain), -1))
-        return fn.silu(fn.layer_norm(z_BND, z_BND.shape[-1:]) * self.gain + self.shift)
+        return fn.silu(self.norm(split_axis(z, -1, self.split)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +229,7 @@ class HeteroFFN(nn.Module):
 
 
 class HeteroMixerBlock(nn.Module):
-    """(f) Mixing and FFN, each with residual and norm (after it, or before it with ``pre_rms``)."""
+    """(f) Mixing and FFN, each with residual and norm (after it; before with ``pre_rms``)."""
 
     def __init__(self, config: HeMixConfig) -> None:
         super().__init__()
@@ -216,7 +237,7 @@ class HeteroMixerBlock(nn.Module):
         self.mixing = HeteroMixing(tokens, width, config.mix_heads, config.rank)
         self.ffn = HeteroFFN(tokens, width, config.ffn_expansion)
         self.pre = config.norm == "pre_rms"
-        norm = nn.RMSNorm if self.pre else nn.LayerNorm
+        norm = {"post_layer": nn.LayerNorm, "pre_rms": nn.RMSNorm, "none": nn.Identity}[config.norm]
         self.mixing_norm, self.ffn_norm = norm(width), norm(width)
         self.dropout = nn.Dropout(config.dropout)
         if config.small_output_init:  # each block starts near the identity
@@ -260,7 +281,11 @@ class HeMix(Ranker):
         assert len(spec.sequences) == 2, "HeMix reads two sequences: global, then real-time"
         self.config, width = config, config.token_width
         self.tokenizer = Tokenizer(
-            self.width_of(REQUEST_SIDES), self.width_of(ITEM_SIDES), config.dynamic, width
+            self.width_of(REQUEST_SIDES),
+            self.width_of(ITEM_SIDES),
+            config.dynamic,
+            width,
+            norm=config.token_norm,
         )
         event = len(spec.sequences[0].columns) * config.embedding.width
         self.project = nn.Linear(event, width) if config.item_projection == "separate" else None
@@ -270,7 +295,7 @@ class HeMix(Ranker):
         self.attention = nn.ModuleList([g, r])
         self.blocks = nn.ModuleList([HeteroMixerBlock(config) for _ in range(config.blocks)])
         self.norm = nn.RMSNorm(width) if config.norm == "pre_rms" else nn.Identity()
-        self.tower = self.towers(width, config)
+        self.tower = self.towers(self._readout_width, config)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Logits ``[B]`` a task."""
@@ -299,8 +324,9 @@ class HeMix(Ranker):
         x_BND = self.tokens(state, items)
         for block in self.blocks:
             x_BND = block(x_BND)
-        pooled_BD = self.norm(x_BND).mean(1)
-        return {task: tower(pooled_BD) for task, tower in self.tower.items()}
+        x_BND = self.norm(x_BND)
+        u = x_BND.mean(1) if self.config.readout == "mean" else x_BND.flatten(1)
+        return {task: tower(u) for task, tower in self.tower.items()}
 
     def tokens(self, state: RequestState, items: Batch) -> Tensor:
         """(b-e) The mixer's input ``[B, N, D]``: ``[O_R ; O_G ; T_ns]``, dynamic before fixed."""
@@ -313,6 +339,11 @@ class HeMix(Ranker):
             dynamic = attention.read(queries, seen, fixed=False)
             out.append(torch.cat([dynamic, fixed.expand(len(dynamic), -1, -1)], 1))
         return torch.cat([out[1], out[0], t_ns], 1)
+
+    @property
+    def _readout_width(self) -> int:
+        tokens = self.config.tokens if self.config.readout == "flatten" else 1
+        return tokens * self.config.token_width
 
     def _attention(self) -> list[MixedHeteroAttention]:
         return [a for a in self.attention if isinstance(a, MixedHeteroAttention)]
@@ -333,5 +364,5 @@ class HeMix(Ranker):
         mixing = 4 * c.tokens * d * c.rank
         ffn = 4 * c.ffn_expansion * c.tokens * d * d
         candidate += c.blocks * (mixing + ffn)
-        candidate += len(self.spec.tasks) * mlp_flops(d, (*c.tower, 1))
+        candidate += len(self.spec.tasks) * mlp_flops(self._readout_width, (*c.tower, 1))
         return {"request": request, "candidate": candidate}

@@ -95,7 +95,14 @@ def kuairand() -> Recipe:
     return Recipe(
         name="kuairand",
         ranker="hemix",
-        model=HeMixConfig(token_width=32, embedding=EmbeddingConfig(width=8)),
+        model=HeMixConfig(
+            token_width=32,
+            norm="none",
+            token_norm=False,
+            readout="flatten",
+            tower=(64,),
+            embedding=EmbeddingConfig(width=8),
+        ),
         training=TrainingConfig(batch_size=256, learning_rate=3e-3, embedding_learning_rate=3e-3),
     )
 

@@ -98,17 +98,24 @@ def mix(model: HeMix, tokens: list[Tensor], block: int) -> list[Tensor]:
             mixed[n][m * size : (m + 1) * size] = back[n * size : (n + 1) * size]
     out = []
     for n, token in enumerate(tokens):
-        s = layer_norm(token + mixed[n]) * layer.mixing_norm.weight + layer.mixing_norm.bias
+        s = after(layer.mixing_norm, token + mixed[n])
         x = s @ ffn.up[n] + ffn.up_bias[n]
         hidden = x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))
         p = hidden @ ffn.down[n] + ffn.down_bias[n]
-        out.append(layer_norm(s + p) * layer.ffn_norm.weight + layer.ffn_norm.bias)
+        out.append(after(layer.ffn_norm, s + p))
     return out
+
+
+def after(norm: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Post-norm of one token, or none."""
+    if isinstance(norm, torch.nn.Identity):
+        return x
+    return layer_norm(x) * norm.weight + norm.bias
 
 
 @torch.no_grad()
 def hemix_logits(model: HeMix, batch: Batch) -> dict[str, list[float]]:
-    """HeMix with merged projections and post-norm, row by row."""
+    """HeMix with merged projections, post-norm or no norm, row by row."""
     config, tokenizer = model.config, model.tokenizer
     result: dict[str, list[float]] = {task.name: [] for task in model.spec.tasks}
     for row in range(batch.size):
@@ -121,8 +128,9 @@ def hemix_logits(model: HeMix, batch: Batch) -> dict[str, list[float]]:
         ns = []
         for n in range(config.dynamic):
             part = z[n * config.token_width : (n + 1) * config.token_width]
-            normed = layer_norm(part) * tokenizer.gain[n] + tokenizer.shift[n]
-            ns.append(normed * torch.sigmoid(normed))
+            if config.token_norm:
+                part = layer_norm(part) * tokenizer.norm.gain[n] + tokenizer.norm.shift[n]
+            ns.append(part * torch.sigmoid(part))
         dynamic = (ns[: config.dynamic_global], ns[config.dynamic_global :])
         read = []
         for index, attention in enumerate(model.attention):
@@ -131,9 +139,9 @@ def hemix_logits(model: HeMix, batch: Batch) -> dict[str, list[float]]:
         tokens = [*read[1], *read[0], *ns]
         for block in range(config.blocks):
             tokens = mix(model, tokens, block)
-        mean = torch.stack(tokens).mean(0)
+        u = torch.stack(tokens).mean(0) if config.readout == "mean" else torch.cat(tokens)
         for task in result:
-            result[task].append(float(apply_tower(model.tower[task], mean)))
+            result[task].append(float(apply_tower(model.tower[task], u)))
     return result
 
 

@@ -53,6 +53,15 @@ def test_equals_the_loop_written_reference(null_item: bool) -> None:
         torch.testing.assert_close(logit, torch.tensor(expected[task]), rtol=1e-4, atol=1e-4)
 
 
+def test_equals_the_reference_without_norms() -> None:
+    # Without norms large random weights would blow up, so these are closer to the initial ones.
+    model = make(norm="none", token_norm=False, readout="flatten", spread=0.1)
+    batch = toy_batch(rows=7)
+    expected = hemix_logits(model, batch)
+    for task, logit in model(batch).items():
+        torch.testing.assert_close(logit, torch.tensor(expected[task]), rtol=1e-4, atol=1e-4)
+
+
 @given(tokens=st.integers(1, 6), heads=st.integers(1, 5), size=st.integers(1, 4))
 @settings(max_examples=30, deadline=None)
 def test_reconstruction_is_the_exact_inverse_of_fusion(tokens: int, heads: int, size: int) -> None:
@@ -72,15 +81,15 @@ def closed_form(model: HeMix, sides: dict[str, int]) -> int:
     queries = c.dynamic + c.fixed_global + c.fixed_realtime
     event = len(model.spec.sequences[0].columns) * c.embedding.width
     separate = c.item_projection == "separate"
-    tokenizer = sides["ns"] * c.dynamic * d + c.dynamic * d + 2 * c.dynamic * d
+    tokenizer = (sides["ns"] + 1 + 2 * c.token_norm) * c.dynamic * d
     attention = queries * d * d + 2 * 2 * (d if separate else event) * d + 2 * d * d
     attention += (event * d + d if separate else 0) + (4 * d if c.null_item else 0)
     fixed = (c.fixed_global + c.fixed_realtime) * d
     mixing = 2 * c.tokens * d * c.rank + c.mix_heads * c.rank + c.tokens * d
     ffn = 2 * c.ffn_expansion * c.tokens * d * d + c.tokens * (c.ffn_expansion + 1) * d
-    norms = 2 * d if c.norm == "pre_rms" else 4 * d
+    norms = {"pre_rms": 2 * d, "post_layer": 4 * d, "none": 0}[c.norm]
     final = d if c.norm == "pre_rms" else 0
-    widths = [d, *c.tower, 1]
+    widths = [d * (c.tokens if c.readout == "flatten" else 1), *c.tower, 1]
     tower = sum(a * b + b for a, b in pairwise(widths))
     directions = len(model.spec.numeric) * c.embedding.width
     total = tokenizer + attention + fixed + c.blocks * (mixing + ffn + norms) + final
@@ -88,9 +97,17 @@ def closed_form(model: HeMix, sides: dict[str, int]) -> int:
 
 
 @pytest.mark.parametrize("projection", ["merged", "separate"])
-@pytest.mark.parametrize("norm", ["post_layer", "pre_rms"])
+@pytest.mark.parametrize("norm", ["post_layer", "pre_rms", "none"])
 def test_dense_parameters_equal_the_closed_form(projection: str, norm: str) -> None:
-    model = make(item_projection=projection, norm=norm, fixed_global=3, blocks=1)
+    bare = norm == "none"
+    model = make(
+        item_projection=projection,
+        norm=norm,
+        token_norm=not bare,
+        readout="flatten" if bare else "mean",
+        fixed_global=3,
+        blocks=1,
+    )
     ns = model.embedding.field_count() * 4
     assert model.parameter_counts()["dense"] == closed_form(model, {"ns": ns})
 
@@ -224,7 +241,7 @@ def test_slices_of_a_stacked_weight_are_initialised_on_their_own() -> None:
     assert abs(float(weight.std()) / expected - 1) < 0.02
 
 
-@pytest.mark.parametrize("norm", ["post_layer", "pre_rms"])
+@pytest.mark.parametrize("norm", ["post_layer", "pre_rms", "none"])
 def test_learns_a_toy_rule(norm: str) -> None:
     model = make(norm=norm, spread=0.0, token_width=16)
     batch = toy_batch(rows=128)
