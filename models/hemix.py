@@ -49,7 +49,7 @@ class HeMixConfig(RankerConfig):
     ``norm`` places the blocks' norms; ``token_norm`` is the tokenizer's LayerNorm; ``readout`` is
     the mean of the tokens or all of them side by side. A norm brings tokens of new, small
     embeddings to unit scale and their noise with them: on logs of some 10^5 rows the model is
-    better without (docs/decisions/0005-training-recipe.md).
+    better without (docs/decisions/0004-training-recipe.md).
     """
 
     token_width: int = Field(default=64, ge=1)

@@ -91,7 +91,7 @@ class Recipe(BaseModel):
 
 
 def kuairand() -> Recipe:
-    """HeMix for logs of some 10^5 impressions (docs/decisions/0005-training-recipe.md)."""
+    """HeMix for logs of some 10^5 impressions (docs/decisions/0004-training-recipe.md)."""
     return Recipe(
         name="kuairand",
         ranker="hemix",
