@@ -101,13 +101,14 @@ class _TaskOutput(io.TextIOBase):
 
     def open(self, step: str) -> None:
         self.step = step
-        self._error = None
+        if self.failed is None:  # tasks that do not depend on the failed one may still run
+            self._error = None
 
     def close_step(self, result: StepResult) -> None:
         if self._log is not None:
             self._log.close()
             self._log = None
-        if not result.succeeded:
+        if not result.succeeded and self.failed is None:
             self.failed = result.name
 
     def write(self, text: str) -> int:
@@ -120,7 +121,8 @@ class _TaskOutput(io.TextIOBase):
 
     def _line(self, line: str) -> None:
         if line.startswith(ERROR_MARK):
-            self._error = error_of(json.loads(line.removeprefix(ERROR_MARK)))
+            if self.failed is None:
+                self._error = error_of(json.loads(line.removeprefix(ERROR_MARK)))
             return
         said = line.startswith(MARK)
         line = line.removeprefix(MARK)
