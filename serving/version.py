@@ -111,14 +111,21 @@ def load_version(
 
 
 def _warm(version: LoadedVersion) -> None:
-    key: int | str = 0 if version.online.defaults("user", [0]).keys.dtype != object else "0"
+    user, item = (
+        _some_id(str(kind)) for kind in (version.graph.types.user_id, version.graph.types.item_id)
+    )
     for size in _WARM_SIZES:
         request = RankingRequest(
             request_id="warm-up",
-            user_id=key,
-            item_ids=[key] * size,  # type: ignore[arg-type]
+            user_id=user,
+            item_ids=[item] * size,  # type: ignore[arg-type]
             context={},
             timestamp_ms=0,
         )
         raw = version.assemble(*version.defaults(request), {}, 0)
         version.score(*version.transform(raw))
+
+
+def _some_id(kind: str) -> int | str:
+    """An id of the log's own type; users and items need not have the same."""
+    return "0" if kind == "string" else 0
