@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hemix.spec import FeatureSpec
 from models.batch import SIDES, Batch
-from models.layers import MLP, mlp_flops
+from models.layers import MLP, CrossLayer, mlp_flops
 from models.ranker import Ranker, RankerConfig
 
 
@@ -25,25 +25,6 @@ class DCNv2Config(RankerConfig):
     crosses: int = 2
     deep: tuple[int, ...] = (128, 64)
     tower: tuple[int, ...] = ()
-
-
-class CrossLayer(nn.Module):
-    """``x_0 * (W x_l + b) + x_l``: ``[B, D], [B, D] -> [B, D]``.
-
-    Example:
-        >>> CrossLayer(4)(torch.ones(2, 4), torch.ones(2, 4)).shape
-        torch.Size([2, 4])
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(width, width)
-        nn.init.xavier_uniform_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, x0_BD: Tensor, x_BD: Tensor) -> Tensor:
-        y: Tensor = x0_BD * self.linear(x_BD) + x_BD
-        return y
 
 
 class DCNv2(Ranker):

@@ -10,7 +10,7 @@ all fields (D_ns) · S embedding width of one event (D_s) · R rank (d_r) · K =
 X stands for one of the sequences G (global) and R (real-time).
 
     (a) e_ns [B,F], e_X [B,L,S]: embeddings                                             eq. 2, 3
-    (b) T_ns = SiLU(LN(split(e_ns W_t + b_t)))                  [B, N_G+N_R, D]         eq. 4, 5
+    (b) T_ns = SiLU(LN(split(cross(e_ns) W_t + b_t)))           [B, N_G+N_R, D]         eq. 4, 5
     (c) Q_X  = [T_X ; fixed_X]                                  [B, Q, D]               eq. 8-10
     (d) q_i  = Q_X[i] WQ_X[i] ;  K = e_X WK_X ;  V = e_X WV_X ; a null item (k0, v0) is prepended
         O_X  = concat_heads(softmax(q K' / sqrt(a)) V) WO_X     [B, Q, D]               eq. 11-14
@@ -21,8 +21,8 @@ X stands for one of the sequences G (global) and R (real-time).
                S = LN(X + Y) ;  X' = LN(S + FFN_n(S))           FFN a token, GELU       eq. 19, 20
     (g) u = mean_n X_L[n] ;  logit_task = tower_task(u)                                 eq. 21
 
-The equation numbers are INFERRED. INFERRED too: one linear layer with LayerNorm and SiLU in (b),
-the item projection merged into WK and WV, the null item, the norms' place, GELU and K, the mean
+The equation numbers are INFERRED. INFERRED too: in (b) no or a few cross layers, one linear layer
+with LayerNorm and SiLU; the item projection merged into WK and WV, the null item, the norms' place, GELU and K, the mean
 readout, one tower a task over all impressions. Attested: two query kinds over two sequences, own
 query projections with shared keys and values, the three-stage mixing of rank R, a per-token FFN.
 """
@@ -39,14 +39,15 @@ from torch.nn import functional as fn
 
 from hemix.spec import FeatureSpec
 from models.batch import Batch
-from models.layers import mlp_flops, split_axis, xavier_slices_
+from models.layers import CrossLayer, mlp_flops, split_axis, xavier_slices_
 from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
 
 
 class HeMixConfig(RankerConfig):
     """Shape of a HeMix; letters as in the module's legend.
 
-    ``norm`` places the blocks' norms; ``token_norm`` is the tokenizer's LayerNorm; ``readout`` is
+    ``crosses`` DCN V2 layers interact the fields bit by bit before the split (the paper interacts,
+    then splits; how, is not public). ``norm`` places the blocks' norms; ``token_norm`` is the tokenizer's LayerNorm; ``readout`` is
     the mean of the tokens or all of them side by side. A norm brings tokens of new, small
     embeddings to unit scale and their noise with them: on logs of some 10^5 rows the model is
     better without (docs/decisions/0004-training-recipe.md).
@@ -60,6 +61,7 @@ class HeMixConfig(RankerConfig):
     attention_heads: int = Field(default=2, ge=1)
     mix_heads: int = Field(default=4, ge=1)
     rank: int = Field(default=16, ge=1)
+    crosses: int = Field(default=0, ge=0)
     blocks: int = Field(default=2, ge=0)
     ffn_expansion: int = Field(default=2, ge=1)
     norm: Literal["post_layer", "pre_rms", "none"] = "post_layer"
@@ -99,29 +101,65 @@ class TokenNorm(nn.Module):
         return fn.layer_norm(z_BND, z_BND.shape[-1:]) * self.gain + self.shift
 
 
-class Tokenizer(nn.Module):
-    """(b) Interact, then split: ``SiLU(LN(split(e_ns W_t + b_t)))``, the norm's gains a token.
-
-    ``W_t`` is kept as a part for user and context and a part for the item, so that a request's
-    part is computed once: ``z = e_request W_request + e_item W_item + b``.
+@dataclass(frozen=True, kw_only=True)
+class RequestFields:
+    """What the tokenizer keeps of a request, ``[B or 1, .]``: ``e_request`` and its product with
+    the request's part of the first weight, ``W_t`` or that of the first cross layer.
     """
 
-    def __init__(
-        self, request_width: int, item_width: int, tokens: int, width: int, *, norm: bool
-    ) -> None:
+    fields: Tensor
+    product: Tensor
+
+
+class Tokenizer(nn.Module):
+    """(b) Interact, then split: ``SiLU(LN(split(cross(e_ns) W_t + b_t)))``, the norm's gains a token.
+
+    ``W_t`` is kept as a part for user and context and a part for the item, so that a request's
+    part is computed once: ``z = e_request W_request + e_item W_item + b``. With crosses it is the
+    first layer's product that is shared; what follows it mixes both sides.
+    """
+
+    def __init__(self, request_width: int, item_width: int, config: HeMixConfig) -> None:
         super().__init__()
+        tokens, width = config.dynamic, config.token_width
         self.split = (tokens, width)
         weight = xavier_slices_(torch.empty(tokens, request_width + item_width, width))
         flat = weight.permute(1, 0, 2).reshape(request_width + item_width, tokens * width)
         self.request_weight = nn.Parameter(flat[:request_width].clone())
         self.item_weight = nn.Parameter(flat[request_width:].clone())
         self.bias = nn.Parameter(torch.zeros(tokens * width))
-        self.norm = TokenNorm(tokens, width) if norm else nn.Identity()
+        self.norm = TokenNorm(tokens, width) if config.token_norm else nn.Identity()
+        self.crosses = nn.ModuleList(
+            [CrossLayer(request_width + item_width) for _ in range(config.crosses)]
+        )
 
-    def forward(self, request_z: Tensor, item: Tensor) -> Tensor:
-        """Request part ``[B or 1, N_ns*D]`` and item embeddings ``[B, F_item]`` -> ``[B, N_ns, D]``."""
-        z = request_z + item @ self.item_weight + self.bias
-        return fn.silu(self.norm(split_axis(z, -1, self.split)))
+    def request(self, e_request: Tensor) -> RequestFields:
+        """The request's share of :meth:`forward` from ``e_request [B or 1, F_request]``."""
+        if not self.crosses:
+            return RequestFields(fields=e_request, product=e_request @ self.request_weight)
+        weight = self._first_cross().weight[:, : e_request.shape[1]]
+        return RequestFields(fields=e_request, product=fn.linear(e_request, weight))
+
+    def forward(self, request: RequestFields, item: Tensor) -> Tensor:
+        """The request's share and item embeddings ``[B, F_item]`` -> ``[B, N_ns, D]``."""
+        if self.crosses:
+            z = self._crossed(request, item)
+        else:
+            z = request.product + item @ self.item_weight
+        return fn.silu(self.norm(split_axis(z + self.bias, -1, self.split)))
+
+    def _crossed(self, request: RequestFields, item: Tensor) -> Tensor:
+        width, first = request.fields.shape[1], self._first_cross()
+        x0 = torch.cat([request.fields.expand(len(item), -1), item], 1)
+        x = x0 * (request.product + fn.linear(item, first.weight[:, width:], first.bias)) + x0
+        for layer in self.crosses[1:]:
+            x = layer(x0, x)
+        return x @ torch.cat([self.request_weight, self.item_weight])
+
+    def _first_cross(self) -> nn.Linear:
+        layer = self.crosses[0]
+        assert isinstance(layer, CrossLayer)
+        return layer.linear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,7 +295,7 @@ class HeteroMixerBlock(nn.Module):
 class RequestState:
     """One request's share of the forward pass: tokenizer part, keys and values, fixed outputs."""
 
-    z: Tensor
+    fields: RequestFields
     seen: tuple[KeysValues, KeysValues]
     fixed: tuple[Tensor, Tensor]
 
@@ -280,13 +318,7 @@ class HeMix(Ranker):
         super().__init__(spec, config)
         assert len(spec.sequences) == 2, "HeMix reads two sequences: global, then real-time"
         self.config, width = config, config.token_width
-        self.tokenizer = Tokenizer(
-            self.width_of(REQUEST_SIDES),
-            self.width_of(ITEM_SIDES),
-            config.dynamic,
-            width,
-            norm=config.token_norm,
-        )
+        self.tokenizer = Tokenizer(self.width_of(REQUEST_SIDES), self.width_of(ITEM_SIDES), config)
         event = len(spec.sequences[0].columns) * config.embedding.width
         self.project = nn.Linear(event, width) if config.item_projection == "separate" else None
         event = event if self.project is None else width
@@ -313,7 +345,7 @@ class HeMix(Ranker):
             queries = attention.fixed.expand(request.size, -1, -1)
             fixed.append(attention.read(queries, seen[-1], fixed=True))
         return RequestState(
-            z=e_request @ self.tokenizer.request_weight,
+            fields=self.tokenizer.request(e_request),
             seen=(seen[0], seen[1]),
             fixed=(fixed[0], fixed[1]),
         )
@@ -330,7 +362,7 @@ class HeMix(Ranker):
 
     def tokens(self, state: RequestState, items: Batch) -> Tensor:
         """(b-e) The mixer's input ``[B, N, D]``: ``[O_R ; O_G ; T_ns]``, dynamic before fixed."""
-        t_ns = self.tokenizer(state.z, self.embedding.fields(items, ITEM_SIDES).flatten(1))
+        t_ns = self.tokenizer(state.fields, self.embedding.fields(items, ITEM_SIDES).flatten(1))
         t_g, t_r = t_ns.split([self.config.dynamic_global, self.config.dynamic_realtime], 1)
         out = []
         for attention, queries, seen, fixed in zip(
@@ -354,8 +386,13 @@ class HeMix(Ranker):
         s = len(self.spec.sequences[0].columns) * c.embedding.width
         lengths = [sequence.max_length for sequence in self.spec.sequences]
         project = 2 * s * d * sum(lengths) if self.project is not None else 0
-        request = 2 * self.width_of(REQUEST_SIDES) * c.dynamic * d + project
-        candidate = 2 * self.width_of(ITEM_SIDES) * c.dynamic * d
+        both = self.width_of(REQUEST_SIDES) + self.width_of(ITEM_SIDES)
+        # The request's share of a product over all fields: the split's, or the first cross's.
+        out = both if c.crosses else c.dynamic * d
+        request = 2 * self.width_of(REQUEST_SIDES) * out + project
+        candidate = 2 * self.width_of(ITEM_SIDES) * out
+        if c.crosses:
+            candidate += 2 * both * ((c.crosses - 1) * both + c.dynamic * d)
         shares = ((c.dynamic_global, c.fixed_global), (c.dynamic_realtime, c.fixed_realtime))
         for length, (dynamic, fixed) in zip(lengths, shares, strict=True):
             one = 2 * 2 * d * d + 4 * (length + c.null_item) * d

@@ -73,6 +73,25 @@ class Tower(nn.Module):
         return logit
 
 
+class CrossLayer(nn.Module):
+    """``x_0 * (W x_l + b) + x_l``: ``[B, D], [B, D] -> [B, D]`` (DCN V2, arXiv 2008.13535, eq. 1).
+
+    Example:
+        >>> CrossLayer(4)(torch.ones(2, 4), torch.ones(2, 4)).shape
+        torch.Size([2, 4])
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x0_BD: Tensor, x_BD: Tensor) -> Tensor:
+        y: Tensor = x0_BD * self.linear(x_BD) + x_BD
+        return y
+
+
 def mlp_flops(width: int, widths: Sequence[int]) -> int:
     """Forward FLOPs of an MLP, 2 a multiply-add."""
     total = 0

@@ -11,7 +11,7 @@ from models.batch import Batch
 from models.dcnv2 import DCNv2
 from models.din import DIN
 from models.hemix import HeMix, MixedHeteroAttention
-from models.layers import MLP, Tower
+from models.layers import MLP, CrossLayer, Tower
 from models.ranker import Ranker
 
 
@@ -84,6 +84,12 @@ def attend(
     return out
 
 
+def cross(layer: CrossLayer, x0: Tensor, x: Tensor) -> Tensor:
+    """A cross layer of one row, element by element."""
+    weight, bias = layer.linear.weight, layer.linear.bias
+    return torch.stack([x0[i] * (weight[i] @ x + bias[i]) + x[i] for i in range(len(x0))])
+
+
 def mix(model: HeMix, tokens: list[Tensor], block: int) -> list[Tensor]:
     """One post-norm HeteroMixer block of one row."""
     layer, heads = model.blocks[block], model.config.mix_heads
@@ -121,9 +127,10 @@ def hemix_logits(model: HeMix, batch: Batch) -> dict[str, list[float]]:
     for row in range(batch.size):
         request = torch.cat(field_vectors(model, batch, row, ("user", "context")))
         item = torch.cat(field_vectors(model, batch, row, ("item",)))
-        z = torch.cat([request, item]) @ torch.cat(
-            [tokenizer.request_weight, tokenizer.item_weight]
-        )
+        x = torch.cat([request, item])
+        for layer in tokenizer.crosses:
+            x = cross(layer, torch.cat([request, item]), x)
+        z = x @ torch.cat([tokenizer.request_weight, tokenizer.item_weight])
         z = z + tokenizer.bias
         ns = []
         for n in range(config.dynamic):
@@ -160,9 +167,8 @@ def dcnv2_logits(model: DCNv2, batch: Batch) -> dict[str, list[float]]:
                 parts.append(mean)
         x0 = torch.cat(parts)
         x = x0
-        for cross in model.crosses:
-            weight, bias = cross.linear.weight, cross.linear.bias
-            x = torch.stack([x0[i] * (weight[i] @ x + bias[i]) + x[i] for i in range(len(x0))])
+        for layer in model.crosses:
+            x = cross(layer, x0, x)
         both = torch.cat([x, apply_mlp(model.deep, x0)])
         for task in result:
             result[task].append(float(apply_tower(model.tower[task], both)))

@@ -62,6 +62,15 @@ def test_equals_the_reference_without_norms() -> None:
         torch.testing.assert_close(logit, torch.tensor(expected[task]), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("crosses", [1, 3])
+def test_equals_the_reference_with_crosses(crosses: int) -> None:
+    model = make(crosses=crosses, norm="none", token_norm=False, readout="flatten", spread=0.1)
+    batch = toy_batch(rows=7)
+    expected = hemix_logits(model, batch)
+    for task, logit in model(batch).items():
+        torch.testing.assert_close(logit, torch.tensor(expected[task]), rtol=1e-4, atol=1e-4)
+
+
 @given(tokens=st.integers(1, 6), heads=st.integers(1, 5), size=st.integers(1, 4))
 @settings(max_examples=30, deadline=None)
 def test_reconstruction_is_the_exact_inverse_of_fusion(tokens: int, heads: int, size: int) -> None:
@@ -82,6 +91,7 @@ def closed_form(model: HeMix, sides: dict[str, int]) -> int:
     event = len(model.spec.sequences[0].columns) * c.embedding.width
     separate = c.item_projection == "separate"
     tokenizer = (sides["ns"] + 1 + 2 * c.token_norm) * c.dynamic * d
+    tokenizer += c.crosses * (sides["ns"] ** 2 + sides["ns"])
     attention = queries * d * d + 2 * 2 * (d if separate else event) * d + 2 * d * d
     attention += (event * d + d if separate else 0) + (4 * d if c.null_item else 0)
     fixed = (c.fixed_global + c.fixed_realtime) * d
@@ -107,6 +117,7 @@ def test_dense_parameters_equal_the_closed_form(projection: str, norm: str) -> N
         readout="flatten" if bare else "mean",
         fixed_global=3,
         blocks=1,
+        crosses=2 if bare else 0,
     )
     ns = model.embedding.field_count() * 4
     assert model.parameter_counts()["dense"] == closed_form(model, {"ns": ns})
@@ -267,3 +278,11 @@ def test_flops_equal_a_hand_count() -> None:
     candidate += 4 * n * d * 3 + 4 * 2 * n * d * d  # mixing of rank 3, FFN of expansion 2
     candidate += 2 * (2 * 8 * 5 + 2 * 5)  # two towers 8-5-1
     assert model.flops_per_sample() == {"request": request, "candidate": candidate}
+
+
+def test_flops_of_crosses_equal_a_hand_count() -> None:
+    plain, crossed = (make(crosses=n).flops_per_sample() for n in (0, 2))
+    # 12 + 12 field dimensions; the split's 4 * 8 outputs.
+    assert crossed["request"] - plain["request"] == 2 * 12 * 24 - 2 * 12 * 32
+    added = 2 * 12 * 24 + 2 * 24 * 24 + 2 * 24 * 32 - 2 * 12 * 32
+    assert crossed["candidate"] - plain["candidate"] == added

@@ -18,6 +18,7 @@ from models.toy import toy_batch, toy_spec
 
 CONFIGS: dict[str, RankerConfig] = {
     "hemix": HeMixConfig(token_width=8, rank=3),
+    "hemix_crosses": HeMixConfig(token_width=8, rank=3, crosses=2),
     "dcnv2": DCNv2Config(),
     "din": DINConfig(),
 }
@@ -43,7 +44,7 @@ def columns_of(batch: Batch, sides: tuple[str, ...]) -> dict[str, Column]:
 
 def make(name: str) -> Ranker:
     torch.manual_seed(0)
-    ranker = build(name, toy_spec(), CONFIGS[name]).eval()
+    ranker = build(name.split("_")[0], toy_spec(), CONFIGS[name]).eval()
     with torch.no_grad():
         for parameter in ranker.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
