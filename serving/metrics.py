@@ -9,7 +9,10 @@ from typing import Literal
 
 from prometheus_client import Counter, Gauge, Histogram
 
-Stage = Literal["validate", "features", "assemble", "transform", "score", "post", "total"]
+Stage = Literal[
+    "validate", "features", "assemble", "transform", "score", "encode", "predict", "post", "total"
+]
+"""``transform`` and ``score`` where the model is in this process; else ``encode`` and ``predict``."""
 
 _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02),
@@ -42,6 +45,50 @@ VERSION_REFUSED = Gauge(
 )
 REGISTRY_ERRORS = Counter("hemix_registry_errors", "Times the registry's state could not be used.")
 EXPOSURES = Counter("hemix_exposures", "Exposure lines by what became of them.", ["outcome"])
+
+PREDICTOR_ERRORS = Counter(
+    "hemix_predictor_errors",
+    "Calls of a version's predictor that gave no scores: connection, deadline or status.",
+    ["version", "reason"],
+)
+PREDICTOR_RETRIES = Counter(
+    "hemix_predictor_retries", "Calls tried a second time on a new connection.", ["version"]
+)
+PREDICTOR_FALLBACKS = Counter(
+    "hemix_predictor_fallbacks",
+    "Requests that the champion answered because their own version's predictor did not.",
+    ["version"],
+)
+
+DRIFT_PSI = Gauge(
+    "hemix_feature_drift_psi",
+    "Population stability index of a feature as served lately against the version's training split.",
+    ["version", "feature"],
+)
+DRIFT_ROWS = Gauge(
+    "hemix_feature_drift_rows", "Requests in the window that drift is measured on.", ["version"]
+)
+CALIBRATION_PCOC = Gauge(
+    "hemix_calibration_pcoc",
+    "Sum of predicted probabilities over sum of outcomes, of the outcomes that arrived lately.",
+    ["task", "variant"],
+)
+CALIBRATION_OUTCOMES = Gauge(
+    "hemix_calibration_outcomes",
+    "Outcomes in the window that calibration is measured on.",
+    ["task", "variant"],
+)
+FEATURE_AGE = Gauge(
+    "hemix_feature_age_seconds", "Age of the newest row read of a feature view.", ["view"]
+)
+UNKNOWN_SHARE = Gauge(
+    "hemix_unknown_share",
+    "Share of users (kind user) and candidates (kind item) lately that the feature store lacks.",
+    ["kind"],
+)
+MONITOR_DROPPED = Counter(
+    "hemix_monitor_dropped", "Answers that monitoring left out because it could not keep up."
+)
 
 
 @contextlib.contextmanager
