@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,20 @@ Floats = npt.NDArray[np.float32]
 UNKNOWN_USER = "unknown_user"
 UNKNOWN_ITEMS = "unknown_items"
 FEATURES_UNAVAILABLE = "features_unavailable"
+ORDER_UNAVAILABLE = "order_unavailable"
+
+
+def final_scores(scores: Mapping[str, Floats], order: Mapping[str, float] | None) -> Floats:
+    """What candidates are ranked by, [N]: the first task, or the sum of tasks weighted by ``order``.
+
+    Tasks that ``order`` does not name weigh nothing; KeyError when it names one that is not there.
+    """
+    if order is None:
+        return next(iter(scores.values()))
+    total = np.zeros_like(next(iter(scores.values())))
+    for task, weight in order.items():
+        total += np.float32(weight) * scores[task]
+    return total
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +35,9 @@ class RankingAnswer:
     """What a request gets back.
 
     ``scores`` maps a task to probabilities, float32 [N], in the order of ``item_ids``.
-    ``ranked_item_ids`` are the same items, the highest score of the first task first; equal scores
-    keep the request's order. ``flags`` name what was served from defaults.
+    ``ranked_item_ids`` are the same items, the highest of :func:`final_scores` first; equal scores
+    keep the request's order. ``order`` are the task weights of the user's variant, None for the
+    first task alone. ``flags`` name what was served from defaults.
     """
 
     request_id: str
@@ -32,12 +48,12 @@ class RankingAnswer:
     scores: dict[str, Floats]
     flags: tuple[str, ...]
     unknown_items: list[int] | list[str]
+    order: Mapping[str, float] | None = None
     ranked_item_ids: list[int] | list[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        first = next(iter(self.scores.values()))
-        order = np.argsort(-first, kind="stable").tolist()
-        ranked = [self.item_ids[at] for at in order]
+        best_first = np.argsort(-final_scores(self.scores, self.order), kind="stable").tolist()
+        ranked = [self.item_ids[at] for at in best_first]
         object.__setattr__(self, "ranked_item_ids", ranked)
 
     def to_json(self) -> dict[str, Any]:

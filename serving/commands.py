@@ -56,10 +56,20 @@ def serve(
         str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")
     ] = "127.0.0.1",
     exposures: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="DIR",
-            help="Where exposures are appended. [dim]Default: exposures beside the registry[/dim]",
+            help="Where exposures go, a folder or s3://BUCKET/PREFIX. "
+            "[dim]Default: exposures beside the registry[/dim]",
+            show_default=False,
+        ),
+    ] = None,
+    experiments: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Layers beside the model layer (YAML), followed as it changes. "
+            "[dim]Default: experiments.yaml beside the registry[/dim]",
             show_default=False,
         ),
     ] = None,
@@ -83,7 +93,8 @@ def serve(
         ServeConfig(
             models=registry,
             features=features or registry.parent / "feature_store",
-            exposures=exposures or registry.parent / "exposures",
+            exposures=exposures or str(registry.parent / "exposures"),
+            experiments=experiments or registry.parent / "experiments.yaml",
             host=host,
             http_port=port,
             grpc_port=grpc_port,

@@ -1,52 +1,79 @@
-"""Exposures: one JSON line an answer, appended by a thread so that no request waits for a disk.
+"""Exposures: one JSON line a request, written by a thread so that no request waits for a disk.
 
-``exposures-YYYY-MM-DDTHH.jsonl`` (UTC). A full disk or queue loses lines, counts them
-(``hemix_exposures_total``) and fails no request.
+A full disk or queue loses lines, counts them (``hemix_exposures_total``) and fails no request.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
 
-from serving.answer import RankingAnswer
+from hemix.errors import StorageError
+from serving.answer import Floats
+from serving.experiments.assigned import Assigned
+from serving.exposure_files import files_at
 from serving.metrics import EXPOSURES
 
 logger = logging.getLogger("hemix.serving")
 
 _QUEUE = 10_000
 _BATCH = 500
+_LARGE_BATCH = 5_000
+"""Lines of one write to an object store."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exposure:
+    """What one request was shown, or why it failed after its variant was known.
+
+    ``request_ms`` is the request's own time (now, when it gave none), ``latency_ms`` the time from
+    assignment to answer. ``variant`` is the model layer's; ``assigned`` holds every layer's.
+    ``version`` is the one that scored. A failed request has an ``error`` and no scores.
+    """
+
+    request_id: str
+    user_id: int | str
+    request_ms: int
+    latency_ms: float
+    variant: str
+    version: str
+    assigned: tuple[Assigned, ...]
+    item_ids: list[int] | list[str]
+    scores: Mapping[str, Floats]
+    order: Mapping[str, float] | None = None
+    flags: tuple[str, ...] = ()
+    error: str = ""
 
 
 class ExposureLog:
-    """Appends exposures to hourly files in ``folder``.
+    """Writes exposures to ``location``, a folder (made when absent) or an object store's prefix.
 
     Args:
-        folder: made when absent.
-        flush_s: longest time a line waits before it is written.
+        flush_s: longest time a line waits before it is written; None: 1 s, for objects 30 s.
     """
 
-    def __init__(self, folder: Path, *, flush_s: float = 1.0) -> None:
-        self._folder = folder
-        self._flush_s = flush_s
-        self._queue: queue.Queue[tuple[float, RankingAnswer] | None] = queue.Queue(_QUEUE)
+    def __init__(self, location: str | Path, *, flush_s: float | None = None) -> None:
+        self._location = location
+        self._files = files_at(location)
+        self._flush_s = self._files.flush_s if flush_s is None else flush_s
+        self._batch = _BATCH if self._flush_s <= 1.0 else _LARGE_BATCH
+        self._queue: queue.Queue[tuple[float, Exposure] | None] = queue.Queue(_QUEUE)
         self._thread = threading.Thread(target=self._run, name="exposures", daemon=True)
         self._failing = False
         self._thread.start()
 
-    def append(self, answer: RankingAnswer) -> None:
-        """Queue an answer; drops and counts it when the queue is full."""
+    def append(self, exposure: Exposure) -> None:
+        """Queue an exposure; drops and counts it when the queue is full."""
         try:
-            self._queue.put_nowait((time.time(), answer))
+            self._queue.put_nowait((time.time(), exposure))
         except queue.Full:
             EXPOSURES.labels("dropped").inc()
 
@@ -62,10 +89,10 @@ class ExposureLog:
             if batch:
                 self._write(batch)
 
-    def _collect(self) -> tuple[list[tuple[float, RankingAnswer]], bool]:
-        batch: list[tuple[float, RankingAnswer]] = []
+    def _collect(self) -> tuple[list[tuple[float, Exposure]], bool]:
+        batch: list[tuple[float, Exposure]] = []
         deadline = time.monotonic() + self._flush_s
-        while len(batch) < _BATCH:
+        while len(batch) < self._batch:
             wait = deadline - time.monotonic()
             try:
                 entry = self._queue.get(timeout=wait) if wait > 0 else self._queue.get_nowait()
@@ -76,54 +103,41 @@ class ExposureLog:
             batch.append(entry)
         return batch, True
 
-    def _write(self, batch: Sequence[tuple[float, RankingAnswer]]) -> None:
+    def _write(self, batch: Sequence[tuple[float, Exposure]]) -> None:
         by_hour: dict[str, list[bytes]] = {}
-        for when, answer in batch:
+        for when, exposure in batch:
             hour = datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H")
-            by_hour.setdefault(hour, []).append(_line(when, answer))
+            by_hour.setdefault(hour, []).append(_line(when, exposure))
         for hour, lines in by_hour.items():
-            path = self._folder / f"exposures-{hour}.jsonl"
             try:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                _append(path, b"".join(lines))
-            except OSError as error:
+                self._files.write(hour, b"".join(lines))
+            except StorageError as error:
                 EXPOSURES.labels("lost").inc(len(lines))
                 if not self._failing:
-                    logger.error("%s: exposures are being lost (%s).", path, error.strerror)
+                    logger.error("Exposures are being lost: %s", error)
                 self._failing = True
             else:
                 EXPOSURES.labels("written").inc(len(lines))
                 self._failing = False
 
 
-def _line(when: float, answer: RankingAnswer) -> bytes:
+def _line(when: float, exposure: Exposure) -> bytes:
     return orjson.dumps(
         {
-            "request_id": answer.request_id,
+            "request_id": exposure.request_id,
             "time_ms": round(when * 1000),
-            "user_id": answer.user_id,
-            "variant": answer.variant,
-            "version": answer.version,
-            "item_ids": answer.item_ids,
-            "scores": answer.scores,
-            "flags": answer.flags,
+            "request_ms": exposure.request_ms,
+            "latency_ms": round(exposure.latency_ms, 3),
+            "user_id": exposure.user_id,
+            "variant": exposure.variant,
+            "version": exposure.version,
+            "layers": {a.layer: a.variant for a in exposure.assigned},
+            "epochs": {a.layer: a.epoch for a in exposure.assigned},
+            "item_ids": exposure.item_ids,
+            "scores": exposure.scores,
+            "order": exposure.order,
+            "flags": exposure.flags,
+            "error": exposure.error,
         },
         option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY,
     )
-
-
-def _append(path: Path, data: bytes) -> None:
-    """Append all of ``data`` or none of it."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        size = os.fstat(handle).st_size
-        rest = memoryview(data)
-        try:
-            while rest:
-                rest = rest[os.write(handle, rest) :]
-        except OSError:
-            os.ftruncate(handle, size)
-            raise
-    finally:
-        os.close(handle)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hemix.errors import HemixError, ModelVersionError
 from serving.assignment import Variant, assign, variants_of
+from serving.experiments.assigned import MODEL_LAYER, Assigned, epoch_of
 from serving.metrics import REGISTRY_ERRORS, VERSION_LIVE, VERSION_REFUSED
 from serving.registry import Registry
 from serving.request import RequestContract
@@ -37,6 +38,12 @@ class Live:
         """The user's arm and the version that serves it."""
         variant = assign(self.variants, salt=self.salt, user_id=user_id)
         return variant, self.versions[variant.version]
+
+    def assigned(self, variant: Variant) -> Assigned:
+        """The variant as an exposure logs it."""
+        return Assigned(
+            layer=MODEL_LAYER, variant=variant.name, epoch=epoch_of(self.variants, self.salt)
+        )
 
 
 class VersionPool:

@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hemix.errors import FeatureStoreError
-from serving.answer import FEATURES_UNAVAILABLE, UNKNOWN_ITEMS, UNKNOWN_USER, Floats, RankingAnswer
+from serving.answer import (
+    FEATURES_UNAVAILABLE,
+    ORDER_UNAVAILABLE,
+    UNKNOWN_ITEMS,
+    UNKNOWN_USER,
+    Floats,
+    RankingAnswer,
+)
 from serving.assignment import Variant
-from serving.exposures import ExposureLog
+from serving.experiments.assigned import Assigned
+from serving.experiments.live import LiveExperiments
+from serving.exposures import Exposure, ExposureLog
 from serving.metrics import (
     CANDIDATES,
     REQUESTS,
@@ -40,10 +50,15 @@ logger = logging.getLogger("hemix.serving")
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A request with its variant and its transformed columns, ready to be scored."""
+    """A request with its variants and its transformed columns, ready to be scored.
+
+    ``assigned`` is the user's variant in every layer, the model layer's first.
+    """
 
     request: RankingRequest
     variant: Variant
+    assigned: tuple[Assigned, ...]
+    time_ms: int
     version: LoadedVersion
     user: Columns
     items: Columns
@@ -55,9 +70,15 @@ class Prepared:
 class Ranker:
     """The endpoint's work, for any protocol."""
 
-    def __init__(self, pool: VersionPool, exposures: ExposureLog | None) -> None:
+    def __init__(
+        self,
+        pool: VersionPool,
+        exposures: ExposureLog | None,
+        experiments: LiveExperiments | None = None,
+    ) -> None:
         self.pool = pool
         self._exposures = exposures
+        self._experiments = experiments or LiveExperiments(None)
 
     def validate(self, body: object) -> list[RankingRequest]:
         """Check a V1 body; RequestError names the field."""
@@ -72,11 +93,13 @@ class Ranker:
     def prepare(self, request: RankingRequest) -> Prepared:
         """Assign the variant, look the features up, assemble and transform them."""
         started = time.perf_counter()
-        variant, version = self.pool.live.of(request.user_id)
+        live = self.pool.live
+        variant, version = live.of(request.user_id)
+        assigned = (live.assigned(variant), *self._experiments.assign(request.user_id))
+        time_ms = request.timestamp_ms or round(time.time() * 1000)
         with timed("features"):
             user_rows, item_rows, available = self._read(version, request)
         with timed("assemble"):
-            time_ms = request.timestamp_ms or round(time.time() * 1000)
             raw = version.assemble(user_rows, item_rows, request.context, time_ms)
         with timed("transform"):
             user, items = version.transform(raw)
@@ -88,6 +111,8 @@ class Ranker:
         return Prepared(
             request=request,
             variant=variant,
+            assigned=assigned,
+            time_ms=time_ms,
             version=version,
             user=user,
             items=items,
@@ -108,14 +133,19 @@ class Ranker:
             return (*version.defaults(request), False)
 
     def score(self, prepared: Prepared) -> dict[str, Floats]:
-        """Probabilities of each task, float32 [N]."""
-        with timed("score"):
-            return prepared.version.score(prepared.user, prepared.items)
+        """Probabilities of each task, float32 [N]; a failure is logged as the variant's own."""
+        try:
+            with timed("score"):
+                return prepared.version.score(prepared.user, prepared.items)
+        except Exception as error:
+            self._expose(prepared, error=type(error).__name__)
+            raise
 
     def finish(self, prepared: Prepared, scores: dict[str, Floats]) -> RankingAnswer:
         """The answer; counts the request and queues its exposure."""
         with timed("post"):
             request, variant = prepared.request, prepared.variant
+            order, flags = _order(prepared, scores)
             answer = RankingAnswer(
                 request_id=request.request_id,
                 user_id=request.user_id,
@@ -123,15 +153,47 @@ class Ranker:
                 variant=variant.name,
                 item_ids=request.item_ids,
                 scores=scores,
-                flags=prepared.flags,
+                flags=flags,
                 unknown_items=prepared.unknown_items,
+                order=order,
             )
-            if self._exposures is not None:
-                self._exposures.append(answer)
+            self._expose(prepared, answer=answer)
             REQUESTS.labels(variant.name, variant.version, "200").inc()
             CANDIDATES.observe(len(request.item_ids))
         STAGE_SECONDS.labels("total").observe(time.perf_counter() - prepared.started)
         return answer
+
+    def _expose(
+        self, prepared: Prepared, *, answer: RankingAnswer | None = None, error: str = ""
+    ) -> None:
+        if self._exposures is None:
+            return
+        self._exposures.append(
+            Exposure(
+                request_id=prepared.request.request_id,
+                user_id=prepared.request.user_id,
+                request_ms=prepared.time_ms,
+                latency_ms=(time.perf_counter() - prepared.started) * 1000,
+                variant=prepared.variant.name,
+                version=answer.version if answer else prepared.variant.version,
+                assigned=prepared.assigned,
+                item_ids=prepared.request.item_ids,
+                scores=answer.scores if answer else {},
+                order=answer.order if answer else None,
+                flags=answer.flags if answer else prepared.flags,
+                error=error,
+            )
+        )
+
+
+def _order(
+    prepared: Prepared, scores: Mapping[str, Floats]
+) -> tuple[Mapping[str, float] | None, tuple[str, ...]]:
+    """The task weights of the user's variant; a version that lacks a task ranks by its first."""
+    order = next((a.order for a in prepared.assigned if a.order is not None), None)
+    if order is not None and not order.keys() <= scores.keys():
+        return None, (*prepared.flags, ORDER_UNAVAILABLE)
+    return order, prepared.flags
 
 
 def _flags(*, known_user: bool, unknown: int) -> tuple[str, ...]:

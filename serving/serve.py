@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hemix.errors import FeatureStoreError
 from hemix.progress import say
+from serving.experiments.live import LiveExperiments
 from serving.exposures import ExposureLog
 from serving.kserving import import_kserve
 from serving.pool import VersionPool
@@ -28,7 +29,8 @@ class ServeConfig:
     Args:
         models: the registry's folder.
         features: the live feature store's folder.
-        exposures: folder of exposure files; None writes none.
+        exposures: folder of exposure files, or an ``s3://`` prefix; None writes none.
+        experiments: file of the layers beside the model layer, followed; None has no such layers.
         http_port, grpc_port: 0 is any free port.
         workers: requests worked on at the same time; threads: torch's and TensorFlow's own, each.
         watch_s: how often the registry is looked at.
@@ -40,7 +42,8 @@ class ServeConfig:
 
     models: Path
     features: Path
-    exposures: Path | None
+    exposures: str | None
+    experiments: Path | None = None
     host: str = "127.0.0.1"
     http_port: int = 8080
     grpc_port: int = 8081
@@ -73,6 +76,7 @@ def serve(config: ServeConfig) -> None:
     probe = take_port(config.host, config.grpc_port, option="--grpc-port")
     grpc_port = probe.getsockname()[1]
     _check_champion(registry)
+    experiments = LiveExperiments(config.experiments)
     say("serve: loading the live versions")
     import_kserve()
     from serving.endpoint import MODEL_NAME, RankerModel
@@ -87,9 +91,10 @@ def serve(config: ServeConfig) -> None:
     )
     pool = VersionPool(registry, load=load)
     pool.watch(config.watch_s)
+    experiments.watch(config.watch_s)
     exposures = ExposureLog(config.exposures) if config.exposures else None
     model = RankerModel(
-        Ranker(pool, exposures), workers=config.workers, max_waiting=config.max_waiting
+        Ranker(pool, exposures, experiments), workers=config.workers, max_waiting=config.max_waiting
     )
     probe.close()
     server = RankerServer(http=http, host=config.host, grpc_port=grpc_port, grace_s=config.grace_s)
@@ -111,6 +116,7 @@ def serve(config: ServeConfig) -> None:
         http.close()
         model.close()
         pool.close()
+        experiments.close()
         if exposures is not None:
             exposures.close()
     say("serve: stopped")
