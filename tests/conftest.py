@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from features.definition import DatasetDefinition
+from tests import s3
 from tests.serving.fixtures import deployed, endpoint, workshop  # noqa: F401
 from tests.small import SmallRun
 
@@ -67,3 +70,21 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the data sets of ../shared/data are not on this machine")
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """Address of an S3 server of our own (moto)."""
+    with s3.s3_endpoint() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """``s3://BUCKET`` of a new bucket; the environment points to it, the cache is empty."""
+    for name, value in s3.environment(s3_endpoint).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HEMIX_CACHE", str(tmp_path / "hemix-cache"))
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    s3.make_bucket(s3_endpoint, name)
+    return f"s3://{name}"
