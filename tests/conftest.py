@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from features.definition import DatasetDefinition
-from tests import s3
+from tests import cluster, s3
 from tests.serving.fixtures import deployed, endpoint, workshop  # noqa: F401
 from tests.small import SmallRun
 
@@ -88,3 +88,10 @@ def bucket(s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     name = f"test-{uuid.uuid4().hex[:12]}"
     s3.make_bucket(s3_endpoint, name)
     return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def crd_kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Kubeconfig of a real API server for custom resources; every namespace exists there."""
+    base = tmp_path_factory.getbasetemp()
+    return cluster.crd_server(base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base)
