@@ -1,0 +1,1 @@
+"""What hemix asks of a Kubeflow Pipelines API server: versions, runs, schedules."""
