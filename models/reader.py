@@ -4,6 +4,9 @@ An epoch is a sequence of rows that depends only on the files, the seed and the 
 groups in shuffled order are joined to blocks of about ``shuffle_rows`` rows, and the rows of each
 block are shuffled. Batch ``i`` holds the rows ``[i * batch_size, (i + 1) * batch_size)`` of it, so
 reading can start at any batch. At most two blocks and a few batches are in memory.
+
+When several processes share the batches, each reads the same rows and keeps its own part of each
+batch, neighbouring rows of it, so that the batches are the same however many processes there are.
 """
 
 from __future__ import annotations
@@ -63,7 +66,7 @@ class ParquetReader:
     """Batches of the Parquet files under ``folders``.
 
     ``shuffle_rows=0`` keeps the rows in their order. ``drop_last`` leaves out an epoch's last,
-    smaller batch.
+    smaller batch. ``share = (k, n)`` keeps the k-th of n equal parts of every batch, k from 0.
     """
 
     def __init__(
@@ -75,11 +78,13 @@ class ParquetReader:
         seed: int = 0,
         shuffle_rows: int = 0,
         drop_last: bool = False,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.spec = spec
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle_rows = shuffle_rows
+        self.share = share
         self.groups = row_groups(folders)
         self.rows = sum(group.rows for group in self.groups)
         whole, rest = divmod(self.rows, batch_size)
@@ -92,10 +97,16 @@ class ParquetReader:
         """The batches ``start ..`` of an epoch, read ahead by a thread."""
         yield from _ahead(self._epoch(epoch, start))
 
+    def part(self, batch: int) -> slice:
+        """Which rows of the whole batch number ``batch`` this reader keeps."""
+        size = min(self.batch_size, self.rows - batch * self.batch_size)
+        part, parts = self.share
+        return slice(size * part // parts, size * (part + 1) // parts)
+
     def _epoch(self, epoch: int, start: int) -> Iterator[Batch]:
         skip = start * self.batch_size
-        rest: Batch | None = None
-        left = self.batches - start
+        batch, filled = start, 0  # of the batch that is being filled: its number, its rows so far
+        kept: list[Batch] = []
         for number, block in enumerate(self._blocks(epoch)):
             rows = sum(group.rows for group in block)
             if skip >= rows:
@@ -104,19 +115,20 @@ class ParquetReader:
             data = self._read(block)
             order = torch.from_numpy(self._order(epoch, number, rows)[skip:])
             skip = 0
-            carried = rest.size if rest is not None else 0
-            while left and carried + len(order) >= self.batch_size:
-                part = data.take(order[: self.batch_size - carried])
-                yield part if rest is None else Batch.concat([rest, part])
-                order, rest, left = order[self.batch_size - carried :], None, left - 1
-                carried = 0
-            if not left:
+            while len(order) and batch < self.batches:
+                taken, order = order.tensor_split([self.batch_size - filled])
+                mine = self.part(batch)
+                mine_here = taken[max(mine.start - filled, 0) : max(mine.stop - filled, 0)]
+                filled += len(taken)
+                if len(mine_here):
+                    kept.append(data.take(mine_here))
+                if filled == self.batch_size:
+                    yield Batch.concat(kept)
+                    batch, filled, kept = batch + 1, 0, []
+            if batch == self.batches:
                 return
-            if len(order):
-                part = data.take(order)
-                rest = part if rest is None else Batch.concat([rest, part])
-        if rest is not None and left:
-            yield rest
+        if kept:
+            yield Batch.concat(kept)
 
     def _blocks(self, epoch: int) -> list[list[RowGroup]]:
         order = np.arange(len(self.groups))

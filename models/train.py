@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from pydantic import BaseModel
 from torch import Tensor
 
-from hemix.errors import DataError
+from hemix.errors import DataError, DefinitionError
 from hemix.files import digest_of
 from hemix.progress import say
 from hemix.spec import FeatureSpec
 from models import checkpoint
+from models.curves import Meter, Phase, Point, ValidationPoint, board
+from models.distributed import World
 from models.losses import multi_task_bce
 from models.metrics import auc, logloss
 from models.optimizers import make_optimizers, rate_share, set_rates
@@ -29,37 +30,11 @@ from models.reader import ParquetReader
 from models.recipes import Recipe
 from models.registry import build
 
-Phase = Literal["fit", "refit"]
+PHASES: tuple[Phase, ...] = ("fit", "refit")
 EVALUATION_ROWS = 4096
 POINTS = 50
 """Points of a loss curve."""
 SAY_EVERY_S = 5.0
-
-
-class Point(BaseModel):
-    """A point of the loss curve: the mean over the steps since the last point."""
-
-    phase: Phase
-    step: int
-    epoch: float
-    loss: float
-    learning_rate: float
-    samples_per_s: float
-
-
-class ValidationPoint(BaseModel):
-    """A point of the validation curves: AUC and logloss a task."""
-
-    step: int
-    epoch: float
-    auc: dict[str, float]
-    logloss: dict[str, float]
-
-    @property
-    def score(self) -> float:
-        """What early stopping maximises: the mean AUC of the tasks that have both classes."""
-        known = [value for value in self.auc.values() if np.isfinite(value)]
-        return float(np.mean(known)) if known else float("nan")
 
 
 class State(BaseModel):
@@ -86,25 +61,32 @@ class Trained:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-def pick_device() -> torch.device:
-    """CUDA when there is a GPU, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def evaluate(
-    ranker: Ranker, reader: ParquetReader, device: torch.device
+    ranker: Ranker, reader: ParquetReader, world: World | None = None
 ) -> dict[str, dict[str, float]]:
-    """``auc`` and ``logloss`` a task over all rows of ``reader``; AUC is NaN with one class only."""
+    """``auc`` and ``logloss`` a task over all rows of ``reader``; AUC is NaN with one class only.
+
+    The processes of ``world`` score a share of each batch and all get the same numbers.
+    """
+    world = world or World()
     ranker.eval()
-    scores: dict[str, list[np.ndarray]] = {task.name: [] for task in reader.spec.tasks}
-    labels: dict[str, list[np.ndarray]] = {task.name: [] for task in reader.spec.tasks}
+    scored: list[dict[str, np.ndarray]] = []
     with torch.no_grad(), contextlib.closing(reader.epoch()) as batches:
         for batch in batches:
-            for task, logit in ranker(batch.to(device)).items():
-                scores[task].append(logit.float().sigmoid().cpu().numpy())
-                labels[task].append(batch.labels[task].numpy())
+            logits = ranker(batch.to(world.device))
+            scored.append(
+                {task: logit.float().sigmoid().cpu().numpy() for task, logit in logits.items()}
+                | {f"label_{task}": label.numpy() for task, label in batch.labels.items()}
+            )
     ranker.train()
-    joined = {t: (np.concatenate(labels[t]), np.concatenate(scores[t])) for t in scores}
+    # A batch of fewer rows than processes leaves some without a share.
+    shares = zip_longest(*world.gather(scored), fillvalue=None)
+    parts = [part for batch_parts in shares for part in batch_parts if part is not None]
+    tasks = [task.name for task in reader.spec.tasks]
+    joined = {
+        task: tuple(np.concatenate([p[name] for p in parts]) for name in (f"label_{task}", task))
+        for task in tasks
+    }
     return {
         "auc": {t: float(auc(*pair)) for t, pair in joined.items()},
         "logloss": {t: float(logloss(*pair)) for t, pair in joined.items()},
@@ -115,23 +97,43 @@ class Trainer:
     """Trains ``recipe`` on the Parquet files of ``train``, stopping early by ``validation``.
 
     ``folder`` keeps the checkpoint and the TensorBoard files. A checkpoint of another recipe or of
-    other data is ignored.
+    other data is ignored. With a ``world`` of several processes each of them runs one trainer and
+    shares every batch (:mod:`models.distributed`); any number of processes may go on from a
+    checkpoint. ``tell`` hears how it goes.
+
+    Raises:
+        DataError: a folder holds no rows.
+        DefinitionError: several processes, and fewer training rows than one batch.
     """
 
     def __init__(
-        self, recipe: Recipe, spec: FeatureSpec, train: Path, validation: Path, folder: Path
+        self,
+        recipe: Recipe,
+        spec: FeatureSpec,
+        train: Path,
+        validation: Path,
+        folder: Path,
+        *,
+        world: World | None = None,
+        tell: Callable[[str], None] = say,
     ) -> None:
         self.recipe, self.spec, self.folder = recipe, spec, folder
         self.config = recipe.training
+        self.world = world or World()
+        self.device = self.world.device
+        self._tell = tell
         self.said = time.monotonic()
-        self.device = pick_device()
         self.fit_reader = self._reader([train])
-        self.validation = ParquetReader(spec, [validation], batch_size=EVALUATION_ROWS)
+        share = (self.world.rank, self.world.size)
+        self.validation = ParquetReader(spec, [validation], batch_size=EVALUATION_ROWS, share=share)
         self.refit_reader = self._reader([train, validation]) if self.config.refit else None
-        rows = [(str(g.path.name), g.index, g.rows) for g in self.fit_reader.groups]
-        self.state = State(
-            fingerprint=digest_of([recipe.model_dump(mode="json"), spec.model_dump(), rows])
-        )
+        self.state = State(fingerprint=self._fingerprint())
+        if not self.world.alone and self.fit_reader.rows < self.config.batch_size:
+            raise DefinitionError(
+                f"{self.world.size} processes cannot share a batch of {self.config.batch_size}: "
+                f"there are {self.fit_reader.rows} training rows.",
+                hint="Set training.batch_size lower, or train in one process.",
+            )
         if self.device.type == "cpu":
             torch.use_deterministic_algorithms(True)
 
@@ -144,7 +146,20 @@ class Trainer:
             seed=c.seed,
             shuffle_rows=c.shuffle_rows,
             drop_last=True,
+            share=(self.world.rank, self.world.size),
         )
+
+    def _fingerprint(self) -> str:
+        """What a checkpoint must agree with; how many processes there are is not part of it."""
+        recipe = self.recipe.model_dump(mode="json")
+        for name in ("processes", "nodes"):
+            del recipe["training"][name]
+        rows = [(str(g.path.name), g.index, g.rows) for g in self.fit_reader.groups]
+        return digest_of([recipe, self.spec.model_dump(), rows])
+
+    def _say(self, line: str) -> None:
+        if self.world.leads:
+            self._tell(line)
 
     # ---- the whole course ---------------------------------------------------------------------
 
@@ -157,14 +172,17 @@ class Trainer:
         """
         started = time.monotonic()
         self._begin("fit")
-        if loaded := checkpoint.load(self.folder):
+        own = checkpoint.load(self.folder) if self.world.leads else None
+        if loaded := self.world.spread(own):
             self._resume(*loaded)
         counts = self.ranker.parameter_counts()
-        say(
+        together = "" if self.world.alone else f" in {self.world.size} processes"
+        self._say(
             f"{self.recipe.ranker}: {counts['dense']:,} dense and {counts['embedding']:,} embedding "
-            f"parameters; {self.fit_reader.rows:,} training rows; {self.device.type}"
+            f"parameters; {self.fit_reader.rows:,} training rows; {self.device.type}{together}"
         )
-        with contextlib.closing(self._writer()) as self.writer:
+        curves = self.folder / "tensorboard"
+        with board(curves, self.state.step, wanted=self.world.leads) as self.board:
             if self.state.phase == "fit":
                 self._steps(self.fit_reader)
                 if self.refit_reader is None:
@@ -191,6 +209,7 @@ class Trainer:
         torch.manual_seed(self.config.seed)
         self.ranker = build(self.recipe.ranker, self.spec, self.recipe.model).to(self.device)
         self.ranker.train()
+        self.forward = self.world.wrap(self.ranker)
         self.optimizers = make_optimizers(self.ranker, self.config)
         self.average = self._copy() if self.config.ema else None
         self.best: dict[str, Tensor] = {}
@@ -218,7 +237,7 @@ class Trainer:
             max(1, round(per_epoch * k / config.evaluations))
             for k in range(1, config.epochs * config.evaluations + 1)
         }
-        meter = _Meter(config.batch_size)
+        meter = Meter(config.batch_size)
         log_every = max(1, total // POINTS)
         saved = time.monotonic()
         while state.step < last and state.without_gain < config.patience:
@@ -240,16 +259,18 @@ class Trainer:
                         break
 
     def _step(self, batch: Any) -> Tensor:
+        self.world.seed_step(self.config.seed, PHASES.index(self.state.phase), self.state.step)
         with torch.autocast(
             self.device.type,
             dtype=torch.bfloat16,
             enabled=self.config.precision == "bfloat16",
         ):
-            logits = self.ranker(batch)
+            logits = self.forward(batch)
         loss = multi_task_bce(logits, batch.labels, self.config.task_weights)
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.world.average_sparse(self.ranker)
         torch.nn.utils.clip_grad_norm_(self.ranker.dense_parameters(), self.config.clip_norm)
         for optimizer in self.optimizers.values():
             optimizer.step()
@@ -267,7 +288,7 @@ class Trainer:
         if self.average is not None:
             self._paste(self.average)
         random = checkpoint.random_tensors()
-        measured = evaluate(self.ranker, self.validation, self.device)
+        measured = evaluate(self.ranker, self.validation, self.world)
         checkpoint.restore_random(random)
         point = ValidationPoint(step=state.step, epoch=state.step / per_epoch, **measured)
         if np.isnan(point.score):
@@ -282,15 +303,16 @@ class Trainer:
         else:
             state.without_gain += 1
         self._paste(own)
-        for task, value in point.auc.items():
-            self.writer.add_scalar(f"validation/auc_{task}", value, state.step)
-            self.writer.add_scalar(f"validation/logloss_{task}", point.logloss[task], state.step)
+        curves = {f"validation/auc_{task}": value for task, value in point.auc.items()}
+        curves |= {f"validation/logloss_{task}": value for task, value in point.logloss.items()}
+        self.board.add(state.step, curves)
         texts = [f"{task} AUC {value:.4f}" for task, value in point.auc.items()]
-        say(f"validation at epoch {point.epoch:.2f}: {', '.join(texts)}")
+        self._say(f"validation at epoch {point.epoch:.2f}: {', '.join(texts)}")
 
-    def _log(self, meter: _Meter, per_epoch: int, last: int) -> None:
+    def _log(self, meter: Meter, per_epoch: int, last: int) -> None:
         state = self.state
         loss, speed = meter.read()
+        loss = self.world.mean(loss)
         point = Point(
             phase=state.phase,
             step=state.step,
@@ -300,11 +322,13 @@ class Trainer:
             samples_per_s=speed,
         )
         state.curve.append(point)
-        self.writer.add_scalar(f"{state.phase}/loss", loss, state.step)
-        self.writer.add_scalar(f"{state.phase}/samples_per_s", speed, state.step)
+        curves = {f"{state.phase}/loss": loss, f"{state.phase}/samples_per_s": speed}
+        self.board.add(state.step, curves)
         if time.monotonic() - self.said >= SAY_EVERY_S or state.step == last:
             self.said = time.monotonic()
-            say(f"{state.phase} step {state.step}/{last}: loss {loss:.4f}, {speed:,.0f} samples/s")
+            self._say(
+                f"{state.phase} step {state.step}/{last}: loss {loss:.4f}, {speed:,.0f} samples/s"
+            )
 
     # ---- weights and checkpoints --------------------------------------------------------------
 
@@ -317,6 +341,8 @@ class Trainer:
             parameter.copy_(weights[name])
 
     def _save(self) -> None:
+        if not self.world.leads:
+            return
         tensors = {f"model.{k}": v for k, v in self._copy().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         tensors |= {f"average.{k}": v for k, v in (self.average or {}).items()}
@@ -328,7 +354,7 @@ class Trainer:
 
     def _resume(self, tensors: Mapping[str, Tensor], saved: Mapping[str, Any]) -> None:
         if saved.get("fingerprint") != self.state.fingerprint:
-            say("The checkpoint is of another training; starting anew.")
+            self._say("The checkpoint is of another training; starting anew.")
             return
         self.state = State.model_validate(saved)
 
@@ -344,30 +370,4 @@ class Trainer:
         for name, optimizer in self.optimizers.items():
             checkpoint.restore_optimizer(optimizer, f"optimizer.{name}", tensors)
         checkpoint.restore_random(tensors)
-        say(f"Going on from step {self.state.step} of the {self.state.phase} phase.")
-
-    def _writer(self) -> Any:
-        # TensorBoard's own switch: without it the writer imports the whole of tensorflow.
-        sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
-        from torch.utils.tensorboard import SummaryWriter
-
-        return SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.state.step)
-
-
-class _Meter:
-    """Mean loss and samples a second since the last reading."""
-
-    def __init__(self, batch_size: int) -> None:
-        self.batch_size = batch_size
-        self._losses: list[Tensor] = []
-        self._since = time.monotonic()
-
-    def add(self, loss: Tensor) -> None:
-        self._losses.append(loss)
-
-    def read(self) -> tuple[float, float]:
-        now = time.monotonic()
-        loss = float(torch.stack(self._losses).mean())
-        speed = len(self._losses) * self.batch_size / max(now - self._since, 1e-9)
-        self._losses, self._since = [], now
-        return loss, speed
+        self._say(f"Going on from step {self.state.step} of the {self.state.phase} phase.")

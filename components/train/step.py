@@ -26,9 +26,10 @@ def run(
     overrides: Mapping[str, str],
     version: str,
     feature_service: str,
-    checkpoints: Path,
+    checkpoints: Path | str,
     out_model: Path,
     out_curves: Path,
+    cluster: str = "",
 ) -> None:
     """Train, on a GPU when there is one, and write the version folder and the curves.
 

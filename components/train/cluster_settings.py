@@ -1,0 +1,65 @@
+"""Where a training on several nodes runs: the settings of its Kubeflow Trainer TrainJob."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hemix import __version__
+from hemix.errors import DefinitionError
+
+LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+
+
+class TrainCluster(BaseModel):
+    """Settings of the cluster for the train step; all have a default that fits ``infra/``.
+
+    ``namespace``: empty for the namespace of the step's own pod, or the kubeconfig's.
+    ``runtime``: the training runtime that the job refers to (infra/training). ``resources``: of a
+    node, requested and limited alike. ``storage_secret``: its keys AWS_ACCESS_KEY_ID,
+    AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL become variables. ``volume``: a ReadWriteMany claim
+    mounted at ``mount_path`` on every node, needed when the checkpoints lie in a folder rather than
+    on S3. ``start_timeout_s``: how long the nodes may take to start, ``timeout_s``: the whole job.
+    ``restarts``: how often a node starts its processes again after one of them died.
+    ``keep``: whether the TrainJob object stays when it is done.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    namespace: str = Field(default="", pattern=rf"{LABEL}|^$", max_length=63)
+    runtime: str = "hemix-torch"
+    runtime_kind: Literal["TrainingRuntime", "ClusterTrainingRuntime"] = "TrainingRuntime"
+    image: str = f"hemix/train:{__version__}"
+    image_pull_secrets: tuple[str, ...] = ()
+    service_account: str = "hemix-pipeline"
+    resources: dict[str, str] = {"cpu": "4", "memory": "16Gi"}
+    shared_memory: str = "1Gi"
+    storage_secret: str = "hemix-storage"
+    volume: str = ""
+    mount_path: str = "/mnt/training"
+    environment: dict[str, str] = {}
+    node_selector: dict[str, str] = {}
+    tolerations: tuple[dict[str, Any], ...] = ()
+    restarts: int = Field(default=3, ge=0)
+    timeout_s: int = Field(default=86_400, ge=1)
+    start_timeout_s: int = Field(default=1_800, ge=1)
+    poll_s: float = Field(default=5.0, gt=0)
+    keep: Literal["never", "failed", "always"] = "failed"
+
+    @staticmethod
+    def parse(text: str) -> TrainCluster:
+        """From YAML or JSON text.
+
+        Raises:
+            DefinitionError: not a mapping, an unknown key or a value that does not fit.
+        """
+        try:
+            return TrainCluster.model_validate(yaml.safe_load(text) or {})
+        except yaml.YAMLError as error:
+            raise DefinitionError(f"The cluster settings are not YAML ({error}).") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"])) or "settings"
+            raise DefinitionError(f"Cluster settings: {key}: {first['msg']}.") from error

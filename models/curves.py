@@ -1,0 +1,93 @@
+"""Loss and validation curves, and where they go while a training runs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+from torch import Tensor
+
+Phase = Literal["fit", "refit"]
+
+
+class Point(BaseModel):
+    """A point of the loss curve: the mean over the steps since the last point."""
+
+    phase: Phase
+    step: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    samples_per_s: float
+
+
+class ValidationPoint(BaseModel):
+    """A point of the validation curves: AUC and logloss a task."""
+
+    step: int
+    epoch: float
+    auc: dict[str, float]
+    logloss: dict[str, float]
+
+    @property
+    def score(self) -> float:
+        """What early stopping maximises: the mean AUC of the tasks that have both classes."""
+        known = [value for value in self.auc.values() if np.isfinite(value)]
+        return float(np.mean(known)) if known else float("nan")
+
+
+class Meter:
+    """Mean loss and samples a second since the last reading."""
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self._losses: list[Tensor] = []
+        self._since = time.monotonic()
+
+    def add(self, loss: Tensor) -> None:
+        self._losses.append(loss)
+
+    def read(self) -> tuple[float, float]:
+        now = time.monotonic()
+        loss = float(torch.stack(self._losses).mean())
+        speed = len(self._losses) * self.batch_size / max(now - self._since, 1e-9)
+        self._losses, self._since = [], now
+        return loss, speed
+
+
+class Board:
+    """TensorBoard's curves of one training; without a writer it keeps nothing."""
+
+    def __init__(self, writer: Any = None) -> None:
+        self._writer = writer
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Add a point to each of the named curves."""
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+
+
+@contextmanager
+def board(folder: Path, step: int, *, wanted: bool = True) -> Iterator[Board]:
+    """A board that writes below ``folder``; what an earlier attempt wrote after ``step`` is void."""
+    if not wanted:
+        yield Board()
+        return
+    # TensorBoard's own switch: without it the writer imports the whole of tensorflow.
+    sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(folder), purge_step=step)
+    try:
+        yield Board(writer)
+    finally:
+        writer.close()
