@@ -1,20 +1,24 @@
-"""A pipeline as KFP IR YAML, ready for a cluster."""
+"""A pipeline, or a single step, as KFP IR YAML, ready for a cluster."""
 
 from __future__ import annotations
 
+import importlib
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hemix.errors import DefinitionError
 from hemix.files import atomic_file
+from pipelines.cluster import ClusterSettings
+
+if TYPE_CHECKING:
+    from pipelines.building import Pipeline
 
 PIPELINES = ("training",)
 
 
-def pipeline_named(name: str) -> Callable[..., Any]:
-    """The pipeline object called ``name``.
+def pipeline_named(name: str) -> Pipeline:
+    """The pipeline called ``name``.
 
     Raises:
         DefinitionError: there is none; the message lists those there are.
@@ -23,23 +27,35 @@ def pipeline_named(name: str) -> Callable[..., Any]:
         raise DefinitionError(
             f"No pipeline is called {name!r}.", hint=f"There are: {', '.join(PIPELINES)}."
         )
-    from pipelines.training import training
+    found: Pipeline = getattr(importlib.import_module(f"pipelines.{name}"), name)
+    return found
 
-    return training
+
+def compiled(name: str, settings: ClusterSettings | None = None) -> str:
+    """The IR YAML of pipeline ``name``: the same text for the same code and settings.
+
+    Args:
+        name: one of :data:`PIPELINES`.
+        settings: of the cluster; the shipped ones when None.
+    """
+    return _text(pipeline_named(name).build(settings or ClusterSettings.load()))
 
 
-def compiled(name: str) -> str:
-    """The IR YAML of pipeline ``name``: the same text for the same code."""
+def compile_to(name: str, path: Path, settings: ClusterSettings | None = None) -> None:
+    """Write the IR YAML of pipeline ``name`` to ``path``, whole or not at all."""
+    write(compiled(name, settings), path)
+
+
+def write(text: str, path: Path) -> None:
+    """Write IR YAML, whole or not at all."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text)
+
+
+def _text(component: Any) -> str:
     from kfp import compiler
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
-        compiler.Compiler().compile(pipeline_named(name), package_path=str(path))
+        compiler.Compiler().compile(component, package_path=str(path))
         return path.read_text()
-
-
-def compile_to(name: str, path: Path) -> None:
-    """Write the IR YAML of pipeline ``name`` to ``path``, whole or not at all."""
-    text = compiled(name)
-    with atomic_file(path) as temporary:
-        temporary.write_text(text)

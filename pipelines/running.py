@@ -43,6 +43,8 @@ def run(request: RunRequest, observer: RunObserver) -> RunRecord:
         run.save()
         try:
             _execute(planned, run)
+        except GateFailed:
+            pass  # the stop task; the gate's verdict, which the record holds, says the same
         except HemixError as error:
             run.end("failed", str(error))
             raise
@@ -126,6 +128,8 @@ class _Run:
     # ---- Observer ------------------------------------------------------------------------------
 
     def started(self, step: str) -> None:
+        if step not in STEPS:  # a stop task
+            return
         self.record.step(step).status = "running"
         self.observer.started(step)
 
@@ -133,6 +137,8 @@ class _Run:
         self.observer.said(step, line)
 
     def finished(self, result: StepResult) -> None:
+        if result.name not in STEPS:
+            return
         step = self.record.step(result.name)
         step.status = "succeeded" if result.succeeded else "failed"
         step.seconds = round(result.seconds, 3)

@@ -8,18 +8,20 @@ from components.evaluate.component import evaluate
 from components.ingest.component import ingest
 from components.register_features.component import register_features
 from components.report.component import report
+from components.stop.component import stop
 from components.train.component import train
 from components.transform.component import transform
 from components.validate_data.component import validate_data
 from components.validate_features.component import validate_features
 from components.validate_model.component import validate_model
+from pipelines.building import pipeline
 
 # A gate returns whether its verdict passed. kfp.local finds only an output of this name in a
 # condition (docs/decisions/0001-local-runs.md).
 PASSED = "Output"
 
 
-@dsl.pipeline(
+@pipeline(
     name="training",
     description="Raw behaviour logs to an A/B-tested HeMix ranker; a failed gate ends the run.",
 )
@@ -33,7 +35,7 @@ def training(
     registry: str,
     feature_store: str,
     checkpoints: str,
-    recipe: str = "kuairand",
+    recipe: str = "compact",
     overrides: dict[str, str] = {},  # noqa: B006
     champion: str = "",
     policy: str = "",
@@ -43,7 +45,7 @@ def training(
     deployment_key: str = "",
     record: str = "",
 ) -> None:
-    """Wire the eleven steps. Each gate's verdict opens the block beneath it.
+    """Wire the eleven steps. Each gate's verdict opens the block beneath it, or stops the run.
 
     Args:
         definition: data set definition as JSON.
@@ -71,6 +73,8 @@ def training(
     )
     events = log.outputs["events"]
     data_gate = validate_data(definition=definition, events=events, revision=revision)
+    with dsl.If(data_gate.outputs[PASSED] == False, name="data-is-not-valid"):  # noqa: E712
+        stop(verdict=data_gate.outputs["verdict"], revision=revision)
     with dsl.If(data_gate.outputs[PASSED] == True, name="data-is-valid"):  # noqa: E712
         examples = build_examples(
             definition=events_definition,
@@ -93,6 +97,8 @@ def training(
             champion=champion,
             revision=revision,
         )
+        with dsl.If(feature_gate.outputs[PASSED] == False, name="features-are-not-valid"):  # noqa: E712
+            stop(verdict=feature_gate.outputs["verdict"], revision=revision)
         with dsl.If(feature_gate.outputs[PASSED] == True, name="features-are-valid"):  # noqa: E712
             parity_gate = register_features(
                 definition=definition,
@@ -102,6 +108,8 @@ def training(
                 online_store=online_store,
                 revision=revision,
             )
+            with dsl.If(parity_gate.outputs[PASSED] == False, name="serving-differs-from-training"):  # noqa: E712
+                stop(verdict=parity_gate.outputs["verdict"], revision=revision)
             with dsl.If(parity_gate.outputs[PASSED] == True, name="serving-equals-training"):  # noqa: E712
                 trained = train(
                     transformed=tables["transformed"],
@@ -129,6 +137,8 @@ def training(
                     champion=champion,
                     revision=revision,
                 )
+                with dsl.If(model_gate.outputs[PASSED] == False, name="model-is-not-good"):  # noqa: E712
+                    stop(verdict=model_gate.outputs["verdict"], revision=revision)
                 with dsl.If(model_gate.outputs[PASSED] == True, name="model-is-good"):  # noqa: E712
                     deployment = deploy(
                         model=trained["model"],

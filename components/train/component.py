@@ -3,10 +3,10 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
-from components.image import IMAGE
+from components.image import image_of
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@dsl.component(base_image=image_of("train"), install_kfp_package=False)
 def train(
     recipe: str,
     overrides: dict[str, str],
@@ -18,6 +18,7 @@ def train(
     transform_graph: Input[Artifact],
     model: Output[Model],
     curves: Output[Artifact],
+    cluster: str = "",
 ) -> None:
     """Train a ranker into a model version."""
     from pathlib import Path
@@ -33,7 +34,8 @@ def train(
             overrides=overrides,
             version=version,
             feature_service=feature_service,
-            checkpoints=Path(checkpoints),
+            checkpoints=checkpoints,
+            cluster=cluster,
             out_model=Path(model.path),
             out_curves=Path(curves.path),
         )
