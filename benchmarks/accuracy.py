@@ -23,7 +23,7 @@ from hemix.files import digest_of, read_json, write_json
 from hemix.progress import say
 from hemix.spec import FeatureSpec
 
-RECIPES = ("kuairand", "din", "dcnv2")
+RECIPES = ("compact", "din", "dcnv2")
 METRICS = ("auc", "gauc", "logloss")
 
 

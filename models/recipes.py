@@ -28,6 +28,8 @@ class TrainingConfig(BaseModel):
     without a better mean AUC, and the best weights are kept. ``refit`` then trains once more, from
     new weights, on training and validation rows together for the steps an epoch that were best.
     ``shuffle_rows`` is how many rows are shuffled together: the reader's memory.
+    ``processes`` on each of ``nodes`` machines share every batch (models/distributed.py);
+    ``batch_size`` is the batch of all of them together.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,6 +52,21 @@ class TrainingConfig(BaseModel):
     precision: Literal["float32", "bfloat16"] = "float32"
     shuffle_rows: int = Field(default=131_072, ge=1)
     checkpoint_every_s: float = Field(default=20.0, ge=0)
+    processes: int = Field(default=1, ge=1)
+    nodes: int = Field(default=1, ge=1)
+
+    @property
+    def world(self) -> int:
+        """How many processes train together."""
+        return self.processes * self.nodes
+
+    @model_validator(mode="after")
+    def _equal_shares(self) -> TrainingConfig:
+        if self.batch_size % self.world:
+            raise ValueError(
+                f"batch_size {self.batch_size} is not a multiple of the {self.world} processes"
+            )
+        return self
 
 
 class Recipe(BaseModel):
@@ -90,10 +107,10 @@ class Recipe(BaseModel):
             ) from error
 
 
-def kuairand() -> Recipe:
+def compact() -> Recipe:
     """HeMix for logs of some 10^5 impressions (docs/decisions/0004-training-recipe.md)."""
     return Recipe(
-        name="kuairand",
+        name="compact",
         ranker="hemix",
         model=HeMixConfig(
             token_width=32,
@@ -168,20 +185,20 @@ def base() -> Recipe:
 
 def dcnv2() -> Recipe:
     """DCN V2 with the embeddings and the training of the default recipe."""
-    default = kuairand()
+    default = compact()
     model = DCNv2Config(embedding=default.model.embedding)
     return Recipe(name="dcnv2", ranker="dcnv2", model=model, training=default.training)
 
 
 def din() -> Recipe:
     """DIN with the embeddings and the training of the default recipe."""
-    default = kuairand()
+    default = compact()
     model = DINConfig(embedding=default.model.embedding)
     return Recipe(name="din", ranker="din", model=model, training=default.training)
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
-    recipe.__name__: recipe for recipe in (kuairand, tiny, unirank_like, base, dcnv2, din)
+    recipe.__name__: recipe for recipe in (compact, tiny, unirank_like, base, dcnv2, din)
 }
 
 

@@ -28,7 +28,7 @@ def inputs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def train(folder: Path, recipe: str = "kuairand", **overrides: str) -> None:
+def train(folder: Path, recipe: str = "compact", **overrides: str) -> None:
     run(
         transformed=folder / "transformed",
         transform=folder / "transform",

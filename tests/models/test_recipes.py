@@ -19,7 +19,7 @@ def test_a_recipe_survives_its_json(name: str) -> None:
     assert type(again.model) is RANKERS[recipe.ranker][1]
 
 
-@pytest.mark.parametrize("name", ["kuairand", "tiny", "dcnv2", "din"])
+@pytest.mark.parametrize("name", ["compact", "tiny", "dcnv2", "din"])
 def test_a_recipes_ranker_is_built_and_runs(name: str) -> None:
     recipe = RECIPES[name]()
     logits = build(recipe.ranker, toy_spec(), recipe.model).eval()(toy_batch(rows=3))
@@ -31,7 +31,7 @@ def test_a_recipes_ranker_is_built_and_runs(name: str) -> None:
 
 def test_overrides_replace_fields_and_are_typed() -> None:
     recipe = recipe_of(
-        "kuairand",
+        "compact",
         {
             "model.token_width": "16",
             "model.tower": "[8, 4]",
@@ -67,11 +67,11 @@ def test_overrides_replace_fields_and_are_typed() -> None:
 )
 def test_a_wrong_override_is_named(key: str, value: str, named: str) -> None:
     with pytest.raises(DefinitionError, match=named):
-        recipe_of("kuairand", {key: value})
+        recipe_of("compact", {key: value})
 
 
 def test_an_unknown_recipe_and_ranker_are_named() -> None:
-    with pytest.raises(DefinitionError, match=r"'hemixx'.*kuairand"):
+    with pytest.raises(DefinitionError, match=r"'hemixx'.*compact"):
         recipe_of("hemixx")
     with pytest.raises(DefinitionError, match="'mlp'"):
         Recipe.parse({"name": "x", "ranker": "mlp"})

@@ -82,7 +82,7 @@ def test_a_broken_checkpoint_is_named(data: Path, tmp_path: Path) -> None:
         train(data, tmp_path, toy_recipe(training__epochs="1", training__refit="false"))
 
 
-@pytest.mark.parametrize("recipe", ["kuairand", "dcnv2", "din"])
+@pytest.mark.parametrize("recipe", ["compact", "dcnv2", "din"])
 def test_every_ranker_learns_the_rule(recipe: str, tmp_path: Path) -> None:
     write_split(tmp_path / "train", rows=600, seed=0)
     write_split(tmp_path / "validation", rows=200, seed=5)
@@ -118,7 +118,7 @@ def test_early_stopping_keeps_the_best_weights(data: Path, tmp_path: Path) -> No
     assert len(scores) - 1 - scores.index(max(scores)) == recipe.training.patience
 
     reader = ParquetReader(toy_spec(), [data / "validation"], batch_size=64)
-    again = evaluate(trained.ranker, reader, torch.device("cpu"))
+    again = evaluate(trained.ranker, reader)
     assert again["auc"] == state.best.auc
 
 
@@ -152,7 +152,7 @@ def test_one_class_validation_is_refused(data: Path, tmp_path: Path) -> None:
 
 
 def test_vectors_are_not_decayed() -> None:
-    recipe = recipe_of("kuairand")
+    recipe = recipe_of("compact")
     ranker = build(recipe.ranker, toy_spec(), recipe.model)
     optimizers = make_optimizers(ranker, recipe.training)
     grouped = [p for o in optimizers.values() for g in o.param_groups for p in g["params"]]

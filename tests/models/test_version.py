@@ -24,7 +24,7 @@ def version(tmp_path: Path) -> Path:
     (transform / "definition.json").write_text('{"name": "toy"}')
     (transform / "transform_fn" / "graph.pb").write_bytes(b"graph")
     torch.manual_seed(0)
-    recipe = recipe_of("kuairand", {"model.token_width": "8"})
+    recipe = recipe_of("compact", {"model.token_width": "8"})
     write(
         tmp_path / "v1",
         ranker=build(recipe.ranker, toy_spec(), recipe.model),
@@ -40,7 +40,7 @@ def version(tmp_path: Path) -> Path:
 
 def test_a_version_comes_back_as_it_was(version: Path) -> None:
     torch.manual_seed(0)
-    recipe = recipe_of("kuairand", {"model.token_width": "8"})
+    recipe = recipe_of("compact", {"model.token_width": "8"})
     original = build(recipe.ranker, toy_spec(), recipe.model).eval()
     loaded = load(version)
     assert not loaded.ranker.training
@@ -48,7 +48,7 @@ def test_a_version_comes_back_as_it_was(version: Path) -> None:
     assert torch.equal(loaded.ranker(batch)["click"], original(batch)["click"])
     manifest = loaded.manifest
     assert manifest.version == "v1"
-    assert manifest.recipe == "kuairand"
+    assert manifest.recipe == "compact"
     assert manifest.spec == toy_spec()
     assert set(manifest.files) == {
         "model.safetensors",

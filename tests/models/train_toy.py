@@ -21,7 +21,7 @@ from models.train import Trained, Trainer
 def toy_recipe(**overrides: str) -> Recipe:
     """Everything that has a state: dropout, EMA, two epochs, refit, a checkpoint a step."""
     return recipe_of(
-        "kuairand",
+        "compact",
         {
             "model.token_width": "8",
             "model.tower": "[8]",
