@@ -65,10 +65,10 @@ def run_command(
     recipe: Annotated[
         str,
         typer.Option(
-            help="Which ranker in which shape, and how it is trained: kuairand, tiny, base, "
+            help="Which ranker in which shape, and how it is trained: compact, tiny, base, "
             "unirank_like, dcnv2, din."
         ),
-    ] = "kuairand",
+    ] = "compact",
     set_: Annotated[
         list[str] | None,
         typer.Option(
