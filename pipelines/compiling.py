@@ -14,7 +14,7 @@ from pipelines.cluster import ClusterSettings
 if TYPE_CHECKING:
     from pipelines.building import Pipeline
 
-PIPELINES = ("training",)
+PIPELINES = ("training", "retraining")
 
 
 def pipeline_named(name: str) -> Pipeline:

@@ -7,20 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from components.plan.naming import feature_service, version_name, without_split
 from features.definition import DatasetDefinition
 from hemix.errors import DefinitionError
-from hemix.files import digest_of
+from hemix.revision import revision
 from pipelines.folder import RunFolder
 from pipelines.overrides import Overrides
 from pipelines.record import RunRecord
-from pipelines.revision import revision
-from serving.registry import Registry
-
-# Any fixed split will do: the events and examples of a log are the same for all of them.
-_NO_SPLIT = {
-    "train": {"start": "1970-01-01", "end": "1970-01-02"},
-    "test": {"start": "1970-01-02", "end": "1970-01-03"},
-}
+from serving.registry import open_registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +63,9 @@ def plan(request: RunRequest) -> RunPlan:
     _check_deployment(request)
     source = fingerprint(definition)
     code = revision()
-    content = definition.model_dump(mode="json", exclude={"root"})
-    version = "v" + digest_of(
-        [content, request.recipe, request.overrides.recipe, source, code], length=12
-    )
+    version = version_name(definition, request.recipe, request.overrides.recipe, source, code)
     folder = request.folder
-    state = Registry(folder.registry).state()
+    state = open_registry(folder.registry).state()
     earlier = _earlier(folder, version) if version in state.versions else None
     if earlier is None:
         check_recipe(request.recipe, request.overrides.recipe)
@@ -93,7 +84,7 @@ def plan(request: RunRequest) -> RunPlan:
             "events_definition": without_split(definition).to_json(),
             "source_fingerprint": source,
             "version": version,
-            "feature_service": f"ranker_{version}",
+            "feature_service": feature_service(version),
             "revision": code,
             "registry": str(folder.registry),
             "feature_store": str(folder.feature_store),
@@ -109,11 +100,6 @@ def plan(request: RunRequest) -> RunPlan:
             "record": str(folder.record_of(version)),
         },
     )
-
-
-def without_split(definition: DatasetDefinition) -> DatasetDefinition:
-    """The definition with a fixed split, for the steps that the split does not concern."""
-    return DatasetDefinition.parse({**definition.model_dump(mode="json"), "split": _NO_SPLIT})
 
 
 def check_recipe(recipe: str, overrides: dict[str, str]) -> None:

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 from hemix.errors import GateFailed, HemixError
 from hemix.files import read_json
+from hemix.revision import package_versions
 from hemix.verdict import Verdict
 from pipelines.local import LocalRun, Observer, StepResult
 from pipelines.plan import RunPlan, RunRequest, plan
 from pipelines.record import RunRecord, StepRecord
 from pipelines.reporting import write_report
-from pipelines.revision import package_versions
 from pipelines.steps import GATES, STEPS
 
 

@@ -22,6 +22,7 @@ def evaluate(
     from components.evaluate.step import run
     from components.process import step_process
     from features.definition import DatasetDefinition
+    from hemix.storage import local_copy
 
     with step_process():
         run(
@@ -29,6 +30,6 @@ def evaluate(
             model=Path(model.path),
             examples=Path(examples.path),
             transformed=Path(transformed.path),
-            champion=Path(champion) if champion else None,
+            champion=local_copy(champion) if champion else None,
             out_evaluation=Path(evaluation.path),
         )

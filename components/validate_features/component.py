@@ -24,6 +24,7 @@ def validate_features(
     from components.process import step_process
     from components.validate_features.step import run
     from features.definition import DatasetDefinition
+    from hemix.storage import local_copy
 
     with step_process():
         decision = run(
@@ -32,7 +33,7 @@ def validate_features(
             examples=Path(examples.path),
             transformed=Path(transformed.path),
             transform=Path(transform_graph.path),
-            champion=Path(champion) if champion else None,
+            champion=local_copy(champion) if champion else None,
             out_verdict=Path(verdict.path),
             out_docs=Path(docs.path),
         )

@@ -21,6 +21,7 @@ def validate_model(
 
     from components.process import step_process
     from components.validate_model.step import run
+    from hemix.storage import local_copy
 
     with step_process():
         policy_file = Path(verdict.path).with_name("policy.yaml")
@@ -30,7 +31,7 @@ def validate_model(
             model=Path(model.path),
             evaluation=Path(evaluation.path),
             transformed=Path(transformed.path),
-            champion=Path(champion) if champion else None,
+            champion=local_copy(champion) if champion else None,
             out_verdict=Path(verdict.path),
         )
     return decision.passed

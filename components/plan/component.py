@@ -1,0 +1,63 @@
+"""Plan a retraining when it runs: windows, version, champion."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components.image import image_of
+
+
+@dsl.component(base_image=image_of("plan"), install_kfp_package=False)
+def plan(
+    definition: str,
+    scheduled_time: str,
+    train_days: int,
+    test_days: int,
+    availability_delay_s: int,
+    recipe: str,
+    overrides: dict[str, str],
+    registry: str,
+    checkpoints: str,
+) -> NamedTuple(
+    "Planned",
+    [
+        ("Output", bool),
+        ("definition", str),
+        ("events_definition", str),
+        ("source_fingerprint", str),
+        ("version", str),
+        ("feature_service", str),
+        ("revision", str),
+        ("champion", str),
+        ("checkpoints", str),
+    ],
+):  # type: ignore[valid-type]
+    """Plan a retraining when it runs; ``Output`` says whether there is anything to train."""
+    from components.plan.step import run
+    from components.plan.windows import RollingWindows
+    from components.process import step_process
+    from features.definition import DatasetDefinition
+
+    with step_process():
+        planned = run(
+            definition=DatasetDefinition.parse(definition),
+            scheduled=scheduled_time,
+            windows=RollingWindows(
+                train_days=train_days, test_days=test_days, delay_s=availability_delay_s
+            ),
+            recipe=recipe,
+            overrides=overrides,
+            registry=registry,
+            checkpoints=checkpoints,
+        )
+    return (
+        planned.needed,
+        planned.definition,
+        planned.events_definition,
+        planned.source_fingerprint,
+        planned.version,
+        planned.feature_service,
+        planned.revision,
+        planned.champion,
+        planned.checkpoints,
+    )
