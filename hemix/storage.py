@@ -67,7 +67,7 @@ def join(location: str | Path, *parts: str) -> str:
 
 def parent(location: str | Path) -> str:
     """The location that ``location`` lies in."""
-    return join(location).rpartition("/")[0] or "/"
+    return join(location).rpartition("/")[0] if is_remote(location) else str(Path(location).parent)
 
 
 def name_of(location: str | Path) -> str:

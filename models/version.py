@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import hemix
-from hemix.errors import ModelVersionError, StorageError
+from hemix.errors import ModelVersionError
 from hemix.files import atomic_folder, digest_of, read_json, sha256_folder, write_json
 from hemix.spec import FeatureSpec
 from models.ranker import Ranker
@@ -115,13 +115,22 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        return Manifest.model_validate(read_json(path))
-    except StorageError as error:
-        raise ModelVersionError(f"{error.message} This is not a model version.") from error
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelVersionError(
+            f"{path}: cannot read ({error.strerror}). This is not a model version."
+        ) from error
+    return parse_manifest(data, str(path))
+
+
+def parse_manifest(data: bytes, where: str) -> Manifest:
+    """The manifest in ``data``; errors of :func:`read_manifest`, which name ``where``."""
+    try:
+        return Manifest.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise ModelVersionError(f"{path}: {key}: {first['msg']}.") from error
+        raise ModelVersionError(f"{where}: {key or 'not a manifest'}: {first['msg']}.") from error
 
 
 def verify(folder: Path) -> Manifest:

@@ -1,45 +1,69 @@
-"""The registry: a folder of whole model versions and one small file that says who serves.
+"""The registry: whole model versions, and one small file that says which of them serve whom.
 
-``versions/<version>/`` are model version folders, never changed once they are there;
-``state.json`` is replaced by rename. Writers take a file lock, readers need none.
+``versions/<version>/`` are model version folders, never changed once they are there; ``state.json``
+says the rest. A registry is a folder (:class:`FolderRegistry`: a file lock, renames) or lies on S3
+(:class:`serving.registry_s3.S3Registry`: conditional writes); :func:`open_registry` picks by the
+location. Readers need no lock.
 """
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import fcntl
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hemix.errors import ModelVersionError, RegistryError, StorageError
 from hemix.files import atomic_file, atomic_folder, read_json
+from hemix.storage import is_remote, join
 from hemix.verdict import Verdict
 from serving import state as moves
-from serving.state import RegistryState, read_state
+from serving.state import Note, RegistryState, parse_state, state_bytes, summary_of
 
+if TYPE_CHECKING:
+    from models.version import Manifest
+
+STATE = "state.json"
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
 
 
-class Registry:
-    """The registry in folder ``root``; the folder is made by the first :meth:`add`."""
+class Registry(abc.ABC):
+    """What every registry does, wherever it lies.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    Each move is idempotent: done again it changes nothing, the history neither. ``who`` (default:
+    the user of this process), ``why`` and ``verdict`` are kept in the history.
+    """
 
-    @property
-    def state_path(self) -> Path:
-        return self.root / "state.json"
+    def __init__(self, location: str) -> None:
+        self.location = location
 
+    # ---- reading --------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def exists(self) -> bool:
+        """Whether a version was ever added."""
+
+    @abc.abstractmethod
     def state(self) -> RegistryState:
-        """The state now; RegistryError when ``state.json`` cannot be used."""
-        return read_state(self.state_path)
+        """The state now, empty when there is no registry; RegistryError when it cannot be used."""
 
+    @abc.abstractmethod
     def folder(self, version: str) -> Path:
-        """Folder of a version that the registry holds; RegistryError when it does not."""
-        self.state().state_of(version)
-        return self.root / "versions" / version
+        """A local folder with the whole version; RegistryError when the registry lacks it."""
+
+    @abc.abstractmethod
+    def manifest(self, version: str) -> Manifest:
+        """A version's manifest, nothing verified; ModelVersionError when it cannot be read."""
+
+    def location_of(self, version: str) -> str:
+        """Where the version's folder lies: what a predictor elsewhere is started with."""
+        return join(self.location, "versions", version)
+
+    # ---- moves ----------------------------------------------------------------------------------
 
     def add(
         self,
@@ -47,7 +71,8 @@ class Registry:
         *,
         share: float | None,
         why: str = "",
-        verdict: Verdict | None = None,
+        verdict: Verdict | str | None = None,
+        who: str = "",
     ) -> RegistryState:
         """Copy a model version in. The first becomes champion, a later one challenger with ``share``.
 
@@ -63,42 +88,84 @@ class Registry:
         version = verify(model).version
         if not _NAME.match(version):
             raise RegistryError(f"{version!r} cannot be the name of a folder.")
-        with self._locked():
-            state = self.state()
-            folder = self.root / "versions" / version
-            if version in state.versions:
-                self._require_same(model, folder)
-                return state
-            after = moves.add(state, version, share=share, why=why, verdict=verdict)
-            self._sweep()
-            with atomic_folder(folder) as temporary:
-                shutil.copytree(model, temporary, dirs_exist_ok=True)
-                verify(temporary)
-            self._write(after)
-            return after
+        note = Note(who=who, why=why, verdict=summary_of(verdict))
+        return self._add(model, version, lambda s: moves.add(s, version, share=share, note=note))
 
-    def challenge(self, version: str, *, share: float, why: str = "") -> RegistryState:
+    def challenge(
+        self, version: str, *, share: float, why: str = "", who: str = "", verdict: str = ""
+    ) -> RegistryState:
         """Put a version on trial, or change its share."""
-        return self._move(lambda state: moves.challenge(state, version, share=share, why=why))
+        note = Note(who=who, why=why, verdict=verdict)
+        return self._move(lambda state: moves.challenge(state, version, share=share, note=note))
 
-    def promote(self, version: str, *, why: str = "") -> RegistryState:
+    def promote(
+        self, version: str, *, why: str = "", who: str = "", verdict: str = ""
+    ) -> RegistryState:
         """Challenger -> champion; the champion before it is retired."""
-        return self._move(lambda state: moves.promote(state, version, why=why))
+        note = Note(who=who, why=why, verdict=verdict)
+        return self._move(lambda state: moves.promote(state, version, note=note))
 
-    def rollback(self, version: str, *, why: str = "") -> RegistryState:
+    def rollback(
+        self, version: str, *, why: str = "", who: str = "", verdict: str = ""
+    ) -> RegistryState:
         """Take a version out of service; a champion yields to the one before it."""
-        return self._move(lambda state: moves.rollback(state, version, why=why))
+        note = Note(who=who, why=why, verdict=verdict)
+        return self._move(lambda state: moves.rollback(state, version, note=note))
 
-    def retire(self, version: str, *, why: str = "") -> RegistryState:
+    def retire(
+        self, version: str, *, why: str = "", who: str = "", verdict: str = ""
+    ) -> RegistryState:
         """Shelve a candidate or challenger."""
-        return self._move(lambda state: moves.retire(state, version, why=why))
+        note = Note(who=who, why=why, verdict=verdict)
+        return self._move(lambda state: moves.retire(state, version, note=note))
 
     def _move(self, move: Callable[[RegistryState], RegistryState]) -> RegistryState:
-        if not self.state_path.exists():
+        if not self.exists():
             raise RegistryError(
-                f"{self.root} is not a registry: it holds no state.json.",
+                f"{self.location} is not a registry: it holds no {STATE}.",
                 hint="Deploy a version first (hemix run), or pass --models DIR.",
             )
+        return self._change(move)
+
+    @abc.abstractmethod
+    def _change(self, move: Callable[[RegistryState], RegistryState]) -> RegistryState:
+        """Replace the state by ``move(state)``; no concurrent change is lost."""
+
+    @abc.abstractmethod
+    def _add(
+        self, model: Path, version: str, move: Callable[[RegistryState], RegistryState]
+    ) -> RegistryState:
+        """The version's files first, whole; then the state."""
+
+
+class FolderRegistry(Registry):
+    """The registry in folder ``root``; the folder is made by the first :meth:`add`."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(str(root))
+        self.root = root
+
+    @property
+    def state_path(self) -> Path:
+        return self.root / STATE
+
+    def exists(self) -> bool:
+        return self.state_path.exists()
+
+    def state(self) -> RegistryState:
+        data = self.state_path.read_bytes() if self.state_path.exists() else None
+        return parse_state(data, str(self.state_path))
+
+    def folder(self, version: str) -> Path:
+        self.state().state_of(version)
+        return self.root / "versions" / version
+
+    def manifest(self, version: str) -> Manifest:
+        from models.version import read_manifest
+
+        return read_manifest(self.root / "versions" / version)
+
+    def _change(self, move: Callable[[RegistryState], RegistryState]) -> RegistryState:
         with self._locked():
             before = self.state()
             after = move(before)
@@ -106,9 +173,28 @@ class Registry:
                 self._write(after)
             return after
 
+    def _add(
+        self, model: Path, version: str, move: Callable[[RegistryState], RegistryState]
+    ) -> RegistryState:
+        from models.version import verify
+
+        with self._locked():
+            state = self.state()
+            folder = self.root / "versions" / version
+            if version in state.versions:
+                require_same(version, read_json(model / "manifest.json")["files"], _files(folder))
+                return state
+            after = move(state)
+            self._sweep()
+            with atomic_folder(folder) as temporary:
+                shutil.copytree(model, temporary, dirs_exist_ok=True)
+                verify(temporary)
+            self._write(after)
+            return after
+
     def _write(self, state: RegistryState) -> None:
         with atomic_file(self.state_path) as temporary:
-            temporary.write_text(state.model_dump_json(indent=2) + "\n")
+            temporary.write_bytes(state_bytes(state))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -129,34 +215,70 @@ class Registry:
         for leftover in (self.root / "versions").glob(".*"):
             shutil.rmtree(leftover, ignore_errors=True)
 
-    @staticmethod
-    def _require_same(model: Path, folder: Path) -> None:
-        """The same name must mean the same weights and transform (not the same minute of birth)."""
-        new, old = (read_json(path / "manifest.json").get("files") for path in (model, folder))
-        if new != old:
-            names = sorted(n for n in {*new, *old} if new.get(n) != old.get(n))
-            raise RegistryError(
-                f"{folder.name} is already in the registry with other content: {', '.join(names)}.",
-                hint="A version never changes: train under another name, or remove the registry.",
-            )
+
+def open_registry(location: str | Path) -> Registry:
+    """The registry at a folder or at ``s3://bucket/prefix``; nothing is read yet."""
+    if not is_remote(location):
+        return FolderRegistry(Path(location))
+    from serving.registry_s3 import S3Registry
+
+    return S3Registry(join(location))
 
 
-def require_registry(root: Path) -> Registry:
+def registry_at(location: str | Path) -> Registry:
+    """The registry at ``location``, or in ``registry`` below it when that is a run's output."""
+    own, inner = open_registry(location), open_registry(join(location, "registry"))
+    return inner if not own.exists() and inner.exists() else own
+
+
+def find_registry(location: str | Path) -> Registry:
+    """:func:`registry_at`, when there is one.
+
+    Raises:
+        RegistryError: there is none.
+    """
+    registry = registry_at(location)
+    if not registry.exists():
+        raise RegistryError(
+            f"{location} is not a registry: it holds no {STATE}.",
+            hint="Deploy a version first (hemix run), or pass --models DIR.",
+        )
+    return registry
+
+
+def require_registry(location: str | Path) -> Registry:
     """A registry that has a champion.
 
     Raises:
-        RegistryError: the folder is not a registry, or no version was deployed.
+        RegistryError: the location is not a registry, or no version was deployed.
+        ModelVersionError: the champion's files are not there.
     """
-    registry = Registry(root)
+    registry = open_registry(location)
     state = registry.state()
     if state.champion is None:
         raise RegistryError(
-            f"{root} holds no deployed model version.",
+            f"{location} holds no deployed model version.",
             hint="Run the pipeline first (hemix run), or pass --models DIR.",
         )
-    if not (root / "versions" / state.champion / "manifest.json").is_file():
+    try:
+        registry.manifest(state.champion)
+    except ModelVersionError as error:
         raise ModelVersionError(
-            f"{root / 'versions' / state.champion} lacks manifest.json.",
+            f"{registry.location_of(state.champion)} lacks manifest.json.",
             hint="Restore the folder, or roll the version back.",
-        )
+        ) from error
     return registry
+
+
+def require_same(version: str, new: dict[str, str], old: dict[str, str]) -> None:
+    """The same name must mean the same weights and transform (not the same minute of birth)."""
+    if new != old:
+        names = sorted(n for n in {*new, *old} if new.get(n) != old.get(n))
+        raise RegistryError(
+            f"{version} is already in the registry with other content: {', '.join(names)}.",
+            hint="A version never changes: train under another name, or remove the registry.",
+        )
+
+
+def _files(folder: Path) -> dict[str, str]:
+    return dict(read_json(folder / "manifest.json").get("files") or {})

@@ -8,8 +8,8 @@ object, so that each can be repeated.
 from __future__ import annotations
 
 import getpass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -78,8 +78,21 @@ class RegistryState(_Part):
         return self.versions[version]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """What the history keeps of a move besides its time: ``who`` (this process's user when empty),
+    ``why``, and the ``verdict`` (of a gate or an experiment) that it rests on."""
+
+    who: str = ""
+    why: str = ""
+    verdict: str = ""
+
+
+NO_NOTE = Note()
+
+
 def add(
-    state: RegistryState, version: str, *, share: float | None, why: str, verdict: Verdict | None
+    state: RegistryState, version: str, *, share: float | None, note: Note = NO_NOTE
 ) -> RegistryState:
     """The first version becomes champion; a later one challenger (``share``) or candidate (None)."""
     if version in state.versions:
@@ -87,13 +100,15 @@ def add(
     if share is not None:
         _check_share(share)
     state = _changed(state, versions={**state.versions, version: "candidate"})
-    state = _noted(state, "add", version, why, _summary(verdict))
+    state = _noted(state, "add", version, note)
     if state.champion is None:
         return _crowned(state, version)
     return state if share is None else _challenging(state, version, share)
 
 
-def challenge(state: RegistryState, version: str, *, share: float, why: str) -> RegistryState:
+def challenge(
+    state: RegistryState, version: str, *, share: float, note: Note = NO_NOTE
+) -> RegistryState:
     """Put a version on trial, or give the one on trial another share; it replaces the one before."""
     _check_share(share)
     if state.state_of(version) == "champion":
@@ -103,10 +118,10 @@ def challenge(state: RegistryState, version: str, *, share: float, why: str) -> 
         )
     if Challenger(version=version, share=share) in state.challengers:
         return state
-    return _noted(_challenging(state, version, share), "challenge", version, why)
+    return _noted(_challenging(state, version, share), "challenge", version, note)
 
 
-def promote(state: RegistryState, version: str, *, why: str) -> RegistryState:
+def promote(state: RegistryState, version: str, *, note: Note = NO_NOTE) -> RegistryState:
     """Challenger -> champion; the champion before it is retired."""
     now = state.state_of(version)
     if now == "champion":
@@ -116,10 +131,10 @@ def promote(state: RegistryState, version: str, *, why: str) -> RegistryState:
             f"{version} is {_a(now)}: only a challenger can be promoted.",
             hint=f"Put it on trial first: hemix models challenge {version} --share 0.1.",
         )
-    return _noted(_crowned(state, version), "promote", version, why)
+    return _noted(_crowned(state, version), "promote", version, note)
 
 
-def rollback(state: RegistryState, version: str, *, why: str) -> RegistryState:
+def rollback(state: RegistryState, version: str, *, note: Note = NO_NOTE) -> RegistryState:
     """Take a version out of service: a challenger retires, a champion yields to the one before."""
     now = state.state_of(version)
     if now == "retired":
@@ -130,7 +145,7 @@ def rollback(state: RegistryState, version: str, *, why: str) -> RegistryState:
             hint=f"To shelve it: hemix models retire {version}.",
         )
     if now == "challenger":
-        return _noted(_retired(state, version), "roll back", version, why)
+        return _noted(_retired(state, version), "roll back", version, note)
     if len(state.champions) < 2:
         raise RegistryError(
             f"{version} is the first champion: there is none before it to go back to.",
@@ -143,10 +158,10 @@ def rollback(state: RegistryState, version: str, *, why: str) -> RegistryState:
         champions=state.champions[:-1],
         versions={**state.versions, version: "retired", before: "champion"},
     )
-    return _noted(state, "roll back", version, why)
+    return _noted(state, "roll back", version, note)
 
 
-def retire(state: RegistryState, version: str, *, why: str) -> RegistryState:
+def retire(state: RegistryState, version: str, *, note: Note = NO_NOTE) -> RegistryState:
     """Shelve a candidate or a challenger."""
     now = state.state_of(version)
     if now == "retired":
@@ -156,7 +171,7 @@ def retire(state: RegistryState, version: str, *, why: str) -> RegistryState:
             f"{version} is the champion: retiring it would leave no one to serve.",
             hint=f"Promote another version, or go back: hemix models rollback {version}.",
         )
-    return _noted(_retired(state, version), "retire", version, why)
+    return _noted(_retired(state, version), "retire", version, note)
 
 
 def _challenging(state: RegistryState, version: str, share: float) -> RegistryState:
@@ -197,17 +212,15 @@ def _changed(state: RegistryState, **fields: object) -> RegistryState:
     return RegistryState.model_validate({**dict(state), **fields})
 
 
-def _noted(
-    state: RegistryState, what: str, version: str, why: str, verdict: str = ""
-) -> RegistryState:
+def _noted(state: RegistryState, what: str, version: str, note: Note = NO_NOTE) -> RegistryState:
     event = Event.model_validate(
         {
             "when": datetime.now(UTC),
-            "who": _who(),
+            "who": note.who or _who(),
             "what": what,
             "version": version,
-            "why": why,
-            "verdict": verdict,
+            "why": note.why,
+            "verdict": note.verdict,
         }
     )
     return _changed(state, history=(*state.history, event))
@@ -220,9 +233,10 @@ def _who() -> str:
         return "unknown"
 
 
-def _summary(verdict: Verdict | None) -> str:
-    if verdict is None:
-        return ""
+def summary_of(verdict: Verdict | str | None) -> str:
+    """A gate's verdict in one line of the history; a text stays as it is."""
+    if not isinstance(verdict, Verdict):
+        return verdict or ""
     passed = sum(check.passed for check in verdict.checks)
     return f"{verdict.gate}: {passed} of {len(verdict.checks)} checks passed"
 
@@ -239,17 +253,22 @@ def _a(state: str) -> str:
     return state if state == "retired" else f"a {state}"
 
 
-def read_state(path: Path) -> RegistryState:
-    """Read ``state.json``; an absent file is an empty registry.
+def parse_state(data: bytes | None, where: str) -> RegistryState:
+    """The state in ``state.json``; no file is an empty registry.
 
     Raises:
         RegistryError: the file is not a registry state.
     """
-    if not path.exists():
+    if data is None:
         return RegistryState()
     try:
-        return RegistryState.model_validate_json(path.read_bytes())
+        return RegistryState.model_validate_json(data)
     except ValueError as error:
         raise RegistryError(
-            f"{path}: not a registry state ({error}).", hint="Restore it from a copy."
+            f"{where}: not a registry state ({error}).", hint="Restore it from a copy."
         ) from error
+
+
+def state_bytes(state: RegistryState) -> bytes:
+    """What ``state.json`` holds."""
+    return (state.model_dump_json(indent=2) + "\n").encode()

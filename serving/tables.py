@@ -20,14 +20,12 @@ def show(table: Table) -> None:
 
 def versions_table(registry: Registry) -> Table:
     """One row a version: state, share, when it came, why it last moved."""
-    from models.version import read_manifest
-
     state = registry.state()
-    table = Table(title=f"{registry.root}", title_justify="left")
+    table = Table(title=registry.location, title_justify="left")
     for name in ("version", "state", "share", "ranker", "trained on", "last move"):
         table.add_column(name, overflow="fold")
     for version, stands in state.versions.items():
-        manifest = read_manifest(registry.root / "versions" / version)
+        manifest = registry.manifest(version)
         last = [event for event in state.history if event.version == version][-1]
         share = state.shares.get(version)
         table.add_row(
@@ -43,10 +41,8 @@ def versions_table(registry: Registry) -> Table:
 
 def version_table(registry: Registry, version: str) -> Table:
     """What a version's manifest says."""
-    from models.version import read_manifest
-
     stands = registry.state().state_of(version)
-    manifest = read_manifest(registry.folder(version))
+    manifest = registry.manifest(version)
     table = Table(show_header=False)
     table.add_column()
     table.add_column(overflow="fold")
@@ -62,7 +58,7 @@ def version_table(registry: Registry, version: str) -> Table:
     for name, value in manifest.metrics.items():
         table.add_row(name, f"{value:.4f}")
     table.add_row("files", str(len(manifest.files)))
-    table.add_row("folder", str(registry.folder(version)))
+    table.add_row("folder", registry.location_of(version))
     return table
 
 

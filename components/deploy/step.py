@@ -8,7 +8,7 @@ from hemix.files import write_json
 from hemix.progress import say
 from hemix.verdict import Verdict
 from serving.assignment import variants_of
-from serving.registry import Registry
+from serving.registry import open_registry
 
 
 def run(
@@ -16,8 +16,8 @@ def run(
     model: Path,
     verdict: Path,
     repository: Path,
-    registry: Path,
-    feature_store: Path,
+    registry: str | Path,
+    feature_store: str | Path,
     share: float,
     out_deployment: Path,
 ) -> None:
@@ -27,8 +27,8 @@ def run(
         model: model version folder.
         verdict: validate_model's verdict.
         repository: feature repository of this version.
-        registry: the registry's folder, made when absent.
-        feature_store: the live feature store's folder, made when absent.
+        registry: the registry, a folder or an ``s3://`` prefix; made when absent.
+        feature_store: the live feature store, a folder or an ``s3://`` prefix; made when absent.
         share: share of users ``[0, 1)`` of a challenger; the first version serves everyone.
         out_deployment: JSON: version, state, variants with their shares, folders.
 
@@ -43,7 +43,7 @@ def run(
     found.require()
     # Features first: a version that the endpoint may pick up must find what it reads.
     publish(repository, feature_store)
-    state = Registry(registry).add(model, share=share, why="deploy step", verdict=found)
+    state = open_registry(registry).add(model, share=share, why="deploy step", verdict=found)
     version = _version(model)
     variants = variants_of(state)
     write_json(

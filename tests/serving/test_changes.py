@@ -12,7 +12,7 @@ import pytest
 
 from hemix.errors import EnvironmentProblem, ModelVersionError
 from serving.ports import take_port
-from serving.registry import Registry
+from serving.registry import open_registry
 from tests.serving.live import Endpoint, Workshop, serve_process, start_endpoint
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def served(endpoint: Endpoint) -> set[str]:
 
 
 def test_versions_change_while_requests_are_answered(running: Endpoint, workshop: Workshop) -> None:
-    registry = Registry(running.root / "registry")
+    registry = open_registry(running.root / "registry")
     assert served(running) == {"v1"}
     workshop.deploy(running.root, "v2", share=0.5)
     until(lambda: served(running) == {"v1", "v2"})
@@ -55,7 +55,7 @@ def test_versions_change_while_requests_are_answered(running: Endpoint, workshop
 def test_a_tampered_challenger_is_refused_and_the_champion_goes_on(
     running: Endpoint, workshop: Workshop
 ) -> None:
-    registry = Registry(running.root / "registry")
+    registry = open_registry(running.root / "registry")
     registry.add(workshop.model("v3"), share=None)
     weights = registry.folder("v3") / "model.safetensors"
     good = weights.read_bytes()

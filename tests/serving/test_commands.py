@@ -7,8 +7,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from hemix.errors import RegistryError, RequestError
-from serving.commands import register, registry_folder
-from serving.registry import Registry
+from serving.commands import register
+from serving.registry import find_registry, open_registry
 from tests.serving.live import Endpoint, Workshop
 
 app = typer.Typer()
@@ -23,7 +23,7 @@ def hemix(*words: str) -> Result:
 def registered(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run's folder whose registry holds v1 and v2; no feature store is needed here."""
     root = tmp_path_factory.mktemp("commands")
-    registry = Registry(root / "registry")
+    registry = open_registry(root / "registry")
     registry.add(workshop.model("v1"), share=None)
     registry.add(workshop.model("v2"), share=0.25, why="better on paper")
     return root
@@ -47,11 +47,37 @@ def test_promote_and_roll_back_and_each_again(registered: Path) -> None:
         done = hemix("models", "promote", "v2", "--why", "it won", *options)
         assert done.exit_code == 0
         assert "retired" in done.stdout
-    state = Registry(registered / "registry").state()
+    state = open_registry(registered / "registry").state()
     assert (state.champion, state.history[-1].why) == ("v2", "it won")
     assert len([event for event in state.history if event.what == "promote"]) == 1
     assert hemix("models", "rollback", "v2", *options).exit_code == 0
-    assert Registry(registered / "registry").state().champion == "v1"
+    assert open_registry(registered / "registry").state().champion == "v1"
+
+
+def test_every_move_works_at_an_s3_location_too(
+    workshop: Workshop, bucket: str, tmp_path: Path
+) -> None:
+    run = f"{bucket}/run"
+    place = ("--models", f"{run}/registry")
+    added = hemix("models", "add", str(workshop.model("v1")), *place, "--who", "ana")
+    assert added.exit_code == 0, added.exception
+    for words in (
+        ("add", str(workshop.model("v2"))),
+        ("challenge", "v2", "--share", "0.2", "--who", "ben", "--why", "trial"),
+        ("promote", "v2", "--who", "eva", "--verdict", "experiment: promote"),
+    ):
+        for _ in range(2):
+            assert hemix("models", *words, "--models", run).exit_code == 0
+    state = open_registry(f"{run}/registry").state()
+    assert [(e.who, e.what) for e in state.history if e.who in ("ana", "ben", "eva")] == [
+        ("ana", "add"),
+        ("ben", "challenge"),
+        ("eva", "promote"),
+    ]
+    shown = hemix("models", "show", "v2", "--models", run).stdout
+    for text in ("eva", "experiment: promote", "trial", "champion", f"{run}/registry/versions/v2"):
+        assert text in shown
+    assert "100%" in hemix("models", "list", "--models", run).stdout
 
 
 @pytest.mark.parametrize(
@@ -76,8 +102,8 @@ def test_a_folder_without_a_registry_is_named(tmp_path: Path) -> None:
 
 
 def test_a_runs_folder_stands_for_its_registry(registered: Path) -> None:
-    assert registry_folder(registered) == registered / "registry"
-    assert registry_folder(registered / "registry") == registered / "registry"
+    assert find_registry(registered).location == str(registered / "registry")
+    assert find_registry(registered / "registry").location == str(registered / "registry")
 
 
 def test_a_context_without_a_value_is_refused() -> None:

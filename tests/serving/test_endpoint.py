@@ -13,7 +13,7 @@ import pytest
 from hemix.errors import EnvironmentProblem, RequestError
 from serving.assignment import assign, variants_of
 from serving.client import rank
-from serving.registry import Registry
+from serving.registry import open_registry
 from tests.serving.live import TIME_MS, Endpoint, Workshop
 from tests.serving.test_request import BAD
 
@@ -101,7 +101,7 @@ def test_users_stick_to_the_variant_that_the_registry_says(
     endpoint: Endpoint, workshop: Workshop
 ) -> None:
     _, items = workshop.known(items=2)
-    state = Registry(endpoint.root / "registry").state()
+    state = open_registry(endpoint.root / "registry").state()
     arms = variants_of(state)
     seen = set()
     for user in range(40):

@@ -13,13 +13,13 @@ import pytest
 
 from hemix.errors import ModelVersionError, RegistryError
 from hemix.files import read_json, sha256_folder, write_json
-from serving.registry import Registry, require_registry
+from serving.registry import FolderRegistry, require_registry
 from tests.serving.live import ROOT, Workshop
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    return Registry(tmp_path / "registry")
+def registry(tmp_path: Path) -> FolderRegistry:
+    return FolderRegistry(tmp_path / "registry")
 
 
 def renamed(workshop: Workshop, folder: Path, version: str) -> Path:
@@ -31,7 +31,7 @@ def renamed(workshop: Workshop, folder: Path, version: str) -> Path:
 
 
 def test_a_version_is_copied_whole_and_adding_it_again_changes_nothing(
-    workshop: Workshop, registry: Registry
+    workshop: Workshop, registry: FolderRegistry
 ) -> None:
     registry.add(workshop.model("v1"), share=0.1)
     registry.add(workshop.model("v2"), share=0.2)
@@ -43,7 +43,7 @@ def test_a_version_is_copied_whole_and_adding_it_again_changes_nothing(
 
 
 def test_a_tampered_version_is_not_taken_in(
-    workshop: Workshop, registry: Registry, tmp_path: Path
+    workshop: Workshop, registry: FolderRegistry, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(workshop.model("v1"), copy)
@@ -56,7 +56,7 @@ def test_a_tampered_version_is_not_taken_in(
 
 
 def test_one_name_never_means_two_models(
-    workshop: Workshop, registry: Registry, tmp_path: Path
+    workshop: Workshop, registry: FolderRegistry, tmp_path: Path
 ) -> None:
     registry.add(workshop.model("v1"), share=0.1)
     other = tmp_path / "other"
@@ -68,13 +68,13 @@ def test_one_name_never_means_two_models(
 
 
 def test_a_name_that_leaves_the_folder_is_refused(
-    workshop: Workshop, registry: Registry, tmp_path: Path
+    workshop: Workshop, registry: FolderRegistry, tmp_path: Path
 ) -> None:
     with pytest.raises(RegistryError, match="cannot be the name"):
         registry.add(renamed(workshop, tmp_path / "evil", "../evil"), share=0.1)
 
 
-def test_a_move_without_a_registry_says_so(registry: Registry) -> None:
+def test_a_move_without_a_registry_says_so(registry: FolderRegistry) -> None:
     with pytest.raises(RegistryError, match="not a registry"):
         registry.promote("v1")
     with pytest.raises(RegistryError, match="no deployed model version"):
@@ -83,16 +83,16 @@ def test_a_move_without_a_registry_says_so(registry: Registry) -> None:
 
 
 def test_an_add_killed_at_any_moment_leaves_nothing_visible(
-    workshop: Workshop, registry: Registry
+    workshop: Workshop, registry: FolderRegistry
 ) -> None:
     registry.add(workshop.model("v1"), share=0.1)
     before = registry.state()
     code = (
-        "import sys, time, shutil\nfrom pathlib import Path\nfrom serving.registry import Registry\n"
+        "import sys, time, shutil\nfrom pathlib import Path\nfrom serving.registry import FolderRegistry\n"
         "copy = shutil.copytree\n"
         "def slow(*a, **k):\n    copy(*a, **k); print('copied', flush=True); time.sleep(60)\n"
         "shutil.copytree = slow\n"
-        "Registry(Path(sys.argv[1])).add(Path(sys.argv[2]), share=0.1)\n"
+        "FolderRegistry(Path(sys.argv[1])).add(Path(sys.argv[2]), share=0.1)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(registry.root), str(workshop.model("v2"))],
@@ -112,11 +112,11 @@ def test_an_add_killed_at_any_moment_leaves_nothing_visible(
 
 
 def _add(root: Path, model: Path) -> None:
-    Registry(root).add(model, share=0.1)
+    FolderRegistry(root).add(model, share=0.1)
 
 
 def test_processes_that_add_at_the_same_time_lose_nothing(
-    workshop: Workshop, registry: Registry, tmp_path: Path
+    workshop: Workshop, registry: FolderRegistry, tmp_path: Path
 ) -> None:
     names = [f"c{n}" for n in range(4)]
     models = [renamed(workshop, tmp_path / name, name) for name in names]
@@ -128,12 +128,12 @@ def test_processes_that_add_at_the_same_time_lose_nothing(
     assert sorted(state.versions.values()) == ["challenger", "champion", "retired", "retired"]
 
 
-def test_readers_see_whole_states_only(workshop: Workshop, registry: Registry) -> None:
+def test_readers_see_whole_states_only(workshop: Workshop, registry: FolderRegistry) -> None:
     registry.add(workshop.model("v1"), share=0.1)
     registry.add(workshop.model("v2"), share=0.1)
     code = (
-        "import sys\nfrom pathlib import Path\nfrom serving.registry import Registry\n"
-        "r = Registry(Path(sys.argv[1]))\n"
+        "import sys\nfrom pathlib import Path\nfrom serving.registry import FolderRegistry\n"
+        "r = FolderRegistry(Path(sys.argv[1]))\n"
         "for n in range(60): r.challenge('v2', share=n / 100)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(registry.root)], cwd=ROOT)

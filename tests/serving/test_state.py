@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,13 +7,13 @@ from hypothesis import strategies as st
 from hemix.errors import HemixError, RegistryError
 from hemix.verdict import Check, Verdict
 from serving import state as moves
-from serving.state import RegistryState, read_state
+from serving.state import Note, RegistryState, parse_state, state_bytes, summary_of
 
 
 def added(*versions: str, share: float | None = 0.1) -> RegistryState:
     state = RegistryState()
     for version in versions:
-        state = moves.add(state, version, share=share, why="", verdict=None)
+        state = moves.add(state, version, share=share)
     return state
 
 
@@ -29,43 +27,43 @@ def test_a_new_challenger_retires_the_one_before_and_cuts_the_users_anew() -> No
     before, after = added("a", "b"), added("a", "b", "c")
     assert after.versions == {"a": "champion", "b": "retired", "c": "challenger"}
     assert after.salt != before.salt
-    assert moves.challenge(after, "c", share=0.3, why="").salt == after.salt
+    assert moves.challenge(after, "c", share=0.3).salt == after.salt
 
 
 def test_promote_and_roll_back_along_the_line_of_champions() -> None:
-    state = moves.promote(added("a", "b"), "b", why="better")
+    state = moves.promote(added("a", "b"), "b", note=Note(why="better"))
     assert state.versions == {"a": "retired", "b": "champion"}
     assert state.shares == {"b": 1.0}
-    back = moves.rollback(state, "b", why="worse after all")
+    back = moves.rollback(state, "b", note=Note(why="worse after all"))
     assert back.champion == "a"
     assert back.versions == {"a": "champion", "b": "retired"}
     with pytest.raises(RegistryError, match="first champion"):
-        moves.rollback(back, "a", why="")
+        moves.rollback(back, "a")
 
 
 def test_roll_back_of_a_challenger_retires_it() -> None:
-    state = moves.rollback(added("a", "b"), "b", why="")
+    state = moves.rollback(added("a", "b"), "b")
     assert state.shares == {"a": 1.0}
     assert state.state_of("b") == "retired"
 
 
 def test_no_share_means_candidate() -> None:
-    state = moves.add(added("a"), "b", share=None, why="", verdict=None)
+    state = moves.add(added("a"), "b", share=None)
     assert state.state_of("b") == "candidate"
     with pytest.raises(RegistryError, match="hemix models challenge b"):
-        moves.promote(state, "b", why="")
-    assert moves.challenge(state, "b", share=0.2, why="").shares["b"] == 0.2
+        moves.promote(state, "b")
+    assert moves.challenge(state, "b", share=0.2).shares["b"] == 0.2
 
 
 @pytest.mark.parametrize(
     ("move", "text"),
     [
-        (lambda s: moves.promote(s, "zz", why=""), "Versions: a, b"),
-        (lambda s: moves.retire(s, "a", why=""), "no one to serve"),
-        (lambda s: moves.challenge(s, "a", share=0.1, why=""), "cannot challenge itself"),
-        (lambda s: moves.challenge(s, "b", share=1.0, why=""), "below 1"),
-        (lambda s: moves.challenge(s, "b", share=float("nan"), why=""), "below 1"),
-        (lambda s: moves.add(s, "c", share=-0.1, why="", verdict=None), "at least 0"),
+        (lambda s: moves.promote(s, "zz"), "Versions: a, b"),
+        (lambda s: moves.retire(s, "a"), "no one to serve"),
+        (lambda s: moves.challenge(s, "a", share=0.1), "cannot challenge itself"),
+        (lambda s: moves.challenge(s, "b", share=1.0), "below 1"),
+        (lambda s: moves.challenge(s, "b", share=float("nan")), "below 1"),
+        (lambda s: moves.add(s, "c", share=-0.1), "at least 0"),
     ],
 )
 def test_an_illegal_move_says_what_to_do(move: object, text: str) -> None:
@@ -76,11 +74,16 @@ def test_an_illegal_move_says_what_to_do(move: object, text: str) -> None:
 
 def test_the_history_says_who_when_what_why_and_on_which_verdict() -> None:
     verdict = Verdict.of("validate_model", [Check.of("auc", 0.7, 0.6, "at_least")])
-    state = moves.add(RegistryState(), "a", share=0.1, why="first", verdict=verdict)
+    state = moves.add(
+        RegistryState(),
+        "a",
+        share=0.1,
+        note=Note(who="me", why="first", verdict=summary_of(verdict)),
+    )
     (event,) = state.history
-    assert (event.what, event.version, event.why) == ("add", "a", "first")
+    assert (event.who, event.what, event.version, event.why) == ("me", "add", "a", "first")
     assert event.verdict == "validate_model: 1 of 1 checks passed"
-    assert event.who
+    assert moves.promote(added("a", "b"), "b").history[-1].who
     assert event.when.tzinfo is not None
 
 
@@ -95,11 +98,11 @@ MOVES = st.lists(
 
 def _apply(state: RegistryState, what: str, version: str) -> RegistryState:
     if what == "add":
-        return moves.add(state, version, share=0.1, why="", verdict=None)
+        return moves.add(state, version, share=0.1)
     if what == "challenge":
-        return moves.challenge(state, version, share=0.2, why="")
+        return moves.challenge(state, version, share=0.2)
     step = {"promote": moves.promote, "rollback": moves.rollback, "retire": moves.retire}[what]
-    return step(state, version, why="")
+    return step(state, version)
 
 
 @settings(max_examples=150, deadline=None)
@@ -123,12 +126,9 @@ def test_whatever_is_done_one_champion_serves_and_every_move_can_be_repeated(
         assert state.champions[-1] == state.champion
 
 
-def test_state_is_written_and_read_back_and_nonsense_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "state.json"
-    assert read_state(path) == RegistryState()
+def test_state_is_written_and_read_back_and_nonsense_is_refused() -> None:
+    assert parse_state(None, "there") == RegistryState()
     state = added("a", "b")
-    path.write_text(state.model_dump_json())
-    assert read_state(path) == state
-    path.write_text('{"champion": 1}')
-    with pytest.raises(RegistryError, match="not a registry state"):
-        read_state(path)
+    assert parse_state(state_bytes(state), "there") == state
+    with pytest.raises(RegistryError, match="there: not a registry state"):
+        parse_state(b'{"champion": 1}', "there")
