@@ -1,0 +1,1 @@
+"""Model versions on Kubernetes: render manifests, apply them, move traffic, prune what is over."""
