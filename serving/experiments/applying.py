@@ -1,0 +1,42 @@
+"""Apply a decision to the registry: promote or roll back, once, with the reason in the history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hemix.errors import DefinitionError
+from serving.experiments.assigned import MODEL_LAYER
+from serving.experiments.design import design_of
+from serving.experiments.layers import Experiments
+from serving.experiments.results import Decision
+
+if TYPE_CHECKING:
+    from serving.registry import Registry
+
+
+def apply(decision: Decision, registry: Registry) -> Decision:
+    """Do what was decided; doing it again, or when nothing is to do, changes nothing.
+
+    A decision about a split that is no longer the registry's (someone was faster, or shares changed)
+    is not applied.
+
+    Raises:
+        DefinitionError: the decision is about a layer of ``experiments.yaml``.
+        RegistryError: the registry cannot be read or written.
+    """
+    if decision.verdict in ("none", "continue"):
+        return decision
+    if decision.layer != MODEL_LAYER:
+        raise DefinitionError(
+            f"The layer {decision.layer} is not the registry's: it cannot be changed from here.",
+            hint=f"Give {decision.arm!r} share 1 (promote) or take it out (roll back) in experiments.yaml.",
+        )
+    state = registry.state()
+    if design_of(MODEL_LAYER, state, Experiments()).epoch != decision.epoch:
+        return decision
+    why = f"experiment {decision.epoch}: {decision.reasons[0]}"
+    if decision.verdict == "promote":
+        registry.promote(decision.version, why=why)
+    else:
+        registry.rollback(decision.version, why=why)
+    return decision.model_copy(update={"applied": True})

@@ -1,0 +1,89 @@
+"""Look at an experiment once: read the logs, analyse, decide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hemix.errors import DataError
+from serving.experiments.analysis import analyse
+from serving.experiments.assigned import MODEL_LAYER
+from serving.experiments.decision import decide
+from serving.experiments.design import Design, design_of
+from serving.experiments.joining import join
+from serving.experiments.layers import Experiments
+from serving.experiments.logs import read_exposures, read_outcomes
+from serving.experiments.policy import ExperimentPolicy
+from serving.experiments.results import Analysis, Decision
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from serving.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examination:
+    """The experiment, what its logs say, and what to do. ``analysis`` is None when none runs."""
+
+    design: Design
+    analysis: Analysis | None
+    decision: Decision
+
+
+def examine(
+    *,
+    exposures: str,
+    outcomes: str,
+    registry: Registry,
+    policy: ExperimentPolicy,
+    layer: str = MODEL_LAYER,
+    experiments: Path | None = None,
+    known: Path | None = None,
+) -> Examination:
+    """Examine the experiment that runs in ``layer`` now.
+
+    Args:
+        exposures, outcomes: folders or ``s3://`` prefixes; ``outcomes`` may be one file.
+        experiments: ``experiments.yaml``; None or absent: the model layer only.
+        known: Parquet file of user_id and number columns from before the experiment, for CUPED.
+
+    Raises:
+        DataError: logs are missing or lack a column.
+        DefinitionError: a layer or a metric's task that there is not.
+        RegistryError: no version is deployed.
+    """
+    layers = (
+        Experiments.load(experiments) if experiments and experiments.is_file() else Experiments()
+    )
+    design = design_of(layer, registry.state(), layers)
+    if not design.running:
+        return Examination(design=design, analysis=None, decision=_nothing(design))
+    shown = read_exposures(exposures, layer=layer)
+    followed = read_outcomes(outcomes)
+    joined = join(shown, followed, epoch=design.epoch, window_ms=policy.attribution_ms)
+    analysis = analyse(design, joined, followed, policy, known=_known(known))
+    return Examination(design=design, analysis=analysis, decision=decide(design, analysis, policy))
+
+
+def _nothing(design: Design) -> Decision:
+    reason = f"No experiment runs in the layer {design.layer}: one arm has all users."
+    return Decision(layer=design.layer, epoch=design.epoch, verdict="none", reasons=(reason,))
+
+
+def _known(path: Path | None) -> pl.DataFrame | None:
+    if path is None:
+        return None
+    import polars as pl
+
+    try:
+        table = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"{path}: cannot read as Parquet ({error}).") from error
+    numbers = [
+        name for name, kind in table.schema.items() if kind.is_numeric() and name != "user_id"
+    ]
+    if "user_id" not in table.columns or not numbers:
+        raise DataError(f"{path}: needs user_id and at least one number column.")
+    return table.select("user_id", *numbers)

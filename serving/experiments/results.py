@@ -1,0 +1,129 @@
+"""What an analysis found, as typed records that read and write JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from serving.experiments.policy import Metric
+
+
+def _bound(value: object) -> object:
+    """JSON has no infinity: an open end is null and comes back as None."""
+    return (
+        None
+        if isinstance(value, float) and (value != value or abs(value) == float("inf"))
+        else value
+    )
+
+
+Bound = Annotated[float | None, BeforeValidator(_bound)]
+GuardState = Literal["fine", "harmed", "unclear"]
+Verdict = Literal["none", "continue", "promote", "roll_back"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ArmResult(_Part):
+    """An arm as planned and as it came."""
+
+    name: str
+    version: str
+    share: float
+    users: int
+    requests: int
+
+
+class MismatchResult(_Part):
+    """See :class:`serving.experiments.mismatch.Mismatch`."""
+
+    p_value: float
+    fixed_p_value: float
+    alpha: float
+    found: bool
+
+
+class Look(_Part):
+    """An effect and its interval after the first ``requests`` requests, the last at ``time_ms``."""
+
+    requests: int
+    time_ms: int
+    effect: Bound
+    low: Bound
+    high: Bound
+
+
+class MetricResult(_Part):
+    """A metric of one arm against the control. ``effect`` is on the metric's scale.
+
+    ``plain_low`` and ``plain_high`` are the interval without CUPED; ``variance_kept`` the share of
+    the variance that CUPED left (1: none was used).
+    """
+
+    metric: Metric
+    control: Bound
+    treatment: Bound
+    effect: Bound
+    low: Bound
+    high: Bound
+    plain_low: Bound
+    plain_high: Bound
+    variance_kept: float
+    looks: tuple[Look, ...]
+
+
+class GuardResult(_Part):
+    """A guardrail of one arm. ``low`` and ``high`` bound ``value``; ``limit`` is what it must keep to."""
+
+    name: str
+    control: Bound
+    treatment: Bound
+    value: Bound
+    low: Bound
+    high: Bound
+    limit: str
+    state: GuardState
+
+
+class Comparison(_Part):
+    """One arm against the control; ``metrics[0]`` is the primary."""
+
+    arm: str
+    metrics: tuple[MetricResult, ...]
+    guards: tuple[GuardResult, ...]
+
+
+class Analysis(_Part):
+    """The whole analysis of one layer. Times are Unix milliseconds, None without requests."""
+
+    layer: str
+    epoch: str
+    alpha: float
+    arms: tuple[ArmResult, ...]
+    start_ms: int | None
+    end_ms: int | None
+    mismatch: MismatchResult
+    comparisons: tuple[Comparison, ...]
+    counts: dict[str, int]
+
+    @property
+    def days(self) -> float:
+        """Length of the data in days."""
+        if self.start_ms is None or self.end_ms is None:
+            return 0.0
+        return (self.end_ms - self.start_ms) / 86_400_000
+
+
+class Decision(_Part):
+    """What to do with ``arm`` (and its model ``version``), and why; the first reason decides."""
+
+    layer: str
+    epoch: str
+    verdict: Verdict
+    arm: str = ""
+    version: str = ""
+    reasons: tuple[str, ...]
+    applied: bool = False
