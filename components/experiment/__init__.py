@@ -1,0 +1,1 @@
+"""Experiment: read exposures and outcomes, analyse, decide, apply."""

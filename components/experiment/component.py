@@ -1,0 +1,38 @@
+"""Read exposures and outcomes, analyse, decide, and apply the decision to the registry."""
+
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, Output
+
+from components.image import image_of
+
+
+@dsl.component(base_image=image_of("experiment"), install_kfp_package=False)
+def experiment(
+    exposures: str,
+    outcomes: str,
+    registry: str,
+    policy: str,
+    apply: bool,
+    decision: Output[Artifact],
+    page: Output[HTML],
+) -> str:
+    """Read exposures and outcomes, analyse, decide, and apply the decision to the registry."""
+    from pathlib import Path
+
+    from components.experiment.step import run
+    from components.process import step_process
+
+    with step_process():
+        policy_file = Path(decision.path).with_name("policy.yaml")
+        policy_file.parent.mkdir(parents=True, exist_ok=True)
+        policy_file.write_text(policy)
+        decided = run(
+            exposures=exposures,
+            outcomes=outcomes,
+            registry=registry,
+            policy=policy_file if policy else None,
+            apply=apply,
+            out_decision=Path(decision.path),
+            out_page=Path(page.path),
+        )
+    return decided.verdict

@@ -1,0 +1,154 @@
+"""The experiment's page: decision, split, metrics over time, guardrails, what was counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from components.experiment.charts import lift_chart, metrics_chart
+from components.report.look import COLOURS, DARK, FONT, svg_of, variables
+from serving.experiments.design import Design
+from serving.experiments.policy import ExperimentPolicy
+from serving.experiments.results import Analysis, Comparison, Decision, MetricResult
+
+TEMPLATES = Path(__file__).with_name("templates")
+STYLE = Path(__file__).parents[1] / "report" / "templates" / "style.css"
+MISSING = "–"
+
+VERDICTS = {
+    "promote": ("Promote", "good"),
+    "roll_back": ("Roll back", "bad"),
+    "continue": ("Continue", ""),
+    "none": ("No experiment", ""),
+}
+KINDS = {
+    "rate": "outcomes above 0 among outcomes",
+    "per_request": "outcomes a request",
+    "per_user": "outcomes a user",
+    "auc": "AUC of the served order, mean over requests",
+    "ndcg": "NDCG of the served order, mean over requests",
+}
+COUNTS = {
+    "lines": "exposure lines read",
+    "unreadable": "exposure lines that could not be read",
+    "repeated": "exposure lines with a request id seen before (retries), counted once",
+    "other_epochs": "requests of another split, left out",
+    "strayed_users": "users with two variants, left out",
+    "requests": "requests in the analysis",
+    "users": "users in the analysis",
+    "outcomes": "outcomes read",
+    "outcomes_unreadable": "outcomes that could not be read",
+    "orphans": "outcomes without a request in this experiment",
+    "foreign_items": "outcomes of items that were not in their request",
+    "early": "outcomes before their request",
+    "late": "outcomes after the attribution window",
+    "duplicates": "outcomes that came again, counted once",
+    "joined": "outcomes in the analysis",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notes:
+    """What the page says beside the figures: where the traffic is from, and what it cannot show."""
+
+    source: str = ""
+    paragraphs: tuple[str, ...] = ()
+
+
+def render(
+    design: Design,
+    analysis: Analysis | None,
+    decision: Decision,
+    policy: ExperimentPolicy,
+    notes: Notes,
+) -> str:
+    """The whole HTML text; charts are inline SVG, styles are inline, nothing is fetched."""
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        effect=effect, level=level, count=count, percent=percent, words=words, moment=moment
+    )
+    style = (
+        STYLE.read_text()
+        .replace("/* light */", variables(COLOURS))
+        .replace("/* dark */", variables(DARK))
+        .replace("/* font */", FONT)
+    )
+    title, tone = VERDICTS[decision.verdict]
+    comparison = _of(analysis, decision)
+    return environment.get_template("page.html").render(
+        design=design,
+        analysis=analysis,
+        decision=decision,
+        policy=policy,
+        notes=notes,
+        style=Markup(style),
+        verdict=title,
+        tone=tone,
+        comparison=comparison,
+        primary=comparison.metrics[0] if comparison else None,
+        pictures={name: Markup(svg) for name, svg in _pictures(comparison).items()},
+        kinds=KINDS,
+        count_names=COUNTS,
+    )
+
+
+def _of(analysis: Analysis | None, decision: Decision) -> Comparison | None:
+    """The comparison that the decision speaks of."""
+    comparisons = analysis.comparisons if analysis else ()
+    return next((c for c in comparisons if c.arm == decision.arm), None)
+
+
+def _pictures(comparison: Comparison | None) -> dict[str, str]:
+    if comparison is None:
+        return {}
+    wanted: dict[str, Any] = {f"lift-{m.metric.name}": lift_chart(m) for m in comparison.metrics}
+    wanted["metrics"] = metrics_chart(comparison.metrics)
+    return {name: svg_of(chart, name) for name, chart in wanted.items() if chart is not None}
+
+
+def effect(value: float | None, result: MetricResult) -> str:
+    """``+1.23 %`` on a relative scale, ``+0.0123`` on an absolute one; an open end is ``–``."""
+    if value is None:
+        return MISSING
+    text = f"{100 * value:+.2f} %" if result.metric.scale == "relative" else f"{value:+.4f}"
+    return text.replace("-", "−")
+
+
+def level(value: float | None) -> str:
+    """Four significant places: ``0.4213``, ``12.5``."""
+    if value is None:
+        return MISSING
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.4f}"
+
+
+def count(value: int) -> str:
+    """``12,345``."""
+    return f"{value:,}"
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """``44.2 %``."""
+    return f"{100 * value:.{digits}f} %"
+
+
+def words(value: str) -> str:
+    """``click_rate`` as ``click rate``."""
+    return value.replace("_", " ")
+
+
+def moment(value: int | None) -> str:
+    """``1 May 2022 07:12`` (UTC) of Unix milliseconds."""
+    if value is None:
+        return MISSING
+    return f"{datetime.fromtimestamp(value / 1000, UTC):%-d %b %Y %H:%M}"

@@ -1,0 +1,79 @@
+"""Experiment: what the logs say, what to do about it, and one page that shows both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.experiment.page import Notes, render
+from hemix.files import atomic_file, write_json
+from hemix.progress import say
+from serving.experiments.applying import apply as apply_decision
+from serving.experiments.assigned import MODEL_LAYER
+from serving.experiments.examining import examine
+from serving.experiments.policy import ExperimentPolicy
+from serving.experiments.results import Decision
+from serving.registry import open_registry
+
+
+def run(
+    *,
+    exposures: str,
+    outcomes: str,
+    registry: str,
+    policy: Path | None,
+    apply: bool,
+    out_decision: Path,
+    out_page: Path,
+    layer: str = MODEL_LAYER,
+    experiments: Path | None = None,
+    known: Path | None = None,
+    notes: Notes | None = None,
+) -> Decision:
+    """Analyse the experiment that runs in ``layer`` and, with ``apply``, do what was decided.
+
+    The same call again changes nothing: once a decision is applied no experiment runs any more.
+
+    Args:
+        exposures, outcomes: folders or ``s3://`` prefixes; ``outcomes`` may be one Parquet file.
+        registry: folder or ``s3://`` prefix.
+        policy: policy file; None takes the default.
+        out_decision: JSON: ``decision`` and ``analysis`` (null when no experiment runs).
+        out_page: HTML.
+        experiments: ``experiments.yaml``, for its layers.
+        known: Parquet of user_id and number columns from before the experiment, for CUPED.
+        notes: what the page says beside the figures.
+
+    Raises:
+        DataError: logs are missing or lack a column.
+        DefinitionError: policy, layer or a metric's task cannot be used.
+        RegistryError: nothing is deployed, or the registry cannot be changed.
+    """
+    rules = ExperimentPolicy.load(policy)
+    opened = open_registry(registry)
+    found = examine(
+        exposures=exposures,
+        outcomes=outcomes,
+        registry=opened,
+        policy=rules,
+        layer=layer,
+        experiments=experiments,
+        known=known,
+    )
+    # What was decided is on disk before anything live changes.
+    _write(found.decision, found.analysis, out_decision)
+    decision = apply_decision(found.decision, opened) if apply else found.decision
+    if decision != found.decision:
+        _write(decision, found.analysis, out_decision)
+    text = render(found.design, found.analysis, decision, rules, notes or Notes())
+    with atomic_file(out_page) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    done = ", applied" if decision.applied else ""
+    say(f"experiment: {decision.verdict.replace('_', ' ')}{done}; {decision.reasons[0]}")
+    return decision
+
+
+def _write(decision: Decision, analysis: object, path: Path) -> None:
+    from serving.experiments.results import Analysis
+
+    body = analysis.model_dump(mode="json") if isinstance(analysis, Analysis) else None
+    write_json(path, {"decision": decision.model_dump(mode="json"), "analysis": body})
