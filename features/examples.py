@@ -12,15 +12,15 @@ import shutil
 import tempfile
 import threading
 from collections import Counter as Tally
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 from features.definition import DatasetDefinition
 from features.log import ReadTask, read_tasks, read_types
 from features.parts import PartSummary, WritePart
-from features.plan import EPOCH, Plan, parts_of_days, shards_for
+from features.plan import EPOCH, Plan, day_of, parts_of_days, shards_for
 from features.runner import beam_options, own_errors
 from features.schema import SEQUENCES
 from features.shard import BuildShard, Scatter
@@ -36,8 +36,12 @@ def build(
     *,
     runner_options: Sequence[str] = (),
     shards: int | None = None,
+    days: Collection[date] | None = None,
 ) -> dict[str, object]:
     """Write the examples of an events folder; the same bytes whatever the runner and the shards.
+
+    A day's part depends on that day and those before it only, so it is the same bytes whether it is
+    written alone (``days``) or with all others, and whatever the log holds of later days.
 
     Args:
         definition: says which columns, sequences and counters.
@@ -46,17 +50,26 @@ def build(
             ``summary.json``; replaced as a whole. Workers write beside it, so all must see it.
         runner_options: Beam flags; in this process when empty.
         shards: user shards, by default from the number of rows. Memory is that of one shard.
+        days: UTC days whose examples are written; all when None.
 
     Returns:
         What ``summary.json`` holds.
 
     Raises:
-        DataError: there are no interactions, or a file is damaged or lacks columns.
+        DataError: there are no interactions (of ``days``), or a file is damaged or lacks columns.
     """
     tasks = {table: read_tasks(events, table) for table in ("behaviors", "interactions")}
-    rows = {table: sum(task.rows for task in found) for table, found in tasks.items()}
-    if not rows["interactions"]:
-        raise DataError(f"{events}: holds no interactions.", hint="Check the sources and ingest.")
+    wanted = None if days is None else tuple(sorted((day - EPOCH).days for day in days))
+    if wanted:
+        tasks = {table: _until(wanted[-1], found) for table, found in tasks.items()}
+    parts = parts_of_days(tasks["interactions"])
+    expected = sum(t.rows for t in tasks["interactions"] if wanted is None or day_of(t) in wanted)
+    if not expected:
+        which = "" if days is None else f" of {', '.join(map(str, sorted(days)))}"
+        raise DataError(
+            f"{events}: holds no interactions{which}.", hint="Check the sources and ingest."
+        )
+    rows = sum(task.rows for found in tasks.values() for task in found)
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_folder(out) as folder:
         scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".scratch"))
@@ -67,20 +80,26 @@ def build(
                 events=events,
                 scratch=scratch,
                 out=folder,
-                shards=shards or shards_for(sum(rows.values())),
-                parts=parts_of_days(tasks["interactions"]),
+                shards=shards or shards_for(rows),
+                parts=parts,
+                days=wanted,
             )
-            with _watch(folder, len(plan.parts)):
+            with _watch(folder, len(parts if wanted is None else wanted)):
                 _run(plan, [*tasks["behaviors"], *tasks["interactions"]], runner_options)
             summaries = [read_json(path) for path in sorted(scratch.glob("*.summary.json"))]
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         summary = summarise([PartSummary(**value) for value in summaries])
-        if summary["rows"] != rows["interactions"]:
-            raise AssertionError(f"wrote {summary['rows']} rows of {rows['interactions']}")
+        if summary["rows"] != expected:
+            raise AssertionError(f"wrote {summary['rows']} rows of {expected}")
         shutil.copyfile(events / "types.json", folder / "types.json")
         write_json(folder / "summary.json", summary)
     return summary
+
+
+def _until(day: int, tasks: list[ReadTask]) -> list[ReadTask]:
+    """What was known by the end of a day; later events touch none of its examples."""
+    return [task for task in tasks if day_of(task) <= day]
 
 
 def _run(plan: Plan, tasks: list[ReadTask], runner_options: Sequence[str]) -> None:

@@ -28,6 +28,14 @@ class Plan(Log):
     shards: int
     parts: dict[int, int]
     """Day number since 1970 -> into how many equal spans of time its output is cut."""
+    days: tuple[int, ...] | None = None
+    """Day numbers to write; all when None."""
+
+    def chosen(self, times: Ints) -> Ints | None:
+        """Places of the rows that are written; None when that is all of them."""
+        if self.days is None:
+            return None
+        return np.flatnonzero(np.isin(times // DAY_MS, np.array(self.days)))
 
     def slices(self, times: Ints) -> Ints:
         """The output slice ``[rows]`` of each time: ``day * 2^20 + part``."""
@@ -44,9 +52,14 @@ def parts_of_days(tasks: Sequence[ReadTask], rows_a_part: int = ROWS_A_PART) -> 
     """How many parts each day is written in; from the rows of its folder alone."""
     rows: Tally[int] = Tally()
     for task in tasks:
-        day = date.fromisoformat(Path(task.path).parent.name.removeprefix("day="))
-        rows[(day - EPOCH).days] += task.rows
+        rows[day_of(task)] += task.rows
     return {day: -(-count // rows_a_part) for day, count in sorted(rows.items())}
+
+
+def day_of(task: ReadTask) -> int:
+    """The day, as days since 1970, whose folder a row group lies in."""
+    day = date.fromisoformat(Path(task.path).parent.name.removeprefix("day="))
+    return (day - EPOCH).days
 
 
 def slice_name(number: int) -> str:

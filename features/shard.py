@@ -80,8 +80,12 @@ class BuildShard:
         table = exchange.read_all(plan.scratch, [reference for _, reference in found], schema)
         (groups,), _ = ranks([table[GROUP]])
         times = integers(table["event_time"])
-        columns = count_rows(plan, counter, table, groups, groups, times)
-        result = pa.table({ROW: table[ROW], **columns})
+        asked, numbers = groups, table[ROW]
+        chosen = plan.chosen(times)
+        if chosen is not None:
+            asked, times, numbers = groups[chosen], times[chosen], numbers.take(pa.array(chosen))
+        columns = count_rows(plan, counter, table, groups, asked, times)
+        result = pa.table({ROW: numbers, **columns})
         slices = plan.slices(times)
         for part, reference in exchange.scatter(plan.scratch, result, slices):
             yield part, (f"counter-{number}", reference, "")
@@ -103,12 +107,17 @@ class BuildShard:
         rows, users = rows.take(pa.array(order)), users[order]
         times = integers(rows["event_time"])
         timeline = Timeline.of(plan, events, event_users, distinct)
+        known = np.where(present(rows["user_id"]), users, -1)
+        table, asked = rows, known
+        chosen = plan.chosen(times)
+        if chosen is not None:
+            rows, users = rows.take(pa.array(chosen)), users[chosen]
+            times, asked = times[chosen], known[chosen]
         ranges = sequences.cut(timeline.index, users, times, plan.definition.sequences)
         columns: dict[str, Ints] = {name: getattr(ranges, name) for name in RANGES}
-        known = np.where(present(rows["user_id"]), users, -1)
         for counter in plan.definition.counters:
             if counter.key == "user_id":
-                columns |= count_rows(plan, counter, rows, known, known, times)
+                columns |= count_rows(plan, counter, table, known, asked, times)
         for name, values in columns.items():
             rows = rows.append_column(name, pa.array(values))
         ((name, _),) = exchange.write(plan.scratch, [timeline.events])

@@ -14,7 +14,7 @@ from pipelines.cluster import ClusterSettings
 if TYPE_CHECKING:
     from pipelines.building import Pipeline
 
-PIPELINES = ("training", "retraining")
+PIPELINES = ("training", "retraining", "backfill")
 
 
 def pipeline_named(name: str) -> Pipeline:

@@ -48,7 +48,7 @@ def retraining(
         online_store: where features are served from.
         runner_options: Beam pipeline options.
     """
-    planned = plan(
+    planning = plan(
         definition=definition,
         scheduled_time=scheduled_time,
         train_days=train_days,
@@ -58,7 +58,8 @@ def retraining(
         overrides=overrides,
         registry=registry,
         checkpoints=checkpoints,
-    ).outputs
+    )
+    planned = planning.set_caching_options(False).outputs
     with dsl.If(planned[NEEDED] == True, name="version-is-new"):  # noqa: E712
         training(
             definition=planned["definition"],

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from features.definition import DatasetDefinition
 from features.examples import build
+from features.plan import EPOCH
 from features.runner import own_errors
 from hemix.errors import DataError
-from hemix.files import sha256_folder
+from hemix.files import read_json, sha256_folder
 from tests.features.logs import (
     DAY,
     MIDNIGHT,
@@ -86,13 +89,59 @@ def test_beam_equals_the_oracle(tmp_path: Path, options: tuple[str, ...]) -> Non
 
 
 def test_beam_gives_the_same_bytes_for_any_number_of_shards(
-    tmp_path: Path, small_events: Path, small_examples: Path, small_definition: object
+    tmp_path: Path, small_events: Path, small_examples: Path, small_definition: DatasetDefinition
 ) -> None:
-    from features.definition import DatasetDefinition
-
-    assert isinstance(small_definition, DatasetDefinition)
     build(small_definition, small_events, tmp_path / "out", shards=3)
     assert sha256_folder(tmp_path / "out") == sha256_folder(small_examples)
+
+
+def test_days_alone_are_the_same_bytes_as_with_all_others(
+    tmp_path: Path, small_events: Path, small_examples: Path, small_definition: DatasetDefinition
+) -> None:
+    days = [date(2022, 4, 26), date(2022, 4, 28)]
+    build(small_definition, small_events, tmp_path / "out", days=days)
+    folders = [f"day={day}" for day in days]
+    assert sorted(path.name for path in (tmp_path / "out").glob("day=*")) == folders
+    for folder in folders:
+        assert sha256_folder(tmp_path / "out" / folder) == sha256_folder(small_examples / folder)
+    rows = read_json(small_examples / "summary.json")["days"]
+    assert read_json(tmp_path / "out" / "summary.json")["days"] == {
+        str(day): rows[str(day)] for day in days
+    }
+
+
+@settings(CHEAP, max_examples=10)
+@given(log=logs(), shards=st.integers(1, 3), which=st.integers(0, 9))
+def test_a_day_alone_equals_the_oracle_whatever_comes_later(
+    log: SmallLog, shards: int, which: int
+) -> None:
+    days = sorted({int(row["event_time"]) // DAY for row in log.interactions})
+    day = days[which % len(days)]
+    with tempfile.TemporaryDirectory() as folder:
+        digests = []
+        for name, tables in (("all", log), ("early", _until_the_end_of(log, day))):
+            events = tables.write(Path(folder) / name / "events")
+            out = Path(folder) / name / "out"
+            build(log.definition, events, out, shards=shards, days=[EPOCH + timedelta(days=day)])
+            digests.append(sha256_folder(out))
+        expected = [row for row in log.oracle().examples() if row["event_time"] // DAY == day]
+        assert read_examples(out, log) == comparable(expected)
+    assert digests[0] == digests[1]
+
+
+def _until_the_end_of(log: SmallLog, day: int) -> SmallLog:
+    end = (day + 1) * DAY
+    return replace(
+        log,
+        behaviors=[row for row in log.behaviors if row["event_time"] < end],
+        interactions=[row for row in log.interactions if row["event_time"] < end],
+    )
+
+
+def test_days_without_interactions_are_named(tmp_path: Path) -> None:
+    log = _one_log()
+    with pytest.raises(DataError, match="no interactions of 1999-01-01"):
+        build(log.definition, log.write(tmp_path / "e"), tmp_path / "out", days=[date(1999, 1, 1)])
 
 
 def test_a_truncated_file_is_named(tmp_path: Path) -> None:
