@@ -117,8 +117,9 @@ def compact() -> Recipe:
             norm="none",
             token_norm=False,
             readout="flatten",
+            crosses=1,
             tower=(64,),
-            embedding=EmbeddingConfig(width=8),
+            embedding=EmbeddingConfig(width=8, id_dropout=0.2),
         ),
         training=TrainingConfig(batch_size=256, learning_rate=3e-3, embedding_learning_rate=3e-3),
     )
