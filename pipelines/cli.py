@@ -14,6 +14,7 @@ from rich.text import Text
 from hemix import __version__
 from hemix.errors import GateFailed, HemixError
 from serving.commands import register
+from serving.kubernetes import commands as deploy_commands
 
 DEBUG = "HEMIX_DEBUG"
 
@@ -226,6 +227,7 @@ def report_command(
 
 
 register(app)
+deploy_commands.register(app)
 
 
 def main() -> None:

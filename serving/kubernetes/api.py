@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hemix.errors import EnvironmentProblem
-from serving.kubernetes.errors import ClusterError
+from serving.kubernetes.errors import ClusterError, Forbidden, MissingKind
 from serving.kubernetes.names import MANAGER, Manifest, title
 from serving.kubernetes.refusals import refusal
 
@@ -57,7 +57,7 @@ class Cluster:
         self._kinds: dict[str, dict[str, Kind]] = {}
 
     def kind(self, api_version: str, kind: str) -> Kind:
-        """Raises ClusterError when the cluster does not know the kind."""
+        """How the cluster calls a kind; MissingKind when it does not know it."""
         if api_version not in self._kinds:
             path = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
             found = self._call("GET", path, what=f"the kinds of {api_version}", absent={}) or {}
@@ -69,7 +69,7 @@ class Cluster:
         try:
             return self._kinds[api_version][kind]
         except KeyError:
-            raise ClusterError(
+            raise MissingKind(
                 f"{self.host} knows no {kind} of {api_version}.", hint=_hint(api_version)
             ) from None
 
@@ -115,14 +115,12 @@ class Cluster:
         return [{**item, "apiVersion": api_version, "kind": kind} for item in found["items"]]
 
     def require_namespace(self) -> None:
-        """Raises ClusterError when the namespace is not there. A role that may not look passes."""
+        """Raises ClusterError when the namespace is not there."""
         path = f"/api/v1/namespaces/{self.namespace}"
         try:
             found = self._call("GET", path, what=f"read namespace {self.namespace}", absent=None)
-        except ClusterError as error:
-            if error.http_status == 403:
-                return
-            raise
+        except Forbidden:  # a role of the namespace need not see the namespace itself
+            return
         if found is None:
             raise ClusterError(
                 f"{self.host} has no namespace {self.namespace}.",

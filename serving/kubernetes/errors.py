@@ -12,6 +12,16 @@ class ClusterError(HemixError):
     http_status = 502
 
 
+class MissingKind(ClusterError):
+    """The cluster does not know a kind: something is not installed there."""
+
+
+class Forbidden(ClusterError):
+    """The credentials lack a right."""
+
+    http_status = 403
+
+
 class FieldConflict(ClusterError):
     """A field that we would set belongs to another manager."""
 

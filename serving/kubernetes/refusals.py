@@ -6,13 +6,7 @@ import json
 import re
 from typing import Any
 
-from serving.kubernetes.errors import ClusterError, FieldConflict
-
-
-class Forbidden(ClusterError):
-    """The credentials lack a right."""
-
-    http_status = 403
+from serving.kubernetes.errors import ClusterError, FieldConflict, Forbidden
 
 
 def refusal(code: int, body: str | bytes, what: str, namespace: str) -> ClusterError:

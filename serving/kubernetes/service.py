@@ -1,0 +1,155 @@
+"""A registry's move carried out on a cluster: pods first, then traffic, then the registry.
+
+The registry is written last, when the cluster already serves the new state. So a move that fails on
+the way changes neither; and ``hemix deploy`` alone brings a cluster to what the registry says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hemix.errors import RegistryError
+from serving import state as moves
+from serving.kubernetes.api import Cluster
+from serving.kubernetes.apply import deploy
+from serving.kubernetes.ready import Say
+from serving.kubernetes.render import Rendered, render
+from serving.kubernetes.settings import DeploymentSettings
+from serving.registry import Registry
+from serving.state import RegistryState
+
+
+@dataclass(frozen=True)
+class Move:
+    """What to do with a registry: a pure step, the same step on the registry, and how it is told."""
+
+    text: str
+    step: Callable[[RegistryState], RegistryState]
+    commit: Callable[[Registry], object]
+
+
+STAY = Move("as the registry says", lambda state: state, lambda registry: None)
+
+
+def canary(
+    state: RegistryState,
+    percent: int | None,
+    settings: DeploymentSettings,
+    *,
+    version: str = "",
+    why: str = "",
+) -> Move:
+    """The next step of a version on trial: 5, 25, 50 % of the users; at 100 it is champion.
+
+    Args:
+        percent: the step; None takes the next one. Down any step, up one at a time.
+        version: default: the challenger.
+
+    Raises:
+        RegistryError: no version is on trial, or the step is not one that may follow.
+    """
+    version = version or _challenger(state)
+    shares = {challenger.version: challenger.share for challenger in state.challengers}
+    now = 100 * shares.get(version, 0.0)
+    if state.state_of(version) == "champion":
+        if percent in (None, 100):
+            return STAY
+        raise RegistryError(
+            f"{version} is the champion and serves everyone else's rest: it has no canary step.",
+            hint="Roll it back, or put another version on trial.",
+        )
+    above = [step for step in settings.canary_steps if step > now + 1e-9]
+    wanted = above[0] if percent is None else percent
+    if wanted not in settings.canary_steps:
+        steps = ", ".join(map(str, settings.canary_steps))
+        raise RegistryError(f"{wanted} is not a canary step.", hint=f"Steps: {steps}.")
+    if wanted > above[0]:
+        raise RegistryError(
+            f"{version} has {now:g} % of the users: the next step is {above[0]}, not {wanted}.",
+            hint=f"hemix deploy --canary {above[0]}; look at the experiment before the step after.",
+        )
+    why = why or f"canary step {wanted} %"
+    if wanted == 100:
+        return promote(version, why=why)
+    share = wanted / 100
+    return Move(
+        f"{version} to {wanted} % of the users",
+        lambda state: moves.challenge(state, version, share=share),
+        lambda registry: registry.challenge(version, share=share, why=why),
+    )
+
+
+def promote(version: str, *, why: str = "") -> Move:
+    """Challenger -> champion."""
+    return Move(
+        f"{version} becomes champion",
+        lambda state: moves.promote(state, version),
+        lambda registry: registry.promote(version, why=why),
+    )
+
+
+def rollback(state: RegistryState, *, version: str = "", why: str = "") -> Move:
+    """Out of service: the challenger, when there is one, else the champion for the one before it."""
+    if not version:
+        version = state.challengers[-1].version if state.challengers else (state.champion or "")
+    return Move(
+        f"{version} out of service",
+        lambda state: moves.rollback(state, version),
+        lambda registry: registry.rollback(version, why=why or "hemix deploy --rollback"),
+    )
+
+
+def retire(version: str, *, why: str = "") -> Move:
+    """Shelve a candidate or challenger."""
+    return Move(
+        f"{version} is shelved",
+        lambda state: moves.retire(state, version),
+        lambda registry: registry.retire(version, why=why or "hemix deploy --retire"),
+    )
+
+
+def rendered_after(move: Move, registry: Registry, settings: DeploymentSettings) -> Rendered:
+    """The manifests of the state that ``move`` leads to; nothing is changed."""
+    return render(move.step(registry.state()), settings, registry=registry.location)
+
+
+def carry_out(
+    move: Move,
+    registry: Registry,
+    settings: DeploymentSettings,
+    cluster: Cluster,
+    *,
+    force: bool = False,
+    say: Say = print,
+) -> RegistryState:
+    """Bring cluster and registry to where ``move`` leads; done again it changes nothing.
+
+    Raises:
+        RegistryError: the state does not allow the move, or another writer changed it meanwhile.
+        ClusterError, DeploymentFailed: see :func:`serving.kubernetes.apply.deploy`.
+    """
+    before = registry.state()
+    after = move.step(before)
+    rendered = render(after, settings, registry=registry.location)
+
+    def commit() -> None:
+        if registry.state() != before:
+            raise RegistryError(
+                f"{registry.location} was changed by someone else meanwhile.",
+                hint="Look at it (hemix models list), then run the command again.",
+            )
+        move.commit(registry)
+
+    deploy(cluster, rendered, settings, commit=commit, force=force, say=say)
+    return registry.state()
+
+
+def _challenger(state: RegistryState) -> str:
+    if len(state.challengers) != 1:
+        found = ", ".join(challenger.version for challenger in state.challengers) or "none"
+        raise RegistryError(
+            f"Which version? On trial: {found}.",
+            hint="Give --version, for a candidate too.",
+        )
+    return state.challengers[0].version
