@@ -118,6 +118,7 @@ def compact() -> Recipe:
             token_norm=False,
             readout="flatten",
             crosses=1,
+            blocks=1,
             tower=(64,),
             embedding=EmbeddingConfig(width=8, id_dropout=0.2),
         ),
