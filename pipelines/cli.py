@@ -13,6 +13,7 @@ from rich.text import Text
 
 from hemix import __version__
 from hemix.errors import GateFailed, HemixError
+from pipelines import experiment_commands
 from serving.commands import register
 from serving.kubernetes import commands as deploy_commands
 
@@ -228,6 +229,7 @@ def report_command(
 
 register(app)
 deploy_commands.register(app)
+experiment_commands.register(app)
 
 
 def main() -> None:

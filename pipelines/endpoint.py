@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +32,13 @@ class Endpoint:
 
 
 @contextlib.contextmanager
-def running_endpoint(folder: RunFolder, console: Console) -> Iterator[Endpoint]:
+def running_endpoint(
+    folder: RunFolder, console: Console, options: Sequence[str] = ()
+) -> Iterator[Endpoint]:
     """Start ``hemix serve`` on free ports in its own process; stop it when the block ends.
+
+    Args:
+        options: further options of ``hemix serve``; a ``--models`` among them replaces the folder's.
 
     Raises:
         EnvironmentProblem: it did not come up; the message holds its last words.
@@ -43,7 +48,7 @@ def running_endpoint(folder: RunFolder, console: Console) -> Iterator[Endpoint]:
     command = [sys.executable, "-m", "pipelines.cli", "serve", "--models", str(folder.root)]
     with log.open("w") as output:
         process = subprocess.Popen(
-            [*command, "--port", "0", "--grpc-port", "0"],
+            [*command, "--port", "0", "--grpc-port", "0", *options],
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,

@@ -1,0 +1,1 @@
+"""Replay: held-out traffic of a log through the endpoint, under an experiment."""

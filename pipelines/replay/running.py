@@ -1,0 +1,186 @@
+"""``hemix replay``: send the held-out traffic, join what was logged, write the experiment's page."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from components.experiment.page import Notes
+from components.experiment.step import run as examine
+from features.definition import DatasetDefinition
+from hemix.errors import DataError, HemixError
+from hemix.files import atomic_file
+from hemix.progress import say
+from pipelines.endpoint import running_endpoint
+from pipelines.folder import RunFolder
+from pipelines.record import RunRecord
+from pipelines.replay.experiment import design_at, own_registry, paragraphs, policy_text
+from pipelines.replay.sending import Sent, send
+from pipelines.replay.traffic import Traffic, read_traffic
+from serving.experiments.design import Design
+from serving.experiments.logs import read_exposures
+from serving.experiments.policy import ExperimentPolicy
+from serving.experiments.results import Decision
+
+EVERY = 2_000
+"""Requests between two lines of progress where there is no terminal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayOptions:
+    """What was asked for; see ``hemix replay --help``."""
+
+    folder: RunFolder
+    share: float
+    layer: str
+    users: int | None
+    clients: int
+    url: str | None
+    exposures: str | None
+    policy: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replayed:
+    """Where the results are, and the decision (never applied)."""
+
+    page: Path
+    decision: Decision
+    sent: Sent
+
+
+def replay(options: ReplayOptions, console: Console) -> Replayed:
+    """Run the replay, or the rest of one that was stopped.
+
+    Raises:
+        RegistryError: there is no challenger.
+        DataError: the run's events or the test window are empty.
+        EnvironmentProblem: the endpoint does not start or no longer answers.
+    """
+    record = RunRecord.read(options.folder.record)
+    definition = DatasetDefinition.parse(record.parameters["definition"])
+    home = options.folder.root / "replay"
+    experiments = options.folder.root / "experiments.yaml"
+    if options.url is None:
+        registry = own_registry(options.folder, home / "registry", share=options.share)
+        exposures = str(home / "exposures")
+    else:
+        registry = options.folder.registry
+        exposures = options.exposures or str(options.folder.root / "exposures")
+    design = design_at(registry, options.layer, experiments)
+    traffic = _traffic(options, record, definition, design)
+    policy = _policy(options, definition, home)
+    rest = _unanswered(traffic, exposures, design)
+    sent = Sent()
+    if rest.requests.height:
+        with _endpoint(options, registry, exposures, experiments, console) as url:
+            sent = _send(rest, url, options.clients, console)
+    if sent.refused or sent.lost:
+        say(f"replay: {sent.refused} refused, {sent.lost} lost; the first: {sent.first_problem}")
+    traffic.outcomes.write_parquet(home / "outcomes.parquet")
+    traffic.known.write_parquet(home / "known.parquet")
+    page = home / f"experiment-{options.layer}.html"
+    decision = examine(
+        exposures=exposures,
+        outcomes=str(home / "outcomes.parquet"),
+        registry=str(registry),
+        policy=policy,
+        apply=False,
+        out_decision=home / f"experiment-{options.layer}.json",
+        out_page=page,
+        layer=options.layer,
+        experiments=experiments,
+        known=home / "known.parquet",
+        notes=Notes(
+            source=f"replay of {definition.name}, {definition.split.test.start:%-d %B} to "
+            f"{definition.split.test.end:%-d %B %Y}",
+            paragraphs=paragraphs(options.layer),
+        ),
+    )
+    return Replayed(page=page, decision=decision, sent=sent)
+
+
+def _traffic(
+    options: ReplayOptions, record: RunRecord, definition: DatasetDefinition, design: Design
+) -> Traffic:
+    if not design.running:
+        raise HemixError(f"No experiment runs in the layer {design.layer}: one arm has all users.")
+    events = record.artifact("ingest", "events")
+    if events is None or not events.is_dir():
+        raise DataError(
+            f"{options.folder.root} holds no events.", hint="Run the pipeline first: hemix run."
+        )
+    return read_traffic(definition, events, prefix=f"replay-{design.epoch}", users=options.users)
+
+
+def _policy(options: ReplayOptions, definition: DatasetDefinition, home: Path) -> Path:
+    if options.policy is not None:
+        ExperimentPolicy.load(options.policy)
+        return options.policy
+    path = home / "policy.yaml"
+    with atomic_file(path) as temporary:
+        temporary.write_text(policy_text(definition))
+    return path
+
+
+def _unanswered(traffic: Traffic, exposures: str, design: Design) -> Traffic:
+    """The requests that no exposure tells of: what a replay that goes on still has to send."""
+    from dataclasses import replace
+
+    import polars as pl
+
+    try:
+        seen = read_exposures(exposures, layer=design.layer).rows
+    except DataError:  # nothing was sent yet
+        return traffic
+    answered = seen.filter((pl.col("epoch") == design.epoch) & (pl.col("error") == ""))
+    left = traffic.requests.join(
+        answered.select("request_id"), on="request_id", how="anti", maintain_order="left"
+    )
+    if left.height < traffic.requests.height:
+        say(f"replay: {traffic.requests.height - left.height:,} requests were answered before")
+    return replace(traffic, requests=left)
+
+
+@contextlib.contextmanager
+def _endpoint(
+    options: ReplayOptions,
+    registry: Path,
+    exposures: str,
+    experiments: Path,
+    console: Console,
+) -> Iterator[str]:
+    if options.url is not None:
+        yield options.url.rstrip("/")
+        return
+    serve = [
+        *("--models", str(registry), "--features", str(options.folder.feature_store)),
+        *("--exposures", exposures, "--experiments", str(experiments)),
+    ]
+    with running_endpoint(options.folder, console, serve) as endpoint:
+        yield endpoint.http
+
+
+def _send(traffic: Traffic, url: str, clients: int, console: Console) -> Sent:
+    total = traffic.requests.height
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("requests", total=total)
+
+        def told(sent: Sent) -> None:
+            done = sent.answered + sent.refused + sent.lost
+            bar.update(task, completed=done)
+            if not console.is_terminal and (done % EVERY == 0 or done == total):
+                say(f"replay: {done:,} of {total:,} requests")
+
+        return send(traffic, url=url, clients=clients, told=told)
