@@ -27,6 +27,7 @@ def retraining(
     overrides: dict[str, str] = {},  # noqa: B006
     policy: str = "",
     share: float = 0.1,
+    cluster: str = "",
     online_store: str = "sqlite",
     runner_options: list[str] = [],  # noqa: B006
 ) -> None:
@@ -45,6 +46,7 @@ def retraining(
         overrides: recipe fields to set, as text.
         policy: text of the model policy; empty for the default.
         share: share of users of a challenger.
+        cluster: deployment settings of a Kubernetes cluster that serves it; empty: registry only.
         online_store: where features are served from.
         runner_options: Beam pipeline options.
     """
@@ -76,6 +78,7 @@ def retraining(
             champion=planned["champion"],
             policy=policy,
             share=share,
+            cluster=cluster,
             online_store=online_store,
             runner_options=runner_options,
             deployment_key=planned["version"],

@@ -40,6 +40,7 @@ def training(
     champion: str = "",
     policy: str = "",
     share: float = 0.1,
+    cluster: str = "",
     online_store: str = "sqlite",
     runner_options: list[str] = [],  # noqa: B006
     deployment_key: str = "",
@@ -63,6 +64,7 @@ def training(
         champion: folder of the model version to compare with; empty for none.
         policy: text of the model policy; empty for the default.
         share: share of users of a challenger.
+        cluster: deployment settings of a Kubernetes cluster that serves it; empty: registry only.
         online_store: ``sqlite`` or a Redis connection.
         runner_options: Beam pipeline options.
         deployment_key: changes when the version must be deployed anew.
@@ -147,6 +149,7 @@ def training(
                         registry=registry,
                         feature_store=feature_store,
                         share=share,
+                        cluster=cluster,
                         deployment_key=deployment_key,
                         revision=revision,
                     ).outputs["deployment"]

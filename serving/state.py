@@ -98,7 +98,7 @@ def add(
     if version in state.versions:
         return state
     if share is not None:
-        _check_share(share)
+        check_share(share)
     state = _changed(state, versions={**state.versions, version: "candidate"})
     state = _noted(state, "add", version, note)
     if state.champion is None:
@@ -110,7 +110,7 @@ def challenge(
     state: RegistryState, version: str, *, share: float, note: Note = NO_NOTE
 ) -> RegistryState:
     """Put a version on trial, or give the one on trial another share; it replaces the one before."""
-    _check_share(share)
+    check_share(share)
     if state.state_of(version) == "champion":
         raise RegistryError(
             f"{version} is the champion: it cannot challenge itself.",
@@ -241,7 +241,8 @@ def summary_of(verdict: Verdict | str | None) -> str:
     return f"{verdict.gate}: {passed} of {len(verdict.checks)} checks passed"
 
 
-def _check_share(share: float) -> None:
+def check_share(share: float) -> None:
+    """Raises RegistryError when a challenger cannot have ``share`` of the users."""
     if not 0.0 <= share < 1.0:
         raise RegistryError(
             f"share {share} must be at least 0 and below 1.",

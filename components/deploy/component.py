@@ -17,6 +17,7 @@ def deploy(
     verdict: Input[Artifact],
     repository: Input[Artifact],
     deployment: Output[Artifact],
+    cluster: str = "",
 ) -> None:
     """Put the version into the registry: first champion, later challenger with its share."""
     from pathlib import Path
@@ -29,8 +30,9 @@ def deploy(
             model=Path(model.path),
             verdict=Path(verdict.path),
             repository=Path(repository.path),
-            registry=Path(registry),
-            feature_store=Path(feature_store),
+            registry=registry,
+            feature_store=feature_store,
             share=share,
+            cluster=cluster,
             out_deployment=Path(deployment.path),
         )

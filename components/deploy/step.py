@@ -19,6 +19,7 @@ def run(
     registry: str | Path,
     feature_store: str | Path,
     share: float,
+    cluster: str = "",
     out_deployment: Path,
 ) -> None:
     """Put ``model`` into service when its verdict passed; the same call again changes nothing.
@@ -30,12 +31,16 @@ def run(
         registry: the registry, a folder or an ``s3://`` prefix; made when absent.
         feature_store: the live feature store, a folder or an ``s3://`` prefix; made when absent.
         share: share of users ``[0, 1)`` of a challenger; the first version serves everyone.
+        cluster: deployment settings of a Kubernetes cluster as JSON or YAML text, which then serves
+            the version; empty: the registry only.
         out_deployment: JSON: version, state, variants with their shares, folders.
 
     Raises:
         GateFailed: the verdict did not pass; nothing live was changed.
         ModelVersionError: the model is not what its manifest says.
         RegistryError: ``share`` out of range, or another model of the same name is registered.
+        ClusterError, DeploymentFailed: the cluster refused, or the version's pods did not become
+            ready; who served before serves on.
     """
     from features.store.publish import publish
 
@@ -43,8 +48,22 @@ def run(
     found.require()
     # Features first: a version that the endpoint may pick up must find what it reads.
     publish(repository, feature_store)
-    state = open_registry(registry).add(model, share=share, why="deploy step", verdict=found)
     version = _version(model)
+    store = open_registry(registry)
+    if cluster:
+        from components.deploy.cluster import serve_on_cluster
+
+        state = serve_on_cluster(
+            model,
+            version,
+            registry=store,
+            feature_store=str(feature_store),
+            share=share,
+            verdict=found,
+            cluster=cluster,
+        )
+    else:
+        state = store.add(model, share=share, why="deploy step", verdict=found)
     variants = variants_of(state)
     write_json(
         out_deployment,

@@ -27,7 +27,8 @@ MODEL_NAME = "ranker"
 """Of the KServe model that users ask; equals ``serving.endpoint.MODEL_NAME``."""
 FILE = "predictors.yaml"
 _MOUNT = "/etc/hemix/predictors"
-_DATA = "/var/lib/hemix"
+DATA = "/var/lib/hemix"
+"""Where a pod sees ``storage.claim``, or a volume that ends with it."""
 
 
 def predictors_file(settings: DeploymentSettings, state: RegistryState) -> Manifest:
@@ -45,11 +46,11 @@ def predictors_file(settings: DeploymentSettings, state: RegistryState) -> Manif
     }
 
 
-def ranker(settings: DeploymentSettings) -> list[Manifest]:
-    """InferenceService, scaling and disruption budget of the transformer."""
+def ranker(settings: DeploymentSettings, features: str) -> list[Manifest]:
+    """InferenceService, scaling and disruption budget of the transformer; ``features``: its store."""
     role = settings.ranker
     predictor: dict[str, Any] = {
-        **_pods(settings, settings.image),
+        **_pods(settings, settings.image, features),
         **replica_fields(role.scaling),
         "timeout": max(1, round(settings.timeouts.request)),
     }
@@ -60,7 +61,7 @@ def ranker(settings: DeploymentSettings) -> list[Manifest]:
             {
                 "trafficPercent": rollout.percent,
                 "predictor": {
-                    **_pods(settings, rollout.image),
+                    **_pods(settings, rollout.image, features),
                     "name": rollout.name,
                     "minReplicas": rollout.replicas,
                 },
@@ -84,7 +85,7 @@ def ranker(settings: DeploymentSettings) -> list[Manifest]:
     ]
 
 
-def _pods(settings: DeploymentSettings, image: str) -> dict[str, Any]:
+def _pods(settings: DeploymentSettings, image: str, features: str) -> dict[str, Any]:
     role = settings.ranker
     scratch, tmp = pods.scratch()
     config = {"name": "predictors", "configMap": {"name": f"{settings.name}-predictors"}}
@@ -95,11 +96,11 @@ def _pods(settings: DeploymentSettings, image: str) -> dict[str, Any]:
         volumes.append({"name": "data", "persistentVolumeClaim": claim})
     else:
         volumes.append({"name": "data", "emptyDir": {}})
-    mounts.append({"name": "data", "mountPath": _DATA})
+    mounts.append({"name": "data", "mountPath": DATA})
     args = [
         *("serve", "--role", "transformer"),
         *("--predictors", f"{_MOUNT}/{FILE}"),
-        *("--features", settings.storage.features),
+        *("--features", features),
         *("--exposures", settings.storage.exposures),
         *pods.listening(role),
     ]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import yaml
 
 from hemix.errors import DefinitionError, RegistryError
-from hemix.storage import is_remote
+from hemix.storage import is_remote, join, parent
 from serving.kubernetes.names import Manifest, service_name
 from serving.kubernetes.predictor import predictor
-from serving.kubernetes.ranker import inner_route, predictors_file, ranker, route
+from serving.kubernetes.ranker import DATA, inner_route, predictors_file, ranker, route
 from serving.kubernetes.rules import check
 from serving.kubernetes.settings import DeploymentSettings
 from serving.state import RegistryState
@@ -58,13 +58,20 @@ def render(state: RegistryState, settings: DeploymentSettings, *, registry: str)
             f"Pods cannot read models from {models}, a folder of this machine.",
             hint="Set storage.models to s3://BUCKET/PREFIX or pvc://CLAIM/PATH, or use a registry there.",
         )
+    features = settings.storage.features or join(parent(registry), "feature_store")
+    if not is_remote(features) and not (settings.storage.claim and features.startswith(DATA)):
+        raise DefinitionError(
+            f"Pods cannot read features from {features}.",
+            hint=f"Set storage.features to s3://BUCKET/PREFIX, or to a path below {DATA} "
+            "with storage.claim.",
+        )
     capacity: dict[tuple[str, str], Manifest] = {}
     for version in live_versions(state, settings):
         for manifest in (*predictor(settings, version, models), inner_route(settings, version)):
             if manifest is not None:  # a runtime is shared by versions
                 capacity.setdefault((manifest["kind"], manifest["metadata"]["name"]), manifest)
     # The file first: the ranker's pods mount it. The route last: it lets users in.
-    traffic = [predictors_file(settings, state), *ranker(settings), route(settings)]
+    traffic = [predictors_file(settings, state), *ranker(settings, features), route(settings)]
     rendered = Rendered(capacity=tuple(capacity.values()), traffic=tuple(traffic))
     for manifest in rendered.manifests:
         check(manifest)

@@ -110,13 +110,14 @@ class Storage(_Part):
     Args:
         models: the registry as KServe's storage initializer sees it (``s3://``, ``gs://``,
             ``pvc://CLAIM/PATH``); empty: the registry's own location.
-        features: live feature store of the transformer: a location or a mounted path.
+        features: live feature store of the transformer: a location, or a path on ``claim``; empty:
+            ``feature_store`` beside the registry.
         exposures: where exposures go: a location, or a path on ``claim``.
         claim: a PersistentVolumeClaim that the transformer mounts at ``/var/lib/hemix``.
     """
 
     models: str = Field(default="", pattern=r"^((s3|gs|pvc|https)://.+)?$")
-    features: str = "/var/lib/hemix/feature_store"
+    features: str = ""
     exposures: str = "/var/lib/hemix/exposures"
     claim: str = ""
 
