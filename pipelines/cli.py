@@ -14,6 +14,7 @@ from rich.text import Text
 from hemix import __version__
 from hemix.errors import GateFailed, HemixError
 from pipelines import experiment_commands
+from pipelines.client.commands import register as register_client
 from serving.commands import register
 from serving.kubernetes import commands as deploy_commands
 
@@ -169,35 +170,6 @@ def run_command(
     print_summary(console, record, folder)
 
 
-@app.command("compile")
-def compile_command(
-    pipeline: Annotated[str, typer.Argument(help="Which pipeline: training.")] = "training",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE.yaml",
-            help="Where to write. [dim]Default: PIPELINE.yaml[/dim]",
-            show_default=False,
-        ),
-    ] = None,
-) -> None:
-    """Compile a pipeline to KFP IR YAML, which any Kubeflow Pipelines cluster runs.
-
-    It is the same pipeline object that [bold]hemix run[/bold] runs here.
-
-    [bold]Example[/bold]
-
-      hemix compile training -o training.yaml
-    """
-    from pipelines.compiling import compile_to
-
-    path = output or Path(f"{pipeline}.yaml")
-    compile_to(pipeline, path)
-    typer.echo(f"Wrote {path}.")
-
-
 @app.command("report")
 def report_command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of hemix run.")],
@@ -230,6 +202,7 @@ def report_command(
 register(app)
 deploy_commands.register(app)
 experiment_commands.register(app)
+register_client(app)
 
 
 def main() -> None:

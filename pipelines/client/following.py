@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -127,8 +127,15 @@ def follow(
         sleep(every_s)
 
 
-def require_success(progress: RunProgress, page: str) -> None:
+def require_success(
+    progress: RunProgress, page: str, gates: Mapping[str, str] | None = None
+) -> None:
     """Return when the run succeeded.
+
+    Args:
+        progress: of a run that ended.
+        page: where a person sees more.
+        gates: task -> the gate whose verdict opened its block, to name the gate.
 
     Raises:
         GateFailed: a gate stopped it.
@@ -143,10 +150,9 @@ def require_success(progress: RunProgress, page: str) -> None:
     failed = [task for task in progress.tasks if task.state == "failed"]
     gate = next((task for task in failed if is_stop(task.name)), None)
     if gate is not None:
+        which = (gates or {}).get(gate.name, gate.name)
         raise GateFailed(
-            f"A gate stopped run {progress.run_id} (task {gate.name}): nothing was deployed."
-            f"{f' {gate.error}' if gate.error else ''}",
-            hint=hint,
+            f"Gate {which} stopped run {progress.run_id}; nothing was deployed.", hint=hint
         )
     if failed:
         what = "; ".join(f"{t.name}: {t.error}" if t.error else t.name for t in failed)

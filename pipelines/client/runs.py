@@ -121,10 +121,32 @@ def spec_on_server(api: PipelinesApi, version: PipelineVersion) -> dict[str, Any
         version.pipeline_id,
         version.version_id,
     )
-    spec: dict[str, Any] = found.pipeline_spec or {}
-    # With a platform spec beside it, the server tells both.
-    inner: dict[str, Any] = spec.get("pipeline_spec", spec)
-    return inner
+    return _inner(found.pipeline_spec)
+
+
+def _inner(told: dict[str, Any] | None) -> dict[str, Any]:
+    """The spec itself: with a platform spec beside it, the server tells both."""
+    spec: dict[str, Any] = (told or {}).get("pipeline_spec", told or {})
+    return spec
+
+
+def spec_of_run(api: PipelinesApi, run_id: str) -> dict[str, Any]:
+    """The pipeline spec of a run.
+
+    Raises:
+        PipelineApiError: the server has no such run.
+    """
+    run = api.read(api.runs.run_service_get_run, run_id=run_id)
+    reference = run.pipeline_version_reference
+    if reference is None:
+        return _inner(run.pipeline_spec)
+    version = PipelineVersion(
+        pipeline="",
+        pipeline_id=reference.pipeline_id,
+        name="",
+        version_id=reference.pipeline_version_id,
+    )
+    return spec_on_server(api, version)
 
 
 def active_run(api: PipelinesApi, pipeline_id: str, experiment_id: str) -> Any | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 
 from hemix.errors import DefinitionError
 
+_CONDITION = re.compile(r"\['pipelinechannel--(.+?)-\w+'\]")
 _KINDS: dict[str, tuple[type, ...]] = {
     "STRING": (str,),
     "NUMBER_INTEGER": (int,),
@@ -73,6 +75,19 @@ def tasks_of(spec: Mapping[str, Any]) -> list[str]:
     for name in _tasks(spec, spec.get("root", {})):
         names.setdefault(name)
     return list(names)
+
+
+def gates_of(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Name of each task in a conditional block -> the task whose output opened the block."""
+    found: dict[str, str] = {}
+    components = spec.get("components", {})
+    for component in (spec.get("root", {}), *components.values()):
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            match = _CONDITION.search(task.get("triggerPolicy", {}).get("condition", ""))
+            block = components.get(task["componentRef"]["name"], {})
+            if match:
+                found.update(dict.fromkeys(block.get("dag", {}).get("tasks", {}), match[1]))
+    return found
 
 
 def _tasks(spec: Mapping[str, Any], component: Mapping[str, Any]) -> Iterator[str]:
