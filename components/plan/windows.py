@@ -8,7 +8,9 @@ from typing import Any
 
 from features.definition import DatasetDefinition
 from hemix.errors import DefinitionError
+from hemix.progress import say
 
+MACRO = "[[ScheduledTime]]"
 _COMPACT = "%Y%m%d%H%M%S"  # what [[ScheduledTime]] of a recurring run becomes
 
 
@@ -52,20 +54,21 @@ class RollingWindows:
 def scheduled_time(text: str, now: datetime) -> datetime:
     """The time a run was scheduled for: ISO 8601, or the digits that Kubeflow writes; UTC.
 
+    Kubeflow Pipelines 2.17 hands the macro ``[[ScheduledTime]]`` on as it is
+    (https://github.com/kubeflow/pipelines/issues/12494); then it is ``now``, which lies in the same
+    rolling windows unless the run waited into the next day.
+
     Args:
         text: empty means ``now``: a run started by hand.
 
     Raises:
-        DefinitionError: neither form, or a macro that was not replaced because the run was not
-            started by a schedule.
+        DefinitionError: neither form.
     """
     if not text:
         return now.astimezone(UTC)
-    if text.startswith("[["):
-        raise DefinitionError(
-            f"scheduled_time is still {text!r}: only a recurring run replaces it.",
-            hint="Give a time such as 2022-05-01T02:00:00, or leave it empty for now.",
-        )
+    if text == MACRO:
+        say(f"plan: the server did not replace {MACRO}; the time of this run is taken instead")
+        return now.astimezone(UTC)
     try:
         time = (
             datetime.strptime(text, _COMPACT)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
+from components.plan.windows import MACRO
 from hemix.errors import DefinitionError, HemixError
 from hemix.files import digest_of
 from pipelines.client import experiments
@@ -19,7 +20,6 @@ from pipelines.client.triggers import Trigger, text, trigger_of
 from pipelines.client.versions import PipelineVersion, named
 
 SCHEDULED_TIME = "scheduled_time"
-MACRO = "[[ScheduledTime]]"
 _MARK = re.compile(r"\[hemix ([0-9a-f]{16})\]")
 _MOST_AT_ONCE = 10
 
@@ -300,7 +300,7 @@ def _schedule(one: Any, last: Any | None) -> Schedule:
         version_id=reference.pipeline_version_id or "",
         last_run_id=last.run_id if last else "",
         last_state=last.state if last else "",
-        last_scheduled=last.scheduled_at if last else None,
+        last_scheduled=last.scheduled_at.astimezone(UTC) if last else None,
     )
 
 

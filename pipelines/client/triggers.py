@@ -120,8 +120,8 @@ def trigger_of(told: Any) -> Trigger:
     return Trigger(
         cron=told.cron_schedule.cron if told.cron_schedule else "",
         interval_s=int(told.periodic_schedule.interval_second) if told.periodic_schedule else 0,
-        start=schedule.start_time,
-        end=schedule.end_time,
+        start=schedule.start_time and schedule.start_time.astimezone(UTC),
+        end=schedule.end_time and schedule.end_time.astimezone(UTC),
     )
 
 
