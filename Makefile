@@ -34,7 +34,8 @@ tests: $(STAMP)
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist worksteal
 
 golden: $(STAMP)
-	$(BIN)/hemix compile training --output tests/pipelines/golden/training.yaml
+	for name in $$($(BIN)/python -c "from pipelines.compiling import PIPELINES; print(*PIPELINES)"); do \
+	    $(BIN)/hemix compile $$name --check --output tests/pipelines/golden/$$name.yaml; done
 
 environment: $(STAMP)
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from hemix import __version__
 from hemix.errors import GateFailed, HemixError
-from pipelines import experiment_commands
+from pipelines import compile_command, experiment_commands
 from pipelines.client.commands import register as register_client
 from serving.commands import register
 from serving.kubernetes import commands as deploy_commands
@@ -200,6 +200,7 @@ def report_command(
 
 
 register(app)
+compile_command.register(app)
 deploy_commands.register(app)
 experiment_commands.register(app)
 register_client(app)

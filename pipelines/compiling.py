@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.image import IMAGE_OF
 from hemix.errors import DefinitionError
 from hemix.files import atomic_file
 from pipelines.cluster import ClusterSettings
@@ -14,7 +16,11 @@ from pipelines.cluster import ClusterSettings
 if TYPE_CHECKING:
     from pipelines.building import Pipeline
 
-PIPELINES = ("training", "retraining", "backfill")
+PIPELINES = ("training", "retraining", "backfill", "experiment")
+
+COMPONENT = "component:"
+"""Before a step's name: the step alone, not a pipeline."""
+_MODULES = {"days": "components.backfill.component", "trigger": "pipelines.trigger"}
 
 
 def pipeline_named(name: str) -> Pipeline:
@@ -35,10 +41,37 @@ def compiled(name: str, settings: ClusterSettings | None = None) -> str:
     """The IR YAML of pipeline ``name``: the same text for the same code and settings.
 
     Args:
-        name: one of :data:`PIPELINES`.
+        name: one of :data:`PIPELINES`, or ``component:STEP``.
         settings: of the cluster; the shipped ones when None.
     """
+    if name.startswith(COMPONENT):
+        return compiled_component(name.removeprefix(COMPONENT), settings)
     return _text(pipeline_named(name).build(settings or ClusterSettings.load()))
+
+
+def component_named(step: str) -> Any:
+    """The kfp component of a step.
+
+    Raises:
+        DefinitionError: there is none; the message lists those there are.
+    """
+    if step not in IMAGE_OF:
+        raise DefinitionError(
+            f"No step is called {step!r}.", hint=f"There are: {', '.join(IMAGE_OF)}."
+        )
+    module = _MODULES.get(step, f"components.{step}.component")
+    return getattr(importlib.import_module(module), step)
+
+
+def compiled_component(step: str, settings: ClusterSettings | None = None) -> str:
+    """The IR YAML of one step, for other people's pipelines: ``kfp.components.load_component``.
+
+    It names the image; resources, retries and secrets belong to the pipeline that uses it.
+    """
+    component = copy.deepcopy(component_named(step))
+    container = component.component_spec.implementation.container
+    container.image = (settings or ClusterSettings.load()).image(step)
+    return _text(component)
 
 
 def compile_to(name: str, path: Path, settings: ClusterSettings | None = None) -> None:

@@ -1,0 +1,29 @@
+"""Experiment: read exposures and outcomes, analyse, decide, apply; run it as often as you like."""
+
+from components.experiment.component import experiment as decide
+from pipelines.building import pipeline
+
+
+@pipeline(
+    name="experiment",
+    description="Analyse the running experiment and promote, roll back or continue.",
+)
+def experiment(
+    exposures: str,
+    outcomes: str,
+    registry: str,
+    policy: str = "",
+    apply: bool = False,
+) -> None:
+    """One step; the analysis may be looked at at any time (docs/operator/experiments.md).
+
+    Args:
+        exposures: location of the exposure logs.
+        outcomes: location of the outcomes.
+        registry: location of the model registry.
+        policy: text of the experiment policy; empty for the default.
+        apply: change the registry as decided; otherwise only say what would be done.
+    """
+    decide(
+        exposures=exposures, outcomes=outcomes, registry=registry, policy=policy, apply=apply
+    ).set_caching_options(False)
