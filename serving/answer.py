@@ -14,6 +14,7 @@ Floats = npt.NDArray[np.float32]
 UNKNOWN_USER = "unknown_user"
 UNKNOWN_ITEMS = "unknown_items"
 FEATURES_UNAVAILABLE = "features_unavailable"
+PREDICTOR_UNAVAILABLE = "predictor_unavailable"
 ORDER_UNAVAILABLE = "order_unavailable"
 
 

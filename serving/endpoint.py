@@ -1,110 +1,67 @@
-"""The KServe model ``ranker``: our transformer (pre- and postprocess) around our predictor.
+"""The KServe model ``ranker``: our transformer (pre- and postprocess) around a predictor.
 
-Imported by :mod:`serving.server` only: it needs kserve at import.
+:class:`RankerModel` scores in this process, :class:`TransformerModel` asks the versions'
+predictors. Imported by :mod:`serving.serve` only: it needs kserve at import.
 """
 
 from __future__ import annotations
 
+import abc
 import asyncio
-import logging
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from kserve import InferRequest, Model
+from kserve import InferRequest
 
-from hemix.errors import HemixError, RequestError
+from hemix.errors import RequestError
 from serving.answer import RankingAnswer
-from serving.metrics import REQUESTS
-from serving.ranker import Prepared, Ranker
+from serving.ranker import LocalRanker, Prepared, Ranker
+from serving.remote import RemoteRanker, RemoteVersion
 from serving.request import RankingRequest
 from serving.tensors import instance_of, response_of
-
-logger = logging.getLogger("hemix.serving")
+from serving.version import LoadedVersion, Version
+from serving.working import WorkingModel
 
 MODEL_NAME = "ranker"
 
-
-class Overloaded(HemixError):
-    """More requests wait than the endpoint can answer in time."""
-
-    exit_code = 10
-    http_status = 503
+V = TypeVar("V", bound=Version)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
+class Batch(Generic[V]):
     """The prepared requests of one call and the protocol they came by."""
 
-    prepared: list[Prepared]
+    prepared: list[Prepared[V]]
     tensors: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """What :meth:`RankerModel.predict` hands to :meth:`RankerModel.postprocess`."""
+    """What ``predict`` hands to ``postprocess``."""
 
     answers: list[RankingAnswer]
     tensors: bool
 
 
-class RankerModel(Model):
-    """KServe hooks: preprocess checks, looks up and transforms; predict scores; postprocess answers.
+class _RankingModel(WorkingModel, abc.ABC, Generic[V]):
+    """KServe hooks: preprocess checks, looks up and encodes; predict scores; postprocess answers."""
 
-    The work runs on a few threads beside the event loop, so that health checks and metrics answer
-    under load. At most ``max_waiting`` requests wait; more get 503 at once.
-    """
+    _ranker: Ranker[V]
 
-    def __init__(self, ranker: Ranker, *, workers: int, max_waiting: int) -> None:
-        super().__init__(MODEL_NAME)
-        self._ranker = ranker
-        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="rank")
-        self._max_waiting = max_waiting
-        self._waiting = 0
-        self.ready = True
-
-    def validate(self, payload: Any) -> Any:
-        """Ours is checked in preprocess, field by field."""
-        return payload
-
-    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._waiting >= self._max_waiting:
-            REQUESTS.labels("", "", "503").inc()
-            raise Overloaded(
-                f"{self._waiting} requests are waiting.", hint="Try again in a second."
-            )
-        self._waiting += 1
-        try:
-            return await super().__call__(*args, **kwargs)
-        except HemixError as error:
-            REQUESTS.labels("", "", str(error.http_status)).inc()
-            raise
-        except Exception:
-            REQUESTS.labels("", "", "500").inc()
-            logger.exception("A request failed.")
-            raise
-        finally:
-            self._waiting -= 1
+    def __init__(self, *, workers: int, max_waiting: int) -> None:
+        super().__init__(MODEL_NAME, workers=workers, max_waiting=max_waiting)
 
     async def preprocess(
         self, payload: dict[str, Any] | InferRequest, headers: dict[str, str] | None = None
-    ) -> Batch:
+    ) -> Batch[V]:
         tensors = isinstance(payload, InferRequest)
         requests = self._requests(payload)
-        loop = asyncio.get_running_loop()
-        prepared = [
-            await loop.run_in_executor(self._workers, self._ranker.prepare, request)
-            for request in requests
-        ]
+        prepared = [await self.work(self._ranker.prepare, request) for request in requests]
         return Batch(prepared=prepared, tensors=tensors)
 
-    async def predict(self, payload: Batch, headers: dict[str, str] | None = None) -> Answers:
-        loop = asyncio.get_running_loop()
-        answers = [
-            await loop.run_in_executor(self._workers, self._answer, prepared)
-            for prepared in payload.prepared
-        ]
-        return Answers(answers=answers, tensors=payload.tensors)
+    @abc.abstractmethod
+    async def predict(self, payload: Batch[V], headers: dict[str, str] | None = None) -> Answers:
+        """Score every prepared request."""
 
     async def postprocess(
         self,
@@ -118,6 +75,7 @@ class RankerModel(Model):
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """For ``GET /v2/models/ranker``."""
+        self.require_ready()
         contract = self._ranker.pool.live.contract
         names = {"int": "INT64", "text": "BYTES", "number": "FP64"}
         return [
@@ -147,10 +105,6 @@ class RankerModel(Model):
             {"name": "unknown_items", "datatype": item, "shape": [-1]},
         ]
 
-    def close(self) -> None:
-        """Let the threads end."""
-        self._workers.shutdown(wait=True, cancel_futures=True)
-
     def _requests(self, payload: object) -> list[RankingRequest]:
         if isinstance(payload, InferRequest):
             return [self._ranker.validate_one(instance_of(payload))]
@@ -158,5 +112,43 @@ class RankerModel(Model):
             raise RequestError('Send JSON with "Content-Type: application/json".')
         return self._ranker.validate(payload)
 
-    def _answer(self, prepared: Prepared) -> RankingAnswer:
+
+class RankerModel(_RankingModel[LoadedVersion]):
+    """All in one process."""
+
+    _ranker: LocalRanker
+
+    def __init__(self, ranker: LocalRanker, *, workers: int, max_waiting: int) -> None:
+        super().__init__(workers=workers, max_waiting=max_waiting)
+        self._ranker = ranker
+        self.ready = True
+
+    async def predict(
+        self, payload: Batch[LoadedVersion], headers: dict[str, str] | None = None
+    ) -> Answers:
+        answers = [await self.work(self._answer, prepared) for prepared in payload.prepared]
+        return Answers(answers=answers, tensors=payload.tensors)
+
+    def _answer(self, prepared: Prepared[LoadedVersion]) -> RankingAnswer:
         return self._ranker.finish(prepared, self._ranker.score(prepared))
+
+
+class TransformerModel(_RankingModel[RemoteVersion]):
+    """The transformer alone; ready once :meth:`begin` was called with a warm ranker."""
+
+    _ranker: RemoteRanker
+
+    def begin(self, ranker: RemoteRanker) -> None:
+        """Answer requests from now on."""
+        self._ranker = ranker
+        self.ready = True
+
+    async def predict(
+        self, payload: Batch[RemoteVersion], headers: dict[str, str] | None = None
+    ) -> Answers:
+        answers = await asyncio.gather(*(self._answer(p) for p in payload.prepared))
+        return Answers(answers=answers, tensors=payload.tensors)
+
+    async def _answer(self, prepared: Prepared[RemoteVersion]) -> RankingAnswer:
+        prepared, scores = await self._ranker.score(prepared, self.work)
+        return await self.work(self._ranker.finish, prepared, scores)

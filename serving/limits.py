@@ -10,6 +10,9 @@ from hemix.errors import HemixError
 MAX_BODY_BYTES = 1_000_000
 """About ten times the largest sensible request (1,000 candidates with long text ids)."""
 
+MAX_TENSOR_BYTES = 16_000_000
+"""Of a predictor: about ten times 1,000 candidates with a hundred columns."""
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]

@@ -11,30 +11,39 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 from hemix.errors import HemixError, ModelVersionError
 from serving.assignment import Variant, assign, variants_of
 from serving.experiments.assigned import MODEL_LAYER, Assigned, epoch_of
 from serving.metrics import REGISTRY_ERRORS, VERSION_LIVE, VERSION_REFUSED
-from serving.registry import Registry
 from serving.request import RequestContract
 from serving.state import RegistryState
-from serving.version import LoadedVersion
+from serving.version import Version
 
 logger = logging.getLogger("hemix.serving")
 
+V = TypeVar("V", bound=Version)
+
+
+class Source(Protocol):
+    """Who says what serves: a registry, or a predictors file."""
+
+    def state(self) -> RegistryState:
+        """The state now; RegistryError when it cannot be used."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
-class Live:
+class Live(Generic[V]):
     """What serves now: the arms, their salt, each arm's loaded version, and what may be asked."""
 
     variants: tuple[Variant, ...]
     salt: str
-    versions: dict[str, LoadedVersion]
+    versions: dict[str, V]
     contract: RequestContract
 
-    def of(self, user_id: int | str) -> tuple[Variant, LoadedVersion]:
+    def of(self, user_id: int | str) -> tuple[Variant, V]:
         """The user's arm and the version that serves it."""
         variant = assign(self.variants, salt=self.salt, user_id=user_id)
         return variant, self.versions[variant.version]
@@ -46,12 +55,12 @@ class Live:
         )
 
 
-class VersionPool:
+class VersionPool(Generic[V]):
     """Loads what the registry names and follows its changes.
 
     Args:
-        registry: a registry with a champion.
-        load: loads and warms one version's folder.
+        registry: names a champion.
+        load: loads and warms the version of a name.
         retry_s: how long a version that would not load is left alone.
 
     Raises:
@@ -60,9 +69,9 @@ class VersionPool:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: Source,
         *,
-        load: Callable[[Path], LoadedVersion],
+        load: Callable[[str], V],
         retry_s: float = 60.0,
     ) -> None:
         self._registry = registry
@@ -119,13 +128,11 @@ class VersionPool:
     def _due(self) -> bool:
         return any(time.monotonic() >= when for when in self._refused.values())
 
-    def _assemble(
-        self, state: RegistryState, loaded: dict[str, LoadedVersion], *, first: bool
-    ) -> Live:
+    def _assemble(self, state: RegistryState, loaded: dict[str, V], *, first: bool) -> Live[V]:
         if state.champion is None:
             raise ModelVersionError("The registry has no champion any more.")
         wanted = variants_of(state)
-        versions = {}
+        versions: dict[str, V] = {}
         for variant in wanted:
             version = loaded.get(variant.version) or self._try(variant, first=first)
             if version is not None:
@@ -146,12 +153,12 @@ class VersionPool:
             ),
         )
 
-    def _try(self, variant: Variant, *, first: bool) -> LoadedVersion | None:
+    def _try(self, variant: Variant, *, first: bool) -> V | None:
         name = variant.version
         if time.monotonic() < self._refused.get(name, 0.0):
             return None
         try:
-            version = self._load(self._registry.folder(name))
+            version = self._load(name)
         except HemixError as error:
             self._refused[name] = time.monotonic() + self._retry_s
             VERSION_REFUSED.labels(name).set(1)
@@ -164,7 +171,7 @@ class VersionPool:
         logger.info("%s %s is loaded and warm.", variant.name, name)
         return version
 
-    def _publish(self, live: Live) -> None:
+    def _publish(self, live: Live[V]) -> None:
         shares = {(v.name, v.version): v.share for v in live.variants[1:]}
         champion = live.variants[0]
         shares[champion.name, champion.version] = 1.0 - sum(shares.values())

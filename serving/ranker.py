@@ -1,6 +1,8 @@
-"""Ranking: request -> variant -> features -> transform -> scores -> answer, each stage timed.
+"""Ranking: request -> variant -> features -> encode -> scores -> answer, each stage timed.
 
-Knows no protocol. The user side of features, transform and model is worked out once a request.
+Knows no protocol, and not where the model is: :class:`Ranker` does all but the scoring,
+:class:`LocalRanker` scores in this process, :class:`serving.remote.RemoteRanker` asks a predictor.
+The user side of features, transform and model is worked out once a request.
 """
 
 from __future__ import annotations
@@ -8,8 +10,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -39,18 +41,19 @@ from serving.metrics import (
 )
 from serving.pool import VersionPool
 from serving.request import RankingRequest
-from serving.version import LoadedVersion
+from serving.version import LoadedVersion, Version
 
 if TYPE_CHECKING:
     from features.store.rows import OnlineRows
-    from serving.version import Columns
 
 logger = logging.getLogger("hemix.serving")
 
+V = TypeVar("V", bound=Version)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A request with its variants and its transformed columns, ready to be scored.
+class Prepared(Generic[V]):
+    """A request with its variants and its version's encoding of its columns, ready to be scored.
 
     ``assigned`` is the user's variant in every layer, the model layer's first.
     """
@@ -59,20 +62,19 @@ class Prepared:
     variant: Variant
     assigned: tuple[Assigned, ...]
     time_ms: int
-    version: LoadedVersion
-    user: Columns
-    items: Columns
+    version: V
+    encoded: Any
     flags: tuple[str, ...]
     unknown_items: list[int] | list[str]
     started: float
 
 
-class Ranker:
-    """The endpoint's work, for any protocol."""
+class Ranker(Generic[V]):
+    """The endpoint's work but for the scoring, for any protocol."""
 
     def __init__(
         self,
-        pool: VersionPool,
+        pool: VersionPool[V],
         exposures: ExposureLog | None,
         experiments: LiveExperiments | None = None,
     ) -> None:
@@ -90,41 +92,52 @@ class Ranker:
         with timed("validate"):
             return self.pool.live.contract.parse(instance)
 
-    def prepare(self, request: RankingRequest) -> Prepared:
-        """Assign the variant, look the features up, assemble and transform them."""
+    def prepare(self, request: RankingRequest) -> Prepared[V]:
+        """Assign the variants, look the features up, assemble and encode them."""
         started = time.perf_counter()
         live = self.pool.live
         variant, version = live.of(request.user_id)
         assigned = (live.assigned(variant), *self._experiments.assign(request.user_id))
         time_ms = request.timestamp_ms or round(time.time() * 1000)
-        with timed("features"):
-            user_rows, item_rows, available = self._read(version, request)
-        with timed("assemble"):
-            raw = version.assemble(user_rows, item_rows, request.context, time_ms)
-        with timed("transform"):
-            user, items = version.transform(raw)
-        flags: tuple[str, ...] = (FEATURES_UNAVAILABLE,)
-        unknown: list[int] | list[str] = []
-        if available:
-            unknown = [request.item_ids[at] for at in np.flatnonzero(~item_rows.known)]  # type: ignore[assignment]
-            flags = _flags(known_user=bool(user_rows.known[0]), unknown=len(unknown))
+        encoded, flags, unknown = self._encoded(version, request, time_ms)
         return Prepared(
             request=request,
             variant=variant,
             assigned=assigned,
             time_ms=time_ms,
             version=version,
-            user=user,
-            items=items,
+            encoded=encoded,
             flags=flags,
             unknown_items=unknown,
             started=started,
         )
 
+    def prepare_again(self, prepared: Prepared[V], version: V) -> Prepared[V]:
+        """The same request, of the same variants, for another version."""
+        encoded, flags, unknown = self._encoded(version, prepared.request, prepared.time_ms)
+        return replace(
+            prepared, version=version, encoded=encoded, flags=flags, unknown_items=unknown
+        )
+
+    def _encoded(
+        self, version: V, request: RankingRequest, time_ms: int
+    ) -> tuple[Any, tuple[str, ...], list[int] | list[str]]:
+        """What the version's model takes, flags, unknown items."""
+        with timed("features"):
+            user_rows, item_rows, available = self._read(version, request)
+        with timed("assemble"):
+            raw = version.assemble(user_rows, item_rows, request.context, time_ms)
+        with timed(version.encoding):
+            encoded = version.encode(raw)
+        flags: tuple[str, ...] = (FEATURES_UNAVAILABLE,)
+        unknown: list[int] | list[str] = []
+        if available:
+            unknown = [request.item_ids[at] for at in np.flatnonzero(~item_rows.known)]  # type: ignore[assignment]
+            flags = _flags(known_user=bool(user_rows.known[0]), unknown=len(unknown))
+        return encoded, flags, unknown
+
     @staticmethod
-    def _read(
-        version: LoadedVersion, request: RankingRequest
-    ) -> tuple[OnlineRows, OnlineRows, bool]:
+    def _read(version: V, request: RankingRequest) -> tuple[OnlineRows, OnlineRows, bool]:
         try:
             return (*version.read(request), True)
         except FeatureStoreError as error:
@@ -132,24 +145,15 @@ class Ranker:
             logger.warning("Served from defaults: %s", error)
             return (*version.defaults(request), False)
 
-    def score(self, prepared: Prepared) -> dict[str, Floats]:
-        """Probabilities of each task, float32 [N]; a failure is logged as the variant's own."""
-        try:
-            with timed("score"):
-                return prepared.version.score(prepared.user, prepared.items)
-        except Exception as error:
-            self._expose(prepared, error=type(error).__name__)
-            raise
-
-    def finish(self, prepared: Prepared, scores: dict[str, Floats]) -> RankingAnswer:
+    def finish(self, prepared: Prepared[V], scores: dict[str, Floats]) -> RankingAnswer:
         """The answer; counts the request and queues its exposure."""
         with timed("post"):
-            request, variant = prepared.request, prepared.variant
+            request, variant, version = prepared.request, prepared.variant, prepared.version.name
             order, flags = _order(prepared, scores)
             answer = RankingAnswer(
                 request_id=request.request_id,
                 user_id=request.user_id,
-                version=variant.version,
+                version=version,
                 variant=variant.name,
                 item_ids=request.item_ids,
                 scores=scores,
@@ -158,13 +162,17 @@ class Ranker:
                 order=order,
             )
             self._expose(prepared, answer=answer)
-            REQUESTS.labels(variant.name, variant.version, "200").inc()
+            REQUESTS.labels(variant.name, version, "200").inc()
             CANDIDATES.observe(len(request.item_ids))
         STAGE_SECONDS.labels("total").observe(time.perf_counter() - prepared.started)
         return answer
 
+    def failed(self, prepared: Prepared[V], error: Exception) -> None:
+        """Log that a request failed after its variant was known."""
+        self._expose(prepared, error=type(error).__name__)
+
     def _expose(
-        self, prepared: Prepared, *, answer: RankingAnswer | None = None, error: str = ""
+        self, prepared: Prepared[V], *, answer: RankingAnswer | None = None, error: str = ""
     ) -> None:
         if self._exposures is None:
             return
@@ -175,7 +183,7 @@ class Ranker:
                 request_ms=prepared.time_ms,
                 latency_ms=(time.perf_counter() - prepared.started) * 1000,
                 variant=prepared.variant.name,
-                version=answer.version if answer else prepared.variant.version,
+                version=prepared.version.name,
                 assigned=prepared.assigned,
                 item_ids=prepared.request.item_ids,
                 scores=answer.scores if answer else {},
@@ -186,8 +194,21 @@ class Ranker:
         )
 
 
+class LocalRanker(Ranker[LoadedVersion]):
+    """All of the work in one process."""
+
+    def score(self, prepared: Prepared[LoadedVersion]) -> dict[str, Floats]:
+        """Probabilities of each task, float32 [N]; a failure is logged as the variant's own."""
+        try:
+            with timed("score"):
+                return prepared.version.score(prepared.encoded)
+        except Exception as error:
+            self.failed(prepared, error)
+            raise
+
+
 def _order(
-    prepared: Prepared, scores: Mapping[str, Floats]
+    prepared: Prepared[V], scores: Mapping[str, Floats]
 ) -> tuple[Mapping[str, float] | None, tuple[str, ...]]:
     """The task weights of the user's variant; a version that lacks a task ranks by its first."""
     order = next((a.order for a in prepared.assigned if a.order is not None), None)

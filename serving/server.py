@@ -11,13 +11,14 @@ import json
 import logging
 import socket
 from concurrent import futures
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from grpc import StatusCode, aio
 from kserve import ModelServer
 from kserve.errors import InvalidInput
@@ -31,8 +32,10 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 
 from hemix.errors import EnvironmentProblem, HemixError, RequestError
-from serving.limits import MAX_BODY_BYTES, BodyLimit
+from serving.limits import BodyLimit
 from serving.metrics import REQUESTS
+from serving.predictor import Packed, PredictorModel, TensorRequest
+from serving.wire import HEADER_LENGTH, unpack
 
 _GRPC_STATUS = {
     400: StatusCode.INVALID_ARGUMENT,
@@ -59,9 +62,35 @@ class _DataPlane(DataPlane):
             raise RequestError(f"The body is not a V2 request ({error!r}).") from error
 
     def encode(self, model_name: str, response: Any, headers: Any, req_attributes: Any) -> Any:
+        if isinstance(response, Packed):
+            return response.body, {HEADER_LENGTH: str(response.json_length)}
         if isinstance(response, InferResponse):
             response, _ = response.to_rest()
         return response, {}
+
+    async def ready(self) -> bool:
+        """True when every model is warm."""
+        models = self.model_registry.get_models().values()
+        return all([await model.healthy() for model in models])
+
+
+class _PredictorPlane(_DataPlane):
+    """Leaves binary tensors as they came: no detour over Python lists."""
+
+    def decode(
+        self,
+        body: Any,
+        headers: Any,
+        protocol_version: str = "v1",
+        model_name: str | None = None,
+    ) -> Any:
+        length = headers.get(HEADER_LENGTH.lower()) if headers else None
+        if isinstance(body, bytes) and length is not None:
+            if not length.isdecimal():
+                raise RequestError(f"{HEADER_LENGTH}: {length[:20]} is not a number of bytes.")
+            head, tensors = unpack(body, int(length))
+            return TensorRequest(head=head, tensors=tensors), {}
+        return super().decode(body, headers, protocol_version, model_name)
 
 
 def _json(body: bytes) -> Any:
@@ -85,13 +114,25 @@ class _ReadOnlyRepository(ModelRepositoryExtension):
 
 
 class _Rest(RESTServer):
-    def __init__(self, *args: Any, bound: socket.socket, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, bound: socket.socket, limit: int, models: list[Any], **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._bound = bound
+        self._limit = limit
+        self._models = models
         self.config.access_log = False
 
+    def _register_endpoints(self, app: FastAPI) -> None:
+        for model in self._models:
+            if isinstance(model, PredictorModel):
+                path = f"/v2/models/{model.name}/contract"
+                contract = model.contract.model_dump_json().encode()
+                app.add_api_route(path, partial(_json_bytes, contract), methods=["GET"])
+        super()._register_endpoints(app)
+
     def _add_middlewares(self, app: FastAPI) -> None:
-        app.add_middleware(BodyLimit)
+        app.add_middleware(BodyLimit, limit=self._limit)
 
     def _add_exception_handlers(self, app: FastAPI) -> None:
         super()._add_exception_handlers(app)
@@ -103,6 +144,10 @@ class _Rest(RESTServer):
     async def start(self) -> None:
         self.create_application()
         await self._server.serve(sockets=[self._bound])
+
+
+async def _json_bytes(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
 
 
 async def _hemix_error(_: Request, error: Exception) -> JSONResponse:
@@ -144,16 +189,17 @@ class _Errors(ExceptionToStatusInterceptor):
 
 
 class _Grpc(GRPCServer):
-    def __init__(self, *args: Any, address: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, address: str, limit: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._address = address
+        self._limit = limit
 
     async def start(self, max_workers: int) -> None:
         self._server = aio.server(
             futures.ThreadPoolExecutor(max_workers=max_workers),
             interceptors=(_Errors(),),
             options=[
-                ("grpc.max_receive_message_length", MAX_BODY_BYTES),
+                ("grpc.max_receive_message_length", self._limit),
                 ("grpc.so_reuseport", 0),
             ],
         )
@@ -166,9 +212,11 @@ class _Grpc(GRPCServer):
 
 
 class RankerServer(ModelServer):
-    """``kserve.ModelServer`` on ports that are already ours."""
+    """``kserve.ModelServer`` on ports that are already ours, around one model."""
 
-    def __init__(self, *, http: socket.socket, host: str, grpc_port: int, grace_s: int) -> None:
+    def __init__(
+        self, *, http: socket.socket, host: str, grpc_port: int, grace_s: int, body_limit: int
+    ) -> None:
         super().__init__(
             http_port=http.getsockname()[1],
             grpc_port=grpc_port,
@@ -177,16 +225,19 @@ class RankerServer(ModelServer):
             enable_latency_logging=False,
             grace_period=grace_s,
         )
-        self.dataplane = _DataPlane(model_registry=self.registered_models)
         self.model_repository_extension = _ReadOnlyRepository(model_registry=self.registered_models)
         self._http = http
         self._host = host
+        self._body_limit = body_limit
 
     def start(self, models: list[Any]) -> None:
         """Serve until SIGTERM or SIGINT; requests under way are answered first."""
         import uvloop
 
-        self._register_and_check_atleast_one_model_is_ready(models)
+        for model in models:  # kserve itself would refuse those that are not ready yet
+            self.register_model(model)
+        plane = _PredictorPlane if isinstance(models[0], PredictorModel) else _DataPlane
+        self.dataplane = plane(model_registry=self.registered_models)
         self._rest_server = _Rest(
             "kserve.model_server:app",
             self.dataplane,
@@ -194,6 +245,8 @@ class RankerServer(ModelServer):
             self.http_port,
             grace_period=self.grace_period,
             bound=self._http,
+            limit=self._body_limit,
+            models=models,
         )
         host = f"[{self._host}]" if ":" in self._host else self._host
         self._grpc_server = _Grpc(
@@ -203,6 +256,7 @@ class RankerServer(ModelServer):
             kwargs={},
             grace_period=self.grace_period,
             address=f"{host}:{self.grpc_port}",
+            limit=self._body_limit,
         )
         self.servers.extend([self._rest_server.start(), self._grpc_server.start(1)])
         logging.getLogger("uvicorn.access").disabled = True

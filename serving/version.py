@@ -1,15 +1,24 @@
-"""One model version, ready to serve: its features, its transform graph and its scorer, all warm."""
+"""Model versions ready to serve: their features, and their model in this process.
+
+:class:`Version` is what every version needs in front of its model; :class:`LoadedVersion` adds the
+transform graph and the scorer, all warm. A version whose model is elsewhere is a
+:class:`serving.remote.RemoteVersion`.
+"""
 
 from __future__ import annotations
 
+import abc
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from features.definition import DatasetDefinition
 from features.schema import ColumnTypes
+from hemix.errors import FeatureStoreError
 from hemix.spec import Side
+from hemix.storage import is_remote
 from serving.answer import Floats
+from serving.metrics import Stage
 from serving.request import RankingRequest, Value
 
 if TYPE_CHECKING:
@@ -21,28 +30,25 @@ if TYPE_CHECKING:
     from models.inference import Scorer
 
     Columns = dict[str, Column]
+    Encoded = tuple[Columns, Columns]
 
 USER_SIDES: frozenset[Side] = frozenset({"user", "context"})
 ITEM_SIDES: frozenset[Side] = frozenset({"item"})
-_WARM_SIZES = (1, 100, 1000)
+WARM_SIZES = (1, 100, 1000)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadedVersion:
-    """A loaded model version. Thread-safe: everything it holds is read only."""
+class Version(abc.ABC):
+    """A version in front of its model. Thread-safe: everything it holds is read only.
 
+    ``encoding`` is the stage that :meth:`encode` counts as.
+    """
+
+    encoding: ClassVar[Stage]
     name: str
-    graph: TransformGraph
-    scorer: Scorer
+    definition: DatasetDefinition
+    types: ColumnTypes
     online: OnlineFeatures
-
-    @property
-    def definition(self) -> DatasetDefinition:
-        return self.graph.definition
-
-    @property
-    def types(self) -> ColumnTypes:
-        return self.graph.types
 
     def read(self, request: RankingRequest) -> tuple[OnlineRows, OnlineRows]:
         """Rows of the user ``[1]`` and of the items ``[N]``; FeatureStoreError when it is down."""
@@ -65,56 +71,13 @@ class LoadedVersion:
             self.definition, self.types, user=user, items=items, context=context, time_ms=time_ms
         )
 
-    def transform(self, raw: RequestColumns) -> tuple[Columns, Columns]:
-        """Ids and numbers: user and context columns of 1 row, item columns of N rows."""
-        return (
-            self.graph.apply_columns(raw.user, USER_SIDES),
-            self.graph.apply_columns(raw.items, ITEM_SIDES),
-        )
+    @abc.abstractmethod
+    def encode(self, raw: RequestColumns) -> Any:
+        """Raw columns as the model takes them."""
 
-    def score(self, user: Columns, items: Columns) -> dict[str, Floats]:
-        """Probabilities of each task, float32 ``[N]``."""
-        return self.scorer.score(user, items)
-
-
-def load_version(
-    folder: Path, *, store: Path, timeout_s: float, item_cache_s: float
-) -> LoadedVersion:
-    """Verify and load a version's folder and rank once at several sizes, so that no user waits.
-
-    Args:
-        folder: model version folder.
-        store: the live feature store.
-        timeout_s: deadline of a read of the store.
-        item_cache_s: seconds for which an item's row is kept.
-
-    Raises:
-        ModelVersionError: a file is not what the manifest says; names it.
-        FeatureStoreError: the store does not hold the version's feature service.
-    """
-    from features.store.online import OnlineFeatures
-    from features.transform.graph import TransformGraph
-    from models.inference import Scorer
-    from models.version import verify
-
-    manifest = verify(folder)
-    version = LoadedVersion(
-        name=manifest.version,
-        graph=TransformGraph.load(folder / "transform", warm=[USER_SIDES, ITEM_SIDES]),
-        scorer=Scorer.load(folder),
-        online=OnlineFeatures(
-            store, manifest.feature_service, timeout_s=timeout_s, item_cache_s=item_cache_s
-        ),
-    )
-    _warm(version)
-    return version
-
-
-def _warm(version: LoadedVersion) -> None:
-    user, item = (
-        _some_id(str(kind)) for kind in (version.graph.types.user_id, version.graph.types.item_id)
-    )
-    for size in _WARM_SIZES:
+    def warm_up(self, size: int) -> RequestColumns:
+        """Raw columns of an unknown user and ``size`` unknown items."""
+        user, item = (_some_id(str(kind)) for kind in (self.types.user_id, self.types.item_id))
         request = RankingRequest(
             request_id="warm-up",
             user_id=user,
@@ -122,8 +85,118 @@ def _warm(version: LoadedVersion) -> None:
             context={},
             timestamp_ms=0,
         )
-        raw = version.assemble(*version.defaults(request), {}, 0)
-        version.score(*version.transform(raw))
+        return self.assemble(*self.defaults(request), {}, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A version's transform graph and scorer. Thread-safe."""
+
+    name: str
+    graph: TransformGraph
+    scorer: Scorer
+
+    def transform(self, raw: RequestColumns) -> Encoded:
+        """Ids and numbers: user and context columns of 1 row, item columns of N rows."""
+        return (
+            self.graph.apply_columns(raw.user, USER_SIDES),
+            self.graph.apply_columns(raw.items, ITEM_SIDES),
+        )
+
+    def score(self, encoded: Encoded) -> dict[str, Floats]:
+        """Probabilities of each task, float32 ``[N]``."""
+        return self.scorer.score(*encoded)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedVersion(Version):
+    """A version whose model is in this process."""
+
+    encoding: ClassVar[Stage] = "transform"
+    model: LoadedModel
+
+    def encode(self, raw: RequestColumns) -> Encoded:
+        """What :meth:`score` takes: transformed columns of the user and of the items."""
+        return self.model.transform(raw)
+
+    def score(self, encoded: Encoded) -> dict[str, Floats]:
+        """Probabilities of each task, float32 ``[N]``."""
+        return self.model.score(encoded)
+
+
+def load_model(folder: Path) -> LoadedModel:
+    """Verify a version's folder and load its graph and its scorer.
+
+    Raises:
+        ModelVersionError: a file is not what the manifest says; names it.
+    """
+    from features.transform.graph import TransformGraph
+    from models.inference import Scorer
+    from models.version import verify
+
+    manifest = verify(folder)
+    return LoadedModel(
+        name=manifest.version,
+        graph=TransformGraph.load(folder / "transform", warm=[USER_SIDES, ITEM_SIDES]),
+        scorer=Scorer.load(folder),
+    )
+
+
+def load_version(
+    folder: Path, *, store: str, timeout_s: float, item_cache_s: float
+) -> LoadedVersion:
+    """Verify and load a version's folder and rank once at several sizes, so that no user waits.
+
+    Args:
+        folder: model version folder.
+        store: the live feature store, a folder or an ``s3://`` prefix.
+        timeout_s: deadline of a read of the store.
+        item_cache_s: seconds for which an item's row is kept.
+
+    Raises:
+        ModelVersionError: a file is not what the manifest says; names it.
+        FeatureStoreError: the store does not hold the version's feature service.
+    """
+    from models.version import read_manifest
+
+    model = load_model(folder)
+    version = LoadedVersion(
+        name=model.name,
+        definition=model.graph.definition,
+        types=model.graph.types,
+        online=open_features(
+            store,
+            read_manifest(folder).feature_service,
+            timeout_s=timeout_s,
+            item_cache_s=item_cache_s,
+        ),
+        model=model,
+    )
+    for size in WARM_SIZES:
+        version.score(version.encode(version.warm_up(size)))
+    return version
+
+
+def require_store(store: str) -> None:
+    """Raises FeatureStoreError: a local folder that is named as the live feature store is not there."""
+    if not is_remote(store) and not Path(store).is_dir():
+        raise FeatureStoreError(
+            f"{store} is not a live feature store.",
+            hint="Deploy a version first (hemix run), or pass --features DIR.",
+        )
+
+
+def open_features(
+    store: str, service: str, *, timeout_s: float, item_cache_s: float
+) -> OnlineFeatures:
+    """One feature service of the live store, ready to be read.
+
+    Raises:
+        FeatureStoreError: the store does not hold the service.
+    """
+    from features.store.online import OnlineFeatures
+
+    return OnlineFeatures(Path(store), service, timeout_s=timeout_s, item_cache_s=item_cache_s)
 
 
 def _some_id(kind: str) -> int | str:

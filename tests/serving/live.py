@@ -145,6 +145,11 @@ class Endpoint:
 
 def serve_process(root: Path, *options: str, log: Path) -> subprocess.Popen[str]:
     """Start ``hemix serve`` on the registry in ``root``."""
+    return hemix_serve("--models", str(root), *options, cwd=root, log=log)
+
+
+def hemix_serve(*options: str, cwd: Path, log: Path) -> subprocess.Popen[str]:
+    """Start ``hemix serve``."""
     code = (
         "import typer; from serving.commands import register; app = typer.Typer(); register(app);"
         "from hemix.errors import HemixError\n"
@@ -155,11 +160,11 @@ def serve_process(root: Path, *options: str, log: Path) -> subprocess.Popen[str]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     with log.open("w") as handle:
         return subprocess.Popen(
-            [sys.executable, "-c", code, "serve", "--models", str(root), *options],
+            [sys.executable, "-c", code, "serve", *options],
             stdout=handle,
             stderr=subprocess.STDOUT,
             text=True,
-            cwd=root,
+            cwd=cwd,
             env=environment,
         )
 
@@ -167,13 +172,18 @@ def serve_process(root: Path, *options: str, log: Path) -> subprocess.Popen[str]
 @contextlib.contextmanager
 def start_endpoint(root: Path, *options: str) -> Iterator[Endpoint]:
     """Run ``hemix serve`` on free ports until the block ends; it must then stop cleanly."""
-    log = root / "serve.log"
-    process = serve_process(root, "--port", "0", "--grpc-port", "0", *options, log=log)
+    with started(root, "--models", str(root), *options, log=root / "serve.log") as endpoint:
+        wait_ready(endpoint)
+        yield endpoint
+
+
+@contextlib.contextmanager
+def started(root: Path, *options: str, log: Path) -> Iterator[Endpoint]:
+    """Run ``hemix serve`` on free ports; listening, perhaps not ready yet."""
+    process = hemix_serve("--port", "0", "--grpc-port", "0", *options, cwd=root, log=log)
     try:
         http, grpc = _addresses(process, log)
-        endpoint = Endpoint(root, process, f"http://{http}", grpc, log)
-        _wait_ready(endpoint)
-        yield endpoint
+        yield Endpoint(root, process, f"http://{http}", grpc, log)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -188,7 +198,7 @@ def _addresses(process: subprocess.Popen[str], log: Path) -> tuple[str, str]:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         lines = [line.split() for line in log.read_text().splitlines()]
-        http = [words[1] for words in lines if words[:1] == ["V1"]]
+        http = [words[1] for words in lines if words[:1] == ["V2"]]
         grpc = [words[1] for words in lines if words[:1] == ["gRPC"]]
         if http and grpc:
             return http[0].split("/")[2], grpc[0]
@@ -198,7 +208,8 @@ def _addresses(process: subprocess.Popen[str], log: Path) -> tuple[str, str]:
     raise AssertionError(f"the endpoint did not start:\n{log.read_text()}")
 
 
-def _wait_ready(endpoint: Endpoint) -> None:
+def wait_ready(endpoint: Endpoint) -> None:
+    """Wait until the endpoint says that it is warm."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
@@ -206,5 +217,6 @@ def _wait_ready(endpoint: Endpoint) -> None:
                 if answer.status == 200:
                     return
         except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.05)
+            pass
+        time.sleep(0.05)
     raise AssertionError(f"the endpoint is not ready:\n{endpoint.log.read_text()}")

@@ -1,0 +1,167 @@
+"""Versions whose model is elsewhere: the transformer's half of the endpoint."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from serving.answer import PREDICTOR_UNAVAILABLE, Floats
+from serving.calls import Message, PredictorCalls
+from serving.contract import OFFSETS, Contract, PredictorUnavailable, RawInput, fetch_contract
+from serving.experiments.live import LiveExperiments
+from serving.exposures import ExposureLog
+from serving.metrics import PREDICTOR_FALLBACKS, Stage, timed
+from serving.pool import VersionPool
+from serving.predictors import PredictorsFile
+from serving.ranker import Prepared, Ranker
+from serving.tensors import SCORE
+from serving.version import Version, open_features
+from serving.wire import Tensors, pack
+
+if TYPE_CHECKING:
+    from features.store.assemble import RequestColumns
+    from features.transform.columns import Column
+
+    Columns = dict[str, Column]
+    Worker = Callable[..., Coroutine[Any, Any, Any]]
+
+logger = logging.getLogger("hemix.serving")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteVersion(Version):
+    """A version whose predictor is asked; ``url`` says where it is now."""
+
+    encoding: ClassVar[Stage] = "encode"
+    contract: Contract
+    url: Callable[[], str]
+
+    def encode(self, raw: RequestColumns) -> Message:
+        """The body for the predictor."""
+        return encode(self.contract, raw)
+
+
+def encode(contract: Contract, raw: RequestColumns, outputs: tuple[str, ...] = ()) -> Message:
+    """The raw columns that a version takes as a V2 body.
+
+    A list column goes as its values and as ``<name>.offsets``.
+    """
+    tensors: Tensors = {}
+    for columns, wanted in ((raw.user, contract.users), (raw.items, contract.items)):
+        for column in wanted:
+            tensors |= _tensors(column, columns[column.name])
+    body, length = pack(tensors, request_id="", outputs=outputs)
+    return Message(body=body, json_length=length)
+
+
+def _tensors(column: RawInput, value: Column) -> Tensors:
+    if isinstance(value, tuple):
+        return {
+            column.name: value[0].astype(column.dtype, copy=False),
+            column.name + OFFSETS: value[1],
+        }
+    return {column.name: value.astype(column.dtype, copy=False)}
+
+
+class RemoteRanker(Ranker[RemoteVersion]):
+    """All but the scoring; scores come from the versions' predictors."""
+
+    def __init__(
+        self,
+        pool: VersionPool[RemoteVersion],
+        exposures: ExposureLog | None,
+        experiments: LiveExperiments | None = None,
+        *,
+        calls: PredictorCalls,
+    ) -> None:
+        super().__init__(pool, exposures, experiments)
+        self._calls = calls
+
+    async def score(
+        self, prepared: Prepared[RemoteVersion], work: Worker
+    ) -> tuple[Prepared[RemoteVersion], dict[str, Floats]]:
+        """Scores of the request's version; of the champion when its own does not answer.
+
+        The request keeps its variant, so that an analysis compares those who were assigned; its
+        version is the one that answered, and :data:`PREDICTOR_UNAVAILABLE` is among its flags.
+
+        Raises:
+            PredictorUnavailable: the champion's predictor does not answer either; names it.
+        """
+        try:
+            return await self._or_champion(prepared, work)
+        except Exception as error:
+            self.failed(prepared, error)
+            raise
+
+    async def _or_champion(
+        self, prepared: Prepared[RemoteVersion], work: Worker
+    ) -> tuple[Prepared[RemoteVersion], dict[str, Floats]]:
+        try:
+            return prepared, await self._ask(prepared)
+        except PredictorUnavailable as error:
+            live = self.pool.live
+            champion = live.versions[live.variants[0].version]
+            if champion.name == prepared.version.name:
+                raise
+            logger.warning("Answered by the champion: %s", error)
+            PREDICTOR_FALLBACKS.labels(prepared.version.name).inc()
+        again: Prepared[RemoteVersion] = await work(self.prepare_again, prepared, champion)
+        again = replace(again, flags=(*again.flags, PREDICTOR_UNAVAILABLE))
+        return again, await self._ask(again)
+
+    async def _ask(self, prepared: Prepared[RemoteVersion]) -> dict[str, Floats]:
+        version = prepared.version
+        with timed("predict"):
+            _, outputs = await self._calls.infer(version.url(), version.name, prepared.encoded)
+        return scores_of(version, outputs, len(prepared.request.item_ids))
+
+
+def scores_of(version: RemoteVersion, outputs: Tensors, candidates: int) -> dict[str, Floats]:
+    """Probabilities of each task, float32 ``[N]``.
+
+    Raises:
+        PredictorUnavailable: a task's scores are missing or not one a candidate.
+    """
+    scores: dict[str, Floats] = {}
+    for task in version.contract.tasks:
+        found = outputs.get(f"{SCORE}{task}")
+        if found is None or found.dtype != np.float32 or len(found) != candidates:
+            raise PredictorUnavailable(
+                f"Predictor {version.name}: {SCORE}{task} is not FP32 [{candidates}].",
+                hint="Predictor and transformer must be of the same release.",
+            )
+        scores[task] = found
+    return scores
+
+
+def load_remote(
+    name: str,
+    *,
+    file: PredictorsFile,
+    store: str,
+    timeout_s: float,
+    item_cache_s: float,
+    contract_timeout_s: float = 5.0,
+) -> RemoteVersion:
+    """Learn a version's contract from its predictor and open its features.
+
+    Raises:
+        PredictorUnavailable: the predictor does not answer or is not of this version.
+        FeatureStoreError: the store does not hold the version's feature service.
+    """
+    contract = fetch_contract(file.url(name), name, timeout_s=contract_timeout_s)
+    return RemoteVersion(
+        name=name,
+        definition=contract.dataset,
+        types=contract.column_types,
+        online=open_features(
+            store, contract.feature_service, timeout_s=timeout_s, item_cache_s=item_cache_s
+        ),
+        contract=contract,
+        url=lambda: file.url(name),
+    )

@@ -1,0 +1,66 @@
+"""``hemix serve --role predictor``: one model version behind KServe V2, for transformers to ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hemix.progress import say
+from hemix.storage import is_remote, local_copy
+from serving.kserving import import_kserve
+from serving.limits import MAX_TENSOR_BYTES
+from serving.process import Listening, Ports, addresses, limit_threads, log_to_stderr, run_server
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictorConfig:
+    """``model`` is a model version folder, or where one was uploaded whole (``s3://...``)."""
+
+    model: str
+    listening: Listening
+
+
+def serve_predictor(config: PredictorConfig) -> None:
+    """Serve one version until SIGTERM or SIGINT.
+
+    Raises:
+        EnvironmentProblem: a port is in use.
+        ModelVersionError: the folder is not what its manifest says, or not signed as it must be.
+        StorageError: there is no whole model version at a remote location.
+    """
+    log_to_stderr()
+    ports = Ports.take(config.listening)
+    folder = local_copy(config.model) if is_remote(config.model) else Path(config.model)
+    _check(folder)
+    say(f"serve: loading {config.model}")
+    import_kserve()
+    from features.store.assemble import RequestColumns
+    from serving.contract import Contract
+    from serving.predictor import PredictorModel
+    from serving.version import WARM_SIZES, load_model
+
+    limit_threads(config.listening.threads)
+    model = load_model(folder)
+    contract = Contract.of(folder)
+    for size in WARM_SIZES:
+        user, items = contract.missing_rows(size)
+        model.score(model.transform(RequestColumns(user=user, items=items)))
+    served = PredictorModel(
+        model,
+        contract,
+        workers=config.listening.workers,
+        max_waiting=config.listening.max_waiting,
+    )
+    say(
+        f"serve: predictor of {model.name}\n"
+        f"{addresses(config.listening, ports, model.name, v1=False)}"
+    )
+    run_server(served, config.listening, ports, body_limit=MAX_TENSOR_BYTES)
+    say("serve: stopped")
+
+
+def _check(folder: Path) -> None:
+    """What is wrong with the files is said before anything slow is imported."""
+    from models.version import verify
+
+    verify(folder)

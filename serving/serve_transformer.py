@@ -1,0 +1,152 @@
+"""``hemix serve --role transformer``: everything but the models, which predictors serve."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hemix.errors import HemixError
+from hemix.progress import say
+from serving.calls import PredictorCalls
+from serving.contract import PredictorUnavailable
+from serving.experiments.live import LiveExperiments
+from serving.exposures import ExposureLog
+from serving.kserving import import_kserve
+from serving.pool import VersionPool
+from serving.predictors import PredictorsFile
+from serving.process import Listening, Ports, addresses, log_to_stderr, run_server
+from serving.version import require_store
+
+if TYPE_CHECKING:
+    from serving.endpoint import TransformerModel
+    from serving.remote import RemoteVersion
+
+logger = logging.getLogger("hemix.serving")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """How a transformer runs.
+
+    Args:
+        predictors: the predictors file, followed as it changes.
+        features: the live feature store, a folder or an ``s3://`` prefix.
+        exposures: folder of exposure files, or an ``s3://`` prefix; None writes none.
+        experiments: file of the layers beside the model layer, followed; None has no such layers.
+        watch_s: how often the files are looked at.
+        store_timeout_s: deadline of a feature store read.
+        item_cache_s: seconds for which an item's row is kept.
+        deadline_s: longest time that a predictor may take, a retry included.
+        retry_s: pause between two attempts to begin while no champion answers.
+    """
+
+    predictors: Path
+    features: str
+    exposures: str | None
+    listening: Listening
+    experiments: Path | None = None
+    watch_s: float = 2.0
+    store_timeout_s: float = 0.25
+    item_cache_s: float = 60.0
+    deadline_s: float = 1.0
+    retry_s: float = 1.0
+
+
+def serve_transformer(config: TransformerConfig) -> None:
+    """Serve until SIGTERM or SIGINT. Not ready before the champion's predictor has answered.
+
+    Raises:
+        EnvironmentProblem: a port is in use.
+        RegistryError: the predictors file cannot be used.
+        FeatureStoreError: there is no live feature store.
+    """
+    log_to_stderr()
+    file = PredictorsFile(config.predictors)
+    file.predictors()
+    require_store(config.features)
+    ports = Ports.take(config.listening)
+    experiments = LiveExperiments(config.experiments)
+    import_kserve()
+    from serving.endpoint import MODEL_NAME, TransformerModel
+
+    listening = config.listening
+    model = TransformerModel(workers=listening.workers, max_waiting=listening.max_waiting)
+    exposures = ExposureLog(config.exposures) if config.exposures else None
+    calls = PredictorCalls(deadline_s=config.deadline_s)
+    beginning = _Beginning(config, file, model, exposures, experiments, calls)
+    beginning.start()
+    experiments.watch(config.watch_s)
+    say(
+        f"serve: {MODEL_NAME}, transformer alone, predictors of {config.predictors}\n"
+        f"{addresses(listening, ports, MODEL_NAME, v1=True)}"
+    )
+    try:
+        run_server(model, listening, ports)
+    finally:
+        beginning.close()
+        experiments.close()
+        if exposures is not None:
+            exposures.close()
+    say("serve: stopped")
+
+
+class _Beginning(threading.Thread):
+    """Makes the model ready as soon as the champion's predictor answers, however late that is."""
+
+    def __init__(
+        self,
+        config: TransformerConfig,
+        file: PredictorsFile,
+        model: TransformerModel,
+        exposures: ExposureLog | None,
+        experiments: LiveExperiments,
+        calls: PredictorCalls,
+    ) -> None:
+        super().__init__(name="beginning", daemon=True)
+        self._config, self._file, self._model = config, file, model
+        self._exposures, self._experiments, self._calls = exposures, experiments, calls
+        self._stop_now = threading.Event()
+        self._pool: VersionPool[RemoteVersion] | None = None
+
+    def run(self) -> None:
+        from serving.remote import RemoteRanker
+
+        while (pool := self._attempt()) is None:
+            if self._stop_now.wait(self._config.retry_s):
+                return
+        pool.watch(self._config.watch_s)
+        self._pool = pool
+        ranker = RemoteRanker(pool, self._exposures, self._experiments, calls=self._calls)
+        self._model.begin(ranker)
+        arms = ", ".join(f"{v.name} {v.version}" for v in pool.live.variants)
+        logger.info("Ready: %s.", arms)
+
+    def close(self) -> None:
+        """Stop trying, or stop following the predictors file."""
+        self._stop_now.set()
+        self.join(timeout=30)
+        if self._pool is not None:
+            self._pool.close()
+
+    def _attempt(self) -> VersionPool[RemoteVersion] | None:
+        from serving.remote import load_remote
+
+        config = self._config
+        load = partial(
+            load_remote,
+            file=self._file,
+            store=config.features,
+            timeout_s=config.store_timeout_s,
+            item_cache_s=config.item_cache_s,
+        )
+        try:
+            return VersionPool(self._file, load=load, retry_s=5.0)
+        except PredictorUnavailable as error:
+            logger.warning("Not ready yet: %s", error)
+        except HemixError as error:
+            logger.error("Not ready: %s", error)
+        return None
