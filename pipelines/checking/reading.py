@@ -10,6 +10,9 @@ import yaml
 
 from hemix.errors import DefinitionError
 
+# libyaml's parser where PyYAML was built with it: ten times as fast on these long texts.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Compiled:
@@ -34,7 +37,7 @@ def read(text: str, where: str) -> Compiled:
     from kfp.pipeline_spec import pipeline_spec_pb2 as spec
 
     try:
-        documents = [d for d in yaml.safe_load_all(text) if d]
+        documents = [d for d in yaml.load_all(text, Loader=_LOADER) if d]
     except yaml.YAMLError as error:
         raise DefinitionError(f"{where}: not valid YAML: {error}") from error
     specs = [d for d in documents if isinstance(d, dict) and "pipelineInfo" in d]
