@@ -54,6 +54,7 @@ def backfill_command(
     follow: Annotated[
         bool, typer.Option("--follow/--no-follow", help="Watch the run, or return.")
     ] = True,
+    poll: Annotated[float, typer.Option(help="Seconds between looks.", min=0)] = 5.0,
     experiment: o.ExperimentOption = "hemix",
     create_experiment: o.CreateExperimentOption = True,
     service_account: o.ServiceAccountOption = "hemix-pipeline",
@@ -110,7 +111,8 @@ def backfill_command(
     )
     tell(console, submitted)
     if follow:
-        watch_run(console, connection, submitted.run_id, tasks=tasks_of(made.spec))
+        tasks = tasks_of(made.spec)
+        watch_run(console, connection, submitted.run_id, tasks=tasks, every_s=poll)
 
 
 def _here(console: Console, wanted: Wanted, output: Path, days: list[str]) -> None:

@@ -50,6 +50,7 @@ def submit_command(
             help="Stop watching after this time (6h); the run goes on.", show_default=False
         ),
     ] = "",
+    poll: Annotated[float, typer.Option(help="Seconds between looks.", min=0)] = 5.0,
     attach: Annotated[
         str,
         typer.Option(
@@ -94,7 +95,7 @@ def submit_command(
     patience_s = float(seconds(timeout, "--timeout")) if timeout else None
     connection = o.connect(host, namespace, token, token_file, ca_cert)
     if attach:
-        watch_run(console, connection, attach, patience_s=patience_s)
+        watch_run(console, connection, attach, patience_s=patience_s, every_s=poll)
         return
     wanted = Wanted(
         dataset=definition or dataset,
@@ -129,6 +130,7 @@ def submit_command(
             tasks=tasks_of(made.spec),
             gates=gates_of(made.spec),
             patience_s=patience_s,
+            every_s=poll,
         )
 
 
@@ -149,6 +151,7 @@ def watch_run(
     tasks: list[str] | None = None,
     gates: dict[str, str] | None = None,
     patience_s: float | None = None,
+    every_s: float = 5.0,
 ) -> None:
     """Follow a run to its end; the outcome is the exit code.
 
@@ -159,6 +162,7 @@ def watch_run(
         tasks: names of its tasks; read from the server when None.
         gates: as :func:`pipelines.client.following.require_success` has them.
         patience_s: seconds to wait at most.
+        every_s: seconds between looks.
 
     Raises:
         HemixError: the run did not succeed, or cannot be followed.
@@ -175,7 +179,7 @@ def watch_run(
         tasks, gates = tasks_of(spec), gates_of(spec)
     try:
         with watching(console) as watcher:
-            ended = follow(api, run_id, tasks, watcher, patience_s=patience_s)
+            ended = follow(api, run_id, tasks, watcher, patience_s=patience_s, every_s=every_s)
     except KeyboardInterrupt:
         console.print(Text(f"Run {run_id} goes on. Follow it: hemix submit --attach {run_id}"))
         raise typer.Exit(130) from None

@@ -46,10 +46,11 @@ class LineWatcher:
         for number, task in enumerate(shown, start=1):
             if task.state in ("waiting", "skipped"):
                 continue
-            seconds = f" ({task.seconds:.0f} s)" if task.state in ("succeeded", "failed") else ""
-            why = f": {task.error}" if task.error else ""
-            place = f"[{number:2d}/{len(shown)}]"
-            self._tell(task.name, task.state, f"{place} {task.name} {task.state}{seconds}{why}")
+            line = f"[{number:2d}/{len(shown)}] {task.name} {task.state}"
+            if task.state in ("succeeded", "failed"):
+                line += f" ({_done(task)}{task.seconds:.0f} s)"
+            line += f": {task.error}" if task.error else ""
+            self._tell(task.name, f"{task.state} {_done(task)}", line)
 
     def _tell(self, what: str, state: str, line: str) -> None:
         if self._seen.get(what) != state:
@@ -91,7 +92,7 @@ class LiveWatcher:
         return Group(head, table)
 
     def _row(self, task: TaskProgress) -> tuple[RenderableType, RenderableType, RenderableType]:
-        seconds = f"{task.seconds:.0f} s"
+        seconds = f"{_done(task)}{task.seconds:.0f} s"
         if task.state == "running":
             return self._spinner, Text(task.name, style="bold"), Text(seconds, style="cyan")
         mark, mark_style, style = _MARKS[task.state]
@@ -101,6 +102,11 @@ class LiveWatcher:
             Text(task.name, style=style),
             Text(note.get(task.state, ""), style="dim"),
         )
+
+
+def _done(task: TaskProgress) -> str:
+    """How much of a loop is done; nothing for a task of its own."""
+    return f"{task.done} of {task.begun} done, " if task.begun > 1 else ""
 
 
 def _shown(progress: RunProgress) -> list[TaskProgress]:

@@ -32,12 +32,17 @@ _WORST: tuple[TaskState, ...] = ("failed", "running", "pending", "succeeded", "c
 
 @dataclass(frozen=True, kw_only=True)
 class TaskProgress:
-    """One task: ``seconds`` since it started, to its end or until now."""
+    """One task: ``seconds`` since it started, to its end or until now.
+
+    A task in a loop has ``begun`` executions, of which ``done`` succeeded.
+    """
 
     name: str
     state: TaskState
     seconds: float = 0.0
     error: str = ""
+    begun: int = 0
+    done: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +183,14 @@ def _task(name: str, details: Sequence[Any], ended: bool) -> TaskProgress:
         until = max(ends) if ends and len(ends) == len(details) else datetime.now(starts[0].tzinfo)
         seconds = max(0.0, (until - min(starts)).total_seconds())
     errors = [_message(d.error) for d in details if d.error and d.state == "FAILED"]
-    return TaskProgress(name=name, state=worst, seconds=seconds, error=next(iter(errors), ""))
+    return TaskProgress(
+        name=name,
+        state=worst,
+        seconds=seconds,
+        error=next(iter(errors), ""),
+        begun=len(details),
+        done=sum(detail.state in ("SUCCEEDED", "SKIPPED") for detail in details),
+    )
 
 
 def _error(run: Any) -> str:

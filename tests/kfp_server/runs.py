@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -73,12 +73,7 @@ class Run:
         if self.state not in ("FAILED", "CANCELED"):
             raise Refused(400, f"Failed to retry run {self.run_id}: it is {self.state}")
         done = tuple(n.name for n in self._plan.nodes if n.outcome == "SUCCEEDED")
-        again = Script(
-            task_s=script.task_s,
-            fails=script.fails,
-            cached=(*script.cached, *done),
-            outputs=script.outputs,
-        )
+        again = replace(script, cached=(*script.cached, *done))
         self._plan = timeline(self.spec, again, now)
         self.finished = self.canceled = None
         self._move("PENDING", now)

@@ -70,6 +70,10 @@ class KfpServer(Store):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Be gone, as after a crash; again changes nothing."""
         self._http.shutdown()
         self._http.server_close()
 
@@ -204,8 +208,6 @@ class KfpServer(Store):
 
 def _handler(server: KfpServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
         def log_message(self, *_: object) -> None:
             return None
 

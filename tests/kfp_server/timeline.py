@@ -17,12 +17,14 @@ DRIVER = "-driver"
 @dataclass(frozen=True, kw_only=True)
 class Script:
     """How a run goes: ``task_s`` seconds a task, which tasks fail and with which words, which come
-    from the cache, and what outputs say (``{"validate-data": False}``; True where not named)."""
+    from the cache, what outputs say (``{"validate-data": False}``; True where not named), and how
+    many items a loop has."""
 
     task_s: float = 60.0
     fails: dict[str, str] = field(default_factory=dict)
     cached: tuple[str, ...] = ()
     outputs: dict[str, bool] = field(default_factory=dict)
+    items: int = 2
 
 
 @dataclass(kw_only=True)
@@ -55,16 +57,15 @@ def timeline(spec: dict[str, Any], script: Script, start: datetime) -> Timeline:
     """Work out a run of ``spec`` (the pipeline spec document) that starts at ``start``."""
     plan = _Plan(spec, script)
     end = plan.component("root", spec["root"], start)
-    failed = [node for node in plan.nodes if node.outcome == "FAILED"]
+    failed = [n for n in plan.nodes if n.outcome == "FAILED" and not _is_group(n, plan)]
     if failed:
         first = min(node.end for node in failed)
-        plan.nodes = [node for node in plan.nodes if node.start < first or node.outcome == "FAILED"]
-        plan.nodes = [node for node in plan.nodes if node.start <= first]
+        plan.nodes = [node for node in plan.nodes if node.start < first or node in failed]
         end = max(node.end for node in plan.nodes if not _is_group(node, plan))
         for node in plan.nodes:
             if _is_group(node, plan) and node.end > end:
                 node.end, node.outcome = end, "FAILED"
-    error = failed[0].error if failed else ""
+    error = (min(failed, key=lambda node: node.end).error or "failed") if failed else ""
     return Timeline(nodes=sorted(plan.nodes, key=lambda n: n.start), end=end, error=error)
 
 
@@ -102,6 +103,9 @@ class _Plan:
             self.nodes.append(Node(name=name, start=start, end=start, outcome="SKIPPED"))
             return start
         inner = self._components[task["componentRef"]["name"]]
+        if "parameterIterator" in task:
+            rounds = range(script.items)
+            return max([start, *(self.component(f"{name}-{i}", inner, start) for i in rounds)])
         if "dag" in inner:
             return self.component(name, inner, start)
         if name in script.cached:

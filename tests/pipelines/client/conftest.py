@@ -52,27 +52,9 @@ def connection(kfp: KfpServer) -> Connection:
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> str:
     """IR YAML of a pipeline with a gate: what passes goes on, what fails is stopped."""
-    from kfp import compiler, dsl
+    from kfp import compiler
 
-    @dsl.component(base_image="hemix/pipeline:0", install_kfp_package=False)
-    def check(day: str) -> bool:
-        return bool(day)
-
-    @dsl.component(base_image="hemix/pipeline:0", install_kfp_package=False)
-    def fit(day: str, steps: int) -> None:
-        print(day, steps)
-
-    @dsl.component(base_image="hemix/pipeline:0", install_kfp_package=False)
-    def stop(day: str) -> None:
-        raise SystemExit(day)
-
-    @dsl.pipeline(name="small")
-    def small(day: str, steps: int = 3) -> None:
-        gate = check(day=day)
-        with dsl.If(gate.output == False, name="bad"):  # noqa: E712
-            stop(day=day)
-        with dsl.If(gate.output == True, name="good"):  # noqa: E712
-            fit(day=day, steps=steps)
+    from tests.pipelines.client.small import small
 
     path = tmp_path_factory.mktemp("small") / "small.yaml"
     compiler.Compiler().compile(small, package_path=str(path))
