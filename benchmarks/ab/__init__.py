@@ -1,0 +1,1 @@
+"""Parts of ``benchmarks/experiments.py``: traffic, studies, a broken split, the picture."""
