@@ -6,7 +6,7 @@ Axes: ``B`` rows, ``C`` columns of a sequence, ``T`` events of all rows, ``L`` o
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -27,11 +27,13 @@ class Jagged:
     """A sequence's parallel lists of ids without padding.
 
     Row ``b`` of column ``c`` is ``values[c, offsets[b]:offsets[b + 1]]``. ``values`` int32
-    ``[C, T]``, ``offsets`` int64 ``[B + 1]`` (starting at 0).
+    ``[C, T]``, ``offsets`` int64 ``[B + 1]`` (starting at 0). ``longest``: of the whole batch, when
+    these rows are a part of one; all parts of a batch are padded alike.
     """
 
     values: Tensor
     offsets: Tensor
+    longest: int = 0
 
     @property
     def lengths(self) -> Tensor:
@@ -45,7 +47,8 @@ class Jagged:
         """
         lengths = self.lengths
         longest = int(lengths.max()) if len(lengths) else 0
-        steps = torch.arange(max(longest, length or 0), device=self.values.device)
+        longest = max(longest, self.longest, length or 0)
+        steps = torch.arange(longest, device=self.values.device)
         mask = steps < lengths[:, None]
         if not self.values.shape[1]:
             return self.values.new_zeros(len(self.values), *mask.shape), mask
@@ -66,12 +69,17 @@ class Jagged:
         """All rows of ``parts``, one after the other."""
         lengths = torch.cat([part.lengths for part in parts])
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-        return Jagged(values=torch.cat([part.values for part in parts], 1), offsets=offsets)
+        return Jagged(
+            values=torch.cat([part.values for part in parts], 1),
+            offsets=offsets,
+            longest=max(part.longest for part in parts),
+        )
 
     def to(self, device: torch.device) -> Jagged:
         return Jagged(
             values=self.values.to(device, non_blocking=True),
             offsets=self.offsets.to(device, non_blocking=True),
+            longest=self.longest,
         )
 
 
@@ -137,6 +145,15 @@ class Batch:
             lists={k: v.take(rows) for k, v in self.lists.items()},
             labels={k: v[rows] for k, v in self.labels.items()},
         )
+
+    def part(self, rows: Tensor, kept: slice) -> Batch:
+        """The rows ``rows[kept]``, padded as all of ``rows`` would be."""
+        part = self.take(rows[kept])
+        if len(rows) == part.size:
+            return part
+        longest = {k: int(v.lengths[rows].max()) for k, v in self.lists.items()}
+        lists = {k: replace(v, longest=longest[k]) for k, v in part.lists.items()}
+        return replace(part, lists=lists)
 
     @staticmethod
     def concat(parts: Sequence[Batch]) -> Batch:

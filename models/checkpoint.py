@@ -45,20 +45,18 @@ def restore_optimizer(
 
 
 def random_tensors() -> dict[str, Tensor]:
-    """The states of torch's generators (CPU, and each GPU)."""
+    """The states of torch's generators: the CPU's, and that of the GPU in use."""
     states = {"random.cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
-        states |= {f"random.{i}": s for i, s in enumerate(torch.cuda.get_rng_state_all())}
+        states["random.cuda"] = torch.cuda.get_rng_state()
     return states
 
 
 def restore_random(tensors: Mapping[str, Tensor]) -> None:
     """Put the states of :func:`random_tensors` back."""
     torch.set_rng_state(tensors["random.cpu"].cpu())
-    if torch.cuda.is_available():
-        for index in range(torch.cuda.device_count()):
-            if f"random.{index}" in tensors:
-                torch.cuda.set_rng_state(tensors[f"random.{index}"].cpu(), index)
+    if torch.cuda.is_available() and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"].cpu())
 
 
 def save(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:

@@ -5,8 +5,8 @@ width.
 
 The course of a training depends on the global batch only. Every process walks through the same
 global batches and takes ``B / W`` neighbouring rows of each; the mean over processes of the mean
-gradients of equal shares is the mean gradient of the batch. So W processes differ from one only by
-the rounding of sums, unless the model draws random numbers (dropout), which are a process's own.
+gradients of equal shares is the mean gradient of the batch. Random numbers are drawn for the whole
+batch (:mod:`models.chance`). So W processes differ from one by the rounding of sums only.
 
 Dense gradients are averaged by DistributedDataParallel. Sparse tables are left out of it: their
 gradients hold a batch's rows only, and NCCL does not sum sparse tensors; each process gathers the
@@ -21,11 +21,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from models import chance
 from models.ranker import Ranker
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class World:
         left_out = {name for name, p in ranker.named_parameters() if _outside(ranker, p)}
         parallel = nn.parallel.DistributedDataParallel
         parallel._set_params_and_buffers_to_ignore_for_model(ranker, left_out)  # type: ignore[no-untyped-call]
-        return parallel(ranker, broadcast_buffers=False, gradient_as_bucket_view=True)
+        return parallel(ranker, forward_sync_buffers=False, gradient_as_bucket_view=True)
 
     def average_sparse(self, ranker: Ranker) -> None:
         """Replace the sparse gradients ``[V, E]`` of the tables by their means over the world."""
@@ -137,14 +137,14 @@ class World:
             dist.broadcast(tensor, src=0)
         return dict(tensors), state
 
-    def seed_step(self, *numbers: int) -> None:
-        """Random numbers of one step: other ones in every process, the same after a restart.
-
-        A lone process draws from one stream, which its checkpoints keep.
-        """
-        if not self.alone:
-            sequence = np.random.SeedSequence([*numbers, self.rank])
-            torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]) >> 1)
+    @contextmanager
+    def chance(self, size: int) -> Iterator[None]:
+        """Inside, layers draw for a batch of ``size`` rows of which this process has its share."""
+        if self.alone:
+            yield
+            return
+        with chance.shared(chance.Rows(mine=self.rows(size), size=size)):
+            yield
 
 
 def _outside(ranker: Ranker, parameter: nn.Parameter) -> bool:

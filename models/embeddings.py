@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from hemix.spec import FeatureSpec, SequenceFeature, Side
+from models import chance
 from models.batch import SIDES, Batch
 
 UNKNOWN = 1
@@ -65,7 +66,7 @@ class FeatureEmbedding(nn.Module):
         self.register_buffer("bucket_offsets", offsets[:-1], persistent=False)
         self.buckets = self._table(max(sum(sizes), 1))
         self.directions = nn.Parameter(torch.randn(len(sizes), config.width) * config.direction_std)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = chance.Dropout(config.dropout)
 
     def _table(self, size: int) -> nn.Embedding:
         table = nn.Embedding(size, self.config.width, sparse=self.config.sparse)
@@ -81,7 +82,7 @@ class FeatureEmbedding(nn.Module):
         """Rows of one table: ids ``[...]`` -> ``[..., E]``."""
         share = self.config.id_dropout
         if self.training and share and self.spec.vocabulary(vocabulary).size > self.config.large:
-            drop = torch.rand(ids.shape, device=ids.device) < share
+            drop = chance.uniform(ids.shape, ids.device) < share
             ids = ids.masked_fill(drop & (ids > 0), UNKNOWN)
         vectors: Tensor = self.tables[vocabulary](ids)
         return vectors

@@ -39,6 +39,7 @@ from torch.nn import functional as fn
 
 from hemix.spec import FeatureSpec
 from models.batch import Batch
+from models.chance import Dropout
 from models.layers import CrossLayer, mlp_flops, split_axis, xavier_slices_
 from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
 
@@ -277,7 +278,7 @@ class HeteroMixerBlock(nn.Module):
         self.pre = config.norm == "pre_rms"
         norm = {"post_layer": nn.LayerNorm, "pre_rms": nn.RMSNorm, "none": nn.Identity}[config.norm]
         self.mixing_norm, self.ffn_norm = norm(width), norm(width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         if config.small_output_init:  # each block starts near the identity
             for weight in (self.mixing.right, self.ffn.down):
                 nn.init.normal_(weight, std=0.01)

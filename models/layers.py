@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from models.chance import Dropout
+
 
 def xavier_slices_(weight: Tensor) -> Tensor:
     """Xavier-uniform over the last two axes ``[..., fan_in, fan_out]``, each slice on its own.
@@ -43,7 +45,7 @@ class MLP(nn.Module):
             linear = nn.Linear(width, out)
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
-            layers += [linear, nn.ReLU(), nn.Dropout(dropout)]
+            layers += [linear, nn.ReLU(), Dropout(dropout)]
             width = out
         self.net = nn.Sequential(*layers)
         self.width = width

@@ -118,16 +118,15 @@ class ParquetReader:
             while len(order) and batch < self.batches:
                 taken, order = order.tensor_split([self.batch_size - filled])
                 mine = self.part(batch)
-                mine_here = taken[max(mine.start - filled, 0) : max(mine.stop - filled, 0)]
+                here = slice(max(mine.start - filled, 0), max(mine.stop - filled, 0))
                 filled += len(taken)
-                if len(mine_here):
-                    kept.append(data.take(mine_here))
+                kept.append(data.part(taken, here))
                 if filled == self.batch_size:
                     yield Batch.concat(kept)
                     batch, filled, kept = batch + 1, 0, []
             if batch == self.batches:
                 return
-        if kept:
+        if filled:
             yield Batch.concat(kept)
 
     def _blocks(self, epoch: int) -> list[list[RowGroup]]:

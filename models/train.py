@@ -15,7 +15,7 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor
 
-from hemix.errors import DataError, DefinitionError
+from hemix.errors import DataError, DefinitionError, StorageError
 from hemix.files import digest_of
 from hemix.progress import say
 from hemix.spec import FeatureSpec
@@ -30,7 +30,6 @@ from models.reader import ParquetReader
 from models.recipes import Recipe
 from models.registry import build
 
-PHASES: tuple[Phase, ...] = ("fit", "refit")
 EVALUATION_ROWS = 4096
 POINTS = 50
 """Points of a loss curve."""
@@ -99,7 +98,7 @@ class Trainer:
     ``folder`` keeps the checkpoint and the TensorBoard files. A checkpoint of another recipe or of
     other data is ignored. With a ``world`` of several processes each of them runs one trainer and
     shares every batch (:mod:`models.distributed`); any number of processes may go on from a
-    checkpoint. ``tell`` hears how it goes.
+    checkpoint. ``tell`` hears how it goes, ``saved`` is called after each checkpoint.
 
     Raises:
         DataError: a folder holds no rows.
@@ -116,12 +115,13 @@ class Trainer:
         *,
         world: World | None = None,
         tell: Callable[[str], None] = say,
+        saved: Callable[[], None] = lambda: None,
     ) -> None:
         self.recipe, self.spec, self.folder = recipe, spec, folder
         self.config = recipe.training
         self.world = world or World()
         self.device = self.world.device
-        self._tell = tell
+        self._tell, self._saved = tell, saved
         self.said = time.monotonic()
         self.fit_reader = self._reader([train])
         share = (self.world.rank, self.world.size)
@@ -192,6 +192,22 @@ class Trainer:
             if self.refit_reader is not None and not self.state.done:
                 self._steps(self.refit_reader)
                 self._finish()
+        return self._trained(time.monotonic() - started)
+
+    def finished(self, seconds: float) -> Trained:
+        """The training that other processes brought to its end in ``seconds``, from its checkpoint.
+
+        Raises:
+            StorageError: the folder's checkpoint is not the end of this training.
+        """
+        self._begin("fit")
+        if loaded := checkpoint.load(self.folder):
+            self._resume(*loaded)
+        if not self.state.done:
+            raise StorageError(f"{self.folder}: holds no finished training of this recipe.")
+        return self._trained(seconds)
+
+    def _trained(self, seconds: float) -> Trained:
         best = self.state.best
         assert best is not None
         metrics = {f"validation_{t}_auc": v for t, v in best.auc.items()}
@@ -200,7 +216,7 @@ class Trainer:
             ranker=self.ranker.eval().cpu(),
             state=self.state,
             steps_per_epoch=self.fit_reader.batches,
-            seconds=time.monotonic() - started,
+            seconds=seconds,
             metrics=metrics,
         )
 
@@ -259,12 +275,12 @@ class Trainer:
                         break
 
     def _step(self, batch: Any) -> Tensor:
-        self.world.seed_step(self.config.seed, PHASES.index(self.state.phase), self.state.step)
-        with torch.autocast(
+        precision = torch.autocast(
             self.device.type,
             dtype=torch.bfloat16,
             enabled=self.config.precision == "bfloat16",
-        ):
+        )
+        with precision, self.world.chance(self.config.batch_size):
             logits = self.forward(batch)
         loss = multi_task_bce(logits, batch.labels, self.config.task_weights)
         for optimizer in self.optimizers.values():
@@ -351,6 +367,7 @@ class Trainer:
         checkpoint.save(
             self.folder, tensors | checkpoint.random_tensors(), self.state.model_dump(mode="json")
         )
+        self._saved()
 
     def _resume(self, tensors: Mapping[str, Tensor], saved: Mapping[str, Any]) -> None:
         if saved.get("fingerprint") != self.state.fingerprint:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.train.checkpoints import CURVES, open_checkpoints
+from components.train.together import train_together
 from hemix.errors import DataError
 from hemix.files import atomic_folder, write_json
 from hemix.progress import say
@@ -33,13 +36,19 @@ def run(
 ) -> None:
     """Train, on a GPU when there is one, and write the version folder and the curves.
 
-    ``checkpoints`` is kept between attempts: a training that was killed goes on from there and ends
-    with the weights it would have had. ``out_curves`` holds ``curves.json`` and ``tensorboard/``.
+    ``training.processes`` and ``training.nodes`` of the recipe say in how many processes: some on
+    this machine under torchrun, or on several nodes as a TrainJob by the settings ``cluster``
+    (:class:`TrainCluster` as YAML or JSON).
+    ``checkpoints``, a folder or ``s3://``, is kept between attempts: a training that was killed goes
+    on from there and ends with the weights it would have had. ``out_curves`` holds ``curves.json``
+    and ``tensorboard/``.
 
     Raises:
-        DefinitionError: no such recipe, or an override that does not fit it.
+        DefinitionError: no such recipe, an override that does not fit it, or several nodes without
+            settings of a cluster.
         DataError: a split is empty, or a task has one class only in the training rows.
         StorageError: an output cannot be written.
+        EnvironmentProblem: processes died again and again, or the cluster refused or failed the job.
     """
     from models.recipes import recipe_of
     from models.train import Trainer
@@ -49,7 +58,23 @@ def run(
     spec = FeatureSpec.read(transform / "spec.json")
     training, validation = transformed / "train", transformed / "validation"
     _both_classes(spec, training)
-    trained = Trainer(chosen, spec, training, validation, checkpoints).run()
+    started = time.monotonic()
+    if together := chosen.training.world > 1:
+        train_together(
+            chosen,
+            spec=transform / "spec.json",
+            train=training,
+            validation=validation,
+            checkpoints=str(checkpoints),
+            version=version,
+            cluster=cluster,
+        )
+    with open_checkpoints(str(checkpoints)) as place:
+        trainer = Trainer(chosen, spec, training, validation, place.folder, saved=place.keep)
+        trained = trainer.finished(time.monotonic() - started) if together else trainer.run()
+        with atomic_folder(out_curves) as temporary:
+            write_json(temporary / "curves.json", curves(chosen, trained))
+            shutil.copytree(place.folder / CURVES, temporary / CURVES)
     write(
         out_model,
         ranker=trained.ranker,
@@ -60,9 +85,6 @@ def run(
         training_window=_window([training, validation] if chosen.training.refit else [training]),
         metrics=trained.metrics,
     )
-    with atomic_folder(out_curves) as temporary:
-        write_json(temporary / "curves.json", curves(chosen, trained))
-        shutil.copytree(checkpoints / "tensorboard", temporary / "tensorboard")
     scores = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics.items())
     say(f"{chosen.ranker} trained in {trained.seconds:.0f} s: {scores}")
 

@@ -1,0 +1,55 @@
+"""A training in several processes, wherever they run: here, or on the nodes of a cluster."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hemix.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from models.recipes import Recipe
+
+
+def train_together(
+    recipe: Recipe,
+    *,
+    spec: Path,
+    train: Path,
+    validation: Path,
+    checkpoints: str,
+    version: str,
+    cluster: str,
+) -> None:
+    """Train in ``recipe.training.world`` processes; the checkpoint then holds the end of it.
+
+    Raises:
+        DefinitionError: several nodes, and no settings of a cluster.
+        HemixError: what ended the training.
+    """
+    from components.train.worker import Work
+
+    work = Work(
+        recipe=recipe.model_dump(mode="json"),
+        spec=str(spec),
+        train=str(train),
+        validation=str(validation),
+        checkpoints=checkpoints,
+        attempt=uuid.uuid4().hex[:12],
+    )
+    if recipe.training.nodes == 1:
+        from components.train.torchrun import run_processes
+
+        run_processes(work, recipe.training.processes)
+        return
+    if not cluster:
+        raise DefinitionError(
+            f"training.nodes={recipe.training.nodes} needs a cluster, and none is set.",
+            hint="On one machine set training.processes; on a cluster give the train step the "
+            "settings of its TrainJob (docs/operator/scaling.md).",
+        )
+    from components.train.cluster_settings import TrainCluster
+    from components.train.trainjob import run_trainjob
+
+    run_trainjob(work, recipe.training, TrainCluster.parse(cluster), version)

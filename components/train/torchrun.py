@@ -1,0 +1,77 @@
+"""Training in several processes of this machine: torchrun's elastic agent, inside the step."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from components.process import LAUNCHER
+from components.train.worker import Work
+from hemix.errors import EnvironmentProblem
+
+WORKER = "components.train.worker"
+RESTARTS = 3
+"""How often all processes start again after one of them died."""
+
+
+def run_processes(
+    work: Work, processes: int, *, restarts: int = RESTARTS, module: str = WORKER
+) -> None:
+    """Train in ``processes`` processes here, to the end; they end when this process does.
+
+    Each runs ``python -m module WORK``.
+
+    Raises:
+        HemixError: the error that a process wrote.
+        EnvironmentProblem: processes died more than ``restarts`` times.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=restarts,
+        monitor_interval=0.2,
+    )
+    try:
+        with _environment():
+            elastic_launch(config, sys.executable)("-m", module, work.model_dump_json())
+        work.raise_error()
+    except ChildFailedError as error:
+        work.raise_error()
+        rank, failure = error.get_first_failure()
+        raise EnvironmentProblem(
+            f"Training process {rank} of {processes} ended {restarts + 1} times, the last time "
+            f"with exit code {failure.exitcode}: {failure.message.splitlines()[0]}",
+            hint="Its output is above. Exit code -9 is mostly too little memory: set "
+            "training.processes lower. The same run again goes on from the checkpoint.",
+        ) from error
+    finally:
+        work.clear()
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """What the processes find: whom they end with, and the loopback device to meet on."""
+    wanted = {LAUNCHER: str(os.getpid())}
+    if sys.platform == "linux":
+        wanted |= {"GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo")}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,66 @@
+"""Random numbers that do not depend on how many processes share a batch.
+
+Every process draws the numbers of the whole batch, from the same stream, and keeps those of its own
+rows. So a model with dropout trains the same in any number of processes, and a checkpoint needs one
+random state. Layers draw from here instead of from torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as fn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The rows ``mine`` of a batch of ``size`` rows."""
+
+    mine: slice
+    size: int
+
+
+_ROWS: ContextVar[Rows | None] = ContextVar("rows of the batch", default=None)
+
+
+@contextmanager
+def shared(rows: Rows) -> Iterator[None]:
+    """Inside, the first axis of what is drawn are the rows ``rows`` of a larger batch."""
+    token = _ROWS.set(rows)
+    try:
+        yield
+    finally:
+        _ROWS.reset(token)
+
+
+def uniform(shape: Sequence[int], device: torch.device) -> Tensor:
+    """Numbers in [0, 1), float32 ``shape``; the first axis are the rows of a batch."""
+    rows = _ROWS.get()
+    if rows is None:
+        return torch.rand(*shape, device=device)
+    return torch.rand(rows.size, *shape[1:], device=device)[rows.mine]
+
+
+class Dropout(nn.Dropout):
+    """``nn.Dropout`` over ``[B, ...]``.
+
+    Example:
+        >>> Dropout(0.5).eval()(torch.ones(2))
+        tensor([1., 1.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        rows = _ROWS.get()
+        if rows is None or not self.training or not self.p:
+            return super().forward(input)
+        shape = (rows.size, *input.shape[1:])
+        # Masks are drawn in the order of the memory: lie as the input does.
+        axes = sorted(range(input.ndim), key=input.stride, reverse=True)
+        ones = input.new_ones([shape[axis] for axis in axes])
+        back = [axes.index(axis) for axis in range(input.ndim)]
+        return input * fn.dropout(ones.permute(back), self.p)[rows.mine]
