@@ -22,6 +22,7 @@ import hemix
 from hemix.errors import ModelVersionError
 from hemix.files import atomic_folder, digest_of, read_json, sha256_folder, write_json
 from hemix.spec import FeatureSpec
+from models.names import SIGNATURE
 from models.ranker import Ranker
 from models.recipes import Recipe
 from models.registry import build
@@ -143,6 +144,7 @@ def verify(folder: Path) -> Manifest:
     hint = "Do not serve this folder: take it again from where it was made."
     found = sha256_folder(folder)
     found.pop(MANIFEST, None)
+    found.pop(SIGNATURE, None)
     for name, digest in manifest.files.items():
         if name not in found:
             raise ModelVersionError(f"{folder / name}: the file is missing.", hint=hint)

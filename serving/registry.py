@@ -22,6 +22,7 @@ from hemix.files import atomic_file, atomic_folder, read_json
 from hemix.storage import is_remote, join
 from hemix.verdict import Verdict
 from serving import state as moves
+from serving.signing import signed
 from serving.state import Note, RegistryState, parse_state, state_bytes, summary_of
 
 if TYPE_CHECKING:
@@ -89,7 +90,10 @@ class Registry(abc.ABC):
         if not _NAME.match(version):
             raise RegistryError(f"{version!r} cannot be the name of a folder.")
         note = Note(who=who, why=why, verdict=summary_of(verdict))
-        return self._add(model, version, lambda s: moves.add(s, version, share=share, note=note))
+        with signed(model) as folder:
+            return self._add(
+                folder, version, lambda s: moves.add(s, version, share=share, note=note)
+            )
 
     def challenge(
         self, version: str, *, share: float, why: str = "", who: str = "", verdict: str = ""

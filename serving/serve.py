@@ -13,6 +13,7 @@ from serving.pool import VersionPool
 from serving.process import Listening, Ports, addresses, limit_threads, log_to_stderr, run_server
 from serving.ranker import LocalRanker
 from serving.registry import Registry, require_registry
+from serving.signing import require_signed
 from serving.version import LoadedVersion, load_version, require_store
 
 
@@ -98,4 +99,6 @@ def _check_champion(registry: Registry) -> None:
 
     champion = registry.state().champion
     assert champion is not None
-    verify(registry.folder(champion))
+    folder = registry.folder(champion)
+    require_signed(folder)
+    verify(folder)

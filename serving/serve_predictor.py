@@ -10,6 +10,7 @@ from hemix.storage import is_remote, local_copy
 from serving.kserving import import_kserve
 from serving.limits import MAX_TENSOR_BYTES
 from serving.process import Listening, Ports, addresses, limit_threads, log_to_stderr, run_server
+from serving.signing import require_signed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,4 +64,5 @@ def _check(folder: Path) -> None:
     """What is wrong with the files is said before anything slow is imported."""
     from models.version import verify
 
+    require_signed(folder)
     verify(folder)

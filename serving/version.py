@@ -20,6 +20,7 @@ from hemix.storage import is_remote
 from serving.answer import Floats
 from serving.metrics import Stage
 from serving.request import RankingRequest, Value
+from serving.signing import require_signed
 
 if TYPE_CHECKING:
     from features.store.assemble import RequestColumns
@@ -128,12 +129,14 @@ def load_model(folder: Path) -> LoadedModel:
     """Verify a version's folder and load its graph and its scorer.
 
     Raises:
-        ModelVersionError: a file is not what the manifest says; names it.
+        ModelVersionError: a file is not what the manifest says, or not signed as it must be;
+            names it.
     """
     from features.transform.graph import TransformGraph
     from models.inference import Scorer
     from models.version import verify
 
+    require_signed(folder)
     manifest = verify(folder)
     return LoadedModel(
         name=manifest.version,
