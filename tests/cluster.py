@@ -38,7 +38,7 @@ def crd_server(base: Path) -> Path:
             _end_with_the_run(script, folder)
             api, etcd = _free_ports()
             up = [str(script), "up", str(folder), str(api), str(etcd)]
-            subprocess.run(up, check=True, timeout=120, stdout=subprocess.DEVNULL)
+            subprocess.run(up, check=True, timeout=240, stdout=subprocess.DEVNULL)
             ready.touch()
     return folder / "kubeconfig"
 
