@@ -115,7 +115,7 @@ def compare(
             error = np.sqrt(kept[0] + kept[1])
             centre = ratios[1] - ratios[0]
             before = plain[0] + plain[1]
-        time = _clock(arms, kept, (control, treatment))
+        time = _clock(arms, kept, (control, treatment), floor)
         reach = boundary(time, alpha=alpha, horizon=horizon) * error
         variance_kept = np.where(before > 0, error**2 / before, 1.0)
     reach = np.where(np.isfinite(centre) & np.isfinite(reach), reach, np.inf)
@@ -194,7 +194,9 @@ def _variance(arm: _Arm, theta: Floats | None, floor: float) -> Floats:
         return np.asarray(np.maximum(spread, least) / np.maximum(arm.count - 1, 1))
 
 
-def _clock(arms: list[_Arm], variances: list[Floats], moments: tuple[Moments, Moments]) -> Floats:
+def _clock(
+    arms: list[_Arm], variances: list[Floats], moments: tuple[Moments, Moments], floor: float
+) -> Floats:
     """Accumulated variance of the weighted difference of sums, in units of one request's."""
     total = arms[0].count + arms[1].count
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -205,7 +207,8 @@ def _clock(arms: list[_Arm], variances: list[Floats], moments: tuple[Moments, Mo
         ]
         gathered = shares[1] ** 2 * sums[0] + shares[0] ** 2 * sums[1]
         requests = [
-            _request_variance(a.ratio, m.requests) for a, m in zip(arms, moments, strict=True)
+            np.maximum(_request_variance(arm.ratio, own.requests), floor / own.requests[..., 0, 0])
+            for arm, own in zip(arms, moments, strict=True)
         ]
         unit = shares[0] * requests[0] + shares[1] * requests[1]
         time = gathered / (shares[0] * shares[1] * unit)
