@@ -150,7 +150,7 @@ class _Known:
         return self._wanted.last or None
 
     @cached_property
-    def destination(self) -> str | None:
+    def destination(self) -> str:
         return self._wanted.destination or self._at("examples")
 
     @cached_property
@@ -211,21 +211,21 @@ class _Known:
     # ---- places and deployment -----------------------------------------------------------------
 
     @cached_property
-    def registry(self) -> str | None:
+    def registry(self) -> str:
         return self._at("registry")
 
     @cached_property
-    def feature_store(self) -> str | None:
+    def feature_store(self) -> str:
         return self._at("feature_store")
 
     @cached_property
-    def checkpoints(self) -> str | None:
+    def checkpoints(self) -> str:
         below = self._at("checkpoints")
-        return storage.join(below, self.version) if below and "version" in self._inputs else below
+        return storage.join(below, self.version) if "version" in self._inputs else below
 
     @cached_property
     def champion(self) -> str | None:
-        if not self.registry or "version" not in self._inputs:
+        if "version" not in self._inputs:
             return None
         from serving.registry import open_registry
 
@@ -250,10 +250,14 @@ class _Known:
     def deployment_key(self) -> str:
         return datetime.now(UTC).isoformat(timespec="seconds")
 
-    def _at(self, part: str) -> str | None:
+    def _at(self, part: str) -> str:
         root = self._wanted.root
         if not root:
-            return None
+            raise DefinitionError(
+                f"Pipeline {self._pipeline} needs --root: where registry, features and checkpoints "
+                "of all runs are.",
+                hint="For example --root s3://BUCKET/PREFIX, or set HEMIX_ROOT.",
+            )
         if not storage.is_remote(root) and not self._wanted.paths_in_pods:
             raise DefinitionError(
                 f"--root {root} is on this machine; the cluster cannot reach it.",

@@ -10,6 +10,7 @@ import yaml
 
 from hemix.errors import DefinitionError
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # some ten times as fast, when built
 _CONDITION = re.compile(r"\['pipelinechannel--(.+?)-\w+'\]")
 _KINDS: dict[str, tuple[type, ...]] = {
     "STRING": (str,),
@@ -23,7 +24,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 def spec_of(text: str) -> dict[str, Any]:
     """The pipeline spec in compiled IR YAML (the platform spec is a second document)."""
-    documents = [d for d in yaml.safe_load_all(text) if isinstance(d, dict)]
+    documents = [d for d in yaml.load_all(text, Loader=_LOADER) if isinstance(d, dict)]
     return next(document for document in documents if "pipelineInfo" in document)
 
 

@@ -20,6 +20,7 @@ from tests.kfp_server.swagger import Refused
 from tests.kfp_server.timeline import Script
 
 Body = dict[str, Any]
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Store:
@@ -165,7 +166,7 @@ class Store:
         self.one(self.pipelines, pipeline_id, "Pipeline")
         if any(v["name"] == name for v in self.versions_of(pipeline_id)):
             raise Refused(409, f"Already exist error: The pipeline version {name} already exists")
-        documents = [part for part in yaml.safe_load_all(document) if part]
+        documents = [part for part in yaml.load_all(document, Loader=_LOADER) if part]
         spec = next((d for d in documents if isinstance(d, dict) and "pipelineInfo" in d), None)
         if spec is None or "root" not in spec:
             raise Refused(

@@ -1,0 +1,134 @@
+"""Parameters of hemix's pipelines from what a person says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from features.definition import DatasetDefinition
+from hemix.errors import DefinitionError
+from pipelines.client.arguments import Wanted, arguments_of, parse_parameters
+from pipelines.overrides import Overrides, parse_overrides
+
+KINDS = {
+    "a": {"parameterType": "STRING"},
+    "b": {"parameterType": "NUMBER_INTEGER"},
+    "c": {"parameterType": "NUMBER_DOUBLE"},
+    "d": {"parameterType": "BOOLEAN"},
+    "e": {"parameterType": "LIST"},
+    "f": {"parameterType": "STRUCT"},
+}
+TRAINING: dict[str, dict[str, Any]] = {
+    name: {}
+    for name in (
+        "definition",
+        "events_definition",
+        "source_fingerprint",
+        "version",
+        "feature_service",
+        "revision",
+        "registry",
+        "feature_store",
+        "checkpoints",
+        "champion",
+        "policy",
+        "share",
+        "online_store",
+        "runner_options",
+        "overrides",
+        "record",
+    )
+} | {"recipe": {"defaultValue": "tiny"}}
+RETRAINING = {
+    name: kind
+    for name, kind in TRAINING.items()
+    if name in ("definition", "registry", "feature_store", "checkpoints", "recipe", "overrides")
+} | {"scheduled_time": {"defaultValue": ""}}
+
+
+def test_values_have_the_declared_types() -> None:
+    said = ["a=7", "b=7", "c=7", "d=true", "e=[1, x]", "f={k: 2022-05-01}"]
+    found = parse_parameters(said, KINDS, "small")
+    assert found == {"a": "7", "b": 7, "c": 7.0, "d": True, "e": [1, "x"], "f": {"k": "2022-05-01"}}
+    assert isinstance(found["c"], float)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [("a", "KEY=VALUE"), ("=1", "KEY=VALUE"), ("z=1", "no parameter 'z'"), ("e=[", "not a YAML")],
+)
+def test_parameters_that_cannot_be_read(said: str, words: str) -> None:
+    with pytest.raises(DefinitionError, match=words):
+        parse_parameters([said], KINDS, "small")
+
+
+def test_retraining_needs_no_log_here() -> None:
+    wanted = Wanted(overrides=parse_overrides(["root=s3://logs/kuairand"]), root="s3://b/p")
+    made = arguments_of("retraining", RETRAINING, wanted, {})
+    assert json.loads(made.pop("definition"))["root"] == "s3://logs/kuairand"
+    assert made == {
+        "registry": "s3://b/p/registry",
+        "feature_store": "s3://b/p/feature_store",
+        "checkpoints": "s3://b/p/checkpoints",
+    }
+
+
+def test_training_is_planned_here(tmp_path: Path) -> None:
+    wanted = Wanted(
+        overrides=Overrides(recipe={"training.seed": "7"}),
+        recipe="tiny",
+        root=str(tmp_path),
+        share=0.2,
+        runner_options=("--x",),
+        paths_in_pods=True,
+    )
+    made = arguments_of("training", TRAINING, wanted, {"champion": "given"})
+    version = made["version"]
+    assert made["checkpoints"] == f"{tmp_path}/checkpoints/{version}"
+    assert made["feature_service"] == f"ranker_{version}"
+    assert made["champion"] == "given"
+    assert (made["recipe"], made["overrides"]) == ("tiny", {"training.seed": "7"})
+    assert (made["share"], made["runner_options"]) == (0.2, ["--x"])
+    assert not {"policy", "online_store", "record"} & set(made)
+    DatasetDefinition.parse(json.loads(made["events_definition"]))
+
+
+def test_the_name_of_a_version_does_not_depend_on_how_the_default_recipe_is_said(
+    tmp_path: Path,
+) -> None:
+    said = Wanted(overrides=Overrides(), recipe="tiny", root=str(tmp_path), paths_in_pods=True)
+    unsaid = Wanted(overrides=Overrides(), root=str(tmp_path), paths_in_pods=True)
+    versions = [arguments_of("training", TRAINING, one, {})["version"] for one in (said, unsaid)]
+    assert versions[0] == versions[1]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (Wanted(overrides=Overrides(), root="s3://b/p"), r"on this machine.*--set root=s3://"),
+        (
+            Wanted(overrides=parse_overrides(["root=s3://logs"]), root="runs/here"),
+            r"--root runs/here is on this machine",
+        ),
+        (
+            Wanted(overrides=parse_overrides(["root=s3://logs", "training.sede=1"]), root="s3://b"),
+            "training.sede",
+        ),
+        (
+            Wanted(overrides=parse_overrides(["root=s3://logs"]), recipe="nosuch", root="s3://b"),
+            "nosuch",
+        ),
+    ],
+)
+def test_what_the_cluster_could_not_use_is_refused_here(wanted: Wanted, words: str) -> None:
+    with pytest.raises(DefinitionError, match=words):
+        arguments_of("retraining", RETRAINING, wanted, {})
+
+
+def test_a_share_is_below_one() -> None:
+    wanted = Wanted(overrides=Overrides(), share=1.0)
+    with pytest.raises(DefinitionError, match=r"--share 1\.0"):
+        arguments_of("x", {"share": {}}, wanted, {})

@@ -1,0 +1,415 @@
+"""Schedules as behaviour: what runs when, over days of the server's own clock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from components.plan.windows import MACRO, scheduled_time
+from hemix.errors import DefinitionError, HemixError
+from pipelines.client import schedules
+from pipelines.client.api import PipelinesApi
+from pipelines.client.connection import Connection
+from pipelines.client.errors import AccessDenied, PipelineApiError
+from pipelines.client.runs import submit
+from pipelines.client.schedules import ScheduleRequest
+from pipelines.client.triggers import Trigger, cron
+from tests.kfp_server import KfpServer, Script
+from tests.pipelines.client.conftest import TOKEN, Start
+
+START = datetime(2022, 5, 2, tzinfo=UTC)
+DAY = timedelta(days=1)
+HOUR = 3600.0
+
+
+@pytest.fixture(autouse=True)
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.client.api._WAITS_S", ())
+
+
+@pytest.fixture
+def api(connection: Connection) -> PipelinesApi:
+    return PipelinesApi(connection)
+
+
+@pytest.fixture
+def nightly(small: str) -> ScheduleRequest:
+    return ScheduleRequest(
+        name="nightly",
+        pipeline="small",
+        compiled=small,
+        parameters={"day": "x"},
+        trigger=Trigger(cron=cron("0 3 * * *")),
+    )
+
+
+def times(kfp: KfpServer) -> list[str]:
+    """Day and hour that each run was scheduled for, in the order they were made."""
+    return [f"{run.scheduled:%d %H:%M}" for run in kfp.runs.values() if run.scheduled]
+
+
+def states(kfp: KfpServer) -> list[str]:
+    return [run.state for run in kfp.runs.values()]
+
+
+# ---- making, again, changing -----------------------------------------------------------------------
+
+
+def test_a_schedule_is_made_as_said(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    made = schedules.create(api, replace(nightly, root="s3://b/p"))
+    assert made.outcome == "created"
+    body = kfp.schedules[made.recurring_run_id].body
+    assert body["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * *"}}
+    assert (body["max_concurrency"], body["no_catchup"], body["mode"]) == ("1", True, "ENABLE")
+    assert body["service_account"] == "hemix-pipeline"
+    assert body["runtime_config"] == {
+        "parameters": {"day": "x", "scheduled_time": MACRO},
+        "pipeline_root": "s3://b/p",
+    }
+    assert body["pipeline_version_reference"]["pipeline_version_id"] == made.version.version_id
+
+
+def test_the_same_again_changes_nothing(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    made = schedules.create(api, nightly)
+    kfp.advance(2 * DAY)
+    kfp.calls.clear()
+    again = schedules.create(api, nightly)
+    assert (again.outcome, again.recurring_run_id) == ("unchanged", made.recurring_run_id)
+    assert kfp.writes() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parameters": {"day": "y"}},
+        {"trigger": Trigger(interval_s=3600)},
+        {"catch_up": True},
+        {"max_concurrency": 2},
+        {"follow_latest": True},
+        {"root": "s3://other"},
+    ],
+)
+def test_another_request_of_the_name_replaces_it(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest, change: dict[str, Any]
+) -> None:
+    first = schedules.create(api, nightly)
+    second = schedules.create(api, replace(nightly, **change))
+    assert second.outcome == "replaced"
+    assert list(kfp.schedules) == [second.recurring_run_id]
+    assert second.recurring_run_id != first.recurring_run_id
+
+
+def test_new_content_of_the_pipeline_replaces_it(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    schedules.create(api, nightly)
+    made = schedules.create(api, replace(nightly, compiled=nightly.compiled + "# more\n"))
+    assert made.outcome == "replaced"
+    kfp.advance(DAY)
+    assert [
+        r.body["pipeline_version_reference"]["pipeline_version_id"] for r in kfp.runs.values()
+    ] == [made.version.version_id]
+
+
+def test_a_replaced_schedule_stays_paused(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    schedules.create(api, nightly)
+    schedules.pause(api, "nightly")
+    made = schedules.create(api, replace(nightly, max_concurrency=2))
+    assert not made.enabled
+    kfp.advance(3 * DAY)
+    assert kfp.runs == {}
+
+
+def test_a_replaced_schedule_runs_nothing_twice(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    since = replace(
+        nightly, catch_up=True, trigger=Trigger(cron="0 0 3 * * *", start=START - 2 * DAY)
+    )
+    schedules.create(api, since)
+    kfp.advance(DAY)
+    assert times(kfp) == ["30 03:00", "01 03:00", "02 03:00"]
+    schedules.create(api, replace(since, max_concurrency=2))
+    kfp.advance(DAY)
+    assert times(kfp) == ["30 03:00", "01 03:00", "02 03:00", "03 03:00"]
+
+
+def test_when_the_new_one_cannot_be_made_the_old_one_stays(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    made = schedules.create(api, nightly)
+    kfp.create_schedule = lambda body: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+    with pytest.raises(PipelineApiError, match="division by zero"):
+        schedules.create(api, replace(nightly, max_concurrency=2))
+    assert list(kfp.schedules) == [made.recurring_run_id]
+
+
+def test_when_the_old_one_cannot_be_removed_the_next_call_mends_it(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedules.create(api, nightly)
+    changed = replace(nightly, max_concurrency=2)
+    with monkeypatch.context() as broken:
+        broken.setattr(kfp, "_RecurringRunService_DeleteRecurringRun", lambda *_: 1 / 0)
+        with pytest.raises(PipelineApiError, match="still there"):
+            schedules.create(api, changed)
+    assert len(kfp.schedules) == 2
+    mended = schedules.create(api, changed)
+    assert list(kfp.schedules) == [mended.recurring_run_id]
+    assert schedules.create(api, changed).outcome == "unchanged"
+
+
+@pytest.mark.parametrize("number", [0, 11])
+def test_concurrency_is_from_1_to_10(nightly: ScheduleRequest, number: int) -> None:
+    with pytest.raises(DefinitionError, match="from 1 to 10"):
+        replace(nightly, max_concurrency=number)
+
+
+def test_wrong_parameters_reach_no_server(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    with pytest.raises(DefinitionError, match="needs day"):
+        schedules.create(api, replace(nightly, parameters={}))
+    assert kfp.calls == []
+
+
+def test_a_missing_experiment_leaves_the_server_as_it_was(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    with pytest.raises(PipelineApiError, match="no experiment 'hemix'"):
+        schedules.create(api, replace(nightly, create_experiment=False))
+    assert kfp.writes() == []
+
+
+# ---- what runs when --------------------------------------------------------------------------------
+
+
+def test_it_runs_every_night(kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest) -> None:
+    schedules.create(api, nightly)
+    kfp.advance(3 * DAY)
+    assert times(kfp) == ["02 03:00", "03 03:00", "04 03:00"]
+    assert states(kfp) == ["SUCCEEDED"] * 3
+
+
+def test_start_and_end_bound_it(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    trigger = Trigger(cron="0 0 3 * * *", start=START + DAY, end=START + 3 * DAY)
+    schedules.create(api, replace(nightly, trigger=trigger))
+    kfp.advance(9 * DAY)
+    assert times(kfp) == ["03 03:00", "04 03:00"]
+
+
+def test_an_interval_counts_from_the_last_run(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    schedules.create(api, replace(nightly, trigger=Trigger(interval_s=6 * 3600)))
+    kfp.advance(DAY)
+    assert times(kfp) == ["02 06:00", "02 12:00", "02 18:00", "03 00:00"]
+
+
+def test_of_missed_windows_the_latest_runs(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    """The controller is away for three days: retraining on a rolling window needs the last only."""
+    schedules.create(api, nightly)
+    kfp.controller_is_up = False
+    kfp.advance(3 * DAY)
+    assert kfp.runs == {}
+    kfp.controller_is_up = True
+    kfp.advance(HOUR)
+    assert times(kfp) == ["04 03:00"]
+    kfp.advance(DAY)
+    assert times(kfp) == ["04 03:00", "05 03:00"]
+
+
+def test_with_catch_up_every_missed_window_runs_one_after_another(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    schedules.create(api, replace(nightly, catch_up=True))
+    kfp.controller_is_up = False
+    kfp.advance(3 * DAY)
+    kfp.controller_is_up = True
+    kfp.advance(10)
+    assert times(kfp) == ["02 03:00"]
+    kfp.advance(HOUR)
+    assert times(kfp) == ["02 03:00", "03 03:00", "04 03:00"]
+    runs = list(kfp.runs.values())
+    assert all(a.finished and a.finished <= b.created for a, b in pairwise(runs))
+
+
+def test_a_window_that_falls_into_a_run_waits_for_its_end(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    kfp.script = lambda run: Script(task_s=15 * HOUR)  # two tasks: 30 hours
+    schedules.create(api, nightly)
+    kfp.advance(2 * DAY)
+    assert times(kfp) == ["02 03:00", "03 03:00"]
+    first, second = kfp.runs.values()
+    assert second.created == first.finished == START + timedelta(hours=33)
+
+
+def test_windows_overlap_when_that_is_wanted(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    kfp.script = lambda run: Script(task_s=40 * HOUR)
+    schedules.create(api, replace(nightly, max_concurrency=2))
+    kfp.advance(3 * DAY)
+    assert times(kfp) == ["02 03:00", "03 03:00"]  # the third waits for one of the two
+    assert states(kfp) == ["RUNNING", "RUNNING"]
+    kfp.advance(DAY)
+    assert times(kfp)[2:] == ["05 03:00"]  # 4 May was missed; the latest counts
+
+
+def test_a_failed_run_does_not_stop_the_schedule(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    broken = Script(fails={"check": "no such bucket"})
+    kfp.script = lambda run: broken if kfp.now < START + DAY else Script()
+    schedules.create(api, nightly)
+    kfp.advance(DAY)
+    assert states(kfp) == ["FAILED"]
+    (one,) = schedules.listed(api)
+    assert (one.last_state, one.last_scheduled) == ("FAILED", START + timedelta(hours=3))
+    kfp.advance(DAY)
+    assert states(kfp) == ["FAILED", "SUCCEEDED"]
+    (one,) = schedules.listed(api)
+    assert (one.last_state, one.last_scheduled) == ("SUCCEEDED", START + timedelta(hours=27))
+
+
+@pytest.mark.parametrize(
+    ("catch_up", "expected"),
+    [(False, ["02 03:00", "05 03:00"]), (True, ["02 03:00", "03 03:00", "04 03:00", "05 03:00"])],
+)
+def test_pause_and_resume(
+    kfp: KfpServer,
+    api: PipelinesApi,
+    nightly: ScheduleRequest,
+    catch_up: bool,
+    expected: list[str],
+) -> None:
+    schedules.create(api, replace(nightly, catch_up=catch_up))
+    kfp.advance(DAY)
+    for _ in range(2):
+        schedules.pause(api, "nightly")
+    assert [one.enabled for one in schedules.listed(api)] == [False]
+    kfp.advance(3 * DAY)
+    assert times(kfp) == ["02 03:00"]
+    for _ in range(2):
+        schedules.resume(api, "nightly")
+    kfp.advance(HOUR)
+    assert times(kfp) == expected
+    assert [one.enabled for one in schedules.listed(api)] == [True]
+
+
+def test_a_pause_leaves_the_run_that_goes(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    kfp.script = lambda run: Script(task_s=HOUR)
+    schedules.create(api, nightly)
+    kfp.advance(4 * HOUR)
+    schedules.pause(api, "nightly")
+    assert states(kfp) == ["RUNNING"]
+    kfp.advance(2 * DAY)
+    assert states(kfp) == ["SUCCEEDED"]
+
+
+def test_delete_ends_it_and_keeps_its_runs(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    schedules.create(api, nightly)
+    kfp.advance(DAY)
+    schedules.delete(api, "nightly")
+    kfp.advance(3 * DAY)
+    assert times(kfp) == ["02 03:00"]
+    assert schedules.listed(api) == []
+    with pytest.raises(PipelineApiError, match="no schedule 'nightly'"):
+        schedules.delete(api, "nightly")
+
+
+def test_a_schedule_made_anew_starts_from_now(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    schedules.create(api, replace(nightly, catch_up=True))
+    schedules.delete(api, "nightly")
+    kfp.advance(3 * DAY)
+    assert schedules.create(api, replace(nightly, catch_up=True)).outcome == "created"
+    kfp.advance(DAY)
+    assert times(kfp) == ["05 03:00"]
+
+
+# ---- versions and scheduled times ------------------------------------------------------------------
+
+
+def test_a_schedule_keeps_its_version_unless_it_follows_the_latest(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest, connection: Connection
+) -> None:
+    pinned = schedules.create(api, nightly)
+    schedules.create(api, replace(nightly, name="newest", follow_latest=True))
+    kfp.advance(1)
+    other = nightly.compiled + "# an experiment of somebody\n"
+    newer = submit("small", {"day": "y"}, connection=connection, compiled=other)
+    kfp.advance(DAY)
+    by_schedule = {
+        run.recurring_run_id: run.body["pipeline_version_reference"]["pipeline_version_id"]
+        for run in kfp.runs.values()
+    }
+    assert by_schedule[pinned.recurring_run_id] == pinned.version.version_id
+    del by_schedule[pinned.recurring_run_id], by_schedule[""]
+    assert list(by_schedule.values()) == [newer.version.version_id]
+
+
+@pytest.mark.parametrize("expands", [False, True])
+def test_the_scheduled_time_is_understood_whatever_the_server_makes_of_it(
+    start: Start, nightly: ScheduleRequest, expands: bool
+) -> None:
+    """KFP 2.17 hands the macro on as it is; later ones write 14 digits. The plan step reads both."""
+    server = start(expands_macros=expands)
+    api = PipelinesApi(Connection(host=server.url, token=TOKEN))
+    schedules.create(api, replace(nightly, follow_latest=True))
+    server.advance(DAY)
+    (run,) = server.runs.values()
+    text = run.body["runtime_config"]["parameters"]["scheduled_time"]
+    assert text == ("20220502030000" if expands else MACRO)
+    assert scheduled_time(text, now=run.created) == START + timedelta(hours=3)
+
+
+def test_an_expired_token_changes_no_schedule(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    schedules.create(api, nightly)
+    kfp.tokens = {"another"}
+    for change in (schedules.pause, schedules.resume, schedules.delete):
+        with pytest.raises(AccessDenied):
+            change(api, "nightly")
+    with pytest.raises(HemixError):
+        schedules.create(api, replace(nightly, max_concurrency=3))
+    kfp.advance(DAY)
+    assert times(kfp) == ["02 03:00"]
+
+
+def test_schedules_are_listed_by_name(
+    kfp: KfpServer, api: PipelinesApi, nightly: ScheduleRequest
+) -> None:
+    assert schedules.listed(api) == []
+    schedules.create(api, replace(nightly, name="b", trigger=Trigger(interval_s=60), catch_up=True))
+    schedules.create(api, replace(nightly, name="a", max_concurrency=3))
+    a, b = schedules.listed(api)
+    assert (a.name, a.trigger.told(), a.catch_up, a.max_concurrency) == (
+        "a",
+        "0 0 3 * * *",
+        False,
+        3,
+    )
+    assert (b.name, b.trigger.told(), b.catch_up, b.last_state) == ("b", "every 1m", True, "")
+    assert set(schedules.pipeline_names(api, [a, b]).values()) == {"small"}
