@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports tests golden environment
+.PHONY: help demo test lint types imports tests golden environment \
+	cluster-check images images-check requirements dashboards sbom
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,6 +15,9 @@ help:
 	@echo "make demo   train two versions on a real log, serve both, rank for held-out users"
 	@echo "make test   lint, types, import rules, tests"
 	@echo "make golden write the compiled pipelines' golden files anew"
+	@echo "make cluster-check  render and validate everything that goes into a cluster"
+	@echo "make images         build the four images (podman); make images-check runs them hardened"
+	@echo "make sbom           write dist/hemix-VERSION.cdx.json, the release's bill of materials"
 
 demo: $(STAMP)
 	$(BIN)/python -m pipelines.demo
@@ -36,6 +40,26 @@ tests: $(STAMP)
 golden: $(STAMP)
 	for name in $$($(BIN)/python -c "from pipelines.compiling import PIPELINES; print(*PIPELINES)"); do \
 	    $(BIN)/hemix compile $$name --check --output tests/pipelines/golden/$$name.yaml; done
+
+cluster-check: $(STAMP)
+	$(BIN)/python -m infra.check
+
+# BUILD: options of the build, for example BUILD="--build-arg BASE=my/base:1 train".
+images: $(STAMP)
+	$(BIN)/python -m infra.images.build $(BUILD)
+
+# RUN: the output folder of a hemix run, whose champion the serve image is to serve.
+images-check: $(STAMP)
+	$(BIN)/python -m infra.images.verify $(if $(RUN),--run $(RUN))
+
+requirements: $(STAMP)
+	$(BIN)/python -m infra.images.requirements
+
+dashboards: $(STAMP)
+	$(BIN)/python -m infra.monitoring.dashboards
+
+sbom: $(STAMP)
+	$(BIN)/python -m infra.sbom
 
 environment: $(STAMP)
 

@@ -1,0 +1,126 @@
+"""What the objects of an overlay must be together: references that lead somewhere, doors that close."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from infra.check.objects import Manifest, Object
+
+SECRETS = {"hemix-storage", "hemix-redis", "hemix-signing", "hemix-tls"}
+"""Made by hand (docs/operator/cluster.md); everything else that is referred to must be rendered."""
+
+
+def problems(objects: Sequence[Object]) -> list[str]:
+    """What is wrong with one overlay as a whole."""
+    manifests = [item.manifest for item in objects]
+    found = [*_namespace(manifests), *_network(manifests), *_bindings(manifests)]
+    for manifest in manifests:
+        if manifest["kind"] == "Secret":
+            found.append(
+                f"Secret {manifest['metadata']['name']}: secrets stay out of the repository"
+            )
+        found += _references(manifest, manifests)
+    return found
+
+
+def _named(manifests: Sequence[Manifest], kind: str) -> set[str]:
+    return {m["metadata"]["name"] for m in manifests if m["kind"] == kind}
+
+
+def _namespace(manifests: Sequence[Manifest]) -> list[str]:
+    spaces = {m["metadata"]["name"]: m for m in manifests if m["kind"] == "Namespace"}
+    found = []
+    for name, manifest in spaces.items():
+        labels = manifest["metadata"].get("labels") or {}
+        if labels.get("pod-security.kubernetes.io/enforce") != "restricted":
+            found.append(f"Namespace {name}: does not enforce Pod Security `restricted`")
+    for kind in ("ResourceQuota", "LimitRange"):
+        if not _named(manifests, kind):
+            found.append(f"no {kind}")
+    for manifest in manifests:
+        space = manifest["metadata"].get("namespace")
+        if space is not None and space not in spaces:
+            title = f"{manifest['kind']} {manifest['metadata']['name']}"
+            found.append(f"{title}: its namespace {space} is not among the objects")
+    return found
+
+
+def _network(manifests: Sequence[Manifest]) -> list[str]:
+    policies = [m for m in manifests if m["kind"] == "NetworkPolicy"]
+    closing = [
+        p
+        for p in policies
+        if p["spec"].get("podSelector") == {}
+        and sorted(p["spec"].get("policyTypes", ())) == ["Egress", "Ingress"]
+        and not p["spec"].get("ingress")
+        and not p["spec"].get("egress")
+    ]
+    found = [] if closing else ["no NetworkPolicy closes the namespace by default"]
+    for policy in policies:
+        for side, peers in (("ingress", "from"), ("egress", "to")):
+            for rule in policy["spec"].get(side) or ():
+                name = policy["metadata"]["name"]
+                if not rule.get(peers):
+                    found.append(f"NetworkPolicy {name}: {side} is open to everyone")
+                if any(peer == {} or peer.get("podSelector") == {} for peer in rule.get(peers, ())):
+                    found.append(f"NetworkPolicy {name}: {side} names no pods")
+    return found
+
+
+def _bindings(manifests: Sequence[Manifest]) -> list[str]:
+    accounts = _named(manifests, "ServiceAccount")
+    found = []
+    for manifest in manifests:
+        name = f"{manifest['kind']} {manifest['metadata']['name']}"
+        if manifest["kind"] in ("RoleBinding", "ClusterRoleBinding"):
+            role = manifest["roleRef"]
+            if role["name"] not in _named(manifests, role["kind"]):
+                found.append(f"{name}: there is no {role['kind']} {role['name']}")
+            for subject in manifest.get("subjects") or ():
+                if subject["name"] not in accounts:
+                    found.append(f"{name}: there is no service account {subject['name']}")
+        if manifest["kind"] in ("Role", "ClusterRole"):
+            for rule in manifest["rules"]:
+                for key in ("apiGroups", "resources", "verbs"):
+                    if "*" in rule.get(key, ()):
+                        found.append(f"{name}: {key} says *")
+                if "secrets" in rule.get("resources", ()) and not rule.get("resourceNames"):
+                    found.append(f"{name}: may read every secret")
+    return found
+
+
+def _references(manifest: Manifest, manifests: Sequence[Manifest]) -> list[str]:
+    """ConfigMaps, secrets, claims and accounts that a pod's template names."""
+    title = f"{manifest['kind']} {manifest['metadata']['name']}"
+    templates = manifest.get("spec", {}).get("volumeClaimTemplates") or ()
+    claims = _named(manifests, "PersistentVolumeClaim") | {t["metadata"]["name"] for t in templates}
+    known = {
+        "configMap": _named(manifests, "ConfigMap"),
+        "configMapKeyRef": _named(manifests, "ConfigMap"),
+        "configMapRef": _named(manifests, "ConfigMap"),
+        "secretKeyRef": SECRETS,
+        "secretRef": SECRETS,
+        "secret": SECRETS,
+        "persistentVolumeClaim": claims,
+    }
+    key_of = {"secret": "secretName", "persistentVolumeClaim": "claimName"}
+    found = []
+
+    def look(value: Any) -> None:
+        if isinstance(value, dict):
+            for key, child in value.items():
+                if key in known and isinstance(child, dict):
+                    name = child.get(key_of.get(key, "name"))
+                    if name is not None and name not in known[key]:
+                        found.append(f"{title}: {key} {name} is nowhere")
+                if key == "serviceAccountName" and child not in _named(manifests, "ServiceAccount"):
+                    found.append(f"{title}: there is no service account {child}")
+                look(child)
+        elif isinstance(value, list):
+            for child in value:
+                look(child)
+
+    if manifest["kind"] not in ("Role", "ClusterRole", "ConfigMap", "PrometheusRule"):
+        look(manifest.get("spec") or {})
+    return found

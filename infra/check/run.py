@@ -1,0 +1,173 @@
+"""Every checker over everything there is to check."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from hemix.errors import HemixError
+from infra.check import broken, core, namespaces, prometheus, server, sources
+from infra.check.objects import OVERLAYS, ROOT, Manifest, Object, duplicates, kustomized
+from infra.check.report import Report
+
+SCHEMAS = "Kubernetes schemas"
+CUSTOM = "API server (custom)"
+TOGETHER = "an overlay as a whole"
+RULES = "promtool"
+PIPELINES = "hemix compile --check"
+
+
+def check_all(report: Report, kubeconfig: Path | None = None) -> None:
+    """Render and check everything; what cannot run here is reported as missing.
+
+    Args:
+        kubeconfig: of an API server with our custom resources; None starts one and stops it.
+    """
+    objects: list[Object] = []
+    if shutil.which("kubectl") is None:
+        report.lacks("kubectl: the overlays are not rendered (.ci/run names the package)")
+    else:
+        objects += _overlays(report)
+    objects += _rendered(report)
+    check_objects(report, objects, kubeconfig)
+    check_rules(report, [o.manifest for o in objects if o.manifest["kind"] == "PrometheusRule"])
+    check_pipelines(report)
+
+
+def _overlays(report: Report) -> list[Object]:
+    found: list[Object] = []
+    for name in OVERLAYS:
+        try:
+            objects = kustomized(ROOT / "infra" / "kustomize" / "overlays" / name)
+        except HemixError as error:
+            report.good(TOGETHER, name, [str(error)])
+            continue
+        report.good(TOGETHER, name, [*namespaces.problems(objects), *duplicates(objects)])
+        for title, worse in broken_overlays(objects):
+            report.bad(TOGETHER, f"{name} {title}", namespaces.problems(worse))
+        found += objects
+    return found
+
+
+def broken_overlays(objects: Sequence[Object]) -> Iterable[tuple[str, list[Object]]]:
+    """An overlay that lacks something, or has something it must not."""
+
+    def without(kind: str, name: str = "") -> list[Object]:
+        return [
+            o
+            for o in objects
+            if o.manifest["kind"] != kind or name not in ("", o.manifest["metadata"]["name"])
+        ]
+
+    yield "without its default-deny policy", without("NetworkPolicy", "default-deny")
+    yield "without quotas", without("ResourceQuota")
+    yield "without service accounts", without("ServiceAccount")
+    yield (
+        "without redis' settings",
+        [o for o in objects if not o.manifest["metadata"]["name"].startswith("hemix-redis-")],
+    )
+    secret: Manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hemix-redis"}}
+    yield "with a secret in it", [*objects, Object("broken", secret)]
+    opened = copy.deepcopy(list(objects))
+    for item in opened:
+        if item.manifest["kind"] == "NetworkPolicy" and item.manifest["spec"].get("ingress"):
+            item.manifest["spec"]["ingress"] = [{}]
+    yield "with a door open to everyone", opened
+    mighty = copy.deepcopy(list(objects))
+    for item in mighty:
+        if item.manifest["kind"] == "Role":
+            item.manifest["rules"][0]["verbs"] = ["*"]
+    yield "with a role that may do everything", mighty
+
+
+def _rendered(report: Report) -> list[Object]:
+    found: list[Object] = []
+    for make in sources.MADE:
+        try:
+            found += make()
+        except HemixError as error:
+            report.good(TOGETHER, make.__name__, [str(error)])
+    return found
+
+
+def check_objects(
+    report: Report, objects: Sequence[Object], kubeconfig: Path | None = None
+) -> None:
+    """Core types by their schema, custom ones by the API server; then broken ones of each kind."""
+    for item in objects:
+        if item.core:
+            report.good(SCHEMAS, f"{item.source}: {item.title}", core.problems(item.manifest))
+    for item in broken.broken(o for o in objects if o.core):
+        report.bad(SCHEMAS, item.source, core.problems(item.manifest))
+    custom = [o for o in objects if not o.core]
+    if kubeconfig is not None:
+        _check_custom(report, custom, server.Custom(kubeconfig))
+    elif reason := server.missing():
+        report.lacks(f"the API server: {len(custom)} custom resources are not checked ({reason})")
+    else:
+        with server.running() as started:
+            _check_custom(report, custom, server.Custom(started))
+
+
+def _check_custom(report: Report, custom: Sequence[Object], asked: server.Custom) -> None:
+    for item in custom:
+        problems = [*core.everywhere(item.manifest), *asked.problems(item)]
+        report.good(CUSTOM, f"{item.source}: {item.title}", problems)
+    for item in broken.broken(custom):
+        problems = [*asked.problems(item), *core.everywhere(item.manifest)]
+        report.bad(CUSTOM, item.source, problems)
+
+
+def check_rules(report: Report, rules: Sequence[Manifest]) -> None:
+    """Rules, their unit tests, and the queries of dashboards."""
+    if shutil.which("promtool") is None:
+        report.lacks("promtool: rules and dashboards are not checked (Debian: prometheus)")
+        return
+    distinct = list({rule["metadata"]["name"]: rule for rule in rules}.values())
+    if distinct:
+        report.good(RULES, "rules and their tests", prometheus.problems(distinct, prometheus.TESTS))
+        worse = copy.deepcopy(distinct)
+        worse[0]["spec"]["groups"][0]["rules"][0]["expr"] = "sum by ("
+        report.bad(RULES, "a rule that is no query", prometheus.problems(worse))
+        worse = copy.deepcopy(distinct)
+        for rule in (r for w in worse for g in w["spec"]["groups"] for r in g["rules"]):
+            rule["expr"] = rule["expr"].replace("> 0.25", "> 25")
+        silent = prometheus.problems(worse, prometheus.TESTS)
+        report.bad(RULES, "an alert that no longer fires", silent)
+    for path in sorted((ROOT / "infra" / "monitoring" / "dashboards").glob("*.json")):
+        report.good(RULES, path.name, prometheus.dashboard_problems(_json(path)))
+
+
+def check_pipelines(report: Report) -> None:
+    """Every pipeline and every step alone, and broken pipelines."""
+    from pipelines.compiling import compiled
+
+    texts: list[tuple[str, str]] = []
+    for name in sources.pipelines():
+        try:
+            texts.append((name, compiled(name)))
+        except Exception as error:  # whatever it is, the pipeline does not compile
+            report.good(PIPELINES, name, [f"does not compile: {error!r}"])
+        else:
+            report.good(PIPELINES, name, pipeline_problems(*texts[-1]))
+    for name, text in broken.broken_pipelines(texts):
+        report.bad(PIPELINES, name, pipeline_problems(name, text))
+
+
+def pipeline_problems(name: str, text: str) -> list[str]:
+    """Why ``hemix compile --check`` refuses IR YAML; empty when it does not."""
+    from pipelines.checking import check
+
+    try:
+        check(text, name)
+    except HemixError as error:
+        return [str(error)]
+    return []
+
+
+def _json(path: Path) -> dict[str, object]:
+    loaded: dict[str, object] = json.loads(path.read_text())
+    return loaded

@@ -1,0 +1,54 @@
+"""Objects that are made by code rather than by kustomize: the endpoint's, and pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from infra.check.objects import Object
+from serving.kubernetes.render import render
+from serving.kubernetes.settings import DeploymentSettings
+from serving.state import RegistryState, add
+
+REGISTRY = "s3://models/registry"
+_SETTINGS = {
+    "as shipped": "",
+    "KEDA and a signing key": (
+        "secrets: {signing: hemix-signing, redis: hemix-redis}\n"
+        "ranker: {scaling: {by: keda, prometheus: 'http://prometheus.monitoring:9090'}}\n"
+        "predictor: {scaling: {by: keda}}\n"
+    ),
+    "GPU and a volume": (
+        "predictor: {resources: {cpu: '2', memory: 8Gi, gpu: 1}, scaling: {by: none}}\n"
+        "storage: {models: 'pvc://hemix-data/registry', claim: hemix-data}\n"
+    ),
+    "an image on trial": (
+        "inner_gateway: {name: hemix-inner, url: 'http://hemix-inner.hemix'}\n"
+        "rollout: {image: 'hemix/serve:0.1.1', percent: 10, role: predictor}\n"
+    ),
+}
+
+
+def state() -> RegistryState:
+    """A champion, and a challenger with a tenth of the users."""
+    first, second = "20220430-1a2b3c4d", "20220507-5e6f7a8b"
+    return add(add(RegistryState(), first, share=0.1), second, share=0.1)
+
+
+def endpoint() -> Iterator[Object]:
+    """What ``hemix deploy`` applies, for each of the kinds of settings there are."""
+    for name, text in _SETTINGS.items():
+        rendered = render(state(), DeploymentSettings.parse(text), registry=REGISTRY)
+        for manifest in rendered.manifests:
+            yield Object(f"hemix deploy, {name}", manifest)
+
+
+def pipelines() -> tuple[str, ...]:
+    """Every pipeline, and every step alone, by the name that ``hemix compile`` knows it by."""
+    from components.image import IMAGE_OF
+    from pipelines.compiling import COMPONENT, PIPELINES
+
+    return (*PIPELINES, *(f"{COMPONENT}{step}" for step in IMAGE_OF))
+
+
+MADE = (endpoint,)
+"""Whatever makes objects in code."""
