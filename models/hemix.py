@@ -30,64 +30,17 @@ query projections with shared keys and values, the three-stage mixing of rank R,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from hemix.spec import FeatureSpec
 from models.batch import Batch
 from models.chance import Dropout
+from models.hemix_config import HeMixConfig
 from models.layers import CrossLayer, mlp_flops, split_axis, xavier_slices_
-from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
-
-
-class HeMixConfig(RankerConfig):
-    """Shape of a HeMix; letters as in the module's legend.
-
-    ``crosses`` DCN V2 layers interact the fields bit by bit before the split (the paper interacts,
-    then splits; how, is not public). ``norm`` places the blocks' norms; ``token_norm`` is the tokenizer's LayerNorm; ``readout`` is
-    the mean of the tokens or all of them side by side. A norm brings tokens of new, small
-    embeddings to unit scale and their noise with them: on logs of some 10^5 rows the model is
-    better without (docs/decisions/0004-training-recipe.md).
-    """
-
-    token_width: int = Field(default=64, ge=1)
-    dynamic_global: int = Field(default=2, ge=1)
-    dynamic_realtime: int = Field(default=2, ge=1)
-    fixed_global: int = Field(default=2, ge=0)
-    fixed_realtime: int = Field(default=2, ge=0)
-    attention_heads: int = Field(default=2, ge=1)
-    mix_heads: int = Field(default=4, ge=1)
-    rank: int = Field(default=16, ge=1)
-    crosses: int = Field(default=0, ge=0)
-    blocks: int = Field(default=2, ge=0)
-    ffn_expansion: int = Field(default=2, ge=1)
-    norm: Literal["post_layer", "pre_rms", "none"] = "post_layer"
-    token_norm: bool = True
-    readout: Literal["mean", "flatten"] = "mean"
-    item_projection: Literal["merged", "separate"] = "merged"
-    null_item: bool = True
-    small_output_init: bool = False
-
-    @property
-    def dynamic(self) -> int:
-        """NS tokens, N_G + N_R."""
-        return self.dynamic_global + self.dynamic_realtime
-
-    @property
-    def tokens(self) -> int:
-        """N: attention outputs of both sequences and the NS tokens."""
-        return 2 * self.dynamic + self.fixed_global + self.fixed_realtime
-
-    @model_validator(mode="after")
-    def _divisible(self) -> HeMixConfig:
-        for name in ("attention_heads", "mix_heads"):
-            if self.token_width % getattr(self, name):
-                raise ValueError(f"token_width {self.token_width} is not a multiple of {name}")
-        return self
+from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker
 
 
 class TokenNorm(nn.Module):
@@ -164,15 +117,30 @@ class Tokenizer(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeysValues:
-    """Keys and values ``[B, A, L, a]`` of a sequence and the mask ``[B, L]`` (True = attend)."""
+class Seen:
+    """A sequence as its queries see it: keys and values ``[B, A, L, a]``, the mask ``[B, L]`` (True =
+    attend), and what the fixed queries read, ``[B, F, D]``.
+    """
 
     keys: Tensor
     values: Tensor
     mask: Tensor
+    fixed: Tensor
 
 
-class MixedHeteroAttention(nn.Module):
+class Interest(nn.Module):
+    """What reads one sequence: :meth:`encode` once a request, :meth:`forward` once a candidate."""
+
+    def encode(self, events: Tensor, mask: Tensor) -> object:
+        """The request's share from ``events [B, L, S]`` and ``mask [B, L]`` (True = an event)."""
+        raise NotImplementedError
+
+    def forward(self, seen: object, t_BND: Tensor) -> Tensor:
+        """That share, of one request or one a row, and NS tokens ``[B, n, D]`` -> ``[B, Q, D]``."""
+        raise NotImplementedError
+
+
+class MixedHeteroAttention(Interest):
     """(c, d) Dynamic and fixed queries read one sequence.
 
     Every query position has its own projection ``WQ [Q, D, D]``; ``WK, WV [S, D]`` are shared by
@@ -182,38 +150,67 @@ class MixedHeteroAttention(nn.Module):
     def __init__(self, config: HeMixConfig, dynamic: int, fixed: int, event_width: int) -> None:
         super().__init__()
         width = config.token_width
-        self.heads, self.dynamic = config.attention_heads, dynamic
+        self.heads, self.dynamic, self.count = config.attention_heads, dynamic, fixed
         self.fixed = nn.Parameter(torch.randn(fixed, width) * 0.02)
-        self.query = nn.Parameter(xavier_slices_(torch.empty(dynamic + fixed, width, width)))
+        own = dynamic + fixed if config.query_projection == "own" else 1
+        self.query = nn.Parameter(xavier_slices_(torch.empty(own, width, width)))
         self.key = nn.Parameter(xavier_slices_(torch.empty(event_width, width)))
         self.value = nn.Parameter(xavier_slices_(torch.empty(event_width, width)))
         self.out = nn.Parameter(xavier_slices_(torch.empty(width, width)))
         self.null = nn.Parameter(torch.randn(2, width) * 0.02) if config.null_item else None
 
-    def keys_values(self, events: Tensor, mask: Tensor) -> KeysValues:
-        """``events [B, L, S]``, ``mask [B, L]`` -> keys and values, with the null item first."""
+    def encode(self, events: Tensor, mask: Tensor) -> Seen:
+        """The request's share: ``events [B, L, S]``, ``mask [B, L]`` -> what the queries see."""
+        keys, values, attend = self.keys_values(events, mask)
+        queries = self.static_queries(events, mask)
+        fixed = self._read(queries, self._weight(self.dynamic, self.count), keys, values, attend)
+        return Seen(keys=keys, values=values, mask=attend, fixed=fixed)
+
+    def forward(self, seen: object, t_BND: Tensor) -> Tensor:
+        """NS tokens ``[B, n, D]`` of the sequence's group -> ``[B, Q, D]``, dynamic before fixed.
+
+        A sequence of one row (a request) serves any number of candidates.
+        """
+        assert isinstance(seen, Seen)
+        fixed = seen.fixed.expand(len(t_BND), -1, -1)
+        if not self.dynamic:
+            return fixed
+        weight = self._weight(0, self.dynamic)
+        dynamic = self._read(t_BND, weight, seen.keys, seen.values, seen.mask)
+        return torch.cat([dynamic, fixed], 1)
+
+    def keys_values(self, events: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Keys and values ``[B, A, L, a]`` of the events and the mask, the null item first."""
         keys, values = events @ self.key, events @ self.value
         if self.null is not None:
             null = self.null[:, None, None].expand(2, len(events), 1, -1)
             keys, values = torch.cat([null[0], keys], 1), torch.cat([null[1], values], 1)
             mask = torch.cat([mask.new_ones(len(mask), 1), mask], 1)
-        return KeysValues(keys=self._split(keys), values=self._split(values), mask=mask)
+        return self._split(keys), self._split(values), mask
 
-    def read(self, queries: Tensor, seen: KeysValues, *, fixed: bool) -> Tensor:
-        """Attend with ``queries [B, q, D]``, the fixed positions or the dynamic ones -> ``[B, q, D]``.
+    def static_queries(self, events: Tensor, mask: Tensor) -> Tensor:
+        """Queries ``[B, F, D]`` that no candidate changes: the learned ones, the same in all rows."""
+        return self.fixed.expand(len(events), -1, -1)
 
-        Keys of one row (a request) serve any number of query rows.
-        """
-        weight = self.query[self.dynamic :] if fixed else self.query[: self.dynamic]
+    def _weight(self, first: int, count: int) -> Tensor:
+        """``WQ [count, D, D]`` of some positions."""
+        if len(self.query) == 1:
+            return self.query.expand(count, -1, -1)
+        return self.query[first : first + count]
+
+    def _read(
+        self, queries: Tensor, weight: Tensor, keys: Tensor, values: Tensor, mask: Tensor
+    ) -> Tensor:
+        """Attend with ``queries [B, q, D]`` -> ``[B, q, D]``."""
         q_BAQa = self._split(torch.einsum("bnd,nde->bne", queries, weight))
         rows, _, count, _ = q_BAQa.shape
-        shared = len(seen.keys) == 1 and rows > 1
+        shared = len(keys) == 1 and rows > 1
         if shared:  # all rows read the same keys: make their queries one long list of queries
             q_BAQa = q_BAQa.transpose(0, 1).flatten(1, 2)[None]
-        score = q_BAQa @ seen.keys.transpose(-1, -2) / q_BAQa.shape[-1] ** 0.5
-        allowed = seen.mask[:, None, None]
+        score = q_BAQa @ keys.transpose(-1, -2) / q_BAQa.shape[-1] ** 0.5
+        allowed = mask[:, None, None]
         score = score.masked_fill(~allowed, torch.finfo(score.dtype).min)
-        read = (score.softmax(-1) * allowed) @ seen.values
+        read = (score.softmax(-1) * allowed) @ values
         if shared:
             read = split_axis(read[0], 1, (rows, count)).transpose(0, 1)
         return read.transpose(1, 2).flatten(2) @ self.out
@@ -235,70 +232,88 @@ def reconstruct(g_BHF: Tensor, tokens: int) -> Tensor:
 class HeteroMixing(nn.Module):
     """Heterogeneous interaction of rank R: ``reconstruct(WR_m ReLU(WL_m fuse(X)_m))``, own m."""
 
-    def __init__(self, tokens: int, width: int, heads: int, rank: int) -> None:
+    def __init__(self, config: HeMixConfig) -> None:
         super().__init__()
-        mixed = tokens * width // heads
-        self.heads = heads
-        self.left = nn.Parameter(xavier_slices_(torch.empty(heads, mixed, rank)))
-        self.left_bias = nn.Parameter(torch.zeros(heads, rank))
-        self.right = nn.Parameter(xavier_slices_(torch.empty(heads, rank, mixed)))
-        self.right_bias = nn.Parameter(torch.zeros(heads, mixed))
+        heads, own = config.mix_heads, 1 if config.shared_mixing else config.mix_heads
+        mixed = config.tokens * config.token_width // heads
+        rank = config.rank or mixed
+        self.heads, self.aligned = heads, config.reconstruction
+        self.left = nn.Parameter(xavier_slices_(torch.empty(own, mixed, rank)))
+        self.left_bias = nn.Parameter(torch.zeros(own, rank))
+        self.right = nn.Parameter(xavier_slices_(torch.empty(own, rank, mixed)))
+        self.right_bias = nn.Parameter(torch.zeros(own, mixed))
 
     def forward(self, x_BND: Tensor) -> Tensor:
         g = fuse(x_BND, self.heads)
-        u_BHR = fn.relu(torch.einsum("bhf,hfr->bhr", g, self.left) + self.left_bias)
-        g = torch.einsum("bhr,hrf->bhf", u_BHR, self.right) + self.right_bias
-        return reconstruct(g, x_BND.shape[1])
+        u_BHR = fn.relu(self._mix(g, self.left) + self.left_bias)
+        g = self._mix(u_BHR, self.right) + self.right_bias
+        return reconstruct(g, x_BND.shape[1]) if self.aligned else g.reshape(x_BND.shape)
+
+    def _mix(self, g_BHF: Tensor, weight: Tensor) -> Tensor:
+        return torch.einsum("bhf,hfr->bhr", g_BHF, weight.expand(self.heads, -1, -1))
 
 
 class HeteroFFN(nn.Module):
     """A two-layer GELU network of its own for every token: ``[B, N, D] -> [B, N, D]``."""
 
-    def __init__(self, tokens: int, width: int, expansion: int) -> None:
+    def __init__(self, config: HeMixConfig) -> None:
         super().__init__()
-        hidden = expansion * width
-        self.up = nn.Parameter(xavier_slices_(torch.empty(tokens, width, hidden)))
-        self.up_bias = nn.Parameter(torch.zeros(tokens, hidden))
-        self.down = nn.Parameter(xavier_slices_(torch.empty(tokens, hidden, width)))
-        self.down_bias = nn.Parameter(torch.zeros(tokens, width))
+        own, width = 1 if config.shared_ffn else config.tokens, config.token_width
+        hidden = config.ffn_expansion * width
+        self.up = nn.Parameter(xavier_slices_(torch.empty(own, width, hidden)))
+        self.up_bias = nn.Parameter(torch.zeros(own, hidden))
+        self.down = nn.Parameter(xavier_slices_(torch.empty(own, hidden, width)))
+        self.down_bias = nn.Parameter(torch.zeros(own, width))
 
     def forward(self, x_BND: Tensor) -> Tensor:
-        hidden = fn.gelu(torch.einsum("bnd,ndk->bnk", x_BND, self.up) + self.up_bias)
-        return torch.einsum("bnk,nkd->bnd", hidden, self.down) + self.down_bias
+        hidden = fn.gelu(self._apply_own(x_BND, self.up) + self.up_bias)
+        return self._apply_own(hidden, self.down) + self.down_bias
+
+    @staticmethod
+    def _apply_own(x_BND: Tensor, weight: Tensor) -> Tensor:
+        return torch.einsum("bnd,ndk->bnk", x_BND, weight.expand(x_BND.shape[1], -1, -1))
 
 
 class HeteroMixerBlock(nn.Module):
-    """(f) Mixing and FFN, each with residual and norm (after it; before with ``pre_rms``)."""
+    """(f) Mixing and FFN, each with residual and norm (after it; before with ``pre_rms``).
 
-    def __init__(self, config: HeMixConfig) -> None:
+    ``mixing`` maps ``[B, N, D]`` to itself; None leaves the FFN alone.
+    """
+
+    def __init__(self, config: HeMixConfig, mixing: nn.Module | None) -> None:
         super().__init__()
-        tokens, width = config.tokens, config.token_width
-        self.mixing = HeteroMixing(tokens, width, config.mix_heads, config.rank)
-        self.ffn = HeteroFFN(tokens, width, config.ffn_expansion)
+        width = config.token_width
+        self.mixing = mixing
+        self.ffn = HeteroFFN(config)
         self.pre = config.norm == "pre_rms"
         norm = {"post_layer": nn.LayerNorm, "pre_rms": nn.RMSNorm, "none": nn.Identity}[config.norm]
-        self.mixing_norm, self.ffn_norm = norm(width), norm(width)
+        self.mixing_norm = norm(width) if mixing is not None else nn.Identity()
+        self.ffn_norm = norm(width)
         self.dropout = Dropout(config.dropout)
         if config.small_output_init:  # each block starts near the identity
-            for weight in (self.mixing.right, self.ffn.down):
+            for weight in [
+                *([mixing.right] if isinstance(mixing, HeteroMixing) else []),
+                self.ffn.down,
+            ]:
                 nn.init.normal_(weight, std=0.01)
 
     def forward(self, x_BND: Tensor) -> Tensor:
         if self.pre:
-            x_BND = x_BND + self.dropout(self.mixing(self.mixing_norm(x_BND)))
+            if self.mixing is not None:
+                x_BND = x_BND + self.dropout(self.mixing(self.mixing_norm(x_BND)))
             return x_BND + self.dropout(self.ffn(self.ffn_norm(x_BND)))
-        x_BND = self.mixing_norm(x_BND + self.dropout(self.mixing(x_BND)))
+        if self.mixing is not None:
+            x_BND = self.mixing_norm(x_BND + self.dropout(self.mixing(x_BND)))
         y_BND: Tensor = self.ffn_norm(x_BND + self.dropout(self.ffn(x_BND)))
         return y_BND
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestState:
-    """One request's share of the forward pass: tokenizer part, keys and values, fixed outputs."""
+    """One request's share of the forward pass: tokenizer part, and each sequence's."""
 
     fields: RequestFields
-    seen: tuple[KeysValues, KeysValues]
-    fixed: tuple[Tensor, Tensor]
+    seen: tuple[object, ...]
 
 
 class HeMix(Ranker):
@@ -316,17 +331,24 @@ class HeMix(Ranker):
     name = "hemix"
 
     def __init__(self, spec: FeatureSpec, config: HeMixConfig) -> None:
+        from models.hemix_variants import block_of, interest_of
+
         super().__init__(spec, config)
         assert len(spec.sequences) == 2, "HeMix reads two sequences: global, then real-time"
         self.config, width = config, config.token_width
         self.tokenizer = Tokenizer(self.width_of(REQUEST_SIDES), self.width_of(ITEM_SIDES), config)
         event = len(spec.sequences[0].columns) * config.embedding.width
+        self.positions = nn.ParameterList(
+            [
+                nn.Parameter(torch.randn(spec.sequences[at].max_length, event) * 0.02)
+                for at in self._read
+                if config.positions
+            ]
+        )
         self.project = nn.Linear(event, width) if config.item_projection == "separate" else None
         event = event if self.project is None else width
-        g = MixedHeteroAttention(config, config.dynamic_global, config.fixed_global, event)
-        r = MixedHeteroAttention(config, config.dynamic_realtime, config.fixed_realtime, event)
-        self.attention = nn.ModuleList([g, r])
-        self.blocks = nn.ModuleList([HeteroMixerBlock(config) for _ in range(config.blocks)])
+        self.attention = nn.ModuleList([interest_of(config, name, event) for name in config.read])
+        self.blocks = nn.ModuleList([block_of(config) for _ in range(config.blocks)])
         self.norm = nn.RMSNorm(width) if config.norm == "pre_rms" else nn.Identity()
         self.tower = self.towers(self._readout_width, config)
 
@@ -337,19 +359,20 @@ class HeMix(Ranker):
     def encode_request(self, request: Batch) -> RequestState:
         """Everything that no candidate changes, for every row of ``request``."""
         e_request = self.embedding.fields(request, REQUEST_SIDES).flatten(1)
-        seen, fixed = [], []
-        for attention, sequence in zip(self._attention(), self.spec.sequences, strict=True):
-            events, mask = self.embedding.sequence(request, sequence)
-            if self.project is not None:
-                events = self.project(events)
-            seen.append(attention.keys_values(events, mask))
-            queries = attention.fixed.expand(request.size, -1, -1)
-            fixed.append(attention.read(queries, seen[-1], fixed=True))
-        return RequestState(
-            fields=self.tokenizer.request(e_request),
-            seen=(seen[0], seen[1]),
-            fixed=(fixed[0], fixed[1]),
+        seen = tuple(
+            interest.encode(*self.events(request, number))
+            for number, interest in enumerate(self._interests())
         )
+        return RequestState(fields=self.tokenizer.request(e_request), seen=seen)
+
+    def events(self, request: Batch, number: int) -> tuple[Tensor, Tensor]:
+        """(a) Events ``[B, L, S]`` of the ``number``-th sequence that is read, and their mask."""
+        sequence = self.spec.sequences[self._read[number]]
+        events, mask = self.embedding.sequence(request, sequence)
+        if self.config.positions:
+            recency = mask.flip(1).cumsum(1).flip(1) - 1  # 0 for the latest event
+            events = events + self.positions[number][recency.clamp(min=0)] * mask[..., None]
+        return (events if self.project is None else self.project(events)), mask
 
     def score_candidates(self, state: object, items: Batch) -> dict[str, Tensor]:
         """Logits ``[B]`` of ``B`` candidates; ``state`` holds one request or one a candidate."""
@@ -365,42 +388,47 @@ class HeMix(Ranker):
         """(b-e) The mixer's input ``[B, N, D]``: ``[O_R ; O_G ; T_ns]``, dynamic before fixed."""
         t_ns = self.tokenizer(state.fields, self.embedding.fields(items, ITEM_SIDES).flatten(1))
         t_g, t_r = t_ns.split([self.config.dynamic_global, self.config.dynamic_realtime], 1)
-        out = []
-        for attention, queries, seen, fixed in zip(
-            self._attention(), (t_g, t_r), state.seen, state.fixed, strict=True
-        ):
-            dynamic = attention.read(queries, seen, fixed=False)
-            out.append(torch.cat([dynamic, fixed.expand(len(dynamic), -1, -1)], 1))
-        return torch.cat([out[1], out[0], t_ns], 1)
+        groups = {"global": t_g, "realtime": t_r}
+        out = [
+            interest(seen, groups[name])
+            for name, interest, seen in zip(
+                self.config.read, self._interests(), state.seen, strict=True
+            )
+        ]
+        return torch.cat([*reversed(out), t_ns], 1)
+
+    @property
+    def _read(self) -> tuple[int, ...]:
+        """Where in ``spec.sequences`` those that are read stand."""
+        return tuple(("global", "realtime").index(name) for name in self.config.read)
+
+    def _interests(self) -> list[Interest]:
+        return [interest for interest in self.attention if isinstance(interest, Interest)]
 
     @property
     def _readout_width(self) -> int:
         tokens = self.config.tokens if self.config.readout == "flatten" else 1
         return tokens * self.config.token_width
 
-    def _attention(self) -> list[MixedHeteroAttention]:
-        return [a for a in self.attention if isinstance(a, MixedHeteroAttention)]
-
     def flops_per_sample(self) -> dict[str, int]:
         """Section 1.5's costs at full lengths; keys, values, fixed queries are the request's."""
+        from models.hemix_variants import block_flops, interest_flops
+
         c, d = self.config, self.config.token_width
         s = len(self.spec.sequences[0].columns) * c.embedding.width
-        lengths = [sequence.max_length for sequence in self.spec.sequences]
-        project = 2 * s * d * sum(lengths) if self.project is not None else 0
         both = self.width_of(REQUEST_SIDES) + self.width_of(ITEM_SIDES)
         # The request's share of a product over all fields: the split's, or the first cross's.
         out = both if c.crosses else c.dynamic * d
-        request = 2 * self.width_of(REQUEST_SIDES) * out + project
+        request = 2 * self.width_of(REQUEST_SIDES) * out
         candidate = 2 * self.width_of(ITEM_SIDES) * out
         if c.crosses:
             candidate += 2 * both * ((c.crosses - 1) * both + c.dynamic * d)
-        shares = ((c.dynamic_global, c.fixed_global), (c.dynamic_realtime, c.fixed_realtime))
-        for length, (dynamic, fixed) in zip(lengths, shares, strict=True):
-            one = 2 * 2 * d * d + 4 * (length + c.null_item) * d
-            request += 4 * length * (d if self.project is not None else s) * d + fixed * one
-            candidate += dynamic * one
-        mixing = 4 * c.tokens * d * c.rank
-        ffn = 4 * c.ffn_expansion * c.tokens * d * d
-        candidate += c.blocks * (mixing + ffn)
+        for at, name in zip(self._read, c.read, strict=True):
+            length = self.spec.sequences[at].max_length
+            if self.project is not None:
+                request += 2 * length * s * d
+            shared, own = interest_flops(c, name, length, s if self.project is None else d)
+            request, candidate = request + shared, candidate + own
+        candidate += c.blocks * block_flops(c)
         candidate += len(self.spec.tasks) * mlp_flops(self._readout_width, (*c.tower, 1))
         return {"request": request, "candidate": candidate}

@@ -12,7 +12,7 @@ from hemix.errors import DefinitionError
 from models.dcnv2 import DCNv2Config
 from models.din import DINConfig
 from models.embeddings import EmbeddingConfig
-from models.hemix import HeMixConfig
+from models.hemix_config import HeMixConfig
 from models.ranker import RankerConfig
 from models.registry import find
 

@@ -6,7 +6,8 @@ from hemix.errors import DefinitionError
 from hemix.spec import FeatureSpec
 from models.dcnv2 import DCNv2, DCNv2Config
 from models.din import DIN, DINConfig
-from models.hemix import HeMix, HeMixConfig
+from models.hemix import HeMix
+from models.hemix_config import HeMixConfig
 from models.ranker import Ranker, RankerConfig
 
 RANKERS: dict[str, tuple[type[Ranker], type[RankerConfig]]] = {

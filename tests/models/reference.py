@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from models.batch import Batch
 from models.dcnv2 import DCNv2
 from models.din import DIN
-from models.hemix import HeMix, MixedHeteroAttention
 from models.layers import MLP, CrossLayer, Tower
 from models.ranker import Ranker
 
@@ -58,98 +55,10 @@ def layer_norm(x: Tensor) -> Tensor:
     return (x - x.mean()) / torch.sqrt(x.var(unbiased=False) + 1e-5)
 
 
-def attend(
-    attention: MixedHeteroAttention, queries: list[Tensor], events: list[Tensor]
-) -> list[Tensor]:
-    """Mixed Hetero Attention of one row, head by head."""
-    width = attention.out.shape[0]
-    keys = [event @ attention.key for event in events]
-    values = [event @ attention.value for event in events]
-    if attention.null is not None:
-        keys, values = [attention.null[0], *keys], [attention.null[1], *values]
-    size = width // attention.heads
-    out = []
-    for position, query in enumerate(queries):
-        q = query @ attention.query[position]
-        heads = []
-        for head in range(attention.heads):
-            part = slice(head * size, (head + 1) * size)
-            scores = [float(q[part] @ key[part]) / math.sqrt(size) for key in keys]
-            total = sum(math.exp(score) for score in scores)
-            read = torch.zeros(size)
-            for score, value in zip(scores, values, strict=True):
-                read = read + math.exp(score) / total * value[part]
-            heads.append(read)
-        out.append(torch.cat(heads) @ attention.out)
-    return out
-
-
 def cross(layer: CrossLayer, x0: Tensor, x: Tensor) -> Tensor:
     """A cross layer of one row, element by element."""
     weight, bias = layer.linear.weight, layer.linear.bias
     return torch.stack([x0[i] * (weight[i] @ x + bias[i]) + x[i] for i in range(len(x0))])
-
-
-def mix(model: HeMix, tokens: list[Tensor], block: int) -> list[Tensor]:
-    """One post-norm HeteroMixer block of one row."""
-    layer, heads = model.blocks[block], model.config.mix_heads
-    mixing, ffn = layer.mixing, layer.ffn
-    size = model.config.token_width // heads
-    mixed = [torch.zeros_like(token) for token in tokens]
-    for m in range(heads):
-        g = torch.cat([token[m * size : (m + 1) * size] for token in tokens])
-        u = (g @ mixing.left[m] + mixing.left_bias[m]).clamp(min=0)
-        back = u @ mixing.right[m] + mixing.right_bias[m]
-        for n in range(len(tokens)):
-            mixed[n][m * size : (m + 1) * size] = back[n * size : (n + 1) * size]
-    out = []
-    for n, token in enumerate(tokens):
-        s = after(layer.mixing_norm, token + mixed[n])
-        x = s @ ffn.up[n] + ffn.up_bias[n]
-        hidden = x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))
-        p = hidden @ ffn.down[n] + ffn.down_bias[n]
-        out.append(after(layer.ffn_norm, s + p))
-    return out
-
-
-def after(norm: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """Post-norm of one token, or none."""
-    if isinstance(norm, torch.nn.Identity):
-        return x
-    return layer_norm(x) * norm.weight + norm.bias
-
-
-@torch.no_grad()
-def hemix_logits(model: HeMix, batch: Batch) -> dict[str, list[float]]:
-    """HeMix with merged projections, post-norm or no norm, row by row."""
-    config, tokenizer = model.config, model.tokenizer
-    result: dict[str, list[float]] = {task.name: [] for task in model.spec.tasks}
-    for row in range(batch.size):
-        request = torch.cat(field_vectors(model, batch, row, ("user", "context")))
-        item = torch.cat(field_vectors(model, batch, row, ("item",)))
-        x = torch.cat([request, item])
-        for layer in tokenizer.crosses:
-            x = cross(layer, torch.cat([request, item]), x)
-        z = x @ torch.cat([tokenizer.request_weight, tokenizer.item_weight])
-        z = z + tokenizer.bias
-        ns = []
-        for n in range(config.dynamic):
-            part = z[n * config.token_width : (n + 1) * config.token_width]
-            if config.token_norm:
-                part = layer_norm(part) * tokenizer.norm.gain[n] + tokenizer.norm.shift[n]
-            ns.append(part * torch.sigmoid(part))
-        dynamic = (ns[: config.dynamic_global], ns[config.dynamic_global :])
-        read = []
-        for index, attention in enumerate(model.attention):
-            events = [torch.cat(event) for event in events_of(model, batch, row, index)]
-            read.append(attend(attention, [*dynamic[index], *attention.fixed], events))
-        tokens = [*read[1], *read[0], *ns]
-        for block in range(config.blocks):
-            tokens = mix(model, tokens, block)
-        u = torch.stack(tokens).mean(0) if config.readout == "mean" else torch.cat(tokens)
-        for task in result:
-            result[task].append(float(apply_tower(model.tower[task], u)))
-    return result
 
 
 @torch.no_grad()

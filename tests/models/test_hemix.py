@@ -25,7 +25,7 @@ from models.hemix import HeMix, HeMixConfig, HeteroMixing, fuse, reconstruct
 from models.layers import xavier_slices_
 from models.recipes import unirank_like
 from models.toy import toy_batch, toy_spec
-from tests.models.reference import hemix_logits
+from tests.models.hemix_reference import hemix_logits
 
 
 def make(*, seed: int = 0, spread: float = 0.5, **fields: object) -> HeMix:
@@ -204,23 +204,31 @@ def test_fixed_queries_see_only_the_sequence_and_dynamic_ones_the_candidate() ->
 
 def test_every_query_position_has_its_own_projection() -> None:
     model, batch = make(), toy_batch(rows=6)
-    attention = model.attention[0]
-    seen = model.encode_request(batch).seen[0]
-    queries = torch.randn(6, 2, 8)
-    straight = attention.read(queries, seen, fixed=False)
-    swapped = attention.read(queries.flip(1), seen, fixed=False).flip(1)
+    attention, seen = model.attention[0], model.encode_request(batch).seen[0]
+    t = torch.randn(6, 2, 8)
+    straight, swapped = attention(seen, t)[:, :2], attention(seen, t.flip(1))[:, :2].flip(1)
     full = batch.lists["global"].lengths > 1
     assert not torch.allclose(straight[full], swapped[full], atol=1e-3)
     # Keys and values are the same function of an event wherever it stands.
     events, mask = model.embedding.sequence(batch, model.spec.sequences[0])
-    flipped = attention.keys_values(events.flip(1), mask.flip(1)).keys[:, :, 1:]
-    torch.testing.assert_close(attention.keys_values(events, mask).keys[:, :, 1:], flipped.flip(2))
+    flipped, _, _ = attention.keys_values(events.flip(1), mask.flip(1))
+    keys, _, _ = attention.keys_values(events, mask)
+    torch.testing.assert_close(keys[:, :, 1:], flipped[:, :, 1:].flip(2))
 
 
 @pytest.mark.parametrize("rank", [1, 3])
 def test_rank_of_a_heads_jacobian_is_at_most_r(rank: int) -> None:
     torch.manual_seed(0)
-    mixing = HeteroMixing(5, 12, 4, rank)
+    five = HeMixConfig(
+        token_width=12,
+        rank=rank,
+        dynamic_global=1,
+        dynamic_realtime=1,
+        fixed_global=1,
+        fixed_realtime=0,
+    )
+    assert five.tokens == 5
+    mixing = HeteroMixing(five)
     torch.nn.init.normal_(mixing.left_bias)
     jacobian = torch.autograd.functional.jacobian(mixing, torch.randn(1, 5, 12))
     assert isinstance(jacobian, torch.Tensor)

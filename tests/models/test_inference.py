@@ -10,7 +10,7 @@ from hemix.errors import DataError
 from models.batch import Batch, Column
 from models.dcnv2 import DCNv2Config
 from models.din import DINConfig
-from models.hemix import HeMixConfig
+from models.hemix_config import HeMixConfig
 from models.inference import Scorer, predict_batch
 from models.ranker import Ranker, RankerConfig
 from models.registry import build

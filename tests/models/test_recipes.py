@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hemix.errors import DefinitionError
-from models.hemix import HeMixConfig
+from models.hemix_config import HeMixConfig
 from models.recipes import RECIPES, Recipe, recipe_of
 from models.registry import RANKERS, build
 from models.toy import toy_batch, toy_spec

@@ -15,7 +15,7 @@ import torch
 from hemix.errors import DataError, StorageError
 from models import checkpoint
 from models.embeddings import EmbeddingConfig
-from models.hemix import HeMixConfig
+from models.hemix_config import HeMixConfig
 from models.losses import multi_task_bce
 from models.optimizers import make_optimizers
 from models.reader import ParquetReader

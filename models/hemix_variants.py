@@ -1,0 +1,199 @@
+"""What stands in HeMix's places when an ablation says so, and what each costs.
+
+Section 3.5 of the specification mirrors the paper's ablations; the paper's own were not public, so
+their exact form is INFERRED. Axes as in :mod:`models.hemix`.
+
+- recent queries: Chai et al., LONGER, arXiv 2505.04421 (query = the most recent events);
+- DIN: Zhou et al., Deep Interest Network, arXiv 1706.06978, eq. 3;
+- self-attention block: Vaswani et al., arXiv 1706.03762;
+- RankMixer block: Zhu et al., arXiv 2507.15551 (parameter-free mixing, H = N);
+- TokenMixer-Large block: arXiv 2602.06563 (mix, per-token SwiGLU, revert, per-token SwiGLU).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as fn
+
+from models.hemix import (
+    HeteroMixerBlock,
+    HeteroMixing,
+    Interest,
+    MixedHeteroAttention,
+    fuse,
+    reconstruct,
+)
+from models.hemix_config import HeMixConfig, SequenceName
+from models.layers import MLP, mlp_flops, split_axis, xavier_slices_
+
+DIN_HIDDEN = (32,)
+
+
+class RecentQueries(MixedHeteroAttention):
+    """The most recent events take the fixed queries' place; absent ones are zero vectors."""
+
+    def __init__(self, config: HeMixConfig, dynamic: int, fixed: int, event_width: int) -> None:
+        super().__init__(config, dynamic, fixed, event_width)
+        del self.fixed
+        self.recent = nn.Parameter(xavier_slices_(torch.empty(event_width, config.token_width)))
+
+    def static_queries(self, events: Tensor, mask: Tensor) -> Tensor:
+        """``[B, F, D]``, the latest event first."""
+        if not events.shape[1]:
+            return events.new_zeros(len(events), self.count, self.recent.shape[1])
+        at = mask.sum(1, keepdim=True) - 1 - torch.arange(self.count, device=mask.device)
+        index = at.clamp(min=0)[..., None].expand(-1, -1, events.shape[-1])
+        return (events.gather(1, index) * (at >= 0)[..., None]) @ self.recent
+
+
+class MeanInterest(Interest):
+    """One token a sequence: the mean of its events, projected; zero when it is empty."""
+
+    def __init__(self, config: HeMixConfig, event_width: int) -> None:
+        super().__init__()
+        self.value = nn.Parameter(xavier_slices_(torch.empty(event_width, config.token_width)))
+
+    def encode(self, events: Tensor, mask: Tensor) -> Tensor:
+        """``events [B, L, S]``, ``mask [B, L]`` -> ``[B, 1, D]``."""
+        total = (events * mask[..., None]).sum(1)
+        return (total / mask.sum(1, keepdim=True).clamp(min=1) @ self.value)[:, None]
+
+    def forward(self, seen: object, t_BND: Tensor) -> Tensor:
+        assert isinstance(seen, Tensor)
+        return seen.expand(len(t_BND), -1, -1)
+
+
+class DINInterest(Interest):
+    """One token a sequence: events weighted by a network of event and target, not normalised.
+
+    The target is the mean of the NS tokens of the sequence's group, which hold the candidate.
+    """
+
+    def __init__(self, config: HeMixConfig, event_width: int) -> None:
+        super().__init__()
+        width = config.token_width
+        self.value = nn.Parameter(xavier_slices_(torch.empty(event_width, width)))
+        self.score = MLP(4 * width, DIN_HIDDEN)
+        self.out = nn.Linear(DIN_HIDDEN[-1], 1)
+
+    def encode(self, events: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """``events [B, L, S]`` -> their projection ``[B, L, D]``, and the mask."""
+        return events @ self.value, mask
+
+    def forward(self, seen: object, t_BND: Tensor) -> Tensor:
+        assert isinstance(seen, tuple)
+        h_BLD, mask = (part.expand(len(t_BND), *part.shape[1:]) for part in seen)
+        t_BLD = t_BND.mean(1, keepdim=True).expand_as(h_BLD)
+        weight = self.out(self.score(torch.cat([h_BLD, t_BLD, h_BLD - t_BLD, h_BLD * t_BLD], -1)))
+        return (weight * h_BLD * mask[..., None]).sum(1, keepdim=True)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention over the tokens, the Transformer's mixing."""
+
+    def __init__(self, config: HeMixConfig) -> None:
+        super().__init__()
+        width = config.token_width
+        self.heads = config.mix_heads
+        self.qkv = nn.Parameter(xavier_slices_(torch.empty(3, width, width)))
+        self.out = nn.Parameter(xavier_slices_(torch.empty(width, width)))
+
+    def forward(self, x_BND: Tensor) -> Tensor:
+        q, k, v = (
+            split_axis(x_BND @ weight, -1, (self.heads, -1)).transpose(1, 2) for weight in self.qkv
+        )
+        return fn.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2) @ self.out
+
+
+class TokenMixing(nn.Module):
+    """RankMixer's: token n becomes head n of all tokens; no parameters, H = N."""
+
+    def forward(self, x_BND: Tensor) -> Tensor:
+        return fuse(x_BND, x_BND.shape[1])
+
+
+class TokenSwiGLU(nn.Module):
+    """A SwiGLU network of its own for every token: ``[B, N, D] -> [B, N, D]``."""
+
+    def __init__(self, tokens: int, width: int, hidden: int) -> None:
+        super().__init__()
+        self.up = nn.Parameter(xavier_slices_(torch.empty(tokens, width, hidden)))
+        self.gate = nn.Parameter(xavier_slices_(torch.empty(tokens, width, hidden)))
+        self.down = nn.Parameter(torch.randn(tokens, hidden, width) * 0.01)
+
+    def forward(self, x_BND: Tensor) -> Tensor:
+        up, gate = (torch.einsum("bnd,ndk->bnk", x_BND, w) for w in (self.up, self.gate))
+        return torch.einsum("bnk,nkd->bnd", up * fn.silu(gate), self.down)
+
+
+class TokenMixerLargeBlock(nn.Module):
+    """``M' = M + SwiGLU(RMS(M)), M = mix(X);  X' = X + SwiGLU(RMS(revert(M')))``."""
+
+    def __init__(self, config: HeMixConfig) -> None:
+        super().__init__()
+        tokens, width = config.tokens, config.token_width
+        hidden = config.ffn_expansion * width
+        self.mixed, self.own = (TokenSwiGLU(tokens, width, hidden) for _ in range(2))
+        self.mixed_norm, self.own_norm = nn.RMSNorm(width), nn.RMSNorm(width)
+
+    def forward(self, x_BND: Tensor) -> Tensor:
+        m_BND = fuse(x_BND, x_BND.shape[1])
+        m_BND = m_BND + self.mixed(self.mixed_norm(m_BND))
+        y_BND: Tensor = x_BND + self.own(self.own_norm(reconstruct(m_BND, x_BND.shape[1])))
+        return y_BND
+
+
+def interest_of(config: HeMixConfig, name: SequenceName, event_width: int) -> Interest:
+    """What reads the sequence ``name``: ``encode(events, mask)``, then ``forward(seen, tokens)``."""
+    if config.interest == "mean":
+        return MeanInterest(config, event_width)
+    if config.interest == "din":
+        return DINInterest(config, event_width)
+    kind = RecentQueries if config.interest == "recent" else MixedHeteroAttention
+    return kind(config, *config.queries(name), event_width)
+
+
+def block_of(config: HeMixConfig) -> nn.Module:
+    """One block of the mixer."""
+    if config.mixer == "tokenmixer_large":
+        return TokenMixerLargeBlock(config)
+    mixing: nn.Module | None = None
+    if config.mixer == "hetero":
+        mixing = HeteroMixing(config)
+    elif config.mixer == "transformer":
+        mixing = SelfAttention(config)
+    elif config.mixer == "rankmixer":
+        mixing = TokenMixing()
+    return HeteroMixerBlock(config, mixing)
+
+
+def interest_flops(
+    config: HeMixConfig, name: SequenceName, length: int, event_width: int
+) -> tuple[int, int]:
+    """FLOPs of a sequence of ``length`` events: a request's share and a candidate's."""
+    d = config.token_width
+    values = 2 * length * event_width * d
+    if config.interest == "mean":
+        return 2 * event_width * d, 0
+    if config.interest == "din":
+        return values, length * (mlp_flops(4 * d, (*DIN_HIDDEN, 1)) + 2 * d)
+    dynamic, fixed = config.queries(name)
+    one = 4 * d * d + 4 * (length + config.null_item) * d
+    recent = 2 * fixed * event_width * d if config.interest == "recent" else 0
+    return 2 * values + fixed * one + recent, dynamic * one
+
+
+def block_flops(config: HeMixConfig) -> int:
+    """FLOPs of one block for one candidate."""
+    n, d = config.tokens, config.token_width
+    ffn = 4 * config.ffn_expansion * n * d * d
+    if config.mixer == "tokenmixer_large":
+        return 3 * ffn
+    mixing = {
+        "hetero": 4 * n * d * (config.rank or n * d // config.mix_heads),
+        "transformer": 8 * n * d * d + 4 * n * n * d,
+        "rankmixer": 0,
+        "none": 0,
+    }[config.mixer]
+    return mixing + ffn
