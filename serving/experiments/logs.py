@@ -120,6 +120,14 @@ def read_outcomes(location: str) -> OutcomeTable:
     return OutcomeTable(rows=good, unreadable=unreadable + whole.height - good.height)
 
 
+def outcomes_of(name: str, data: bytes) -> pl.DataFrame:
+    """The good rows of one file's bytes, with :data:`OUTCOME_COLUMNS`; errors as above."""
+    import polars as pl
+
+    table = _parquet(name, data) if name.endswith(".parquet") else _json_lines(data)[0]
+    return table.drop_nulls().filter(pl.col("value").is_finite())
+
+
 def _exposure(line: bytes, layer: str) -> dict[str, Any] | None:
     """A line as a row; None when it cannot be read, empty when it does not know the layer."""
     try:

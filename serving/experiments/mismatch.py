@@ -6,6 +6,7 @@ Counts are of users, the unit that is assigned. :func:`chi_square` is valid for 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
-CONCENTRATION = 10_000.0
-"""Weight of the planned shares in the mixture, in users: deviations of about
-√(share(1 − share)/CONCENTRATION), half a point at 50 %, are found soonest."""
+CONCENTRATIONS = (100.0, 1_000.0, 10_000.0)
+"""Weights of the planned shares in the mixture, in users, one third each: deviations of about
+√(share(1 − share)/weight), 5, 1.6 and 0.5 points at 50 %, are found soonest. One weight alone is
+either blind to small mistakes among many users or slow to see large ones among few."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,25 +51,32 @@ def chi_square(counts: ArrayLike, shares: ArrayLike) -> float:
 
 
 def log_evidence(
-    counts: ArrayLike, shares: ArrayLike, *, concentration: float = CONCENTRATION
+    counts: ArrayLike, shares: ArrayLike, *, concentrations: Sequence[float] = CONCENTRATIONS
 ) -> Floats:
     """Logarithm of the Bayes factor against the planned shares, for counts ``[..., K]``.
 
-    A Dirichlet mixture over all splits with mean at the planned one: under the plan it is a
-    martingale that starts at 1, so it ever reaches 1/α with probability at most α (Ville). Source:
-    Lindon and Malek, *Anytime-Valid Inference for Multinomial Count Data*, NeurIPS 2022, section 3:
+    A mixture over all splits with mean at the planned one: under the plan it is a martingale that
+    starts at 1, so it ever reaches 1/α with probability at most α (Ville). Source: Lindon and Malek,
+    *Anytime-Valid Inference for Multinomial Count Data*, NeurIPS 2022, section 3, for a Dirichlet:
 
-        O_n = B(kθ₀ + x) / B(kθ₀) · ∏ θ₀ⱼ^(−xⱼ),  B the multivariate beta function.
+        O_n = B(kθ₀ + x) / B(kθ₀) · ∏ θ₀ⱼ^(−xⱼ),  B the multivariate beta function;
+
+    here the mean of O_n over several k, which is a martingale too.
     """
-    from scipy.special import gammaln
+    from scipy.special import gammaln, logsumexp
 
     x = np.asarray(counts, dtype=np.float64)
     shares_K = np.asarray(shares, dtype=np.float64)
     shares_K = shares_K / shares_K.sum()
-    prior_K = concentration * shares_K
-    after = gammaln(prior_K + x).sum(-1) - gammaln(concentration + x.sum(-1))
-    before = gammaln(prior_K).sum() - gammaln(concentration)
-    return np.asarray(after - before - (x * np.log(shares_K)).sum(-1))
+    total = x.sum(-1)
+    parts = []
+    for concentration in concentrations:
+        prior_K = concentration * shares_K
+        after = gammaln(prior_K + x).sum(-1) - gammaln(concentration + total)
+        before = gammaln(prior_K).sum() - gammaln(concentration)
+        parts.append(after - before)
+    mean = logsumexp(parts, axis=0) - np.log(len(parts))
+    return np.asarray(mean - (x * np.log(shares_K)).sum(-1))
 
 
 def sequential(
@@ -75,7 +84,7 @@ def sequential(
     shares: ArrayLike,
     *,
     alpha: float = 0.001,
-    concentration: float = CONCENTRATION,
+    concentrations: Sequence[float] = CONCENTRATIONS,
 ) -> Mismatch:
     """Test the split after every user.
 
@@ -86,7 +95,7 @@ def sequential(
     codes_U = np.asarray(arms, dtype=np.int64)
     shares_K = np.asarray(shares, dtype=np.float64)
     counts_UK = np.cumsum(codes_U[:, None] == np.arange(len(shares_K)), axis=0)
-    evidence = log_evidence(counts_UK, shares_K, concentration=concentration)
+    evidence = log_evidence(counts_UK, shares_K, concentrations=concentrations)
     highest = max(float(evidence.max()), 0.0) if codes_U.size else 0.0
     users_K = counts_UK[-1] if codes_U.size else np.zeros(len(shares_K), dtype=np.int64)
     return Mismatch(

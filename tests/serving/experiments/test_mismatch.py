@@ -18,7 +18,9 @@ def test_under_the_plan_the_evidence_is_a_martingale(shares: tuple[float, ...]) 
         for arms in itertools.product(range(len(shares)), repeat=n):
             counts = np.bincount(np.array(arms, dtype=int), minlength=len(shares))
             chance = math.prod(shares[arm] for arm in arms)
-            mean += chance * math.exp(float(log_evidence(counts, shares, concentration=3.0)))
+            mean += chance * math.exp(
+                float(log_evidence(counts, shares, concentrations=(3.0, 40.0)))
+            )
         assert mean == pytest.approx(1.0)
 
 
@@ -30,8 +32,7 @@ def test_chi_square_is_scipys() -> None:
 def test_looking_after_every_user_raises_no_more_false_alarms_than_allowed() -> None:
     rng = np.random.default_rng(0)
     alarms = sum(
-        sequential(rng.integers(0, 2, 3_000), (0.5, 0.5), alpha=0.05, concentration=100).found
-        for _ in range(300)
+        sequential(rng.integers(0, 2, 3_000), (0.5, 0.5), alpha=0.05).found for _ in range(300)
     )
     assert alarms <= 0.05 * 300
     assert alarms > 0
@@ -43,6 +44,11 @@ def test_a_lost_hundredth_is_found_among_many_users() -> None:
     assert found.found
     assert sum(found.users) == 400_000
     assert found.planned == (0.5, 0.5)
+
+
+def test_a_large_mistake_is_found_among_few_users() -> None:
+    arms = np.random.default_rng(0).random(2_000) < 0.43
+    assert sequential(arms.astype(int), (0.5, 0.5)).found
 
 
 def test_what_was_once_certain_stays_certain() -> None:
