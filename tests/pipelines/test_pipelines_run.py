@@ -1,0 +1,95 @@
+"""Pipelines beside training, run for real through kfp.local on the small log."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from components.plan.naming import without_split
+from features.definition import DatasetDefinition
+from features.sources import fingerprint
+from hemix.errors import GateFailed
+from hemix.files import sha256_folder
+from pipelines.local import LocalRun
+from pipelines.retraining import retraining
+from tests.pipelines.test_local import Notes
+
+pytestmark = pytest.mark.slow
+
+
+def _run(root: Path, pipeline: object, **arguments: object) -> Notes:
+    notes = Notes()
+    local = LocalRun(root=root, logs=root / "logs", observer=notes)
+    local.run(pipeline, arguments)  # type: ignore[arg-type]
+    return notes
+
+
+def test_a_backfill_writes_each_day_and_again_the_same_bytes(
+    tmp_path: Path,
+    small_definition: DatasetDefinition,
+    small_examples: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from pipelines import backfill as module
+
+    # kfp.local replaces builtins.print while a task runs, and loses it when two run at once.
+    monkeypatch.setattr(module, "PARALLELISM", 1)
+    backfill = module.backfill
+    destination = tmp_path / "examples"
+    arguments = {
+        "definition": without_split(small_definition).to_json(),
+        "source_fingerprint": fingerprint(small_definition),
+        "revision": "test",
+        "first": "2022-04-25",
+        "last": "2022-04-26",
+        "destination": str(destination),
+    }
+    first = _run(tmp_path, backfill, **arguments)
+    assert Counter(result.name.rstrip("_0123456789") for result in first.results) == {
+        "ingest": 1,
+        "days": 1,
+        "backfill": 2,
+    }
+    days = [f"day=2022-04-{day}" for day in (25, 26)]
+    assert sorted(path.name for path in destination.glob("day=*")) == days
+    for day in days:
+        made = {p.name: p.read_bytes() for p in (destination / day).glob("*.parquet")}
+        assert made == {p.name: p.read_bytes() for p in (small_examples / day).glob("*.parquet")}
+    before = sha256_folder(destination)
+
+    again = _run(tmp_path, backfill, **arguments)
+    partitions = [r for r in again.results if r.name.startswith("backfill")]
+    assert len(partitions) == 2
+    assert not any(result.cached for result in partitions)
+    outcomes = [json.loads(Path(r.artifacts["partition"]).read_text()) for r in partitions]
+    assert {told["outcome"] for told in outcomes} == {"unchanged"}
+    assert sha256_folder(destination) == before
+
+
+def test_retraining_outside_of_the_log_is_stopped_by_the_gate_of_the_nested_training(
+    tmp_path: Path, small_definition: DatasetDefinition
+) -> None:
+    notes = Notes()
+    local = LocalRun(root=tmp_path, logs=tmp_path / "logs", observer=notes)
+    with pytest.raises(GateFailed, match="Gate validate_data failed"):
+        local.run(
+            retraining,
+            {
+                "definition": small_definition.to_json(),
+                "registry": str(tmp_path / "registry"),
+                "feature_store": str(tmp_path / "feature_store"),
+                "checkpoints": str(tmp_path / "checkpoints"),
+                "scheduled_time": "20300101020000",
+                "recipe": "tiny",
+            },
+        )
+    assert [(result.name, result.succeeded) for result in notes.results] == [
+        ("plan", True),
+        ("ingest", True),
+        ("validate_data", True),
+        ("stop", False),
+    ]
+    assert not (tmp_path / "registry").exists()
