@@ -21,10 +21,14 @@ REST_AFTER = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """A V2 body for a version's predictor; ``json_length`` is where its tensors begin."""
+    """A V2 body for a version's predictor; ``json_length`` is where its tensors begin.
+
+    ``sampled`` messages ask for the transformed columns of watched features too.
+    """
 
     body: bytes
     json_length: int
+    sampled: bool = False
 
 
 class PredictorCalls:

@@ -24,6 +24,7 @@ from features.transform.statistics import Statistics
 from hemix.errors import HemixError
 from hemix.files import read_json
 from hemix.spec import FeatureSpec, Side
+from serving.monitoring.drift import FeatureBins
 
 OFFSETS = ".offsets"
 """Ending of the tensor that holds a list column's offsets ``[rows + 1]``."""
@@ -80,6 +81,11 @@ class Contract(BaseModel):
     @cached_property
     def column_types(self) -> ColumnTypes:
         return ColumnTypes.from_json(self.types)
+
+    @cached_property
+    def bins(self) -> FeatureBins:
+        """What drift is measured in."""
+        return FeatureBins.of(self.spec, self.statistics, self.dataset)
 
     @cached_property
     def tasks(self) -> tuple[str, ...]:

@@ -30,11 +30,12 @@ class HourlyFiles:
 
     flush_s = 1.0
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: str = "exposures") -> None:
         self._folder = folder
+        self._kind = kind
 
     def write(self, hour: str, data: bytes) -> None:
-        path = self._folder / f"exposures-{hour}.jsonl"
+        path = self._folder / f"{self._kind}-{hour}.jsonl"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             _append(path, data)
@@ -47,23 +48,26 @@ class HourlyObjects:
 
     flush_s = 30.0
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, kind: str = "exposures") -> None:
         self._location = location
+        self._kind = kind
         self._writer = uuid.uuid4().hex[:8]
         self._numbers = itertools.count()
 
     def write(self, hour: str, data: bytes) -> None:
         from hemix.storage import join, write_bytes
 
-        name = f"exposures-{hour}-{self._writer}-{next(self._numbers):06d}.jsonl"
+        name = f"{self._kind}-{hour}-{self._writer}-{next(self._numbers):06d}.jsonl"
         write_bytes(join(self._location, name), data)
 
 
-def files_at(location: str | Path) -> LineFiles:
-    """The writer for a local folder or an object store's prefix."""
+def files_at(location: str | Path, kind: str = "exposures") -> LineFiles:
+    """The writer for a local folder or an object store's prefix; ``kind`` begins the files' names."""
     from hemix.storage import is_remote
 
-    return HourlyObjects(str(location)) if is_remote(str(location)) else HourlyFiles(Path(location))
+    if is_remote(str(location)):
+        return HourlyObjects(str(location), kind)
+    return HourlyFiles(Path(location), kind)
 
 
 def _append(path: Path, data: bytes) -> None:

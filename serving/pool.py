@@ -55,6 +55,15 @@ class Live(Generic[V]):
         )
 
 
+def newest_rows(pool: VersionPool[V]) -> dict[str, float]:
+    """View -> epoch seconds of the newest row that any live version has read of it."""
+    newest: dict[str, float] = {}
+    for version in pool.live.versions.values():
+        for view, at in dict(version.online.newest).items():
+            newest[view] = max(at, newest.get(view, 0.0))
+    return newest
+
+
 class VersionPool(Generic[V]):
     """Loads what the registry names and follows its changes.
 

@@ -39,6 +39,7 @@ from serving.metrics import (
 from serving.metrics import (
     UNKNOWN_ITEMS as UNKNOWN_ITEMS_SEEN,
 )
+from serving.monitoring.monitor import Monitor
 from serving.pool import VersionPool
 from serving.request import RankingRequest
 from serving.version import LoadedVersion, Version
@@ -77,10 +78,12 @@ class Ranker(Generic[V]):
         pool: VersionPool[V],
         exposures: ExposureLog | None,
         experiments: LiveExperiments | None = None,
+        monitor: Monitor | None = None,
     ) -> None:
         self.pool = pool
         self._exposures = exposures
         self._experiments = experiments or LiveExperiments(None)
+        self._monitor = monitor
 
     def validate(self, body: object) -> list[RankingRequest]:
         """Check a V1 body; RequestError names the field."""
@@ -162,6 +165,8 @@ class Ranker(Generic[V]):
                 order=order,
             )
             self._expose(prepared, answer=answer)
+            if self._monitor is not None:
+                self._monitor.answered(answer)
             REQUESTS.labels(variant.name, version, "200").inc()
             CANDIDATES.observe(len(request.item_ids))
         STAGE_SECONDS.labels("total").observe(time.perf_counter() - prepared.started)
@@ -201,10 +206,14 @@ class LocalRanker(Ranker[LoadedVersion]):
         """Probabilities of each task, float32 [N]; a failure is logged as the variant's own."""
         try:
             with timed("score"):
-                return prepared.version.score(prepared.encoded)
+                scores = prepared.version.score(prepared.encoded)
         except Exception as error:
             self.failed(prepared, error)
             raise
+        if self._monitor is not None and self._monitor.wants():
+            user, items = prepared.encoded
+            self._monitor.sample(prepared.version.name, prepared.version.bins, {**user, **items})
+        return scores
 
 
 def _order(

@@ -15,6 +15,7 @@ from serving.contract import OFFSETS, Contract, PredictorUnavailable, RawInput, 
 from serving.experiments.live import LiveExperiments
 from serving.exposures import ExposureLog
 from serving.metrics import PREDICTOR_FALLBACKS, Stage, timed
+from serving.monitoring.monitor import Monitor
 from serving.pool import VersionPool
 from serving.predictors import PredictorsFile
 from serving.ranker import Prepared, Ranker
@@ -39,23 +40,28 @@ class RemoteVersion(Version):
     encoding: ClassVar[Stage] = "encode"
     contract: Contract
     url: Callable[[], str]
+    wants: Callable[[], bool]
 
     def encode(self, raw: RequestColumns) -> Message:
-        """The body for the predictor."""
-        return encode(self.contract, raw)
+        """The body for the predictor; when ``wants()``, one that asks for watched features too."""
+        return encode(self.contract, raw, sampled=self.wants())
 
 
-def encode(contract: Contract, raw: RequestColumns, outputs: tuple[str, ...] = ()) -> Message:
+def encode(contract: Contract, raw: RequestColumns, *, sampled: bool = False) -> Message:
     """The raw columns that a version takes as a V2 body.
 
     A list column goes as its values and as ``<name>.offsets``.
     """
+    outputs: tuple[str, ...] = ()
+    if sampled:
+        watched = contract.bins.columns.values()
+        outputs = (*(f"{SCORE}{task}" for task in contract.tasks), *watched)
     tensors: Tensors = {}
     for columns, wanted in ((raw.user, contract.users), (raw.items, contract.items)):
         for column in wanted:
             tensors |= _tensors(column, columns[column.name])
     body, length = pack(tensors, request_id="", outputs=outputs)
-    return Message(body=body, json_length=length)
+    return Message(body=body, json_length=length, sampled=sampled)
 
 
 def _tensors(column: RawInput, value: Column) -> Tensors:
@@ -75,10 +81,11 @@ class RemoteRanker(Ranker[RemoteVersion]):
         pool: VersionPool[RemoteVersion],
         exposures: ExposureLog | None,
         experiments: LiveExperiments | None = None,
+        monitor: Monitor | None = None,
         *,
         calls: PredictorCalls,
     ) -> None:
-        super().__init__(pool, exposures, experiments)
+        super().__init__(pool, exposures, experiments, monitor)
         self._calls = calls
 
     async def score(
@@ -118,6 +125,8 @@ class RemoteRanker(Ranker[RemoteVersion]):
         version = prepared.version
         with timed("predict"):
             _, outputs = await self._calls.infer(version.url(), version.name, prepared.encoded)
+        if prepared.encoded.sampled and self._monitor is not None:
+            self._monitor.sample(version.name, version.bins, outputs)
         return scores_of(version, outputs, len(prepared.request.item_ids))
 
 
@@ -146,6 +155,7 @@ def load_remote(
     store: str,
     timeout_s: float,
     item_cache_s: float,
+    wants: Callable[[], bool] = lambda: False,
     contract_timeout_s: float = 5.0,
 ) -> RemoteVersion:
     """Learn a version's contract from its predictor and open its features.
@@ -162,6 +172,8 @@ def load_remote(
         online=open_features(
             store, contract.feature_service, timeout_s=timeout_s, item_cache_s=item_cache_s
         ),
+        bins=contract.bins,
         contract=contract,
+        wants=wants,
         url=lambda: file.url(name),
     )

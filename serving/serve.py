@@ -9,7 +9,8 @@ from hemix.progress import say
 from serving.experiments.live import LiveExperiments
 from serving.exposures import ExposureLog
 from serving.kserving import import_kserve
-from serving.pool import VersionPool
+from serving.monitoring.monitor import Monitor, MonitorConfig
+from serving.pool import VersionPool, newest_rows
 from serving.process import Listening, Ports, addresses, limit_threads, log_to_stderr, run_server
 from serving.ranker import LocalRanker
 from serving.registry import Registry, require_registry
@@ -26,6 +27,7 @@ class ServeConfig:
         models: the registry, a folder or an ``s3://`` prefix.
         features: the live feature store, a folder or an ``s3://`` prefix.
         exposures: folder of exposure files, or an ``s3://`` prefix; None writes none.
+        monitor: how it watches itself.
         experiments: file of the layers beside the model layer, followed; None has no such layers.
         watch_s: how often the registry is looked at.
         store_timeout_s: deadline of a feature store read.
@@ -35,6 +37,7 @@ class ServeConfig:
     models: str
     features: str
     exposures: str | None
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
     listening: Listening = field(default_factory=Listening)
     experiments: Path | None = None
     watch_s: float = 2.0
@@ -75,18 +78,21 @@ def serve(config: ServeConfig) -> None:
     pool = VersionPool(registry, load=load)
     pool.watch(config.watch_s)
     experiments.watch(config.watch_s)
+    monitor = Monitor(config.monitor, newest=lambda: newest_rows(pool))
     exposures = ExposureLog(config.exposures) if config.exposures else None
     model = RankerModel(
-        LocalRanker(pool, exposures, experiments),
+        LocalRanker(pool, exposures, experiments, monitor),
         workers=listening.workers,
         max_waiting=listening.max_waiting,
     )
+    monitor.start()
     arms = ", ".join(f"{v.name} {v.version}" for v in pool.live.variants)
     say(f"serve: {MODEL_NAME} with {arms}\n{addresses(listening, ports, MODEL_NAME, v1=True)}")
     try:
         run_server(model, listening, ports)
     finally:
         pool.close()
+        monitor.close()
         experiments.close()
         if exposures is not None:
             exposures.close()

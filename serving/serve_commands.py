@@ -84,6 +84,15 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    outcomes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="Where outcomes arrive (Parquet or JSON lines), for calibration: a folder or "
+            "s3://BUCKET/PREFIX. [dim]Default: outcomes beside the registry[/dim]",
+            show_default=False,
+        ),
+    ] = None,
     deadline: Annotated[
         float,
         typer.Option(min=0.01, help="Transformer: seconds that a predictor may take."),
@@ -118,6 +127,7 @@ def serve(
         serve_predictor(PredictorConfig(model=model, listening=listening))
         return
     if role is Role.TRANSFORMER:
+        from serving.monitoring.monitor import MonitorConfig
         from serving.serve_transformer import TransformerConfig, serve_transformer
 
         if predictors is None or features is None:
@@ -129,33 +139,40 @@ def serve(
                 features=features,
                 exposures=exposures,
                 experiments=experiments,
+                monitor=MonitorConfig(snapshots=exposures, outcomes=outcomes),
                 deadline_s=deadline,
                 listening=listening,
             )
         )
         return
-    _serve_all(models, features, exposures, experiments, listening)
+    _serve_all(models, features, exposures, outcomes, experiments, listening)
 
 
 def _serve_all(
     models: str,
     features: str | None,
     exposures: str | None,
+    outcomes: str | None,
     experiments: Path | None,
     listening: Listening,
 ) -> None:
     from hemix.storage import is_remote, join, parent
+    from serving.monitoring.monitor import MonitorConfig
     from serving.registry import find_registry
     from serving.serve import ServeConfig
     from serving.serve import serve as run
 
     registry = find_registry(models).location
     beside = parent(registry)
+    exposures = exposures or join(beside, "exposures")
     run(
         ServeConfig(
             models=registry,
             features=features or join(beside, "feature_store"),
-            exposures=exposures or join(beside, "exposures"),
+            exposures=exposures,
+            monitor=MonitorConfig(
+                snapshots=exposures, outcomes=outcomes or join(beside, "outcomes")
+            ),
             experiments=experiments
             or (None if is_remote(beside) else Path(beside) / "experiments.yaml"),
             listening=listening,

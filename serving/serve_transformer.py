@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,8 @@ from serving.contract import PredictorUnavailable
 from serving.experiments.live import LiveExperiments
 from serving.exposures import ExposureLog
 from serving.kserving import import_kserve
-from serving.pool import VersionPool
+from serving.monitoring.monitor import Monitor, MonitorConfig
+from serving.pool import VersionPool, newest_rows
 from serving.predictors import PredictorsFile
 from serving.process import Listening, Ports, addresses, log_to_stderr, run_server
 from serving.version import require_store
@@ -36,6 +37,7 @@ class TransformerConfig:
         predictors: the predictors file, followed as it changes.
         features: the live feature store, a folder or an ``s3://`` prefix.
         exposures: folder of exposure files, or an ``s3://`` prefix; None writes none.
+        monitor: how it watches itself.
         experiments: file of the layers beside the model layer, followed; None has no such layers.
         watch_s: how often the files are looked at.
         store_timeout_s: deadline of a feature store read.
@@ -48,6 +50,7 @@ class TransformerConfig:
     features: str
     exposures: str | None
     listening: Listening
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
     experiments: Path | None = None
     watch_s: float = 2.0
     store_timeout_s: float = 0.25
@@ -111,6 +114,7 @@ class _Beginning(threading.Thread):
         self._exposures, self._experiments, self._calls = exposures, experiments, calls
         self._stop_now = threading.Event()
         self._pool: VersionPool[RemoteVersion] | None = None
+        self._monitor = Monitor(config.monitor, newest=self._newest)
 
     def run(self) -> None:
         from serving.remote import RemoteRanker
@@ -120,7 +124,10 @@ class _Beginning(threading.Thread):
                 return
         pool.watch(self._config.watch_s)
         self._pool = pool
-        ranker = RemoteRanker(pool, self._exposures, self._experiments, calls=self._calls)
+        self._monitor.start()
+        ranker = RemoteRanker(
+            pool, self._exposures, self._experiments, self._monitor, calls=self._calls
+        )
         self._model.begin(ranker)
         arms = ", ".join(f"{v.name} {v.version}" for v in pool.live.variants)
         logger.info("Ready: %s.", arms)
@@ -131,6 +138,10 @@ class _Beginning(threading.Thread):
         self.join(timeout=30)
         if self._pool is not None:
             self._pool.close()
+            self._monitor.close()
+
+    def _newest(self) -> dict[str, float]:
+        return newest_rows(self._pool) if self._pool is not None else {}
 
     def _attempt(self) -> VersionPool[RemoteVersion] | None:
         from serving.remote import load_remote
@@ -142,6 +153,7 @@ class _Beginning(threading.Thread):
             store=config.features,
             timeout_s=config.store_timeout_s,
             item_cache_s=config.item_cache_s,
+            wants=self._monitor.wants,
         )
         try:
             return VersionPool(self._file, load=load, retry_s=5.0)

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from features.definition import DatasetDefinition
 from features.schema import ColumnTypes
+from features.transform.statistics import Statistics
 from hemix.errors import FeatureStoreError
 from hemix.spec import Side
 from hemix.storage import is_remote
 from serving.answer import Floats
 from serving.metrics import Stage
+from serving.monitoring.drift import FeatureBins
 from serving.request import RankingRequest, Value
 from serving.signing import require_signed
 
@@ -42,7 +44,8 @@ WARM_SIZES = (1, 100, 1000)
 class Version(abc.ABC):
     """A version in front of its model. Thread-safe: everything it holds is read only.
 
-    ``encoding`` is the stage that :meth:`encode` counts as.
+    ``encoding`` is the stage that :meth:`encode` counts as; ``bins`` are those that drift is
+    measured in.
     """
 
     encoding: ClassVar[Stage]
@@ -50,6 +53,7 @@ class Version(abc.ABC):
     definition: DatasetDefinition
     types: ColumnTypes
     online: OnlineFeatures
+    bins: FeatureBins
 
     def read(self, request: RankingRequest) -> tuple[OnlineRows, OnlineRows]:
         """Rows of the user ``[1]`` and of the items ``[N]``; FeatureStoreError when it is down."""
@@ -173,6 +177,11 @@ def load_version(
             timeout_s=timeout_s,
             item_cache_s=item_cache_s,
         ),
+        bins=FeatureBins.of(
+            model.graph.spec,
+            Statistics.read(folder / "transform" / "statistics.json"),
+            model.graph.definition,
+        ),
         model=model,
     )
     for size in WARM_SIZES:
@@ -199,7 +208,12 @@ def open_features(
     """
     from features.store.online import OnlineFeatures
 
-    return OnlineFeatures(Path(store), service, timeout_s=timeout_s, item_cache_s=item_cache_s)
+    return OnlineFeatures(
+        store if is_remote(store) else Path(store),
+        service,
+        timeout_s=timeout_s,
+        item_cache_s=item_cache_s,
+    )
 
 
 def _some_id(kind: str) -> int | str:

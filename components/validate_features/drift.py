@@ -11,24 +11,10 @@ import pyarrow as pa
 from features.definition import DatasetDefinition
 from features.transform.columns import day_may_hold, example_files, read_batches, split_windows
 from features.transform.graph import TransformGraph
-from features.transform.plan import index_column
 from features.transform.statistics import Statistics, psi, statistics_of
+from features.transform.watched import watched_features
 
 ROWS = 40_000
-
-
-def gated_columns(definition: DatasetDefinition) -> set[str]:
-    """The columns whose drift stops a run: declared attributes and context.
-
-    Not gated, only reported: ids of users and items (new ones are what a log brings), counters and
-    rates (they grow from the log's start), ages, hours and weekdays (they follow the window), and
-    sequences (they fill with use).
-    """
-    fields = [c.name for c in definition.categorical if c.name not in ("user_id", "item_id")]
-    return {
-        *(index_column(name) for name in fields),
-        *(f"{n.name}_scaled" for n in definition.numeric),
-    }
 
 
 def missing_inputs(graph: TransformGraph, examples: Path) -> list[str]:
@@ -50,7 +36,7 @@ def drift(
     graph = TransformGraph.load(champion_transform)
     before = Statistics.read(champion_transform / "statistics.json")
     now = statistics_of(graph.spec, _sample(graph, definition, examples, rows))
-    gated = gated_columns(graph.definition) & gated_columns(definition)
+    gated = watched_features(graph.definition) & watched_features(definition)
     table = []
     for name, histogram in before.features.items():
         value = psi(histogram, now.features[name])

@@ -181,9 +181,16 @@ def start_endpoint(root: Path, *options: str) -> Iterator[Endpoint]:
 def started(root: Path, *options: str, log: Path) -> Iterator[Endpoint]:
     """Run ``hemix serve`` on free ports; listening, perhaps not ready yet."""
     process = hemix_serve("--port", "0", "--grpc-port", "0", *options, cwd=root, log=log)
-    try:
+    with ended(process):
         http, grpc = _addresses(process, log)
         yield Endpoint(root, process, f"http://{http}", grpc, log)
+
+
+@contextlib.contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Tell the process to stop when the block ends; it must then stop cleanly."""
+    try:
+        yield
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -195,7 +202,7 @@ def started(root: Path, *options: str, log: Path) -> Iterator[Endpoint]:
 
 
 def _addresses(process: subprocess.Popen[str], log: Path) -> tuple[str, str]:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         lines = [line.split() for line in log.read_text().splitlines()]
         http = [words[1] for words in lines if words[:1] == ["V2"]]
@@ -210,7 +217,7 @@ def _addresses(process: subprocess.Popen[str], log: Path) -> tuple[str, str]:
 
 def wait_ready(endpoint: Endpoint) -> None:
     """Wait until the endpoint says that it is warm."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(f"{endpoint.url}/v2/health/ready", timeout=5) as answer:

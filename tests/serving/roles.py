@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from serving.predictors import Predictors
 from serving.registry import registry_at
-from tests.serving.live import Endpoint, Workshop, started, wait_ready
+from tests.serving.live import Endpoint, Workshop, ended, hemix_serve, started, wait_ready
 
 
 @dataclass(frozen=True)
@@ -21,15 +22,22 @@ class Split:
     file: Path
 
 
+def free_port() -> int:
+    """A port that was free a moment ago, so that others can be told of it before it is taken."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
 @contextlib.contextmanager
-def start_predictor(
-    workshop: Workshop, root: Path, version: str, *options: str
-) -> Iterator[Endpoint]:
-    """A warm predictor of one of the workshop's versions."""
-    arguments = ("--role", "predictor", "--model", str(workshop.model(version)), *options)
-    with started(root, *arguments, log=root / f"predictor-{version}.log") as endpoint:
-        wait_ready(endpoint)
-        yield endpoint
+def start_predictor(workshop: Workshop, root: Path, version: str, port: int) -> Iterator[Endpoint]:
+    """A predictor of one of the workshop's versions; still starting."""
+    log = root / f"predictor-{version}.log"
+    model = str(workshop.model(version))
+    options = ("--role", "predictor", "--model", model, "--port", str(port), "--grpc-port", "0")
+    process = hemix_serve(*options, cwd=root, log=log)
+    with ended(process):
+        yield Endpoint(root, process, f"http://127.0.0.1:{port}", "", log)
 
 
 def write_predictors(file: Path, registry: str | Path, urls: dict[str, str]) -> None:
@@ -40,7 +48,7 @@ def write_predictors(file: Path, registry: str | Path, urls: dict[str, str]) -> 
 def transformer_options(root: Path, file: Path, *options: str) -> tuple[str, ...]:
     """Options of a transformer over the feature store in ``root``."""
     return (
-        *("--role", "transformer", "--predictors", str(file)),
+        *("--role", "transformer", "--predictors", str(file), "--deadline", "30"),
         *("--features", str(root / "feature_store"), "--exposures", str(root / "exposures-split")),
         *options,
     )
@@ -48,10 +56,13 @@ def transformer_options(root: Path, file: Path, *options: str) -> tuple[str, ...
 
 @contextlib.contextmanager
 def start_split(workshop: Workshop, root: Path, versions: tuple[str, ...]) -> Iterator[Split]:
-    """Predictors of ``versions`` and a transformer over the registry and store in ``root``."""
+    """Predictors of ``versions`` and a transformer over the registry and store in ``root``.
+
+    All start at the same time: the transformer waits for the champion's predictor.
+    """
     with contextlib.ExitStack() as stack:
         predictors = {
-            version: stack.enter_context(start_predictor(workshop, root, version))
+            version: stack.enter_context(start_predictor(workshop, root, version, free_port()))
             for version in versions
         }
         file = root / "predictors.yaml"
@@ -60,5 +71,6 @@ def start_split(workshop: Workshop, root: Path, versions: tuple[str, ...]) -> It
         )
         options = transformer_options(root, file)
         transformer = stack.enter_context(started(root, *options, log=root / "transformer.log"))
-        wait_ready(transformer)
+        for endpoint in (*predictors.values(), transformer):
+            wait_ready(endpoint)
         yield Split(transformer, predictors, file)

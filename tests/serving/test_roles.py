@@ -12,7 +12,7 @@ from serving.client import rank
 from tests.serving.live import TIME_MS, Endpoint, Workshop
 from tests.serving.roles import Split, start_split
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

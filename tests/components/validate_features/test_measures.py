@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.validate_features.drift import gated_columns
 from components.validate_features.leakage import single_feature_auc
 from components.validate_features.profile import coverage, ranges, unknown
 from features.transform.statistics import statistics_of
+from features.transform.watched import watched_features
 from hemix.spec import (
     CategoricalFeature,
     FeatureSpec,
@@ -155,8 +155,8 @@ def test_a_planted_label_is_found(tmp_path: Path, column: str, probe: str) -> No
     assert worst["auc_click"] > 0.95
 
 
-def test_gated_columns_are_attributes_and_context() -> None:
-    gated = gated_columns(DEFINITION)
+def test_watched_features_are_attributes_and_context() -> None:
+    gated = watched_features(DEFINITION)
     assert {"city_index", "author_index", "kind_index", "tab_index"} <= gated
     assert {"age_scaled", "price_scaled"} <= gated
     assert not gated & {"user_id_index", "item_id_index", "hour_index", "item_age_days_scaled"}

@@ -1,0 +1,1 @@
+"""What serving watches of itself: drift, calibration, freshness, unknown ids. Never on a request's time."""
