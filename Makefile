@@ -40,6 +40,7 @@ tests: $(STAMP)
 golden: $(STAMP)
 	for name in $$($(BIN)/python -c "from pipelines.compiling import PIPELINES; print(*PIPELINES)"); do \
 	    $(BIN)/hemix compile $$name --check --output tests/pipelines/golden/$$name.yaml; done
+	$(BIN)/python -m tests.serving.kubernetes.test_render
 
 cluster-check: $(STAMP)
 	$(BIN)/python -m infra.check

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from hemix.errors import EnvironmentProblem
 from serving.kubernetes.errors import ClusterError, Forbidden, MissingKind
 from serving.kubernetes.names import MANAGER, Manifest, title
@@ -200,7 +202,7 @@ def connect(
                 client_configuration=settings,
                 persist_config=False,
             )
-    except (config.ConfigException, OSError, ValueError) as error:
+    except (config.ConfigException, OSError, ValueError, TypeError, yaml.YAMLError) as error:
         where = f"{kubeconfig}: " if kubeconfig else ""
         raise EnvironmentProblem(f"{where}No cluster: {error}", hint=_NO_CLUSTER) from error
     return Cluster(client.ApiClient(settings), namespace=namespace, timeout_s=timeout_s)

@@ -10,7 +10,6 @@ HTTP_PORT = 8080
 GRPC_PORT = 8081
 CONTAINER = "kserve-container"
 """The name that KServe demands of the container that answers."""
-SIGNING = "/etc/hemix/signing"
 
 
 def pod_fields(settings: DeploymentSettings, role: Role, service: str) -> dict[str, Any]:
@@ -124,11 +123,15 @@ def environment(settings: DeploymentSettings, role: Role, *secrets: str) -> list
         found += [_from_secret(key, settings.secrets.storage, key) for key in keys]
     if "redis" in secrets and settings.secrets.redis:
         found.append(_from_secret("HEMIX_REDIS_PASSWORD", settings.secrets.redis, "password"))
-    return found
+    if "signing" in secrets and settings.secrets.signing:  # the public key only, never the other
+        found.append(_from_secret("HEMIX_VERIFY_KEY", settings.secrets.signing, "public.pem"))
+    return found + [_from_secret(n, at.secret, at.key) for n, at in role.secret_env.items()]
 
 
 def _from_secret(name: str, secret: str, key: str) -> dict[str, Any]:
-    reference = {"name": secret, "key": key, "optional": True}
+    reference: dict[str, Any] = {"name": secret, "key": key}
+    if key == "AWS_ENDPOINT_URL":  # the cloud's own storage needs none
+        reference["optional"] = True
     return {"name": name, "valueFrom": {"secretKeyRef": reference}}
 
 

@@ -32,11 +32,7 @@ def runtime(settings: DeploymentSettings, image: str) -> Manifest:
     """
     role = settings.predictor
     scratch, mount = pods.scratch()
-    mounts, volumes = [mount], [scratch]
     args = ["serve", "--role", "predictor", "--model", "/mnt/models", *pods.listening(role)]
-    if settings.secrets.signing:
-        volumes.append({"name": "signing", "secret": {"secretName": settings.secrets.signing}})
-        mounts.append({"name": "signing", "mountPath": pods.SIGNING, "readOnly": True})
     spec: dict[str, Any] = {
         "annotations": {"prometheus.io/path": "/metrics", "prometheus.io/port": "8080"},
         "supportedModelFormats": [{**_FORMAT, "autoSelect": False}],
@@ -47,15 +43,15 @@ def runtime(settings: DeploymentSettings, image: str) -> Manifest:
                 "image": image,
                 "command": ["hemix"],
                 "args": args,
-                "env": pods.environment(settings, role),
+                "env": pods.environment(settings, role, "signing"),
                 "ports": pods.ports(),
                 "securityContext": pods.container_security(),
                 "lifecycle": pods.lifecycle(),
-                "volumeMounts": mounts,
+                "volumeMounts": [mount],
                 "resources": pods.resources(role.resources),
             }
         ],
-        "volumes": volumes,
+        "volumes": [scratch],
     }
     return {
         "apiVersion": "serving.kserve.io/v1alpha1",

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import yaml
+
 from serving.kubernetes import pods
 from serving.kubernetes.names import Manifest, labels, service_name, url_of
 from serving.kubernetes.predictor import INNER_ONLY, MODE
@@ -26,6 +28,7 @@ COMPONENT = "ranker"
 MODEL_NAME = "ranker"
 """Of the KServe model that users ask; equals ``serving.endpoint.MODEL_NAME``."""
 FILE = "predictors.yaml"
+LAYERS = "experiments.yaml"
 _MOUNT = "/etc/hemix/predictors"
 DATA = "/var/lib/hemix"
 """Where a pod sees ``storage.claim``, or a volume that ends with it."""
@@ -34,6 +37,10 @@ DATA = "/var/lib/hemix"
 def predictors_file(settings: DeploymentSettings, state: RegistryState) -> Manifest:
     """The ConfigMap that says which version serves whom. To move traffic is to change it."""
     urls = {version: url_of(settings, version) for version in state.shares}
+    data = {FILE: Predictors.of(state, urls).to_yaml()}
+    if settings.experiments.layers:
+        layers = settings.experiments.model_dump(mode="json", exclude_none=True)
+        data[LAYERS] = yaml.safe_dump(layers, sort_keys=False)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -42,7 +49,7 @@ def predictors_file(settings: DeploymentSettings, state: RegistryState) -> Manif
             "namespace": settings.namespace,
             "labels": labels(settings, COMPONENT),
         },
-        "data": {FILE: Predictors.of(state, urls).to_yaml()},
+        "data": data,
     }
 
 
@@ -100,6 +107,8 @@ def _pods(settings: DeploymentSettings, image: str, features: str) -> dict[str, 
     args = [
         *("serve", "--role", "transformer"),
         *("--predictors", f"{_MOUNT}/{FILE}"),
+        *("--experiments", f"{_MOUNT}/{LAYERS}"),  # without layers there is no such file
+        *("--deadline", f"{settings.timeouts.predictor:g}"),
         *("--features", features),
         *("--exposures", settings.storage.exposures),
         *pods.listening(role),

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from hemix import __version__
 from hemix.errors import DefinitionError
+from serving.experiments.layers import Experiments
 
 Cpu = Annotated[str, BeforeValidator(str), Field(pattern=r"^([0-9]+m|[0-9]+(\.[0-9]+)?)$")]
 Memory = Annotated[str, Field(pattern=r"^[0-9]+(Ki|Mi|Gi)$")]
@@ -74,14 +75,22 @@ class Scaling(_Part):
         return self
 
 
+class SecretKey(_Part):
+    """A key of a Secret of the namespace."""
+
+    secret: Name
+    key: str = Field(pattern=r"^[-._a-zA-Z0-9]+$")
+
+
 class Role(_Part):
-    """Pods of one kind: their size and their number."""
+    """Pods of one kind: size, number, requests at a time; ``secret_env`` takes values from Secrets."""
 
     resources: Resources = Resources()
     scaling: Scaling = Scaling()
     node_selector: dict[str, str] = {}
     workers: int = Field(default=2, ge=1)
     env: dict[str, str] = {}
+    secret_env: dict[str, SecretKey] = {}
 
 
 class Parent(_Part):
@@ -123,7 +132,14 @@ class Storage(_Part):
 
 
 class Secrets(_Part):
-    """Secrets of the namespace; empty: none. ``signing`` holds ``cosign.pub``-like key ``public.pem``."""
+    """Secrets of the namespace; empty: none.
+
+    Args:
+        storage: keys ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_ENDPOINT_URL``.
+        redis: key ``password``.
+        signing: key ``public.pem``; predictors then serve only what its owner signed.
+        pull: of the registry that images come from.
+    """
 
     storage: str = "hemix-storage"
     redis: str = ""
@@ -142,7 +158,7 @@ class Timeouts(_Part):
             bring a ConfigMap's change to the pods (about a minute) and a request takes.
         poll: between two looks.
         request: of a ranking request at the gateway.
-        predictor: of a predictor's answer to the transformer.
+        predictor: of a predictor's answer to the transformer, a retry included.
     """
 
     api: Seconds = 30.0
@@ -151,7 +167,7 @@ class Timeouts(_Part):
     drain: float = Field(default=120.0, ge=0)
     poll: Seconds = 2.0
     request: Seconds = 5.0
-    predictor: Seconds = 0.25
+    predictor: Seconds = 1.0
 
 
 class Rollout(_Part):
@@ -173,7 +189,18 @@ class Rollout(_Part):
 
 
 class DeploymentSettings(_Part):
-    """All of the settings file; every key has a default but ``gateway``."""
+    """All of the settings file; every key has a default.
+
+    Args:
+        name: of the ranker, and the beginning of its versions' names.
+        service_port: of KServe's Services: 80, or 8080 where KServe makes them headless
+            (``serviceClusterIPNone``).
+        inner_gateway: what the transformer asks versions through; None: their Services.
+        canary_steps: percentages of users that ``--canary`` goes through.
+        keep_champion_before: keeps the pods of the champion before, for a fast way back.
+        rollout: another image on trial.
+        experiments: layers beside the model layer (``serving.experiments.layers``).
+    """
 
     name: Name = "ranker"
     namespace: Name = "hemix"
@@ -191,6 +218,7 @@ class DeploymentSettings(_Part):
     canary_steps: tuple[int, ...] = (5, 25, 50, 100)
     keep_champion_before: bool = False
     rollout: Rollout | None = None
+    experiments: Experiments = Experiments()
 
     @model_validator(mode="after")
     def _whole(self) -> DeploymentSettings:

@@ -26,6 +26,7 @@ TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 KINDS = (
     ("v1", "core.hemix.test/v1", "ConfigMap", "configmaps", True, {"data": TEXTS}),
     ("v1", "core.hemix.test/v1", "Namespace", "testnamespaces", False, {}),
+    ("v1", "core.hemix.test/v1", "Pod", "pods", True, {"spec": ANY, "status": ANY}),
     ("policy/v1", "policy.hemix.test/v1", "PodDisruptionBudget", "poddisruptionbudgets", True, {"spec": ANY}),
     ("apps/v1", "apps.hemix.test/v1", "Deployment", "deployments", True, {"spec": ANY, "status": ANY}),
 )  # fmt: skip
