@@ -1,13 +1,19 @@
-"""Beam options from a step's flags, and our failures out of a runner's."""
+"""Beam options from a step's flags, and our failures out of a runner's.
+
+The flags may come from a configuration of the runner: :mod:`features.runners`.
+"""
 
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from features.runners import SHARED, expanded
 from hemix import errors
+from hemix.errors import DefinitionError, EnvironmentProblem
 
 _OURS = re.compile(r"hemix\.errors\.(\w+): (.*?)(?: \[while running|\n\n|\Z)", re.DOTALL)
 
@@ -16,13 +22,54 @@ def beam_options(flags: Sequence[str]) -> Any:
     """``PipelineOptions`` of these flags; without ``--runner`` the pipeline runs in this process.
 
     The name DirectRunner first tries to download another runner; FnApiRunner is the one it means.
-    """
-    from apache_beam.options.pipeline_options import PipelineOptions
 
-    flags = list(flags)
-    if not any(flag.startswith("--runner") for flag in flags):
+    Raises:
+        DefinitionError: a flag that Beam does not know, or a runner that cannot be used.
+        EnvironmentProblem: nothing listens at the job service's address.
+    """
+    from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
+
+    flags = [flag for flag in expanded(flags) if not flag.startswith(f"{SHARED}=")]
+    named = any(flag.startswith("--runner=") for flag in flags)
+    if not named:
+        _check_known(flags)
         flags.append("--runner=FnApiRunner")
-    return PipelineOptions(flags)
+    options = PipelineOptions(flags)
+    if endpoint := options.view_as(PortableOptions).job_endpoint:
+        _check_listening(endpoint)
+    return options
+
+
+def _check_known(flags: Sequence[str]) -> None:
+    """Beam itself drops what it does not know; job services have options of their own."""
+    from apache_beam.options import pipeline_options
+
+    parser = pipeline_options._BeamArgumentParser(add_help=False, allow_abbrev=False)
+    for kind in (
+        pipeline_options.DirectOptions,
+        pipeline_options.StandardOptions,
+        pipeline_options.TypeOptions,
+        pipeline_options.DebugOptions,
+        pipeline_options.SetupOptions,
+    ):
+        kind._add_argparse_args(parser)
+    _, unknown = parser.parse_known_args(list(flags))
+    if unknown:
+        raise DefinitionError(
+            f"--runner-options: {unknown[0]} is not an option of the direct runner.",
+            hint="Known: --direct_running_mode, --direct_num_workers; name a --runner for others.",
+        )
+
+
+def _check_listening(endpoint: str) -> None:
+    host, _, port = endpoint.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise EnvironmentProblem(
+            f"No Beam job service listens at {endpoint} ({error}).",
+            hint="Start it, or correct job_endpoint in --runner-options.",
+        ) from error
 
 
 @contextmanager

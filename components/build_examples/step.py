@@ -7,6 +7,7 @@ from pathlib import Path
 
 from features.definition import DatasetDefinition
 from features.examples import build
+from features.staging import staged
 from hemix.progress import say
 
 
@@ -28,5 +29,9 @@ def run(
     Raises:
         DataError: no interactions, or a damaged file.
     """
-    summary = build(definition, events, out_examples, runner_options=runner_options)
+    inputs, outputs = {"events": events}, {"examples": out_examples}
+    with staged(runner_options, inputs=inputs, outputs=outputs) as place:
+        summary = build(
+            definition, place["events"], place["examples"], runner_options=runner_options
+        )
     say(f"examples: {summary['rows']} rows")

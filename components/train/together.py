@@ -50,6 +50,6 @@ def train_together(
             "settings of its TrainJob (docs/operator/scaling.md).",
         )
     from components.train.cluster_settings import TrainCluster
-    from components.train.trainjob import run_trainjob
+    from components.train.nodes import run_nodes
 
-    run_trainjob(work, recipe.training, TrainCluster.parse(cluster), version)
+    run_nodes(work, recipe.training, TrainCluster.parse(cluster), version)

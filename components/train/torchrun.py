@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import uuid
 from collections.abc import Iterator
@@ -17,12 +18,8 @@ RESTARTS = 3
 """How often all processes start again after one of them died."""
 
 
-def run_processes(
-    work: Work, processes: int, *, restarts: int = RESTARTS, module: str = WORKER
-) -> None:
+def run_processes(work: Work, processes: int, *, restarts: int = RESTARTS) -> None:
     """Train in ``processes`` processes here, to the end; they end when this process does.
-
-    Each runs ``python -m module WORK``.
 
     Raises:
         HemixError: the error that a process wrote.
@@ -44,14 +41,17 @@ def run_processes(
     )
     try:
         with _environment():
-            elastic_launch(config, sys.executable)("-m", module, work.model_dump_json())
+            elastic_launch(config, sys.executable)("-m", WORKER, work.model_dump_json())
         work.raise_error()
     except ChildFailedError as error:
         work.raise_error()
-        rank, failure = error.get_first_failure()
+        # One that died by itself, rather than those that missed it.
+        rank, failure = min(
+            error.failures.items(), key=lambda item: item[1].exitcode in (1, -signal.SIGTERM)
+        )
         raise EnvironmentProblem(
-            f"Training process {rank} of {processes} ended {restarts + 1} times, the last time "
-            f"with exit code {failure.exitcode}: {failure.message.splitlines()[0]}",
+            f"Training processes died {restarts + 1} times; the last time the one of rank {rank} of "
+            f"{processes} with exit code {failure.exitcode}.",
             hint="Its output is above. Exit code -9 is mostly too little memory: set "
             "training.processes lower. The same run again goes on from the checkpoint.",
         ) from error

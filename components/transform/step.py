@@ -7,6 +7,7 @@ from pathlib import Path
 
 from features.definition import DatasetDefinition
 from features.schema import ColumnTypes
+from features.staging import staged
 from hemix.files import read_json
 from hemix.progress import say
 from hemix.spec import FeatureSpec
@@ -30,20 +31,22 @@ def run(
     from features.transform.statistics import statistics_of_files
 
     types = ColumnTypes.from_json(read_json(examples / "types.json"))
-    fit(
-        definition=definition,
-        types=types,
-        examples=examples,
-        out_transform=out_transform,
-        runner_options=runner_options,
-    )
-    apply_splits(
-        definition=definition,
-        transform=out_transform,
-        examples=examples,
-        out_transformed=out_transformed,
-        runner_options=runner_options,
-    )
+    outputs = {"transform": out_transform, "transformed": out_transformed}
+    with staged(runner_options, inputs={"examples": examples}, outputs=outputs) as place:
+        fit(
+            definition=definition,
+            types=types,
+            examples=place["examples"],
+            out_transform=place["transform"],
+            runner_options=runner_options,
+        )
+        apply_splits(
+            definition=definition,
+            transform=place["transform"],
+            examples=place["examples"],
+            out_transformed=place["transformed"],
+            runner_options=runner_options,
+        )
     spec = FeatureSpec.read(out_transform / "spec.json")
     statistics = statistics_of_files(spec, out_transformed / "train")
     statistics.write(out_transform / "statistics.json")

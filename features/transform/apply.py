@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.definition import DatasetDefinition, Window
-from features.runner import beam_options
+from features.runner import beam_options, own_errors
 from features.transform.columns import day_may_hold, example_files, read_batches, split_windows
 from features.transform.graph import TABLE_ROWS, TransformGraph
 from hemix.files import atomic_file, atomic_folder
@@ -84,7 +84,7 @@ def apply_splits(
                     out = folder / split / f"{day}-{source.stem}.parquet"
                     items.append((split, window.model_dump_json(), str(source), str(out)))
         say(f"transform: applying the graph to {len(items)} files")
-        with beam.Pipeline(options=beam_options(runner_options)) as pipeline:
+        with own_errors(), beam.Pipeline(options=beam_options(runner_options)) as pipeline:
             _ = (
                 pipeline
                 | "Files" >> beam.Create(items)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.definition import DatasetDefinition, Window
-from features.runner import beam_options
+from features.runner import beam_options, own_errors
 from features.schema import ColumnTypes, examples_schema, label_column
 from features.transform.columns import (
     ARROW,
@@ -139,8 +139,14 @@ def fit(
     window = split_windows(definition)["train"]
     files = [str(file) for file in example_files(examples) if day_may_hold(file, window)]
     say(f"transform: analysing {len(files)} files of the training split")
-    with tempfile.TemporaryDirectory() as scratch, atomic_folder(out_transform) as folder:
+    beside = out_transform.parent  # where all workers see it, as they must see the output
+    beside.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=beside, prefix=f".{out_transform.name}.") as scratch,
+        atomic_folder(out_transform) as folder,
+    ):
         with (
+            own_errors(),
             beam.Pipeline(options=beam_options(runner_options)) as pipeline,
             tft_beam.Context(temp_dir=scratch),
         ):

@@ -1,0 +1,241 @@
+"""Training on several nodes: the TrainJob is created, followed to its end, and cleared away."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.train import pods
+from components.train.cluster_settings import TrainCluster
+from components.train.trainjob import ATTEMPT, WORK, Manifest, render
+from components.train.worker import Work
+from hemix import storage
+from hemix.errors import DefinitionError, EnvironmentProblem
+from hemix.progress import say
+from serving.kubernetes.api import Cluster, connect
+from serving.kubernetes.errors import ClusterError, Forbidden, MissingKind
+
+if TYPE_CHECKING:
+    from models.recipes import TrainingConfig
+
+INPUTS = "inputs"
+PATIENCE_S = 300.0
+"""How long the API server may be away while a job is followed."""
+GONE_S = 120.0
+"""How long a deleted job may take to disappear."""
+_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def run_nodes(
+    work: Work,
+    training: TrainingConfig,
+    settings: TrainCluster,
+    version: str,
+    *,
+    cluster: Cluster | None = None,
+) -> None:
+    """Train as a TrainJob to the end; the checkpoint is then at ``work.checkpoints``.
+
+    ``cluster``: by default that of this pod or of the kubeconfig.
+
+    A job of the same work that is there already (an earlier attempt of this step made it) is
+    followed and not made again.
+
+    Raises:
+        DefinitionError: the nodes and this step would not see the same checkpoints.
+        ClusterError: the cluster refused the job; nothing runs.
+        EnvironmentProblem: the job failed, or did not start or end in time; it is stopped.
+        HemixError: what ended the training, as a process wrote it.
+    """
+    _check_shared(work, settings)
+    cluster = cluster or connect(namespace=settings.namespace or _namespace())
+    work = _share_inputs(work)
+    manifest = render(work, training, settings, version)
+    name = manifest["metadata"]["name"]
+    with _terminated_is_an_error():
+        work = _start(cluster, manifest, work)
+        stays = True
+        try:
+            _follow(cluster, manifest, work, settings)
+            work.raise_error()
+            stays = settings.keep == "always"
+        except _Failed as error:
+            stays = settings.keep in ("always", "failed")
+            work.raise_error()
+            raise EnvironmentProblem(str(error), hint=error.hint) from error
+        except BaseException:
+            stays = False
+            raise
+        finally:
+            if not stays:
+                cluster.delete(manifest)
+            elif settings.keep != "never":
+                say(f"TrainJob {name} stays in namespace {cluster.namespace}.")
+            work.clear()
+
+
+class _Failed(EnvironmentProblem):
+    """The job ended, and not well."""
+
+
+def _check_shared(work: Work, settings: TrainCluster) -> None:
+    inside = settings.volume and Path(work.checkpoints).is_relative_to(settings.mount_path)
+    if not storage.is_remote(work.checkpoints) and not inside:
+        raise DefinitionError(
+            f"The checkpoints at {work.checkpoints} cannot be seen by other nodes.",
+            hint="Set checkpoints to s3://bucket/prefix, or give volume and mount_path of a "
+            "ReadWriteMany claim in the cluster settings.",
+        )
+
+
+def _namespace() -> str:
+    return _OWN_NAMESPACE.read_text().strip() if _OWN_NAMESPACE.is_file() else "hemix"
+
+
+def _share_inputs(work: Work) -> Work:
+    """Put what the nodes read beside the checkpoints; what is there already is not sent again."""
+    places = {}
+    for name in ("spec", "train", "validation"):
+        places[name] = storage.join(work.checkpoints, INPUTS, name)
+        storage.upload(Path(getattr(work, name)), places[name], replace=True)
+    return work.model_copy(update=places)
+
+
+def _start(cluster: Cluster, manifest: Manifest, work: Work) -> Work:
+    """Create the job, or find that it is there; returns the work with the job's own attempt."""
+    name = manifest["metadata"]["name"]
+    try:
+        live = cluster.get(manifest)
+        if live is not None:
+            annotations = live["metadata"].get("annotations", {})
+            if annotations.get(WORK) == manifest["metadata"]["annotations"][
+                WORK
+            ] and not _condition(live, "Failed"):
+                say(f"TrainJob {name} is there already; going on with it.")
+                return work.model_copy(update={"attempt": annotations[ATTEMPT]})
+            cluster.delete(manifest)
+            _wait_until_gone(cluster, manifest)
+        cluster.apply(manifest)
+    except MissingKind as error:
+        raise ClusterError(error.message, hint="Install Kubeflow Trainer 2.2 or later.") from error
+    except Forbidden as error:
+        raise Forbidden(
+            error.message, hint="The step's service account may not manage TrainJobs: see infra/."
+        ) from error
+    say(f"TrainJob {name} created in namespace {cluster.namespace}.")
+    return work
+
+
+def _wait_until_gone(cluster: Cluster, manifest: Manifest) -> None:
+    until = time.monotonic() + GONE_S
+    while cluster.get(manifest) is not None:
+        if time.monotonic() > until:
+            raise ClusterError(
+                f"TrainJob {manifest['metadata']['name']} was deleted {GONE_S:.0f} s ago and is "
+                "still there.",
+                hint="See its finalizers: kubectl get trainjob -o yaml.",
+            )
+        time.sleep(0.5)
+
+
+def _follow(cluster: Cluster, manifest: Manifest, work: Work, settings: TrainCluster) -> None:
+    name = manifest["metadata"]["name"]
+    started = time.monotonic()
+    seen = _Seen(say)
+    running = False
+    while True:
+        live = _look(cluster, manifest, seen)
+        if live is None:
+            raise ClusterError(f"TrainJob {name} was deleted by someone while it ran.")
+        if _condition(live, "Complete"):
+            return
+        if failed := _condition(live, "Failed"):
+            reason = f"{failed.get('reason', '')}: {failed.get('message', '')}".rstrip(".")
+            raise _Failed(
+                f"TrainJob {name} failed ({reason}). {pods.troubles(cluster, name)}".strip(),
+                hint="The same run again goes on from the checkpoint.",
+            )
+        line = storage.read_bytes(work.progress)
+        jobs = {job["name"]: job for job in (live.get("status") or {}).get("jobsStatus", ())}
+        nodes = jobs.get("node", {})
+        running = running or line is not None or nodes.get("ready", 0) > 0
+        seen.tell(line.decode() if line else f"TrainJob {name}: {_state(live, nodes)}")
+        passed = time.monotonic() - started
+        if not running and passed > settings.start_timeout_s:
+            raise EnvironmentProblem(
+                f"TrainJob {name} did not start within {settings.start_timeout_s} s; it is stopped. "
+                f"{pods.troubles(cluster, name)}".strip(),
+                hint="Free the resources it asks for, or set start_timeout_s.",
+            )
+        if passed > settings.timeout_s:
+            raise EnvironmentProblem(
+                f"TrainJob {name} did not end within {settings.timeout_s} s; it is stopped.",
+                hint="Set timeout_s higher; the same run again goes on from the checkpoint.",
+            )
+        time.sleep(settings.poll_s)
+
+
+class _Seen:
+    """Tells a line once."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell, self._last = tell, ""
+        self.away_since: float | None = None
+
+    def tell(self, line: str) -> None:
+        if line != self._last:
+            self._tell(line)
+            self._last = line
+
+
+def _look(cluster: Cluster, manifest: Manifest, seen: _Seen) -> Manifest | None:
+    """The job as it is; an API server that is away is waited for."""
+    while True:
+        try:
+            live = cluster.get(manifest)
+            seen.away_since = None
+            return live
+        except ClusterError as error:
+            now = time.monotonic()
+            seen.away_since = seen.away_since or now
+            if isinstance(error, Forbidden | MissingKind) or now - seen.away_since > PATIENCE_S:
+                raise
+            seen.tell(f"{error.message} The job goes on; looking again.")
+            time.sleep(5.0)
+
+
+def _condition(live: Manifest, kind: str) -> dict[str, Any] | None:
+    for condition in (live.get("status") or {}).get("conditions", ()):
+        if condition["type"] == kind and condition["status"] == "True":
+            return dict(condition)
+    return None
+
+
+def _state(live: Manifest, nodes: dict[str, Any]) -> str:
+    if suspended := _condition(live, "Suspended"):
+        return f"suspended ({suspended.get('reason', '')})"
+    if not nodes:
+        return "waiting for its nodes"
+    return "its nodes run" if nodes.get("ready") else "its nodes start"
+
+
+@contextmanager
+def _terminated_is_an_error() -> Iterator[None]:
+    """SIGTERM (the run was cancelled) leaves by the way of errors, so that the job is stopped."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

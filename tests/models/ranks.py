@@ -1,0 +1,91 @@
+"""Toy trainings in several processes that gloo joins, without torchrun's start-up.
+
+A fork server imports torch once; the processes are its forks.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+from pathlib import Path
+
+import torch
+
+from models.distributed import joined
+from models.recipes import Recipe
+from models.toy import toy_spec
+from models.train import Trainer
+
+LIMIT_S = 240
+
+
+def train_in(size: int, data: Path, checkpoints: Path, recipe: Recipe, *, end_at: int = 0) -> None:
+    """Train in ``size`` processes; with ``end_at`` all of them stop after so many steps."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.models.ranks"])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    processes = [
+        context.Process(target=_rank, args=(rank, size, port, data, checkpoints, recipe, end_at))
+        for rank in range(size)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        for process in processes:
+            process.join(LIMIT_S)
+        assert [process.exitcode for process in processes] == [0] * size
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+class _Ended(Exception):
+    pass
+
+
+def _rank(
+    rank: int, size: int, port: int, data: Path, checkpoints: Path, recipe: Recipe, end_at: int
+) -> None:
+    import os
+
+    torch.set_num_threads(1)
+    os.environ |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "GLOO_SOCKET_IFNAME": "lo",
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "LOCAL_WORLD_SIZE": str(size),
+    }
+    with joined() as world:
+        folders = data / "train", data / "validation"
+        trainer = Trainer(recipe, toy_spec(), *folders, checkpoints, world=world)
+        steps = 0
+
+        def count() -> None:  # toy recipes leave a checkpoint a step
+            nonlocal steps
+            steps += 1
+            if steps == end_at:
+                raise _Ended
+
+        if end_at and world.leads:
+            trainer._saved = count
+        elif end_at:
+            step = trainer._step
+
+            def until(batch: object) -> torch.Tensor:
+                nonlocal steps
+                if steps == end_at:
+                    raise _Ended
+                steps += 1
+                return step(batch)
+
+            trainer._step = until  # type: ignore[method-assign]
+        try:
+            trainer.run()
+        except _Ended:
+            return

@@ -1,0 +1,87 @@
+"""Several processes take the course of one, to the rounding of sums."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from hemix.errors import DefinitionError
+from models import checkpoint
+from models.distributed import World
+from models.recipes import Recipe
+from models.toy import toy_spec
+from models.train import State, Trainer
+from tests.models.files import write_split
+from tests.models.ranks import train_in
+from tests.models.train_toy import toy_recipe, train
+
+# float32 sums of two halves differ from the sum of the whole in the last bit (6e-8 of 1), and each
+# step adds such a difference to the weights. A wrong gradient shows at 1e-2.
+TOLERANCE = 2e-5
+SPARSE = {
+    "model__embedding__sparse": "true",
+    "training__embedding_optimizer": "adagrad",
+    "training__refit": "false",
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("distributed")
+    write_split(folder / "train", rows=200, seed=0)
+    write_split(folder / "validation", rows=81, seed=5)
+    return folder
+
+
+def state_of(folder: Path) -> tuple[State, dict[str, torch.Tensor]]:
+    loaded = checkpoint.load(folder)
+    assert loaded is not None
+    tensors, state = loaded
+    return State.model_validate(state), tensors
+
+
+def assert_same_course(mine: Path, theirs: Path) -> None:
+    """Equal steps; losses, metrics and every tensor of the checkpoint within the tolerance."""
+    (one, own), (other, others) = state_of(mine), state_of(theirs)
+    assert one.done
+    assert other.done
+    assert [(p.phase, p.step) for p in one.curve] == [(p.phase, p.step) for p in other.curve]
+    losses = [[point.loss for point in state.curve] for state in (one, other)]
+    assert losses[0] == pytest.approx(losses[1], abs=TOLERANCE)
+    for a, b in zip(one.validation, other.validation, strict=True):
+        assert a.logloss == pytest.approx(b.logloss, abs=TOLERANCE)
+        assert a.auc == pytest.approx(b.auc, abs=0.01)  # a tie may fall the other way
+    assert own.keys() == others.keys()
+    for name, tensor in own.items():
+        torch.testing.assert_close(tensor, others[name], rtol=1e-4, atol=TOLERANCE, msg=name)
+
+
+@pytest.mark.parametrize("more", [{}, SPARSE], ids=["dense tables", "sparse tables"])
+def test_two_processes_take_the_course_of_one(
+    data: Path, tmp_path: Path, more: dict[str, str]
+) -> None:
+    recipe = toy_recipe(model__embedding__dropout="0.1", **more)
+    train(data, tmp_path / "one", recipe)
+    train_in(2, data, tmp_path / "two", recipe)
+    assert_same_course(tmp_path / "two", tmp_path / "one")
+
+
+def test_any_number_of_processes_goes_on_from_a_checkpoint(data: Path, tmp_path: Path) -> None:
+    recipe = toy_recipe()
+    train(data, tmp_path / "straight", recipe)
+    folder = tmp_path / "changing"
+    train_in(2, data, folder, recipe, end_at=5)
+    assert state_of(folder)[0].step == 5
+    train_in(4, data, folder, recipe, end_at=9)
+    assert state_of(folder)[0].step == 5 + 9
+    train(data, folder, recipe)
+    assert_same_course(folder, tmp_path / "straight")
+
+
+def test_fewer_rows_than_a_batch_are_refused(data: Path, tmp_path: Path) -> None:
+    recipe: Recipe = toy_recipe(training__batch_size="256")
+    folders = data / "train", data / "validation"
+    with pytest.raises(DefinitionError, match=r"2 processes.*256.*200 training rows"):
+        Trainer(recipe, toy_spec(), *folders, tmp_path, world=World(rank=1, size=2))
