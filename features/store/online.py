@@ -7,14 +7,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as DeadlinePassed
+from datetime import UTC
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from features.store.remote import live_folder
 from features.store.rows import OnlineRows, Row, columns_of, empty, reader
-from features.store.settings import open_store, store_errors
+from features.store.settings import hang_up, open_store, store_errors
 from features.store.views import Entity, ViewSpec
 from hemix.errors import FeatureStoreError, RequestError
 
@@ -28,7 +30,7 @@ class OnlineFeatures:
     Feast's provider, without the registry and without ``get_online_features``' reshaping.
 
     Args:
-        live: folder of the store.
+        live: the store, a folder or ``s3://bucket/prefix``; of a remote one what is live now is read.
         service: name of the feature service, as in a model version's manifest.
         timeout_s: longest time a read may take; then :class:`FeatureStoreError`.
         workers: reads that may run at the same time.
@@ -41,7 +43,7 @@ class OnlineFeatures:
 
     def __init__(
         self,
-        live: Path,
+        live: Path | str,
         service: str,
         *,
         timeout_s: float = 0.5,
@@ -54,8 +56,13 @@ class OnlineFeatures:
         self._cache_s, self._cache_size = item_cache_s, item_cache_size
         self._cache: dict[Any, tuple[float, bool, Row]] = {}
         with store_errors(str(live)):
-            stores = [open_store(live) for _ in range(workers)]
-            views = _views_of(stores[0], service)
+            folder = live_folder(live)
+            stores = [open_store(folder) for _ in range(workers)]
+            try:
+                views = _views_of(stores[0], service)
+            finally:
+                for store in stores:
+                    hang_up(store)
         self._views = {
             side: [view for view, spec in views if spec.entity == side] for side in SIDES
         }
@@ -66,6 +73,8 @@ class OnlineFeatures:
         for store in stores:
             self._stores.put(store)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="features")
+        self.newest: dict[str, float] = {}
+        """View (without its digest) -> epoch seconds of the newest row that was read of it."""
 
     def read(self, user_id: Any, item_ids: Iterable[Any]) -> tuple[OnlineRows, OnlineRows]:
         """Rows of one user ``[1]`` and of the items ``[N]``, within one deadline.
@@ -162,6 +171,8 @@ class OnlineFeatures:
                 ]
         finally:
             self._stores.put(store)
+        for spec, answer in zip(self._specs[side], answers, strict=True):
+            self._note_age(spec.base, answer)
         decode = self._decoders[side]
         found = []
         for parts in zip(*answers, strict=True):
@@ -171,6 +182,14 @@ class OnlineFeatures:
             ]
             found.append((any(value is not None for value in values), decode(values)))
         return found
+
+    def _note_age(self, view: str, answer: Sequence[tuple[Any, Any]]) -> None:
+        """A publication gives all rows of a view one time: the first row that is there tells it."""
+        for stamp, values in answer:
+            if values is not None and stamp is not None and stamp.timestamp() > 0:
+                at = stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)
+                self.newest[view] = max(at.timestamp(), self.newest.get(view, 0.0))
+                return
 
     def _assembled(
         self, side: Entity, keys: list[Any], known: Sequence[bool], rows: Sequence[Row]

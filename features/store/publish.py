@@ -1,12 +1,15 @@
 """Make a version's feature service live, beside those that serve already.
 
-Order: offline rows, then tables, then online rows (a transaction a view), then the registry by one
-rename. Killed at any point, the services of before are all still there; a second run completes it.
+Order: offline rows, then tables, then online rows (a transaction a view), then the service: a registry
+file is replaced by one rename, a SQL registry gets the service last. Killed at any point, the
+services of before are all still there; a second run completes it. A live store on S3 is published to
+through :mod:`features.store.remote`.
 """
 
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,14 +27,18 @@ from features.store.materialise import (
 from features.store.objects import feast_objects
 from features.store.repository import RepositoryInfo, service_tags
 from features.store.settings import (
+    FEATURE_REGISTRY,
     LIVE_PROJECT,
     ONLINE,
     REGISTRY,
     SQLITE,
+    hang_up,
+    in_sql,
     online_settings,
     open_store,
     quiet,
     read_settings,
+    registry_settings,
     store_errors,
     write_settings,
 )
@@ -39,12 +46,18 @@ from features.store.views import view_specs
 from hemix.errors import FeatureStoreError
 from hemix.files import atomic_file, read_json, write_json
 from hemix.progress import say
+from hemix.storage import is_remote
 
 PUBLISHED = "published.json"
 NEXT_REGISTRY = ".registry.next.tmp"
 
 
-def publish(repository: Path, live: Path, online_store: str | None = None) -> RepositoryInfo:
+def publish(
+    repository: Path,
+    live: Path | str,
+    online_store: str | None = None,
+    feature_registry: str | None = None,
+) -> RepositoryInfo:
     """Apply ``repository``'s views and service to the store ``live`` and fill its online store.
 
     Views that a champion reads have other names unless their definition is the same; then they are
@@ -53,41 +66,59 @@ def publish(repository: Path, live: Path, online_store: str | None = None) -> Re
 
     Args:
         repository: the artifact of ``build_repository``, after its gates.
-        live: folder of the live store; made when absent.
+        live: the live store, a folder or ``s3://bucket/prefix``; made when absent.
         online_store: ``sqlite`` or ``redis://host:port/db``; as in the repository when None.
+        feature_registry: ``file``, ``sqlite`` or ``postgresql://user@host:port/db``; when None,
+            ``$HEMIX_FEATURE_REGISTRY``, else as it is, else ``file``.
 
     Raises:
         FeatureStoreError: the live store is of another kind, or does not answer.
     """
     info = RepositoryInfo.read(repository)
     info = info.model_copy(update={"online_store": online_store or info.online_store})
+    feature_registry = feature_registry or os.environ.get(FEATURE_REGISTRY)
+    if is_remote(live):
+        from features.store.remote import working_copy
+
+        with working_copy(str(live)) as folder:
+            return _publish(repository, folder, info, feature_registry)
+    live = Path(live)
     live.mkdir(parents=True, exist_ok=True)
     with _locked(live):
-        _settle(live, info.online_store)
-        state = read_json(live / PUBLISHED) if (live / PUBLISHED).exists() else {}
-        if state.get("services", {}).get(info.service) == info.digest and _registered(live, info):
-            say(f"feature store: {info.service} is published already")
-            return info
-        fresh = tuple(name for name in info.views if _is_news(state, name, info))
-        for name in info.views:
-            target = offline_file(live, name, info.as_of)
-            if name in fresh or not target.exists():
-                with atomic_file(target) as path:
-                    shutil.copyfile(offline_file(repository, name, info.as_of), path)
+        return _publish(repository, live, info, feature_registry)
+
+
+def _publish(
+    repository: Path, live: Path, info: RepositoryInfo, feature_registry: str | None
+) -> RepositoryInfo:
+    _settle(live, info.online_store, feature_registry)
+    state = read_json(live / PUBLISHED) if (live / PUBLISHED).exists() else {}
+    if state.get("services", {}).get(info.service) == info.digest and _registered(live, info):
+        say(f"feature store: {info.service} is published already")
+        return info
+    fresh = tuple(name for name in info.views if _is_news(state, name, info))
+    for name in info.views:
+        target = offline_file(live, name, info.as_of)
+        if name in fresh or not target.exists():
+            with atomic_file(target) as path:
+                shutil.copyfile(offline_file(repository, name, info.as_of), path)
+    if in_sql(live):
+        _apply(repository, live, REGISTRY, info, fresh)
+    else:
         registry = _next_registry(live)
         try:
             _apply(repository, live, registry.name, info, fresh)
             registry.replace(live / REGISTRY)
         finally:
             registry.unlink(missing_ok=True)
-        views = {name: [info.as_of.isoformat(), info.digest] for name in fresh}
-        write_json(
-            live / PUBLISHED,
-            {
-                "services": {**state.get("services", {}), info.service: info.digest},
-                "views": {**state.get("views", {}), **views},
-            },
-        )
+    views = {name: [info.as_of.isoformat(), info.digest] for name in fresh}
+    write_json(
+        live / PUBLISHED,
+        {
+            "services": {**state.get("services", {}), info.service: info.digest},
+            "views": {**state.get("views", {}), **views},
+        },
+    )
     return info
 
 
@@ -98,11 +129,17 @@ def _apply(
     types = ColumnTypes.from_json(read_json(repository / "types.json"))
     objects = feast_objects(view_specs(definition, types), types, info.service, service_tags(info))
     store = open_store(live, registry=registry)
-    with store_errors(info.online_store), quiet():
-        store.apply(objects, partial=True)
-    if info.online_store == SQLITE:
-        allow_readers_while_writing(live / ONLINE)
-    materialise(store, info, fresh, live)
+    *tables, service = objects
+    try:
+        with store_errors(info.online_store), quiet():
+            store.apply(tables, partial=True)
+        if info.online_store == SQLITE:
+            allow_readers_while_writing(live / ONLINE)
+        materialise(store, info, fresh, live)
+        with store_errors(info.online_store), quiet():
+            store.apply(service, partial=True)
+    finally:
+        hang_up(store)
     if info.online_store == SQLITE:
         fold_log(live / ONLINE)
 
@@ -117,21 +154,28 @@ def _is_news(state: dict[str, dict[str, list[str]]], view: str, info: Repository
 
 
 def _registered(live: Path, info: RepositoryInfo) -> bool:
-    if not (live / REGISTRY).exists():
+    if not in_sql(live) and not (live / REGISTRY).exists():
         return False
     store = open_store(live)
-    return info.service in {service.name for service in store.list_feature_services()}
+    found = {service.name for service in store.list_feature_services()}
+    hang_up(store)
+    return info.service in found
 
 
-def _settle(live: Path, online_store: str) -> None:
-    """Write the live settings once; refuse a store of another kind afterwards."""
+def _settle(live: Path, online_store: str, feature_registry: str | None) -> None:
+    """Write the live settings once; refuse a store or registry of another kind afterwards."""
     wanted = online_settings(online_store)
+    registry = registry_settings(feature_registry or "file")
     if not (live / "feature_store.yaml").exists():
-        write_settings(live, project=LIVE_PROJECT, online=wanted)
+        write_settings(live, project=LIVE_PROJECT, online=wanted, registry=registry)
         return
-    if read_settings(live)["online_store"] != wanted:
+    settings = read_settings(live)
+    what = [online_store] if settings["online_store"] != wanted else []
+    if feature_registry and settings["registry"] != registry:
+        what.append(f"registered in {feature_registry}")
+    if what:
         raise FeatureStoreError(
-            f"{live}: the live store is not {online_store.rsplit('@', 1)[-1]}.",
+            f"{live}: the live store is not {what[0].rsplit('@', 1)[-1]}.",
             hint="Publish to another folder: versions that serve would lose their features.",
         )
 

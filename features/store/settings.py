@@ -1,10 +1,17 @@
-"""Feast settings: ``sqlite`` or ``redis://host:port/db`` as a ``feature_store.yaml``."""
+"""Feast settings as a ``feature_store.yaml``: online store and registry, never a password.
+
+Online store: ``sqlite`` or ``redis://user@host:port/db``. Registry: ``file`` (replaced by rename),
+``sqlite`` or ``postgresql://user@host:port/db`` (Feast's SQL registry, which many may share).
+Passwords come from the environment when a store is opened: ``HEMIX_REDIS_PASSWORD``, ``PGPASSWORD``.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,17 +24,22 @@ from hemix.files import atomic_file
 
 SQLITE = "sqlite"
 REGISTRY = "registry.db"
+SQL_REGISTRY = "registry.sqlite"
 ONLINE = "online.db"
 LIVE_PROJECT = "hemix"
 REDIS_TIMEOUT_S = 2.0
 """Longest wait for one answer of redis; readers set their own, shorter deadline on top."""
+POSTGRES_TIMEOUT_S = 5
+REDIS_PASSWORD = "HEMIX_REDIS_PASSWORD"
+FEATURE_REGISTRY = "HEMIX_FEATURE_REGISTRY"
+"""Names the live store's registry where no argument does."""
 
 
 def online_settings(online_store: str, *, key_ttl_s: int | None = None) -> dict[str, Any]:
     """The ``online_store`` part of a ``feature_store.yaml``.
 
     Raises:
-        DefinitionError: neither ``sqlite`` nor ``redis://host:port/db``.
+        DefinitionError: neither ``sqlite`` nor ``redis://host:port/db``, or with a password.
     """
     if online_store == SQLITE:
         return {"type": "sqlite", "path": ONLINE}
@@ -42,6 +54,7 @@ def online_settings(online_store: str, *, key_ttl_s: int | None = None) -> dict[
             f"online_store: {online_store!r} is not a store.",
             hint="Write sqlite, or redis://host:port/db.",
         )
+    _refuse_password(url.password, "online_store", REDIS_PASSWORD)
     parts = [
         f"{url.hostname}:{port}",
         f"db={database}",
@@ -52,8 +65,6 @@ def online_settings(online_store: str, *, key_ttl_s: int | None = None) -> dict[
         parts.append("ssl=true")
     if url.username:
         parts.append(f"username={url.username}")
-    if url.password:
-        parts.append(f"password={url.password}")
     settings: dict[str, Any] = {"type": "redis", "connection_string": ",".join(parts)}
     # Without this a service that goes away would make Feast walk over every key of the database.
     settings["full_scan_for_deletion"] = False
@@ -64,13 +75,41 @@ def online_settings(online_store: str, *, key_ttl_s: int | None = None) -> dict[
     return settings
 
 
-def write_settings(folder: Path, *, project: str, online: dict[str, Any]) -> None:
+def registry_settings(feature_registry: str) -> dict[str, Any]:
+    """The ``registry`` part of a ``feature_store.yaml``.
+
+    Raises:
+        DefinitionError: none of ``file``, ``sqlite``, ``postgresql://...``, or with a password.
+    """
+    # No reload while serving: a new service is read by a new OnlineFeatures.
+    common = {"cache_ttl_seconds": 0}
+    if feature_registry == "file":
+        return {"path": REGISTRY, **common}
+    if feature_registry == SQLITE:
+        return {"registry_type": "sql", "path": f"sqlite:///{SQL_REGISTRY}", **common}
+    try:
+        url = urlsplit(feature_registry)
+        good = url.scheme == "postgresql" and url.path.strip("/") and (url.port or 1)
+    except ValueError:
+        good = None
+    if not good:
+        raise DefinitionError(
+            f"feature_registry: {feature_registry!r} is not a registry.",
+            hint="Write file, sqlite, or postgresql://user@host:port/database.",
+        )
+    _refuse_password(url.password, "feature_registry", "PGPASSWORD")
+    path = feature_registry.replace("postgresql://", "postgresql+psycopg://", 1)
+    return {"registry_type": "sql", "path": path, **common}
+
+
+def write_settings(
+    folder: Path, *, project: str, online: dict[str, Any], registry: dict[str, Any] | None = None
+) -> None:
     """Write ``feature_store.yaml``; every path in it is relative, so the folder can be moved."""
     settings = {
         "project": project,
         "provider": "local",
-        # No reload while serving: a new service is read by a new OnlineFeatures.
-        "registry": {"path": REGISTRY, "cache_ttl_seconds": 0},
+        "registry": registry or registry_settings("file"),
         "online_store": online,
         "offline_store": {"type": "dask"},
         "entity_key_serialization_version": 3,
@@ -99,15 +138,58 @@ def open_store(folder: Path, *, registry: str = REGISTRY) -> Any:
     """The ``feast.FeatureStore`` of ``folder``, optionally with another registry file in it.
 
     Raises:
-        FeatureStoreError: the folder holds no feature store.
+        FeatureStoreError: the folder holds no feature store, or its registry does not answer.
     """
     settings = read_settings(folder)
     from feast import FeatureStore, RepoConfig
 
     logging.getLogger("feast").setLevel(logging.ERROR)
-    settings["registry"]["path"] = registry
     root = folder.resolve()
-    return FeatureStore(repo_path=str(root), config=RepoConfig(repo_path=root, **settings))
+    settings["registry"] = _registry(settings["registry"], root, registry)
+    settings["online_store"] = _with_password(settings["online_store"])
+    with store_errors(f"in {folder}"):
+        return FeatureStore(repo_path=str(root), config=RepoConfig(repo_path=root, **settings))
+
+
+def in_sql(folder: Path) -> bool:
+    """Whether the registry of ``folder`` is a database and not a file of its own."""
+    return read_settings(folder)["registry"].get("registry_type") == "sql"
+
+
+def _registry(settings: dict[str, Any], root: Path, file: str) -> dict[str, Any]:
+    if settings.get("registry_type") != "sql":
+        return {**settings, "path": file}
+    engine: dict[str, Any] = {"echo": False}
+    path = settings["path"]
+    if path.startswith("sqlite:///"):
+        path = f"sqlite:///{root / path.removeprefix('sqlite:///')}"
+    else:
+        engine |= {"connect_args": {"connect_timeout": POSTGRES_TIMEOUT_S}, "pool_size": 1}
+    return {**settings, "path": path, "sqlalchemy_config_kwargs": engine}
+
+
+def hang_up(store: Any) -> None:
+    """Close the connections of a SQL registry: it is read when a version is opened, then not for weeks."""
+    engine = getattr(store.registry, "write_engine", None)
+    if engine is not None:
+        engine.dispose()
+
+
+def _with_password(online: dict[str, Any]) -> dict[str, Any]:
+    password = os.environ.get(REDIS_PASSWORD)
+    if online["type"] != "redis" or not password:
+        return online
+    # Feast cuts the text at commas and reads each value as JSON.
+    text = json.dumps(password).replace(",", "\\u002c")
+    return {**online, "connection_string": f"{online['connection_string']},password={text}"}
+
+
+def _refuse_password(password: str | None, setting: str, variable: str) -> None:
+    if password is not None:
+        raise DefinitionError(
+            f"{setting}: the address holds a password, which would be kept in records and files.",
+            hint=f"Leave it out and set {variable} in the environment.",
+        )
 
 
 @contextlib.contextmanager
@@ -126,7 +208,10 @@ def store_errors(online_store: str) -> Iterator[None]:
         raise
     except Exception as error:
         where = online_store.rsplit("@", 1)[-1]
+        denied = type(error).__name__ in ("AuthenticationError", "NoPermissionError")
         raise FeatureStoreError(
             f"The feature store {where} failed: {type(error).__name__}: {error}.",
-            hint="Check that it runs and can be reached.",
+            hint=f"Set {REDIS_PASSWORD} to its password."
+            if denied or "NOAUTH" in str(error)
+            else "Check that it runs and can be reached.",
         ) from error

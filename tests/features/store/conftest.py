@@ -2,51 +2,31 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from features.store import build_repository
+from features.store.settings import REDIS_PASSWORD
 from tests.features.store import data
+from tests.features.store.servers import PASSWORD, postgres, redis
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A redis of our own on a free loopback port; its ``redis://`` address."""
-    binary = shutil.which("redis-server")
-    if binary is None:
-        pytest.skip("redis-server is not on PATH")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("redis")
-    command = [
-        binary,
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--dir",
-        str(folder),
-    ]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield f"redis://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(10)
+    """A redis of our own, with a password, on a free loopback port; its ``redis://`` address."""
+    with redis(tmp_path_factory.mktemp("redis")) as address, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(REDIS_PASSWORD, PASSWORD)
+        yield address
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL of our own, with a password, on loopback; its ``postgresql://`` address."""
+    with postgres() as address, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PGPASSWORD", PASSWORD)
+        yield address
 
 
 @pytest.fixture(scope="session", params=["sqlite", "redis"])
