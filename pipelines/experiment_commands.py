@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -211,6 +212,8 @@ def replay_command(
     from pipelines.folder import RunFolder
     from pipelines.replay.running import ReplayOptions, replay
 
+    # As Ctrl-C: the endpoint that was started must not outlive us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console(file=sys.stdout)
     done = replay(
         ReplayOptions(

@@ -25,7 +25,8 @@ def own_registry(folder: RunFolder, target: Path, *, share: float) -> Path:
     Raises:
         RegistryError: the run has no challenger, or ``share`` is out of range.
     """
-    state = open_registry(str(folder.registry)).state()
+    store = open_registry(folder.registry)
+    state = store.state()
     if not state.challengers:
         raise RegistryError(
             f"{folder.registry} has no challenger: there is nothing to compare.",
@@ -39,9 +40,9 @@ def own_registry(folder: RunFolder, target: Path, *, share: float) -> Path:
         link = versions / version
         if not link.exists():
             try:
-                link.symlink_to((folder.registry / "versions" / version).resolve())
+                link.symlink_to(store.folder(version).resolve())
             except OSError:  # a file system without links
-                shutil.copytree(folder.registry / "versions" / version, link)
+                shutil.copytree(store.folder(version), link)
     with atomic_file(target / "state.json") as temporary:
         temporary.write_text(state.model_dump_json(indent=2) + "\n")
     FolderRegistry(target).challenge(state.challengers[0].version, share=share, why="replay")

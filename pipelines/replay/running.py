@@ -68,9 +68,10 @@ def replay(options: ReplayOptions, console: Console) -> Replayed:
     experiments = options.folder.root / "experiments.yaml"
     if options.url is None:
         registry = own_registry(options.folder, home / "registry", share=options.share)
-        exposures = str(home / "exposures")
+        # Of its own for each number of users: exposures of others would be in the analysis.
+        exposures = str(home / f"exposures-{options.users or 'all'}")
     else:
-        registry = options.folder.registry
+        registry = Path(options.folder.registry)
         exposures = options.exposures or str(options.folder.root / "exposures")
     design = design_at(registry, options.layer, experiments)
     traffic = _traffic(options, record, definition, design)
