@@ -30,6 +30,7 @@ def retraining(
     cluster: str = "",
     online_store: str = "sqlite",
     runner_options: list[str] = [],  # noqa: B006
+    training_cluster: str = "",
 ) -> None:
     """Plan, and train when the registry does not hold the planned version yet.
 
@@ -48,7 +49,8 @@ def retraining(
         share: share of users of a challenger.
         cluster: deployment settings of a Kubernetes cluster that serves it; empty: registry only.
         online_store: where features are served from.
-        runner_options: Beam pipeline options.
+        runner_options: where Beam runs (features/runners.py).
+        training_cluster: settings of a training on several nodes (TrainCluster); empty for none.
     """
     planning = plan(
         definition=definition,
@@ -82,4 +84,5 @@ def retraining(
             online_store=online_store,
             runner_options=runner_options,
             deployment_key=planned["version"],
+            training_cluster=training_cluster,
         )

@@ -45,6 +45,7 @@ def training(
     runner_options: list[str] = [],  # noqa: B006
     deployment_key: str = "",
     record: str = "",
+    training_cluster: str = "",
 ) -> None:
     """Wire the eleven steps. Each gate's verdict opens the block beneath it, or stops the run.
 
@@ -66,9 +67,10 @@ def training(
         share: share of users of a challenger.
         cluster: deployment settings of a Kubernetes cluster that serves it; empty: registry only.
         online_store: ``sqlite`` or a Redis connection.
-        runner_options: Beam pipeline options.
+        runner_options: where Beam runs (features/runners.py).
         deployment_key: changes when the version must be deployed anew.
         record: file that tells how the run goes, for the report; empty for none.
+        training_cluster: settings of a training on several nodes, as YAML or JSON; empty for none.
     """
     log = ingest(
         definition=events_definition, source_fingerprint=source_fingerprint, revision=revision
@@ -121,6 +123,7 @@ def training(
                     version=version,
                     feature_service=feature_service,
                     checkpoints=checkpoints,
+                    cluster=training_cluster,
                     revision=revision,
                 ).outputs
                 evaluation = evaluate(

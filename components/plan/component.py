@@ -18,7 +18,7 @@ def plan(
     overrides: dict[str, str],
     registry: str,
     checkpoints: str,
-) -> NamedTuple(
+) -> NamedTuple(  # type: ignore[valid-type]
     "Planned",
     [
         ("Output", bool),
@@ -31,7 +31,7 @@ def plan(
         ("champion", str),
         ("checkpoints", str),
     ],
-):  # type: ignore[valid-type]
+):
     """Plan a retraining when it runs; ``Output`` says whether there is anything to train."""
     from components.plan.step import run
     from components.plan.windows import RollingWindows
