@@ -117,7 +117,7 @@ def backfill_command(
 
 def _here(console: Console, wanted: Wanted, output: Path, days: list[str]) -> None:
     """Run the pipeline through kfp.local; say of each day what became of its partition."""
-    from pipelines.backfill import backfill
+    from pipelines import backfill as module
     from pipelines.client.arguments import arguments_of
     from pipelines.folder import RunFolder
     from pipelines.local import LocalRun
@@ -127,17 +127,18 @@ def _here(console: Console, wanted: Wanted, output: Path, days: list[str]) -> No
         place = wanted.root or str(folder.root)
         wanted = replace(wanted, destination=storage.join(place, "examples"))
     inputs: dict[str, dict[str, str]] = {
-        name: {} for name in inspect.signature(backfill.function).parameters
+        name: {} for name in inspect.signature(module.backfill.function).parameters
     }
     arguments = arguments_of("backfill", inputs, wanted, {})
     told = _Told(console, len(days))
+    module.PARALLELISM = 1  # kfp.local replaces builtins.print while a task runs
     with folder.locked():
         LocalRun(
             root=folder.root,
             logs=folder.root / "logs" / "backfill",
             observer=told,
             debug=bool(os.environ.get("HEMIX_DEBUG")),
-        ).run(backfill, arguments)
+        ).run(module.backfill, arguments)
     assert told.days == len(days), f"{told.days} of {len(days)} days were written"
     _print(console, f"{len(days)} partitions are in {arguments['destination']}.")
 
@@ -151,23 +152,28 @@ class _Told:
         self.days = 0
 
     def started(self, step: str) -> None:
-        if step != DAY:
+        if not _is_day(step):
             _print(self._console, f"{step} ...")
 
     def said(self, step: str, line: str) -> None:
-        if step != DAY:
+        if not _is_day(step):
             _print(self._console, f"    {line}")
 
     def finished(self, result: StepResult) -> None:
         if not result.succeeded:
             _print(self._console, f"{result.name} FAILED")
-        elif result.name == DAY:
+        elif _is_day(result.name):
             self.days += 1
             made = read_json(Path(result.artifacts["partition"]))
             cached = " (from the cache)" if result.cached else ""
             place = f"[{self.days}/{self._all}]"
             line = f"{place} {made['day']}: {made['rows']} rows, {made['outcome']}{cached}"
             _print(self._console, line)
+
+
+def _is_day(step: str) -> bool:
+    """A task in a loop has the loop's numbers behind its name."""
+    return step.rstrip("_0123456789") == DAY
 
 
 def _print(console: Console, line: str) -> None:

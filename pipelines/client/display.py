@@ -46,11 +46,12 @@ class LineWatcher:
         for number, task in enumerate(shown, start=1):
             if task.state in ("waiting", "skipped"):
                 continue
+            ended = task.state in ("succeeded", "failed")
+            notes = [*_done(task), *([f"{task.seconds:.0f} s"] if ended else [])]
             line = f"[{number:2d}/{len(shown)}] {task.name} {task.state}"
-            if task.state in ("succeeded", "failed"):
-                line += f" ({_done(task)}{task.seconds:.0f} s)"
+            line += f" ({', '.join(notes)})" if notes else ""
             line += f": {task.error}" if task.error else ""
-            self._tell(task.name, f"{task.state} {_done(task)}", line)
+            self._tell(task.name, f"{task.state} {task.done}", line)
 
     def _tell(self, what: str, state: str, line: str) -> None:
         if self._seen.get(what) != state:
@@ -92,7 +93,7 @@ class LiveWatcher:
         return Group(head, table)
 
     def _row(self, task: TaskProgress) -> tuple[RenderableType, RenderableType, RenderableType]:
-        seconds = f"{_done(task)}{task.seconds:.0f} s"
+        seconds = ", ".join([*_done(task), f"{task.seconds:.0f} s"])
         if task.state == "running":
             return self._spinner, Text(task.name, style="bold"), Text(seconds, style="cyan")
         mark, mark_style, style = _MARKS[task.state]
@@ -104,9 +105,9 @@ class LiveWatcher:
         )
 
 
-def _done(task: TaskProgress) -> str:
+def _done(task: TaskProgress) -> list[str]:
     """How much of a loop is done; nothing for a task of its own."""
-    return f"{task.done} of {task.begun} done, " if task.begun > 1 else ""
+    return [f"{task.done} of {task.begun} done"] if task.begun > 1 else []
 
 
 def _shown(progress: RunProgress) -> list[TaskProgress]:

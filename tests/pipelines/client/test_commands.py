@@ -3,64 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from pipelines.cli import main
-from pipelines.cluster import ClusterSettings
-from pipelines.compiling import compiled
 from tests.kfp_server import KfpServer, Script
-from tests.pipelines.client.conftest import TOKEN
+from tests.pipelines.client.conftest import Hemix
 
 LOG = ("--set", "root=s3://logs/kuairand", "--root", "s3://ranker/hemix")
-Told = tuple[int, str, str]
-Hemix = Callable[..., Told]
-TEXTS: dict[tuple[str, str], str] = {}
-
-
-def compiled_once(name: str, settings: ClusterSettings) -> str:
-    """The real compiler, asked once for each pipeline and settings: it takes seconds."""
-    key = (name, settings.model_dump_json())
-    if key not in TEXTS:
-        TEXTS[key] = compiled(name, settings)
-    return TEXTS[key]
-
-
-@pytest.fixture
-def hemix(
-    kfp: KfpServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Hemix:
-    """The command in this process: exit code, stdout, stderr."""
-    monkeypatch.setattr("pipelines.client.api._WAITS_S", ())
-    monkeypatch.setattr("pipelines.compiling.compiled", compiled_once)
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    monkeypatch.setenv("HEMIX_KFP_HOST", kfp.url)
-    monkeypatch.setenv("HEMIX_KFP_TOKEN", TOKEN)
-    monkeypatch.setenv("HEMIX_KFP_NAMESPACE", "hemix")
-    monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.delenv("HEMIX_DEBUG", raising=False)
-    monkeypatch.delenv("HEMIX_ROOT", raising=False)
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> Told:
-        monkeypatch.setattr(sys, "argv", ["hemix", *arguments])
-        code: object = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code or 0
-        told = capsys.readouterr()
-        assert isinstance(code, int)
-        return code, told.out, told.err
-
-    return call
 
 
 def test_submit_follows_a_run_to_its_success(kfp: KfpServer, hemix: Hemix) -> None:
