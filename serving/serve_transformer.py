@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hemix.errors import HemixError
 from hemix.progress import say
 from serving.calls import PredictorCalls
-from serving.contract import PredictorUnavailable
+from serving.contract import fetch_contract
 from serving.experiments.live import LiveExperiments
 from serving.exposures import ExposureLog
 from serving.kserving import import_kserve
@@ -113,6 +113,7 @@ class _Beginning(threading.Thread):
         self._config, self._file, self._model = config, file, model
         self._exposures, self._experiments, self._calls = exposures, experiments, calls
         self._stop_now = threading.Event()
+        self._said = ""
         self._pool: VersionPool[RemoteVersion] | None = None
         self._monitor = Monitor(config.monitor, newest=self._newest)
 
@@ -156,9 +157,14 @@ class _Beginning(threading.Thread):
             wants=self._monitor.wants,
         )
         try:
+            champion = self._file.state().champion
+            assert champion is not None
+            fetch_contract(self._file.url(champion), champion, timeout_s=5.0)
             return VersionPool(self._file, load=load, retry_s=5.0)
-        except PredictorUnavailable as error:
-            logger.warning("Not ready yet: %s", error)
         except HemixError as error:
-            logger.error("Not ready: %s", error)
+            if str(error) != self._said:  # and not once a second
+                logger.warning("Not ready yet: %s", error)
+            self._said = str(error)
+        except Exception:  # whatever it is, the next attempt may find it mended
+            logger.exception("Not ready yet.")
         return None

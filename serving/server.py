@@ -21,7 +21,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from grpc import StatusCode, aio
 from kserve import ModelServer
-from kserve.errors import InvalidInput
+from kserve.errors import InvalidInput, ModelNotReady, ServerNotReady
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as v2_grpc
 from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
@@ -138,6 +138,8 @@ class _Rest(RESTServer):
         super()._add_exception_handlers(app)
         app.add_exception_handler(HemixError, _hemix_error)
         app.add_exception_handler(InvalidInput, _invalid_input)
+        app.add_exception_handler(ServerNotReady, _not_ready)
+        app.add_exception_handler(ModelNotReady, _not_ready)
         app.add_exception_handler(RequestValidationError, _invalid_body)
         app.add_exception_handler(Exception, _unexpected)
 
@@ -153,6 +155,11 @@ async def _json_bytes(content: bytes) -> Response:
 async def _hemix_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HemixError)
     return JSONResponse({"error": str(error)}, status_code=error.http_status)
+
+
+async def _not_ready(_: Request, error: Exception) -> JSONResponse:
+    """A probe asks every second while a model loads: kserve would log a traceback each time."""
+    return JSONResponse({"error": str(error)}, status_code=HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 async def _invalid_input(_: Request, error: Exception) -> JSONResponse:

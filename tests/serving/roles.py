@@ -17,6 +17,7 @@ from tests.serving.live import Endpoint, Workshop, ended, hemix_serve, started, 
 class Split:
     """A transformer, the predictors that it asks, and the file that tells it of them."""
 
+    root: Path
     transformer: Endpoint
     predictors: dict[str, Endpoint]
     file: Path
@@ -45,18 +46,19 @@ def write_predictors(file: Path, registry: str | Path, urls: dict[str, str]) -> 
     file.write_text(Predictors.of(registry_at(str(registry)).state(), urls).to_yaml())
 
 
-def transformer_options(root: Path, file: Path, *options: str) -> tuple[str, ...]:
-    """Options of a transformer over the feature store in ``root``."""
+def transformer_options(store: Path, root: Path, file: Path) -> tuple[str, ...]:
+    """Options of a transformer over the feature store in ``store`` that writes to ``root``."""
     return (
         *("--role", "transformer", "--predictors", str(file), "--deadline", "30"),
-        *("--features", str(root / "feature_store"), "--exposures", str(root / "exposures-split")),
-        *options,
+        *("--features", str(store / "feature_store"), "--exposures", str(root / "exposures")),
     )
 
 
 @contextlib.contextmanager
-def start_split(workshop: Workshop, root: Path, versions: tuple[str, ...]) -> Iterator[Split]:
-    """Predictors of ``versions`` and a transformer over the registry and store in ``root``.
+def start_split(
+    workshop: Workshop, store: Path, root: Path, versions: tuple[str, ...]
+) -> Iterator[Split]:
+    """Predictors of ``versions`` and a transformer over the registry and feature store in ``store``.
 
     All start at the same time: the transformer waits for the champion's predictor.
     """
@@ -67,10 +69,10 @@ def start_split(workshop: Workshop, root: Path, versions: tuple[str, ...]) -> It
         }
         file = root / "predictors.yaml"
         write_predictors(
-            file, root / "registry", {name: found.url for name, found in predictors.items()}
+            file, store / "registry", {name: found.url for name, found in predictors.items()}
         )
-        options = transformer_options(root, file)
+        options = transformer_options(store, root, file)
         transformer = stack.enter_context(started(root, *options, log=root / "transformer.log"))
         for endpoint in (*predictors.values(), transformer):
             wait_ready(endpoint)
-        yield Split(transformer, predictors, file)
+        yield Split(root, transformer, predictors, file)
