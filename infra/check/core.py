@@ -38,7 +38,9 @@ def everywhere(manifest: Manifest) -> list[str]:
             match = _IMAGE.match(value)
             if match is None or match["tag"] == "latest":
                 found.append(f"{_text(path)}: {value!r} is not pinned by a tag or digest")
-        if path[-1:] == ("containers",) and isinstance(value, list) and value:
+        # A TrainJob's patches are parts of a pod; the runtime has the rest.
+        patched = "runtimePatches" in path
+        if path[-1:] == ("containers",) and isinstance(value, list) and value and not patched:
             found += _restricted(path, _at(manifest, path[:-1]))
     return found
 

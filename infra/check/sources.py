@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from infra.check.objects import Object
+from infra.check.objects import ROOT, Object, kustomized
 from serving.kubernetes.render import render
 from serving.kubernetes.settings import DeploymentSettings
 from serving.state import RegistryState, add
@@ -42,6 +42,40 @@ def endpoint() -> Iterator[Object]:
             yield Object(f"hemix deploy, {name}", manifest)
 
 
+def optional() -> Iterator[Object]:
+    """What is applied beside an overlay where it is wanted: Flink, the runtime of trainings."""
+    for name in ("flink", "training"):
+        yield from kustomized(ROOT / "infra" / name)
+
+
+def trainings() -> Iterator[Object]:
+    """The TrainJobs of the train step, on CPUs with S3 and on GPUs with a volume."""
+    from components.train.cluster_settings import TrainCluster
+    from components.train.trainjob import render
+    from components.train.worker import Work
+    from models.recipes import TrainingConfig
+
+    work = Work(
+        recipe={},
+        spec="s3://runs/inputs/spec",
+        train="s3://runs/inputs/train",
+        validation="s3://runs/inputs/validation",
+        checkpoints="s3://runs/checkpoints",
+        attempt="0123456789ab",
+    )
+    gpu = (
+        "resources: {cpu: '8', memory: 64Gi, nvidia.com/gpu: '1'}\n"
+        "tolerations: [{key: nvidia.com/gpu, operator: Exists}]\n"
+        "volume: hemix-shared\n"
+    )
+    for name, text, training in (
+        ("on CPUs", "", TrainingConfig(nodes=2)),
+        ("on GPUs", gpu, TrainingConfig(nodes=4, batch_size=4096)),
+    ):
+        job = render(work, training, TrainCluster.parse(text), "20220430-1a2b3c4d")
+        yield Object(f"the train step, {name}", job)
+
+
 def pipelines() -> tuple[str, ...]:
     """Every pipeline, and every step alone, by the name that ``hemix compile`` knows it by."""
     from components.image import IMAGE_OF
@@ -50,5 +84,5 @@ def pipelines() -> tuple[str, ...]:
     return (*PIPELINES, *(f"{COMPONENT}{step}" for step in IMAGE_OF))
 
 
-MADE = (endpoint,)
+MADE = (endpoint, optional, trainings)
 """Whatever makes objects in code."""
