@@ -15,19 +15,27 @@ from pipelines.client.errors import AccessDenied, RunCanceled, RunFailed, StillR
 TaskState = Literal["waiting", "pending", "running", "succeeded", "cached", "failed", "skipped"]
 
 ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
+EXECUTOR = "executor"
 STOP = "stop"  # tasks of this name end a run whose gate failed
 _STATES: dict[str, TaskState] = {
     "PENDING": "pending",
     "RUNNING": "running",
     "SUCCEEDED": "succeeded",
-    "SKIPPED": "cached",  # the driver found the task's outputs in the cache
+    "SKIPPED": "skipped",
     "FAILED": "failed",
     "CANCELING": "running",
     "CANCELED": "failed",
     "PAUSED": "pending",
 }
 # What several executions of one task (a loop's, a retry's) are together.
-_WORST: tuple[TaskState, ...] = ("failed", "running", "pending", "succeeded", "cached")
+_WORST: tuple[TaskState, ...] = (
+    "failed",
+    "running",
+    "pending",
+    "succeeded",
+    "cached",
+    "skipped",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +76,19 @@ class Watcher(Protocol):
 def progress_of(run: Any, tasks: Sequence[str]) -> RunProgress:
     """Read a run as the server tells it; ``tasks`` are those that its pipeline has.
 
-    Drivers and groups of tasks, which KFP also lists, are left out.
+    KFP lists a node for each task, and beside it drivers, groups and, as a child of the task, the
+    executor: the pod itself. The executor says why a task failed, and it is skipped when the task
+    was found in the cache.
     """
     details = (run.run_details.task_details if run.run_details else None) or ()
     ended = (run.state or "") in ENDED
-    found: dict[str, list[Any]] = {name: [] for name in tasks}
+    by_pod = {detail.pod_name: detail for detail in details if detail.pod_name}
+    found: dict[str, list[_Execution]] = {name: [] for name in tasks}
     for detail in details:
         if detail.display_name in found:
-            found[detail.display_name].append(detail)
+            pods = [by_pod.get(child.pod_name) for child in detail.child_tasks or ()]
+            executors = [p for p in pods if p is not None and p.display_name.startswith(EXECUTOR)]
+            found[detail.display_name].append(_Execution(detail, executors))
     return RunProgress(
         run_id=run.run_id,
         state=run.state or "PENDING",
@@ -171,25 +184,43 @@ def is_stop(task: str) -> bool:
     return task == STOP or task.startswith(f"{STOP}-")
 
 
-def _task(name: str, details: Sequence[Any], ended: bool) -> TaskProgress:
-    if not details:
+@dataclass(frozen=True)
+class _Execution:
+    """A task's node and the nodes of its pods."""
+
+    node: Any
+    executors: Sequence[Any]
+
+    @property
+    def state(self) -> TaskState:
+        state = _STATES.get(self.node.state or "PENDING", "pending")
+        skipped = [executor.state == "SKIPPED" for executor in self.executors]
+        return "cached" if state == "succeeded" and skipped and all(skipped) else state
+
+    @property
+    def error(self) -> str:
+        failed = [one for one in (self.node, *self.executors) if one.state == "FAILED"]
+        return next((text for one in failed if (text := _message(one.error))), "")
+
+
+def _task(name: str, executions: Sequence[_Execution], ended: bool) -> TaskProgress:
+    if not executions:
         return TaskProgress(name=name, state="skipped" if ended else "waiting")
-    states = {_STATES.get(detail.state or "PENDING", "pending") for detail in details}
-    worst = next(state for state in _WORST if state in states)
-    starts = [d.start_time or d.create_time for d in details if d.start_time or d.create_time]
-    ends = [d.end_time for d in details if d.end_time]
+    states = [execution.state for execution in executions]
+    nodes = [execution.node for execution in executions]
+    starts = [n.start_time or n.create_time for n in nodes if n.start_time or n.create_time]
+    ends = [node.end_time for node in nodes if node.end_time]
     seconds = 0.0
     if starts:
-        until = max(ends) if ends and len(ends) == len(details) else datetime.now(starts[0].tzinfo)
+        until = max(ends) if len(ends) == len(nodes) else datetime.now(starts[0].tzinfo)
         seconds = max(0.0, (until - min(starts)).total_seconds())
-    errors = [_message(d.error) for d in details if d.error and d.state == "FAILED"]
     return TaskProgress(
         name=name,
-        state=worst,
+        state=next(state for state in _WORST if state in states),
         seconds=seconds,
-        error=next(iter(errors), ""),
-        begun=len(details),
-        done=sum(detail.state in ("SUCCEEDED", "SKIPPED") for detail in details),
+        error=next((execution.error for execution in executions if execution.error), ""),
+        begun=len(nodes),
+        done=sum(state in ("succeeded", "cached") for state in states),
     )
 
 

@@ -104,13 +104,17 @@ class Run:
     def _details(self, now: datetime) -> list[dict[str, Any]]:
         until = min(now, self.canceled) if self.canceled else now
         details = []
-        for i, node in enumerate(self._plan.until(until)):
+        nodes = self._plan.until(until)
+        pods = {id(node): f"{self.run_id}-{i}" for i, node in enumerate(nodes)}
+        children = {id(n.executor_of): pods[id(n)] for n in nodes if n.executor_of is not None}
+        for node in nodes:
             state = node.state(until)
             if self.canceled and state == "RUNNING":
                 state = "CANCELED" if self.state == "CANCELED" else "RUNNING"
             detail: dict[str, Any] = {
                 "run_id": self.run_id,
-                "task_id": f"{self.run_id}-{i}",
+                "task_id": pods[id(node)],
+                "pod_name": pods[id(node)],
                 "display_name": node.name,
                 "create_time": text(node.start),
                 "start_time": text(node.start),
@@ -118,6 +122,8 @@ class Run:
             }
             if state not in ("RUNNING", "PENDING"):
                 detail["end_time"] = text(node.end)
+            if id(node) in children:
+                detail["child_tasks"] = [{"pod_name": children[id(node)]}]
             if state == "FAILED" and node.error:
                 detail["error"] = {"code": 2, "message": node.error}
             details.append(detail)

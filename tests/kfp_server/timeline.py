@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 DRIVER = "-driver"
+EXECUTOR = "executor"  # the pod of a task, a child of the task's node
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ class Node:
     end: datetime
     outcome: str
     error: str = ""
+    executor_of: Node | None = None
 
     def state(self, now: datetime) -> str:
         return self.outcome if now >= self.end else "RUNNING"
@@ -65,7 +67,8 @@ def timeline(spec: dict[str, Any], script: Script, start: datetime) -> Timeline:
         for node in plan.nodes:
             if _is_group(node, plan) and node.end > end:
                 node.end, node.outcome = end, "FAILED"
-    error = (min(failed, key=lambda node: node.end).error or "failed") if failed else ""
+    errors = [node.error for node in sorted(failed, key=lambda n: n.end) if node.error]
+    error = next(iter(errors), "failed") if failed else ""
     return Timeline(nodes=sorted(plan.nodes, key=lambda n: n.start), end=end, error=error)
 
 
@@ -108,15 +111,24 @@ class _Plan:
             return max([start, *(self.component(f"{name}-{i}", inner, start) for i in rounds)])
         if "dag" in inner:
             return self.component(name, inner, start)
-        if name in script.cached:
-            self.nodes.append(Node(name=name, start=start, end=start, outcome="SKIPPED"))
-            return start
-        end = start + timedelta(seconds=script.task_s)
+        cached = name in script.cached
+        end = start if cached else start + timedelta(seconds=script.task_s)
         says = script.fails.get(name)
         if says is None and name.split("-")[0] == "stop":
             says = "Error (exit code 4)"
         outcome = "SUCCEEDED" if says is None else "FAILED"
-        self.nodes.append(Node(name=name, start=start, end=end, outcome=outcome, error=says or ""))
+        node = Node(name=name, start=start, end=end, outcome=outcome)
+        self.nodes.append(node)
+        self.nodes.append(
+            Node(
+                name=EXECUTOR,
+                start=start,
+                end=end,
+                outcome="SKIPPED" if cached else outcome,
+                error=says or "",
+                executor_of=node,
+            )
+        )
         return end
 
     def _holds(self, condition: str) -> bool:
