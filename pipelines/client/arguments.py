@@ -72,8 +72,10 @@ def arguments_of(
 def parse_parameters(pairs: Iterable[str], inputs: Inputs, pipeline: str) -> dict[str, Any]:
     """``KEY=VALUE`` texts as values of the types that the pipeline declares.
 
+    ``KEY=@FILE`` takes the value from a file.
+
     Raises:
-        DefinitionError: no ``=``, no such parameter, or not YAML.
+        DefinitionError: no ``=``, no such parameter or file, or not YAML.
     """
     found: dict[str, Any] = {}
     for pair in pairs:
@@ -86,8 +88,16 @@ def parse_parameters(pairs: Iterable[str], inputs: Inputs, pipeline: str) -> dic
                 f"Pipeline {pipeline} has no parameter {name!r}.",
                 hint=f"It has: {', '.join(sorted(inputs))}.",
             )
-        found[name] = _value(name, value, str(inputs[name].get("parameterType", "")))
+        text = _content(name, value[1:]) if value.startswith("@") else value
+        found[name] = _value(name, text, str(inputs[name].get("parameterType", "")))
     return found
+
+
+def _content(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DefinitionError(f"--param {name}: cannot read {path!r} ({error}).") from error
 
 
 def _value(name: str, value: str, kind: str) -> Any:

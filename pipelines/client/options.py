@@ -161,7 +161,7 @@ ParamOption = Annotated[
     typer.Option(
         "--param",
         metavar="NAME=VALUE",
-        help="Any parameter of the pipeline (YAML value); repeat for more.",
+        help="Any parameter of the pipeline (YAML value, or @FILE); repeat for more.",
     ),
 ]
 

@@ -56,9 +56,22 @@ def test_values_have_the_declared_types() -> None:
     assert isinstance(found["c"], float)
 
 
+def test_a_value_can_be_a_files(tmp_path: Path) -> None:
+    path = tmp_path / "value.yaml"
+    path.write_text("k: [1, 2]\n")
+    found = parse_parameters([f"a=@{path}", f"f=@{path}"], KINDS, "small")
+    assert found == {"a": "k: [1, 2]\n", "f": {"k": [1, 2]}}
+
+
 @pytest.mark.parametrize(
     ("said", "words"),
-    [("a", "KEY=VALUE"), ("=1", "KEY=VALUE"), ("z=1", "no parameter 'z'"), ("e=[", "not a YAML")],
+    [
+        ("a=@absent.yaml", "absent.yaml"),
+        ("a", "KEY=VALUE"),
+        ("=1", "KEY=VALUE"),
+        ("z=1", "no parameter 'z'"),
+        ("e=[", "not a YAML"),
+    ],
 )
 def test_parameters_that_cannot_be_read(said: str, words: str) -> None:
     with pytest.raises(DefinitionError, match=words):
