@@ -106,7 +106,10 @@ class World:
         """The mean of every process's ``value``, the same bits in all of them."""
         if self.alone:
             return value
-        return sum(self.gather(value)) / self.size
+        own = torch.tensor([value], dtype=torch.float64, device=self.device)
+        found = [torch.empty_like(own) for _ in range(self.size)]
+        dist.all_gather(found, own)
+        return sum(float(one) for one in found) / self.size
 
     def gather(self, value: T) -> list[T]:
         """Every process's ``value``, in the order of the ranks."""

@@ -5,6 +5,7 @@ A fork server imports torch once; the processes are its forks.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import socket
 from pathlib import Path
@@ -46,6 +47,22 @@ class _Ended(Exception):
     pass
 
 
+def run_until(trainer: Trainer, end_at: int = 0) -> None:
+    """Run a trainer; with ``end_at`` for so many steps (its recipe leaves a checkpoint a step)."""
+    step, taken = trainer._step, 0
+
+    def until(batch: object) -> torch.Tensor:
+        nonlocal taken
+        if end_at and taken == end_at:
+            raise _Ended
+        taken += 1
+        return step(batch)
+
+    trainer._step = until  # type: ignore[method-assign]
+    with contextlib.suppress(_Ended):
+        trainer.run()
+
+
 def _rank(
     rank: int, size: int, port: int, data: Path, checkpoints: Path, recipe: Recipe, end_at: int
 ) -> None:
@@ -63,29 +80,4 @@ def _rank(
     }
     with joined() as world:
         folders = data / "train", data / "validation"
-        trainer = Trainer(recipe, toy_spec(), *folders, checkpoints, world=world)
-        steps = 0
-
-        def count() -> None:  # toy recipes leave a checkpoint a step
-            nonlocal steps
-            steps += 1
-            if steps == end_at:
-                raise _Ended
-
-        if end_at and world.leads:
-            trainer._saved = count
-        elif end_at:
-            step = trainer._step
-
-            def until(batch: object) -> torch.Tensor:
-                nonlocal steps
-                if steps == end_at:
-                    raise _Ended
-                steps += 1
-                return step(batch)
-
-            trainer._step = until  # type: ignore[method-assign]
-        try:
-            trainer.run()
-        except _Ended:
-            return
+        run_until(Trainer(recipe, toy_spec(), *folders, checkpoints, world=world), end_at)

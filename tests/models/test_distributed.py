@@ -14,17 +14,14 @@ from models.recipes import Recipe
 from models.toy import toy_spec
 from models.train import State, Trainer
 from tests.models.files import write_split
-from tests.models.ranks import train_in
+from tests.models.ranks import run_until, train_in
 from tests.models.train_toy import toy_recipe, train
 
 # float32 sums of two halves differ from the sum of the whole in the last bit (6e-8 of 1), and each
 # step adds such a difference to the weights. A wrong gradient shows at 1e-2.
 TOLERANCE = 2e-5
-SPARSE = {
-    "model__embedding__sparse": "true",
-    "training__embedding_optimizer": "adagrad",
-    "training__refit": "false",
-}
+SHORT = {"training__epochs": "1", "training__refit": "false"}
+SPARSE = {"model__embedding__sparse": "true", "training__embedding_optimizer": "adagrad"}
 
 
 @pytest.fixture(scope="module")
@@ -62,20 +59,21 @@ def assert_same_course(mine: Path, theirs: Path) -> None:
 def test_two_processes_take_the_course_of_one(
     data: Path, tmp_path: Path, more: dict[str, str]
 ) -> None:
-    recipe = toy_recipe(model__embedding__dropout="0.1", **more)
+    recipe = toy_recipe(model__embedding__dropout="0.1", **SHORT, **more)
     train(data, tmp_path / "one", recipe)
     train_in(2, data, tmp_path / "two", recipe)
     assert_same_course(tmp_path / "two", tmp_path / "one")
 
 
 def test_any_number_of_processes_goes_on_from_a_checkpoint(data: Path, tmp_path: Path) -> None:
-    recipe = toy_recipe()
+    """One process up to step 5, two up to step 9, one to the end and through the refit."""
+    recipe = toy_recipe(training__epochs="1")
     train(data, tmp_path / "straight", recipe)
     folder = tmp_path / "changing"
-    train_in(2, data, folder, recipe, end_at=5)
-    assert state_of(folder)[0].step == 5
-    train_in(4, data, folder, recipe, end_at=9)
-    assert state_of(folder)[0].step == 5 + 9
+    folders = data / "train", data / "validation"
+    run_until(Trainer(recipe, toy_spec(), *folders, folder), 5)
+    train_in(2, data, folder, recipe, end_at=4)
+    assert state_of(folder)[0].step == 9
     train(data, folder, recipe)
     assert_same_course(folder, tmp_path / "straight")
 
