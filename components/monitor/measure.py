@@ -1,0 +1,224 @@
+"""What serving did lately, out of its snapshots, exposures and outcomes, and of the feature store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from features.definition import DatasetDefinition
+from features.transform.statistics import Statistics
+from hemix.errors import ModelVersionError
+from hemix.spec import FeatureSpec
+from hemix.storage import join, list_files, read_bytes
+from serving.experiments.assigned import MODEL_LAYER
+from serving.monitoring.drift import FeatureBins
+from serving.monitoring.snapshots import Snapshot, read_snapshots
+from serving.registry import Registry
+
+if TYPE_CHECKING:
+    import polars as pl
+
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """A version's drift: population stability index a feature, over so many requests."""
+
+    version: str
+    samples: int
+    psi: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibrated:
+    """Sums of predictions and outcomes of a task and variant."""
+
+    task: str
+    variant: str
+    predicted: float
+    observed: float
+    outcomes: int
+
+    @property
+    def pcoc(self) -> float:
+        """Predicted over observed; NaN without a positive."""
+        return self.predicted / self.observed if self.observed else float("nan")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measures:
+    """Everything of one window; ``ages_h``: view -> age of its newest row in hours."""
+
+    since_ms: int
+    until_ms: int
+    users: int
+    unknown_users: int
+    items: int
+    unknown_items: int
+    processes: int
+    drift: tuple[Drift, ...]
+    calibration: tuple[Calibrated, ...]
+    ages_h: dict[str, float]
+    unreadable: int
+
+
+def measure(
+    *,
+    exposures: str,
+    outcomes: str,
+    registry: Registry,
+    feature_store: str,
+    since_ms: int,
+    until_ms: int,
+    attribution_ms: int,
+) -> Measures:
+    """Read and add up what was written between ``since_ms`` and ``until_ms``.
+
+    Raises:
+        DataError, StorageError: a log cannot be read or lacks a column.
+        ModelVersionError: a live version's transform is not in the registry.
+    """
+    snapshots, unreadable = read_snapshots(exposures)
+    recent = [s for s in snapshots if since_ms < s.time_ms <= until_ms]
+    return Measures(
+        since_ms=since_ms,
+        until_ms=until_ms,
+        users=sum(s.users for s in recent),
+        unknown_users=sum(s.unknown_users for s in recent),
+        items=sum(s.items for s in recent),
+        unknown_items=sum(s.unknown_items for s in recent),
+        processes=len({s.process for s in recent}),
+        drift=tuple(
+            _drift(recent, version, version_bins(registry, version))
+            for version in registry.state().shares
+        ),
+        calibration=calibration_of(
+            exposures, outcomes, since_ms=since_ms, until_ms=until_ms, attribution_ms=attribution_ms
+        ),
+        ages_h=_ages(recent, feature_store, until_ms),
+        unreadable=unreadable,
+    )
+
+
+def version_bins(registry: Registry, version: str) -> FeatureBins:
+    """A version's watched features and training histograms, out of the registry.
+
+    Raises:
+        ModelVersionError: a file is missing; names it.
+    """
+    where = join(registry.location_of(version), "transform")
+
+    def read(name: str) -> bytes:
+        data = read_bytes(join(where, name))
+        if data is None:
+            raise ModelVersionError(f"{join(where, name)} is missing.", hint="Restore the version.")
+        return data
+
+    return FeatureBins.of(
+        FeatureSpec.model_validate_json(read("spec.json")),
+        Statistics.model_validate_json(read("statistics.json")),
+        DatasetDefinition.parse(read("definition.json").decode()),
+    )
+
+
+def _drift(snapshots: Iterable[Snapshot], version: str, bins: FeatureBins) -> Drift:
+    samples = 0
+    sums: dict[str, Any] = {}
+    for snapshot in snapshots:
+        samples += snapshot.samples.get(version, 0)
+        for feature, counts in snapshot.features.get(version, {}).items():
+            # Of another build of the version's transform there would be other bins.
+            if feature in bins.training and len(counts) == len(bins.training[feature].bins) + 1:
+                sums[feature] = np.asarray(counts) + sums.get(feature, 0)
+    return Drift(version=version, samples=samples, psi=bins.psi(sums))
+
+
+def calibration_of(
+    exposures: str, outcomes: str, *, since_ms: int, until_ms: int, attribution_ms: int
+) -> tuple[Calibrated, ...]:
+    """Predicted and observed of requests of the window whose outcomes came; empty without any.
+
+    An item counts when it has an outcome, whatever its value.
+    """
+    import polars as pl
+
+    from serving.experiments.joining import attribute
+    from serving.experiments.logs import read_exposures, read_outcomes
+
+    if not (_any(exposures, "exposures-") and _any(outcomes, "")):
+        return ()
+    read = read_exposures(exposures, layer=MODEL_LAYER)
+    own = read.rows.filter(pl.col("time_ms").is_between(since_ms, until_ms, closed="right"))
+    requests = own.unique("request_id", keep="first", maintain_order=True)
+    joined, _ = attribute(requests, read_outcomes(outcomes).rows, window_ms=attribution_ms)
+    parts = [_of_task(joined, requests, task) for task in read.tasks]
+    return tuple(part for group in parts for part in group)
+
+
+def _of_task(joined: pl.DataFrame, requests: pl.DataFrame, task: str) -> list[Calibrated]:
+    import polars as pl
+
+    scores = requests.select("request_id", "variant", scores=f"scores_{task}")
+    found = (
+        joined.filter(pl.col("task") == task)
+        .join(scores, on="request_id", how="inner")
+        .with_columns(predicted=pl.col("scores").list.get(pl.col("position"), null_on_oob=True))
+        .drop_nulls("predicted")
+        .group_by("variant")
+        .agg(
+            pl.col("predicted").cast(pl.Float64).sum(),
+            pl.col("value").sum(),
+            pl.len().alias("rows"),
+        )
+        .sort("variant")
+    )
+    return [
+        Calibrated(task=task, variant=variant, predicted=predicted, observed=value, outcomes=rows)
+        for variant, predicted, value, rows in found.rows()
+    ]
+
+
+def _any(location: str, beginning: str) -> bool:
+    if Path(location).is_file():
+        return True
+    names = (name.rpartition("/")[2] for name in list_files(location))
+    return any(
+        name.startswith(beginning) and name.endswith((".jsonl", ".parquet")) for name in names
+    )
+
+
+def _ages(snapshots: Iterable[Snapshot], feature_store: str, now_ms: int) -> dict[str, float]:
+    """Hours since the newest row that was served of each view; as published where none was."""
+    newest = published_views(feature_store)
+    served: dict[str, float] = {}
+    for snapshot in snapshots:
+        for view, at in snapshot.newest.items():
+            served[view] = max(float(at), served.get(view, 0.0))
+    newest |= served
+    return {view: (now_ms - at) / HOUR_MS for view, at in sorted(newest.items())}
+
+
+def published_views(feature_store: str) -> dict[str, float]:
+    """View without its digest -> epoch ms of its newest publication; empty without a store."""
+    from features.store.publish import PUBLISHED
+    from features.store.remote import live_folder
+    from hemix.errors import FeatureStoreError
+    from hemix.files import read_json
+
+    try:
+        path = live_folder(feature_store) / PUBLISHED
+    except FeatureStoreError:
+        return {}
+    newest: dict[str, float] = {}
+    for name, (as_of, _) in (read_json(path)["views"] if path.is_file() else {}).items():
+        moment = datetime.fromisoformat(as_of)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        base = name.rpartition("_")[0]
+        newest[base] = max(moment.timestamp() * 1000, newest.get(base, 0.0))
+    return newest
