@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,8 @@ def compiled(name: str, settings: ClusterSettings | None = None) -> str:
     """
     if name.startswith(COMPONENT):
         return compiled_component(name.removeprefix(COMPONENT), settings)
-    return _text(pipeline_named(name).build(settings or ClusterSettings.load()))
+    chosen = settings or ClusterSettings.load()
+    return _with_caching_told(_text(pipeline_named(name).build(chosen)), chosen)
 
 
 def component_named(step: str) -> Any:
@@ -83,6 +85,18 @@ def write(text: str, path: Path) -> None:
     """Write IR YAML, whole or not at all."""
     with atomic_file(path) as temporary:
         temporary.write_text(text)
+
+
+def _with_caching_told(text: str, settings: ClusterSettings) -> str:
+    """Add, as comments, why each step may or may not be taken from an earlier run."""
+    labels = re.findall(r"^    exec-([a-z-]+?)(?:-\d+)?:$", text, re.MULTILINE)
+    told = [
+        f"#    {step}: {'on' if caching.enabled else 'off'}, {caching.reason}\n"
+        for step in dict.fromkeys(label.replace("-", "_") for label in labels)
+        if (caching := settings.steps[step].caching)
+    ]
+    head, body = text.split("components:\n", 1)
+    return f"{head}# Caching:\n{''.join(told)}components:\n{body}"
 
 
 def _text(component: Any) -> str:
