@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from components.train import pods
 from components.train.cluster_settings import TrainCluster
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from models.recipes import TrainingConfig
 
 INPUTS = "inputs"
+Outcome = Literal["complete", "failed", "stopped"]
+STAYS: dict[str, tuple[Outcome, ...]] = {
+    "never": (),
+    "failed": ("failed",),
+    "always": ("complete", "failed"),
+}
+"""What becomes of the object; a job that is stopped is stopped by deleting it."""
 PATIENCE_S = 300.0
 """How long the API server may be away while a job is followed."""
 GONE_S = 120.0
@@ -59,23 +66,22 @@ def run_nodes(
     name = manifest["metadata"]["name"]
     with _terminated_is_an_error():
         work = _start(cluster, manifest, work)
-        stays = True
+        outcome: Outcome = "stopped"
         try:
-            _follow(cluster, manifest, work, settings)
-            work.raise_error()
-            stays = settings.keep == "always"
-        except _Failed as error:
-            stays = settings.keep in ("always", "failed")
-            work.raise_error()
-            raise EnvironmentProblem(str(error), hint=error.hint) from error
-        except BaseException:
-            stays = False
-            raise
+            try:
+                _follow(cluster, manifest, work, settings)
+                outcome = "complete"
+            except _Failed as error:
+                outcome = "failed"
+                raise work.failure() or EnvironmentProblem(error.message, hint=error.hint) from None
+            if failure := work.failure():
+                outcome = "failed"
+                raise failure
         finally:
-            if not stays:
-                cluster.delete(manifest)
-            elif settings.keep != "never":
+            if outcome in STAYS[settings.keep]:
                 say(f"TrainJob {name} stays in namespace {cluster.namespace}.")
+            else:
+                cluster.delete(manifest)
             work.clear()
 
 

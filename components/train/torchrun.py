@@ -42,16 +42,18 @@ def run_processes(work: Work, processes: int, *, restarts: int = RESTARTS) -> No
     try:
         with _environment():
             elastic_launch(config, sys.executable)("-m", WORKER, work.model_dump_json())
-        work.raise_error()
+        if failure := work.failure():
+            raise failure
     except ChildFailedError as error:
-        work.raise_error()
+        if failure := work.failure():
+            raise failure from None
         # One that died by itself, rather than those that missed it.
-        rank, failure = min(
+        rank, dead = min(
             error.failures.items(), key=lambda item: item[1].exitcode in (1, -signal.SIGTERM)
         )
         raise EnvironmentProblem(
             f"Training processes died {restarts + 1} times; the last time the one of rank {rank} of "
-            f"{processes} with exit code {failure.exitcode}.",
+            f"{processes} with exit code {dead.exitcode}.",
             hint="Its output is above. Exit code -9 is mostly too little memory: set "
             "training.processes lower. The same run again goes on from the checkpoint.",
         ) from error

@@ -50,10 +50,10 @@ class Work(BaseModel):
         """Where the last line of progress is written, for those who are not on this machine."""
         return storage.join(self.checkpoints, f"progress-{self.attempt}.txt")
 
-    def raise_error(self) -> None:
-        """Raise the error that ended the attempt, when there is one."""
-        if (data := storage.read_bytes(self.error)) is not None:
-            raise error_of(json.loads(data))
+    def failure(self) -> HemixError | None:
+        """The error that ended the attempt, when a process wrote one."""
+        data = storage.read_bytes(self.error)
+        return None if data is None else error_of(json.loads(data))
 
     def clear(self) -> None:
         """Remove the attempt's own files."""

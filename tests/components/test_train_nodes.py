@@ -26,7 +26,7 @@ from serving.kubernetes.errors import ClusterError
 from serving.kubernetes.refusals import refusal
 from tests.components.trainer import Trainer
 from tests.models.files import write_split
-from tests.models.ranks import train_in
+from tests.models.train_toy import train
 from tests.serving.kubernetes.conftest import (  # noqa: F401
     api_server,
     cluster,
@@ -166,10 +166,11 @@ def test_the_step_trains_on_two_nodes_over_s3(
     log = (tmp_path / "node-0.log").read_text() + (tmp_path / "node-1.log").read_text()
     assert log.count("in 2 processes") == 1
     assert "validation at epoch" in capfd.readouterr().out
-    train_in(2, tmp_path / "transformed", tmp_path / "whole", recipe_of("compact", OVERRIDES))
-    whole = load_file(tmp_path / "whole" / NAME)
+    # One process, the same batches: only the rounding of sums may differ.
+    whole = train(tmp_path / "transformed", tmp_path / "whole", recipe_of("compact", OVERRIDES))
+    weights = whole.ranker.state_dict()
     for name, tensor in load_file(tmp_path / "model" / "model.safetensors").items():
-        assert torch.equal(tensor, whole[f"model.{name}"]), name
+        torch.testing.assert_close(tensor, weights[name], rtol=1e-4, atol=2e-5, msg=name)
     left = storage.list_files(f"{bucket}/checkpoints/v1")
     assert NAME in left
     assert not [name for name in left if name.startswith(("error", "progress"))]
