@@ -61,7 +61,7 @@ class Report:
         lines.append(
             f"cluster-check: {told} objects checked, {len(self.refused)} refused; "
             f"{worse} broken on purpose, {caught} refused"
-            + (f"; {len(self.missing)} checkers missing" if self.missing else "")
+            + (f"; {len(self.missing)} things missing" if self.missing else "")
         )
         return "\n".join(lines)
 

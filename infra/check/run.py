@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from hemix.errors import HemixError
+from hemix.errors import EnvironmentProblem, HemixError
 from infra.check import broken, core, namespaces, prometheus, server, sources
 from infra.check.objects import OVERLAYS, ROOT, Manifest, Object, duplicates, kustomized
 from infra.check.report import Report
@@ -88,6 +88,8 @@ def _rendered(report: Report) -> list[Object]:
     for make in sources.MADE:
         try:
             found += make()
+        except EnvironmentProblem as error:
+            report.lacks(f"{make.__name__}: {error}")
         except HemixError as error:
             report.good(TOGETHER, make.__name__, [str(error)])
     return found
