@@ -177,7 +177,14 @@ class PipelinesApi:
         )
 
     def _unreachable(self, error: Exception) -> HemixError:
+        import urllib3
+
         reason = getattr(error, "reason", None) or error
+        if isinstance(reason, urllib3.exceptions.SSLError):
+            return EnvironmentProblem(
+                f"{self.connection.host} cannot be spoken to safely ({_why(reason)}).",
+                hint="Give the certificate to trust with --ca-cert, or an http:// address.",
+            )
         return EnvironmentProblem(
             f"{self.connection.host} does not answer ({_why(reason)}).",
             hint="Check --host and the network, or kubectl port-forward.",

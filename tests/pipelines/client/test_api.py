@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -70,8 +72,19 @@ def test_a_login_page_is_not_the_api(status: int, login_page: str) -> None:
 
 
 def test_https_to_a_server_without_it(kfp: KfpServer) -> None:
-    with pytest.raises(EnvironmentProblem, match="does not answer"):
+    with pytest.raises(EnvironmentProblem, match="safely"):
         experiments.find(api(Connection(host=kfp.url.replace("http:", "https:"))), "x")
+
+
+def test_a_certificate_is_checked_against_those_that_are_trusted(
+    kfp: KfpServer, certificate: Path
+) -> None:
+    kfp.speak_tls(certificate, certificate.with_name("key.pem"))
+    host = kfp.url.replace("http:", "https:")
+    trusting = Connection(host=host, token=TOKEN, ca_cert=certificate)
+    assert experiments.find(api(trusting), "x") is None
+    with pytest.raises(EnvironmentProblem, match=r"self-signed certificate.*--ca-cert"):
+        experiments.find(api(Connection(host=host, token=TOKEN)), "x")
 
 
 def test_a_busy_server_is_asked_again(kfp: KfpServer, connection: Connection) -> None:
@@ -122,6 +135,25 @@ def unused_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
     return port
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of 127.0.0.1 that nobody signed, beside its key."""
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("openssl is not on this machine")
+    path = tmp_path / "certificate.pem"
+    make = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=kfp"
+    subprocess.run(
+        [
+            *(program, *make.split(), "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(tmp_path / "key.pem"), "-out", str(path)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return path
 
 
 @pytest.fixture
