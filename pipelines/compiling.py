@@ -17,7 +17,7 @@ from pipelines.cluster import ClusterSettings
 if TYPE_CHECKING:
     from pipelines.building import Pipeline
 
-PIPELINES = ("training", "retraining", "backfill", "experiment")
+PIPELINES = ("training", "retraining", "backfill", "experiment", "monitoring")
 
 COMPONENT = "component:"
 """Before a step's name: the step alone, not a pipeline."""
