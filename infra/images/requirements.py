@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).resolve().parent / "requirements"
 # KFP's pods run `python -m kfp.dsl.executor_main`, whatever the step.
 EVERY_IMAGE = ("kfp==2.17.0",)
+# A base may have any patch release of Python 3.11 (Debian 12 has 3.11.2).
+PYTHONS = ("3.11.0", "3.11.99")
 
 
 def pinned(root: Path = ROOT) -> dict[str, str]:
@@ -53,8 +55,11 @@ def closure(wanted: list[Requirement], pins: dict[str, str]) -> dict[str, str]:
         except PackageNotFoundError:
             raise SystemExit(f"{name} is not installed here: make environment") from None
         for need in map(Requirement, needs):
-            extras = requirement.extras or {""}
-            if need.marker is None or any(need.marker.evaluate({"extra": e}) for e in extras):
+            if need.marker is None or any(
+                need.marker.evaluate({"extra": extra, "python_full_version": python})
+                for extra in requirement.extras or {""}
+                for python in PYTHONS
+            ):
                 todo.append(need)
     return dict(sorted(found.items()))
 

@@ -4,7 +4,7 @@
 
 Every container is read-only, without capabilities, privileges, network or a name, as user 65532,
 with nothing to write to but a /tmp in memory. It must answer ``--help`` and import every step it is
-for; the serve image also loads the champion of ``--run`` (an output folder of ``hemix run``) and
+for and every library of its extra; the serve image also loads the champion of ``--run`` (an output folder of ``hemix run``) and
 answers its probes and a ranking request. Results go to benchmarks/results/images-DATE.json.
 """
 
@@ -16,15 +16,19 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+
 from benchmarks.results import write_result
 from components.image import IMAGE_OF, IMAGES
 from infra.images.build import tag
 
+ROOT = Path(__file__).resolve().parents[2]
 USER = "65532:65532"
 HARDENED = (
     "--read-only",
@@ -36,21 +40,24 @@ HARDENED = (
     "--pull=never",
 )
 _INSIDE = """
-import importlib, json, os
+import importlib, importlib.metadata, json, os
 status = dict(line.split(":", 1) for line in open("/proc/self/status").read().splitlines())
 try:
     open("/opt/written", "w")
     written = True
 except OSError:
     written = False
-steps = []
-for name in %(steps)r:
+for name in %(modules)r:
     importlib.import_module(name)
-    steps.append(name)
+owned = importlib.metadata.packages_distributions()
+libraries = [m for m, owners in owned.items() if set(%(packages)r) & set(owners) and m[0] != "_"]
+for name in libraries:
+    importlib.import_module(name)
 print(json.dumps({
     "uid": os.getuid(), "capabilities": int(status["CapEff"], 16),
     "no_new_privileges": status["NoNewPrivs"].strip() == "1", "root_written": written,
-    "interfaces": sorted(os.listdir("/sys/class/net")), "imported": len(steps),
+    "interfaces": sorted(os.listdir("/sys/class/net")), "steps_imported": len([m for m in %(modules)r if m.startswith("components.")]),
+    "libraries_imported": len(libraries),
 }))
 """
 
@@ -75,9 +82,14 @@ def run(engine: str, image: str, arguments: Sequence[str], *options: str, limit:
 def modules(image: str) -> list[str]:
     """What an image must be able to import: the steps it is for, and how KFP starts them."""
     found = [f"components.{step}.step" for step, of in IMAGE_OF.items() if of == image]
-    root = Path(__file__).resolve().parents[2]
-    there = [name for name in found if (root / (name.replace(".", "/") + ".py")).is_file()]
+    there = [name for name in found if (ROOT / (name.replace(".", "/") + ".py")).is_file()]
     return ["kfp.dsl.executor_main", "pipelines.cli", *there]
+
+
+def packages(image: str) -> list[str]:
+    """The packages that the image's extra names."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return [Requirement(text).name for text in project["optional-dependencies"][image]]
 
 
 def inside(engine: str, image: str) -> dict[str, Any]:
@@ -85,7 +97,7 @@ def inside(engine: str, image: str) -> dict[str, Any]:
     help_text = run(engine, image, ["--help"])
     if "Usage: hemix" not in help_text:
         raise Refused(f"{image}: --help says {help_text[:200]!r}")
-    program = _INSIDE % {"steps": modules(image)}
+    program = _INSIDE % {"modules": modules(image), "packages": packages(image)}
     found: dict[str, Any] = json.loads(
         run(engine, image, ["-c", program], "--entrypoint=python").splitlines()[-1]
     )
