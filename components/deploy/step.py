@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from components.deploy.cluster import WHY, Site
 from hemix.files import write_json
 from hemix.progress import say
 from hemix.verdict import Verdict
 from serving.assignment import variants_of
 from serving.registry import open_registry
+from serving.state import check_share
 
 
 def run(
@@ -46,24 +48,16 @@ def run(
 
     found = Verdict.read(verdict)
     found.require()
+    check_share(share)
+    version = _version(model)
+    site = Site.open(cluster, str(feature_store)) if cluster else None
     # Features first: a version that the endpoint may pick up must find what it reads.
     publish(repository, feature_store)
-    version = _version(model)
     store = open_registry(registry)
-    if cluster:
-        from components.deploy.cluster import serve_on_cluster
-
-        state = serve_on_cluster(
-            model,
-            version,
-            registry=store,
-            feature_store=str(feature_store),
-            share=share,
-            verdict=found,
-            cluster=cluster,
-        )
+    if site is None:
+        state = store.add(model, share=share, why=WHY, verdict=found)
     else:
-        state = store.add(model, share=share, why="deploy step", verdict=found)
+        state = site.serve(model, version, store, share=share, verdict=found)
     variants = variants_of(state)
     write_json(
         out_deployment,
