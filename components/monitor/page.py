@@ -93,10 +93,10 @@ def drift_chart(drift: Drift, threshold: float) -> Any:
 
 
 def number(value: float | None) -> str:
-    """Three places, or thousands: ``0.083``, ``1,204``."""
+    """Three digits, or thousands: ``0.083``, ``29``, ``1,204``."""
     if value is None or value != value:
         return MISSING
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3f}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def limit(check: Check) -> str:

@@ -1,8 +1,9 @@
 """Predicted over observed, once outcomes arrive: answers are remembered, outcomes join by request.
 
-An outcome counts once a request, item and task, whatever its value: a log of outcomes that leaves
-zeros out makes predictions look too high. With several pods each joins the requests that it
-answered itself; all read the same outcomes.
+Of one request, item and task the largest value counts, as in :mod:`serving.experiments.joining`: a 0
+when the item is shown, a 1 when it is clicked. A log of outcomes that leaves zeros out makes
+predictions look too low. With several pods each joins the requests that it answered itself; all
+read the same outcomes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class _Remembered:
     answer: RankingAnswer
-    counted: set[tuple[str, str]] = field(default_factory=set)
+    counted: dict[tuple[str, str], float] = field(default_factory=dict)
 
 
 class Calibration:
@@ -53,17 +54,23 @@ class Calibration:
             self._answers.popitem(last=False)
 
     def outcome(self, request_id: str, item_id: str, task: str, value: float) -> bool:
-        """Count an outcome; False when its request is not ours, or it is counted already."""
+        """Count an outcome; False when its request is not ours, or it says nothing new."""
         found = self._answers.get(request_id)
-        if found is None or (item_id, task) in found.counted or task not in found.answer.scores:
+        if found is None or task not in found.answer.scores:
+            return False
+        before = found.counted.get((item_id, task))
+        if before is not None and value <= before:
             return False
         try:
             at = [str(item) for item in found.answer.item_ids].index(item_id)
         except ValueError:
             return False
-        found.counted.add((item_id, task))
-        predicted = float(found.answer.scores[task][at])
-        self._sums.add(f"{task}\n{found.answer.variant}", [predicted, value, 1.0])
+        found.counted[item_id, task] = value
+        name = f"{task}\n{found.answer.variant}"
+        if before is None:
+            self._sums.add(name, [float(found.answer.scores[task][at]), value, 1.0])
+        else:
+            self._sums.add(name, [0.0, value - before, 0.0])
         return True
 
     def measured(self) -> dict[tuple[str, str], tuple[float, int]]:

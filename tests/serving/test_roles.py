@@ -53,6 +53,8 @@ def get(url: str) -> tuple[int, Any]:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read() or b"null")
+    except urllib.error.URLError:
+        return 0, None  # not listening yet
 
 
 def users_of(split: Split, variant: str, count: int = 5) -> list[int]:

@@ -171,6 +171,9 @@ def test_calibration_joins_by_request_item_and_task() -> None:
         ("click", "challenger"): (pytest.approx(1.0), 10),
     }
     assert not calibration.outcome("r0", "1", "click", 1.0), "an outcome counts once"
+    assert not calibration.outcome("r0", "1", "click", 0.0), "the largest value counts"
+    assert calibration.outcome("r0", "2", "click", 1.0), "shown first, clicked later"
+    assert calibration.measured()["click", "champion"] == (pytest.approx(2.5 / 6), 10)
     assert not calibration.outcome("r0", "9", "click", 1.0), "the item was not shown"
     assert not calibration.outcome("r0", "1", "like", 1.0), "no such task"
     assert not calibration.outcome("other", "1", "click", 1.0), "not our request"
