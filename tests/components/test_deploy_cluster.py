@@ -101,7 +101,7 @@ def test_champion_then_challenger_then_one_that_fails(
 )
 def test_what_cannot_work_changes_nothing(
     step: Any,
-    site: Site,  # noqa: F811
+    site: Site,
     tmp_path: Path,
     share: float,
     settings: dict[str, Any],
