@@ -83,11 +83,12 @@ def run_command(
         ),
     ] = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="DIR",
-            help="Folder of everything that is made. Runs in one folder share their cache and "
-            "registry: the first version becomes champion, the next its challenger. "
+            metavar="PLACE",
+            help="Root of everything that is made: a folder, or s3://BUCKET/PREFIX. Runs in one "
+            "root share their cache and registry: the first version becomes champion, the next its "
+            "challenger. "
             "[dim]Default: runs/NAME, after the definition's name[/dim]",
             show_default=False,
         ),
@@ -116,7 +117,8 @@ def run_command(
         str,
         typer.Option(
             metavar="OPTIONS",
-            help='Beam options, for example "--direct_running_mode=multi_processing".',
+            help='Where Beam runs: flags, a YAML file, or YAML such as "{runner: direct, '
+            'processes: 4}"; see docs/operator/scaling.md.',
             rich_help_panel="Data",
         ),
     ] = "",
@@ -136,6 +138,7 @@ def run_command(
       hemix run --recipe din --set training.seed=7 --fresh
     """
     from features.definition import DatasetDefinition
+    from features.runners import runner_flags
     from pipelines.display import display
     from pipelines.folder import RunFolder
     from pipelines.overrides import parse_overrides
@@ -147,8 +150,8 @@ def run_command(
     overrides = parse_overrides(set_ or ())
     if output is None:
         name = DatasetDefinition.load(definition or dataset, overrides.definition).name
-        output = Path("runs") / name
-    folder = RunFolder(output.resolve())
+        output = f"runs/{name}"
+    folder = RunFolder.at(output)
     request = RunRequest(
         dataset=definition or dataset,
         recipe=recipe,
@@ -158,7 +161,7 @@ def run_command(
         policy=policy,
         share=share,
         online_store=online_store,
-        runner_options=tuple(runner_options.split()),
+        runner_options=runner_flags(runner_options),
         debug=bool(os.environ.get(DEBUG)),
     )
     try:
@@ -172,7 +175,7 @@ def run_command(
 
 @app.command("report")
 def report_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of hemix run.")],
+    folder: Annotated[str, typer.Argument(metavar="PLACE", help="Output root of hemix run.")],
     version: Annotated[
         str,
         typer.Option(help="Model version. [dim]Default: the latest run[/dim]", show_default=False),
@@ -185,18 +188,19 @@ def report_command(
       hemix report runs/kuairand
     """
     from features.definition import DatasetDefinition
+    from hemix.storage import write_bytes
     from pipelines.folder import RunFolder
     from pipelines.record import RunRecord
     from pipelines.reporting import render
 
-    runs = RunFolder(folder.resolve())
+    runs = RunFolder.at(folder)
     record = RunRecord.read(runs.record_of(version) if version else runs.record)
     definition = DatasetDefinition.parse(record.parameters["definition"])
-    path = runs.report_of(record.version)
-    render(definition, record, runs)
-    if not version:
-        runs.report.write_bytes(path.read_bytes())
-    typer.echo(f"Wrote {path if version else runs.report}.")
+    places = [runs.report_of(record.version), *([] if version else [runs.report])]
+    page = render(definition, record, runs)
+    for place in places:
+        write_bytes(place, page)
+    typer.echo(f"Wrote {places[-1]}.")
 
 
 register(app)

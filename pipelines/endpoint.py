@@ -45,7 +45,7 @@ def running_endpoint(
     """
     log = folder.root / "logs" / "serve.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pipelines.cli", "serve", "--models", str(folder.root)]
+    command = [sys.executable, "-m", "pipelines.cli", "serve", "--models", folder.location]
     with log.open("w") as output:
         process = subprocess.Popen(
             [*command, "--port", "0", "--grpc-port", "0", *options],

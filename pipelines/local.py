@@ -16,13 +16,14 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from components.process import DEBUG, ERROR_MARK, LAUNCHER, error_of
 from hemix.errors import HemixError
 from hemix.progress import PREFIX
+from pipelines.remote import RemoteRoot
 
 MARK = "\x1e"
 _INDENT = " " * 4  # what kfp.local prints before each line of a task's output
@@ -30,7 +31,7 @@ _INDENT = " " * 4  # what kfp.local prints before each line of a task's output
 
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
-    """What became of one task; ``artifacts`` maps an output's name to its path."""
+    """What became of one task; ``artifacts`` maps an output's name to its path or location."""
 
     name: str
     succeeded: bool
@@ -52,11 +53,15 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class LocalRun:
-    """Where a pipeline runs: outputs, cache and logs below ``root``."""
+    """Where a pipeline runs: outputs, cache and logs below ``root``.
+
+    With ``remote`` (``s3://...``), ``root`` is scratch and what lasts lives there (``pipelines.remote``).
+    """
 
     root: Path
     logs: Path
     observer: Observer
+    remote: str = ""
     debug: bool = False
 
     def run(self, pipeline: Callable[..., Any], arguments: dict[str, Any]) -> None:
@@ -75,9 +80,11 @@ class LocalRun:
             cache_root=str(self.root / "cache"),
             raise_on_error=True,
         )
+        remote = RemoteRoot(root=self.root, location=self.remote) if self.remote else None
+        installed = remote.installed(self.root / "cache") if remote else contextlib.nullcontext()
         self.logs.mkdir(parents=True, exist_ok=True)
         output = _TaskOutput(self.observer, self.logs)
-        with _environment(self.debug), _watched(self.observer, output), _quiet():
+        with _environment(self.debug), installed, _watched(self.observer, output, remote), _quiet():
             try:
                 with contextlib.redirect_stdout(output):
                     pipeline(**arguments)
@@ -147,7 +154,7 @@ class _TaskOutput(io.TextIOBase):
 
 
 @contextlib.contextmanager
-def _watched(observer: Observer, output: _TaskOutput) -> Iterator[None]:
+def _watched(observer: Observer, output: _TaskOutput, remote: RemoteRoot | None) -> Iterator[None]:
     """Tell ``observer`` of each task that kfp.local executes."""
     from kfp.local.orchestrator import task_executor
 
@@ -171,6 +178,10 @@ def _watched(observer: Observer, output: _TaskOutput) -> Iterator[None]:
             parameters={k: v for k, v in outputs.items() if k not in artifacts},
         )
         output.close_step(result)
+        if remote:
+            remote.keep(output.log_path(step))
+            places = {name: remote.of(path) for name, path in artifacts.items()}
+            result = replace(result, artifacts=places)
         observer.finished(result)
         return outputs, status
 

@@ -11,6 +11,7 @@ from components.plan.naming import feature_service, version_name, without_split
 from features.definition import DatasetDefinition
 from hemix.errors import DefinitionError
 from hemix.revision import revision
+from hemix.storage import read_bytes
 from pipelines.folder import RunFolder
 from pipelines.overrides import Overrides
 from pipelines.record import RunRecord
@@ -65,10 +66,11 @@ def plan(request: RunRequest) -> RunPlan:
     code = revision()
     version = version_name(definition, request.recipe, request.overrides.recipe, source, code)
     folder = request.folder
-    state = open_registry(folder.registry).state()
+    registry = open_registry(folder.registry)
+    state = registry.state()
     earlier = _earlier(folder, version) if version in state.versions else None
     if earlier is None:
-        check_recipe(request.recipe, request.overrides.recipe)
+        check_recipe(request.recipe, request.overrides.recipe, here=True)
     baseline = earlier.baseline if earlier else state.champion
     if baseline == version:
         baseline = None
@@ -86,32 +88,40 @@ def plan(request: RunRequest) -> RunPlan:
             "version": version,
             "feature_service": feature_service(version),
             "revision": code,
-            "registry": str(folder.registry),
-            "feature_store": str(folder.feature_store),
-            "checkpoints": str(folder.checkpoints(version)),
+            "registry": folder.registry,
+            "feature_store": folder.feature_store,
+            "checkpoints": folder.checkpoints(version),
             "recipe": request.recipe,
             "overrides": request.overrides.recipe,
-            "champion": str(folder.registry / "versions" / baseline) if baseline else "",
+            "champion": registry.location_of(baseline) if baseline else "",
             "policy": policy,
             "share": request.share,
             "online_store": request.online_store,
             "runner_options": list(request.runner_options),
             "deployment_key": key,
-            "record": str(folder.record_of(version)),
+            "record": folder.record_of(version),
         },
     )
 
 
-def check_recipe(recipe: str, overrides: dict[str, str]) -> None:
-    """Refuse an unknown recipe or field now, not when the training starts minutes later."""
+def check_recipe(recipe: str, overrides: dict[str, str], *, here: bool = False) -> None:
+    """Refuse an unknown recipe or field now, not when the training starts minutes later.
+
+    ``here``: the run is on this machine, so that a training on several nodes is refused too.
+    """
     from models.recipes import recipe_of
 
-    recipe_of(recipe, overrides)
+    nodes = recipe_of(recipe, overrides).training.nodes
+    if here and nodes > 1:
+        raise DefinitionError(
+            f"training.nodes={nodes} needs a cluster; this run is on one machine.",
+            hint="Set training.processes, or submit the run (docs/operator/scaling.md).",
+        )
 
 
 def _earlier(folder: RunFolder, version: str) -> RunRecord | None:
-    path = folder.record_of(version)
-    return RunRecord.read(path) if path.is_file() else None
+    place = folder.record_of(version)
+    return None if read_bytes(place) is None else RunRecord.read(place)
 
 
 def _policy_text(path: Path | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from hemix.errors import StorageError
-from hemix.files import atomic_file
+from hemix.storage import local_copy, read_bytes, write_bytes
 from hemix.verdict import Verdict
 
 StepStatus = Literal["waiting", "running", "succeeded", "failed", "skipped"]
@@ -22,7 +22,7 @@ class _Part(BaseModel):
 class StepRecord(_Part):
     """One step: ``seconds`` in this run, ``cached`` when it was taken from an earlier one.
 
-    ``artifacts`` maps an output's name to its path.
+    ``artifacts`` maps an output's name to its path, or its location when the root is on S3.
     """
 
     name: str
@@ -60,31 +60,34 @@ class RunRecord(_Part):
                 return step
         raise KeyError(name)
 
-    def artifact(self, step: str, output: str) -> Path | None:
+    def location(self, step: str, output: str) -> str | None:
         """Where a step's output lies; None when the step did not make it."""
-        path = self.step(step).artifacts.get(output)
-        return Path(path) if path else None
+        return self.step(step).artifacts.get(output)
 
-    def write(self, *paths: Path) -> None:
-        """Write the record to each path, whole or not at all."""
+    def artifact(self, step: str, output: str) -> Path | None:
+        """A step's output on this machine, brought when it lies on S3; None when there is none."""
+        place = self.location(step, output)
+        return local_copy(place) if place else None
+
+    def write(self, *places: str | Path) -> None:
+        """Write the record to each place, whole or not at all."""
         text = self.model_dump_json(indent=2) + "\n"
-        for path in paths:
-            with atomic_file(path) as temporary:
-                temporary.write_text(text)
+        for place in places:
+            write_bytes(str(place), text.encode())
 
     @staticmethod
-    def read(path: Path) -> RunRecord:
+    def read(place: str | Path) -> RunRecord:
         """Read a record.
 
         Raises:
             StorageError: there is no such file, or it is not a run record.
         """
-        try:
-            return RunRecord.model_validate_json(path.read_bytes())
-        except OSError as error:
+        data = read_bytes(str(place))
+        if data is None:
             raise StorageError(
-                f"{path}: cannot read ({error.strerror}).",
-                hint="Run the pipeline first: hemix run.",
-            ) from error
+                f"{place}: there is no such file.", hint="Run the pipeline first: hemix run."
+            )
+        try:
+            return RunRecord.model_validate_json(data)
         except ValueError as error:
-            raise StorageError(f"{path}: not a run record ({error}).") from error
+            raise StorageError(f"{place}: not a run record ({error}).") from error

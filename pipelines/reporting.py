@@ -2,47 +2,53 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from features.definition import DatasetDefinition
-from hemix.files import atomic_file
+from hemix.storage import read_bytes, write_bytes
 from pipelines.folder import RunFolder
 from pipelines.record import RunRecord
 from pipelines.steps import GATES
 
 
-def write_report(definition: DatasetDefinition, record: RunRecord, folder: RunFolder) -> Path:
+def write_report(definition: DatasetDefinition, record: RunRecord, folder: RunFolder) -> str:
     """Put the run's page at ``report.html`` and ``reports/<version>.html``; returns the former.
 
     Raises:
         StorageError: the folder cannot be written.
     """
-    page = record.artifact("report", "page")
-    if page is None or not page.is_file():
-        render(definition, record, folder)
-        page = folder.report_of(record.version)
-    content = page.read_bytes()
-    for path in {folder.report_of(record.version), folder.report} - {page}:
-        with atomic_file(path) as temporary:
-            temporary.write_bytes(content)
+    place = record.location("report", "page")
+    page = read_bytes(place) if place else None
+    if page is None:
+        page = render(definition, record, folder)
+    for place in (folder.report_of(record.version), folder.report):
+        write_bytes(place, page)
     return folder.report
 
 
-def render(definition: DatasetDefinition, record: RunRecord, folder: RunFolder) -> None:
-    """Make ``reports/<version>.html`` anew from the run's artifacts, as many as there are."""
+def render(definition: DatasetDefinition, record: RunRecord, folder: RunFolder) -> bytes:
+    """The run's page, made anew from its artifacts, as many as there are."""
     from components.report.step import run
 
-    verdicts = {gate: record.artifact(gate, "verdict") for gate in GATES}
-    run(
-        definition=definition,
-        events=record.artifact("ingest", "events"),
-        verdicts={gate: verdict for gate, verdict in verdicts.items() if verdict},
-        transformed=record.artifact("transform", "transformed"),
-        transform=record.artifact("transform", "transform_graph"),
-        curves=record.artifact("train", "curves"),
-        model=record.artifact("train", "model"),
-        evaluation=record.artifact("evaluate", "evaluation"),
-        deployment=record.artifact("deploy", "deployment"),
-        record=folder.record_of(record.version),
-        out_report=folder.report_of(record.version),
-    )
+    def made(step: str, output: str) -> Path | None:
+        return folder.here(record.location(step, output))
+
+    verdicts = {gate: made(gate, "verdict") for gate in GATES}
+    with tempfile.TemporaryDirectory(prefix="hemix-report-") as scratch:
+        told, page = Path(scratch) / "run.json", Path(scratch) / "report.html"
+        told.write_bytes(read_bytes(folder.record_of(record.version)) or b"")
+        run(
+            definition=definition,
+            events=made("ingest", "events"),
+            verdicts={gate: verdict for gate, verdict in verdicts.items() if verdict},
+            transformed=made("transform", "transformed"),
+            transform=made("transform", "transform_graph"),
+            curves=made("train", "curves"),
+            model=made("train", "model"),
+            evaluation=made("evaluate", "evaluation"),
+            deployment=made("deploy", "deployment"),
+            record=told,
+            out_report=page,
+        )
+        return page.read_bytes()

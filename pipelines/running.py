@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Protocol
 
 from hemix.errors import GateFailed, HemixError
-from hemix.files import read_json
 from hemix.revision import package_versions
+from hemix.storage import join, read_bytes, remove
 from hemix.verdict import Verdict
 from pipelines.local import LocalRun, Observer, StepResult
 from pipelines.plan import RunPlan, RunRequest, plan
@@ -33,13 +33,13 @@ def run(request: RunRequest, observer: RunObserver) -> RunRecord:
         GateFailed: a gate's verdict stopped the run; the message names check, value and threshold.
         HemixError: the request cannot be used, or a step failed.
     """
-    with request.folder.locked():
+    with request.folder.locked() as check:
         planned = plan(request)
         against = f"compared with {planned.baseline}" if planned.baseline else "the first"
         observer.told(f"Version {planned.version} of {planned.definition.name}, {against}.")
         if request.fresh:
             _forget(planned)
-        run = _Run(planned, observer)
+        run = _Run(planned, observer, check)
         run.save()
         try:
             _execute(planned, run)
@@ -79,6 +79,7 @@ def _execute(planned: RunPlan, run: _Run) -> None:
     folder = planned.request.folder
     local = LocalRun(
         root=folder.root,
+        remote=folder.remote,
         logs=folder.logs(planned.version),
         observer=run,
         debug=planned.request.debug,
@@ -89,8 +90,8 @@ def _execute(planned: RunPlan, run: _Run) -> None:
 def _forget(planned: RunPlan) -> None:
     """Drop what earlier runs left, so that every step works anew; the registry stays."""
     folder = planned.request.folder
-    shutil.rmtree(folder.cache, ignore_errors=True)
-    shutil.rmtree(folder.checkpoints(planned.version), ignore_errors=True)
+    remove(folder.cache)
+    remove(folder.checkpoints(planned.version))
 
 
 @dataclass
@@ -99,6 +100,7 @@ class _Run:
 
     planned: RunPlan
     observer: Observer
+    check: Callable[[], None]
 
     def __post_init__(self) -> None:
         self._start = time.monotonic()
@@ -128,6 +130,7 @@ class _Run:
     # ---- Observer ------------------------------------------------------------------------------
 
     def started(self, step: str) -> None:
+        self.check()
         if step not in STEPS:  # a stop task
             return
         self.record.step(step).status = "running"
@@ -145,9 +148,14 @@ class _Run:
         step.cached = result.cached
         step.artifacts = result.artifacts
         if result.name in GATES and result.succeeded:
-            self.record.verdicts.append(Verdict.read(Path(result.artifacts["verdict"])))
+            self.record.verdicts.append(self._verdict(result))
         self.save()
         self.observer.finished(result)
+
+    def _verdict(self, result: StepResult) -> Verdict:
+        path = self.planned.request.folder.here(result.artifacts["verdict"])
+        assert path is not None
+        return Verdict.read(path)
 
     # ---- the record ----------------------------------------------------------------------------
 
@@ -161,9 +169,10 @@ class _Run:
         record.status = status
         record.message = message
         record.finished = _now()
-        evaluation = record.artifact("evaluate", "evaluation")
-        if evaluation is not None:
-            record.metrics = read_json(evaluation / "metrics.json")
+        evaluation = record.location("evaluate", "evaluation")
+        metrics = read_bytes(join(evaluation, "metrics.json")) if evaluation else None
+        if metrics is not None:
+            record.metrics = json.loads(metrics)
         self.save()
 
     def save(self) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 from rich.console import Console
 from rich.text import Text
 
-from hemix.files import read_json
+from hemix.storage import read_bytes
 from pipelines.folder import RunFolder
 from pipelines.record import RunRecord
 
@@ -17,15 +19,16 @@ def print_summary(console: Console, record: RunRecord, folder: RunFolder) -> Non
         f"Version {record.version} in {record.seconds:.0f} s "
         f"({cached} of {len(record.steps)} steps from the cache)."
     ]
-    deployment = record.artifact("deploy", "deployment")
+    place = record.location("deploy", "deployment")
+    deployment = read_bytes(place) if place else None
     if deployment is not None:
-        told = read_json(deployment)
+        told = json.loads(deployment)
         split = ", ".join(f"{v['version']} {v['share']:.0%}" for v in told["variants"])
         lines.append(f"It was deployed as {told['state']}; traffic then: {split}.")
     lines += [
         f"Record: {folder.record}",
         f"Report: {folder.report}",
-        f"Serve it: hemix serve --models {folder.root}",
+        f"Serve it: hemix serve --models {folder.location}",
     ]
     for line in lines:
         console.print(Text(line), soft_wrap=True)

@@ -47,6 +47,6 @@ def report(
             model=Path(model.path),
             evaluation=Path(evaluation.path),
             deployment=Path(deployment.path),
-            record=Path(record) if record else None,
+            record=record or None,
             out_report=Path(page.path),
         )

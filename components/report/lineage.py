@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.report.parts import Missing
+from hemix.errors import StorageError
 from hemix.files import read_json
+from hemix.storage import read_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +106,15 @@ def read_deployment(deployment: Path) -> DeploymentView:
     )
 
 
-def read_run(record: Path) -> RunView:
-    """Steps, times and packages of a ``run.json``."""
-    value: dict[str, Any] = read_json(record)
+def read_run(record: str | Path | None) -> RunView | Missing:
+    """Steps, times and packages of a ``run.json``, wherever it lies."""
+    data = read_bytes(str(record)) if record else None
+    if data is None:
+        return Missing(reason="Not part of this run.")
+    try:
+        value: dict[str, Any] = json.loads(data)
+    except ValueError as error:
+        raise StorageError(f"{record}: not valid JSON ({error}).") from error
     return RunView(
         started=str(value.get("started", "")),
         seconds=float(value.get("seconds", 0)),

@@ -27,13 +27,13 @@ def run(
     evaluation: Path | None,
     deployment: Path | None,
     out_report: Path,
-    record: Path | None = None,
+    record: str | Path | None = None,
 ) -> None:
     """Write the page; a part that is None or absent says which gate kept it from being made.
 
     Args:
         verdicts: gate name -> verdict file.
-        record: ``run.json`` of the run, for the times of its steps; may be left out.
+        record: ``run.json`` of the run, a path or ``s3://`` location, for the times of its steps; may be left out.
         out_report: the HTML file.
 
     Raises:
@@ -52,7 +52,7 @@ def run(
         model=read(model, read_model, gates),
         results=read(evaluation, Results.read, gates),
         deployment=read(deployment, read_deployment, gates),
-        run=read(record, read_run, ()),
+        run=read_run(record),
     )
     text = render(page)
     with atomic_file(out_report) as temporary:

@@ -148,7 +148,9 @@ def open_store(folder: Path, *, registry: str = REGISTRY) -> Any:
     settings["registry"] = _registry(settings["registry"], root, registry)
     settings["online_store"] = _with_password(settings["online_store"])
     with store_errors(f"in {folder}"):
-        return FeatureStore(repo_path=str(root), config=RepoConfig(repo_path=root, **settings))
+        store = FeatureStore(repo_path=str(root), config=RepoConfig(repo_path=root, **settings))
+        _ = store.registry  # opens it; one that does not answer is named here and not later
+    return store
 
 
 def in_sql(folder: Path) -> bool:
