@@ -41,7 +41,8 @@ class LineWatcher:
         return None
 
     def update(self, progress: RunProgress) -> None:
-        self._tell("", progress.state, f"Run {progress.run_id}: {progress.state.lower()}")
+        if not progress.ended:  # the command tells the end, with its reason
+            self._tell("", progress.state, f"Run {progress.run_id}: {progress.state.lower()}")
         shown = _shown(progress)
         for number, task in enumerate(shown, start=1):
             if task.state in ("waiting", "skipped"):

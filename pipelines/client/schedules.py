@@ -22,6 +22,7 @@ from pipelines.client.versions import PipelineVersion, named
 SCHEDULED_TIME = "scheduled_time"
 _MARK = re.compile(r"\[hemix ([0-9a-f]{16})\]")
 _MOST_AT_ONCE = 10
+_OF_THE_MOMENT = ("deployment_key",)  # parameters that say when a command was given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,7 +311,7 @@ def _digest(request: ScheduleRequest, version: PipelineVersion) -> str:
         [
             request.pipeline,
             "latest" if request.follow_latest else version.name,
-            dict(request.parameters),
+            {k: v for k, v in request.parameters.items() if k not in _OF_THE_MOMENT},
             trigger.cron,
             trigger.interval_s,
             text(trigger.start) if trigger.start else "",

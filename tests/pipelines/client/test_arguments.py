@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from features.definition import DatasetDefinition
+from hemix import storage
 from hemix.errors import DefinitionError
 from pipelines.client.arguments import Wanted, arguments_of, parse_parameters
 from pipelines.overrides import Overrides, parse_overrides
+from serving.state import RegistryState
 
 KINDS = {
     "a": {"parameterType": "STRING"},
@@ -145,3 +147,12 @@ def test_a_share_is_below_one() -> None:
     wanted = Wanted(overrides=Overrides(), share=1.0)
     with pytest.raises(DefinitionError, match=r"--share 1\.0"):
         arguments_of("x", {"share": {}}, wanted, {})
+
+
+def test_training_is_compared_with_the_champion_on_s3(bucket: str) -> None:
+    state = RegistryState(champion="v1", champions=("v1",), versions={"v1": "champion"}, salt="x")
+    storage.write_bytes(f"{bucket}/p/registry/state.json", state.model_dump_json().encode())
+    inputs = {name: TRAINING[name] for name in ("version", "champion", "registry", "recipe")}
+    wanted = Wanted(overrides=Overrides(), root=f"{bucket}/p", paths_in_pods=True)
+    made = arguments_of("training", inputs, wanted, {})
+    assert made["champion"] == f"{bucket}/p/registry/versions/v1"

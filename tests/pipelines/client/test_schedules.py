@@ -413,3 +413,14 @@ def test_schedules_are_listed_by_name(
     )
     assert (b.name, b.trigger.told(), b.catch_up, b.last_state) == ("b", "every 1m", True, "")
     assert set(schedules.pipeline_names(api, [a, b]).values()) == {"small"}
+
+
+def test_the_hour_of_a_command_makes_no_new_schedule(
+    api: PipelinesApi, nightly: ScheduleRequest, small: str
+) -> None:
+    """A parameter that says when the command was given is not what the schedule is."""
+    text = small.replace("scheduled_time", "deployment_key")
+    keyed = replace(nightly, compiled=text, parameters={"day": "x", "deployment_key": "09:00"})
+    schedules.create(api, keyed)
+    later = replace(keyed, parameters={"day": "x", "deployment_key": "10:00"})
+    assert schedules.create(api, later).outcome == "unchanged"
