@@ -98,4 +98,6 @@ def paragraphs(layer: str) -> tuple[str, ...]:
         "days. The features are as of the last publication and do not move with the replayed days. "
         "Since outcomes do not depend on the variant, scoring every request with both would be "
         "sharper; a replay rehearses the experiment, and shows how long the live one would take.",
+        "For the same reason CUPED may use more here than live: beside the time before the window it "
+        "knows how well a plain order by popularity does on the user's own requests.",
     )

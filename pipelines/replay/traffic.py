@@ -38,7 +38,9 @@ class ReplayRequest:
 class Traffic:
     """``requests``: request_id, user_id, item_ids, context columns, timestamp_ms, rising in time.
     ``outcomes``: request_id, item_id, task, value, time_ms, one a logged showing and task.
-    ``known``: what was known of each user from before the window: user_id and numbers a task.
+    ``known``: numbers of each user that no variant can change: what was known from before the
+    window, and how well a plain order by popularity does on the user's own requests. The latter is
+    a control variate that only a replay may use: its outcomes do not depend on the variant.
     """
 
     requests: pl.DataFrame
@@ -112,12 +114,13 @@ def read_traffic(
     before = log.filter(time < window.start).join(
         rows.select("user_id").unique().lazy(), on="user_id", how="semi"
     )
-    return Traffic(
-        requests=requests,
-        outcomes=outcomes,
-        known=_known(before, labels).collect(),
-        context=context,
-    )
+    known = _known(before, labels).collect()
+    for column, task in labels.items():
+        plain = popularity_order(rows, log.filter(time < window.start), column)
+        known = known.join(
+            plain.rename({"surplus": f"popularity_{task}"}), on="user_id", how="full", coalesce=True
+        )
+    return Traffic(requests=requests, outcomes=outcomes, known=known, context=context)
 
 
 def _known(before: pl.LazyFrame, labels: dict[str, str]) -> pl.LazyFrame:
@@ -129,6 +132,33 @@ def _known(before: pl.LazyFrame, labels: dict[str, str]) -> pl.LazyFrame:
         for column, task in labels.items()
     ]
     return before.group_by("user_id").agg(pl.len().log1p().alias("volume"), *rates)
+
+
+def popularity_order(rows: pl.DataFrame, before: pl.LazyFrame, column: str) -> pl.DataFrame:
+    """Per user the sum over requests of (AUC of the order by popularity − its mean), ``surplus``.
+
+    Popularity is the smoothed rate of the label before the window.
+    """
+    import polars as pl
+
+    from models.metrics import grouped_auc
+
+    popular = before.group_by("item_id").agg(
+        popularity=(pl.col(column).sum() + 1.0) / (pl.len() + 4.0)
+    )
+    first = (
+        rows.group_by("request_id", "item_id", maintain_order=True)
+        .agg(pl.col("user_id").first(), pl.col(column).max())
+        .join(popular.collect(), on="item_id", how="left", maintain_order="left")
+        .with_columns(
+            pl.col("popularity").fill_null(0.25), group=pl.col("request_id").rank("dense") - 1
+        )
+    )
+    found, _ = grouped_auc(first[column], first["popularity"], first["group"])
+    requests = first.unique("group").sort("group").with_columns(auc=pl.Series(found).fill_nan(None))
+    return requests.group_by("user_id", maintain_order=True).agg(
+        surplus=(pl.col("auc") - requests["auc"].mean()).sum()
+    )
 
 
 def _ms(value: Any) -> int:
