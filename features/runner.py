@@ -72,6 +72,19 @@ def _check_listening(endpoint: str) -> None:
         ) from error
 
 
+def _lost(error: Any) -> EnvironmentProblem:
+    code = error.code().name
+    if code == "DEADLINE_EXCEEDED":
+        return EnvironmentProblem(
+            "The Beam job did not end in time.",
+            hint="Set timeout_s in --runner-options (--job_server_timeout), or give it more workers.",
+        )
+    return EnvironmentProblem(
+        f"The Beam job service was lost ({code}: {error.details()}).",
+        hint="See its log; the step can be run again.",
+    )
+
+
 @contextmanager
 def own_errors() -> Iterator[None]:
     """Raise the :class:`HemixError` that failed a pipeline as itself.
@@ -81,6 +94,8 @@ def own_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if type(error).__module__.startswith("grpc"):
+            raise _lost(error) from error
         text = str(error)
         if isinstance(error, errors.HemixError):
             text = f"hemix.errors.{type(error).__name__}: {text}"

@@ -63,7 +63,8 @@ class Portable(_Runner):
     """A job service, and workers in an environment of its runner.
 
     ``environment``: EXTERNAL, a worker pool that listens at the address ``environment_config`` as
-    seen from the runner; or DOCKER, the image ``environment_config``.
+    seen from the runner; or DOCKER, the image ``environment_config``. ``timeout_s``: of the whole
+    job; Beam's own default is five minutes.
     """
 
     runner: Literal["portable"] = "portable"
@@ -72,6 +73,7 @@ class Portable(_Runner):
     environment: Literal["EXTERNAL", "DOCKER"] = "EXTERNAL"
     environment_config: str = "localhost:50000"
     parallelism: int = Field(default=1, ge=1)
+    timeout_s: int = Field(default=86_400, ge=1)
 
     def _own(self) -> dict[str, Any]:
         return {
@@ -81,6 +83,7 @@ class Portable(_Runner):
             "environment_type": self.environment,
             "environment_config": self.environment_config,
             "parallelism": self.parallelism,
+            "job_server_timeout": self.timeout_s,
         }
 
 
@@ -183,7 +186,7 @@ def refuse(flags: tuple[str, ...]) -> None:
 
 
 def _read(text: str) -> str:
-    looks_like_a_file = "\n" not in text and ":" not in text
+    looks_like_a_file = not any(mark in text for mark in "\n:{")
     if not looks_like_a_file and not Path(text).is_file():
         return text
     try:

@@ -36,11 +36,12 @@ from tests.features.portable import WORKERS, portable_runner
                 "--environment_type=DOCKER",
                 "--environment_config=hemix/features:0.1.0",
                 "--parallelism=1",
+                "--job_server_timeout=86400",
                 "--hemix_shared=/mnt/x",
             ),
         ),
         (
-            "{runner: flink, parallelism: 8, flags: ['--checkpointing_interval=60000']}",
+            "{runner: flink, parallelism: 8, timeout_s: 60, flags: ['--checkpointing_interval=60000']}",
             (
                 "--runner=PortableRunner",
                 "--job_endpoint=hemix-flink-jobserver:8099",
@@ -48,6 +49,7 @@ from tests.features.portable import WORKERS, portable_runner
                 "--environment_type=EXTERNAL",
                 "--environment_config=localhost:50000",
                 "--parallelism=8",
+                "--job_server_timeout=60",
                 "--checkpointing_interval=60000",
             ),
         ),
@@ -58,6 +60,7 @@ from tests.features.portable import WORKERS, portable_runner
                 "--job_endpoint=spark-jobs:8099",
                 "--environment_type=EXTERNAL",
                 "--environment_config=localhost:50000",
+                "--job_server_timeout=86400",
             ),
         ),
         (
