@@ -10,6 +10,7 @@ import typer
 from hemix.errors import RequestError
 from serving.model_commands import models_app
 from serving.serve_commands import serve
+from serving.signing_commands import register as register_signing
 
 
 class Protocol(enum.StrEnum):
@@ -63,6 +64,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file to ``app``."""
     app.command("serve")(serve)
     app.command("rank")(rank)
+    register_signing(models_app)
     app.add_typer(models_app)
 
 

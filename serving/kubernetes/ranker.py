@@ -111,6 +111,7 @@ def _pods(settings: DeploymentSettings, image: str, features: str) -> dict[str, 
         *("--deadline", f"{settings.timeouts.predictor:g}"),
         *("--features", features),
         *("--exposures", settings.storage.exposures),
+        *(("--outcomes", settings.storage.outcomes) if settings.storage.outcomes else ()),
         *pods.listening(role),
     ]
     return {

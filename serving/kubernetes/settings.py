@@ -122,12 +122,15 @@ class Storage(_Part):
         features: live feature store of the transformer: a location, or a path on ``claim``; empty:
             ``feature_store`` beside the registry.
         exposures: where exposures go: a location, or a path on ``claim``.
+        outcomes: where outcomes arrive, for calibration: a location, or a path on ``claim``; empty:
+            calibration is not measured by the pods.
         claim: a PersistentVolumeClaim that the transformer mounts at ``/var/lib/hemix``.
     """
 
     models: str = Field(default="", pattern=r"^((s3|gs|pvc|https)://.+)?$")
     features: str = ""
     exposures: str = "/var/lib/hemix/exposures"
+    outcomes: str = ""
     claim: str = ""
 
 

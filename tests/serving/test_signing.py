@@ -7,8 +7,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -172,6 +174,27 @@ def test_without_a_key_nothing_is_asked(version: Path, monkeypatch: pytest.Monke
     require_signed(version)
     monkeypatch.setenv(VERIFY_KEY, "")
     require_signed(version)
+
+
+def test_the_commands_sign_and_verify(version: Path, keys: tuple[Path, Path]) -> None:
+    from typer.testing import CliRunner
+
+    from serving.commands import register
+
+    app = typer.Typer()
+    register(app)
+    private, public = map(str, keys)
+
+    def hemix(*arguments: str) -> Any:
+        return CliRunner().invoke(app, ["models", *arguments])
+
+    unsigned = hemix("verify", str(version), "--key", public)
+    assert isinstance(unsigned.exception, ModelVersionError)
+    assert hemix("sign", str(version), "--key", private).exit_code == 0
+    assert hemix("verify", str(version), "--key", public).exit_code == 0
+    keyless = hemix("verify", str(version))
+    assert isinstance(keyless.exception, DefinitionError)
+    assert VERIFY_KEY in str(keyless.exception)
 
 
 def test_the_loader_refuses_before_it_reads_a_tensor(
