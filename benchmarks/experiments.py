@@ -123,7 +123,7 @@ def main(
         "power": curve,
     }
     if write:
-        draw(curve, null, PICTURE)
+        draw(curve, null["returning users"]["t_test_at_every_look"], PICTURE)
         write_result(
             "experiments",
             figures,

@@ -170,10 +170,12 @@ def decide_command(
 
 
 def replay_command(
-    folder: Annotated[
-        Path,
-        typer.Argument(metavar="DIR", help="Output folder of a run that has two versions."),
-    ] = Path("runs/demo"),
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="PLACE", help="Root of a run that has two versions: a folder, or s3://..."
+        ),
+    ] = "runs/demo",
     share: Annotated[
         float, typer.Option(help="Share of users that the challenger gets in the replay.")
     ] = 0.5,
@@ -193,7 +195,7 @@ def replay_command(
         str | None,
         typer.Option(
             metavar="DIR",
-            help="Where the endpoint at --url logs. [dim]Default: exposures in DIR[/dim]",
+            help="Where the endpoint at --url logs. [dim]Default: exposures in PLACE[/dim]",
             show_default=False,
         ),
     ] = None,
@@ -217,7 +219,7 @@ def replay_command(
     console = Console(file=sys.stdout)
     done = replay(
         ReplayOptions(
-            folder=RunFolder(folder.resolve()),
+            folder=RunFolder.at(run),
             share=share,
             layer=layer,
             users=users,

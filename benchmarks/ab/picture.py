@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from components.report.look import COLOURS, FONT
+from components.report.look import COLOURS, FONT, config
 from hemix.files import atomic_file
 
 NAMES = {
@@ -18,10 +19,8 @@ NAMES = {
 }
 
 
-def draw(
-    curve: Sequence[Mapping[str, float]], null: Mapping[str, Mapping[str, float]], path: Path
-) -> None:
-    """Write the curve as SVG."""
+def draw(curve: Sequence[Mapping[str, float]], naive: float, path: Path) -> None:
+    """Write the curve as SVG; ``naive`` is what a t-test at every look finds without an effect."""
     import altair as alt
     import vl_convert
 
@@ -36,7 +35,11 @@ def draw(
         alt.Chart(pd.DataFrame(rows))
         .mark_line(strokeWidth=2.5, point=alt.OverlayMarkDef(size=45, filled=True))
         .encode(
-            x=alt.X("lift:Q", title="true lift of the click rate", axis=alt.Axis(format=".1%")),
+            x=alt.X(
+                "lift:Q",
+                title="true lift of the click rate",
+                axis=alt.Axis(format=".0%", tickCount=5),
+            ),
             y=alt.Y(
                 "power:Q",
                 title="share of experiments that find it",
@@ -46,11 +49,10 @@ def draw(
             color=alt.Color(
                 "method:N",
                 scale=alt.Scale(domain=names, range=colours),
-                legend=alt.Legend(title=None, orient="top", labelLimit=300),
+                legend=alt.Legend(title=None, orient="top", labelLimit=300, columnPadding=36),
             ),
         )
     )
-    naive = max(rates["t_test_at_every_look"] for rates in null.values())
     rule = (
         alt.Chart(pd.DataFrame({"y": [0.05]}))
         .mark_rule(strokeDash=[4, 4], color=COLOURS["muted"])
@@ -63,14 +65,17 @@ def draw(
         padding=16,
         title=alt.Title(
             "What looking at any time costs",
-            subtitle=(
-                "KuaiRand, 1 to 8 May, half the users each. Dashed: 5 %. A t-test looked at 100 times "
-                f"finds something in {naive:.0%} of experiments without an effect."
-            ),
-            anchor="start",
+            subtitle=[
+                "KuaiRand, 1 to 8 May, half the users each; dashed: 5 %.",
+                f"A t-test looked at 100 times finds something in {naive:.0%} of experiments "
+                "without an effect.",
+            ],
             subtitleColor=COLOURS["muted"],
+            subtitlePadding=6,
         ),
     )
-    specification = {**chart.to_dict(), "config": {"font": FONT, "view": {"stroke": None}}}
+    specification = {**chart.to_dict(), "config": config()}
+    svg = vl_convert.vegalite_to_svg(specification)
+    svg = re.sub(r'font-family="[^"]*"', f'font-family="{FONT}"', svg)
     with atomic_file(path) as temporary:
-        temporary.write_text(vl_convert.vegalite_to_svg(specification))
+        temporary.write_text(svg)

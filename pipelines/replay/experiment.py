@@ -31,7 +31,7 @@ def own_registry(folder: RunFolder, target: Path, *, share: float) -> Path:
         raise RegistryError(
             f"{folder.registry} has no challenger: there is nothing to compare.",
             hint="Deploy a second version, for example: "
-            f"hemix run --output {folder.root} --set training.seed=7.",
+            f"hemix run --output {folder.location} --set training.seed=7.",
         )
     versions = target / "versions"
     versions.mkdir(parents=True, exist_ok=True)
@@ -49,10 +49,10 @@ def own_registry(folder: RunFolder, target: Path, *, share: float) -> Path:
     return target
 
 
-def design_at(registry: Path, layer: str, experiments: Path) -> Design:
+def design_at(registry: str, layer: str, experiments: Path) -> Design:
     """The experiment that a replay over ``registry`` runs under."""
     layers = Experiments.load(experiments) if experiments.is_file() else Experiments()
-    return design_of(layer, open_registry(str(registry)).state(), layers)
+    return design_of(layer, open_registry(registry).state(), layers)
 
 
 def policy_text(definition: DatasetDefinition) -> str:

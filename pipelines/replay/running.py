@@ -16,6 +16,7 @@ from features.definition import DatasetDefinition
 from hemix.errors import DataError, HemixError
 from hemix.files import atomic_file
 from hemix.progress import say
+from hemix.storage import join
 from pipelines.endpoint import running_endpoint
 from pipelines.folder import RunFolder
 from pipelines.record import RunRecord
@@ -67,12 +68,12 @@ def replay(options: ReplayOptions, console: Console) -> Replayed:
     home = options.folder.root / "replay"
     experiments = options.folder.root / "experiments.yaml"
     if options.url is None:
-        registry = own_registry(options.folder, home / "registry", share=options.share)
+        registry = str(own_registry(options.folder, home / "registry", share=options.share))
         # Of its own for each number of users: exposures of others would be in the analysis.
         exposures = str(home / f"exposures-{options.users or 'all'}")
     else:
-        registry = Path(options.folder.registry)
-        exposures = options.exposures or str(options.folder.root / "exposures")
+        registry = options.folder.registry
+        exposures = options.exposures or join(options.folder.location, "exposures")
     design = design_at(registry, options.layer, experiments)
     traffic = _traffic(options, record, definition, design)
     policy = _policy(options, definition, home)
@@ -89,7 +90,7 @@ def replay(options: ReplayOptions, console: Console) -> Replayed:
     decision = examine(
         exposures=exposures,
         outcomes=str(home / "outcomes.parquet"),
-        registry=str(registry),
+        registry=registry,
         policy=policy,
         apply=False,
         out_decision=home / f"experiment-{options.layer}.json",
@@ -114,7 +115,7 @@ def _traffic(
     events = record.artifact("ingest", "events")
     if events is None or not events.is_dir():
         raise DataError(
-            f"{options.folder.root} holds no events.", hint="Run the pipeline first: hemix run."
+            f"{options.folder.location} holds no events.", hint="Run the pipeline first: hemix run."
         )
     return read_traffic(definition, events, prefix=f"replay-{design.epoch}", users=options.users)
 
@@ -151,7 +152,7 @@ def _unanswered(traffic: Traffic, exposures: str, design: Design) -> Traffic:
 @contextlib.contextmanager
 def _endpoint(
     options: ReplayOptions,
-    registry: Path,
+    registry: str,
     exposures: str,
     experiments: Path,
     console: Console,
@@ -160,7 +161,7 @@ def _endpoint(
         yield options.url.rstrip("/")
         return
     serve = [
-        *("--models", str(registry), "--features", str(options.folder.feature_store)),
+        *("--models", registry, "--features", options.folder.feature_store),
         *("--exposures", exposures, "--experiments", str(experiments)),
     ]
     with running_endpoint(options.folder, console, serve) as endpoint:

@@ -30,7 +30,7 @@ def test_a_small_run_ends_with_its_figures(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_log_is_kuairands_own_and_lifts_are_what_they_say() -> None:
     log = read_log(looks=4)
-    assert (log.users, log.impressions) == (22_703, 133_353) or log.impressions < 133_353
+    assert (log.users, log.impressions) == (22_703, 130_455)  # as the test split of the pipeline
     *_, last = log.columns(0.05)
     control, treatment = (
         rows[:, 1].sum() / rows[:, 2].sum() for rows in (last.control, last.treatment)
@@ -49,5 +49,5 @@ def test_every_experiment_keeps_its_users_and_a_large_effect_is_found() -> None:
 def test_the_picture_is_drawn(tmp_path: Path) -> None:
     names = ("sequence", "sequence_cuped", "t_test_at_the_end")
     curve = [{"lift": lift, **dict.fromkeys(names, lift * 10)} for lift in (0.0, 0.05)]
-    draw(curve, {"real": {"t_test_at_every_look": 0.3}}, tmp_path / "p.svg")
+    draw(curve, 0.3, tmp_path / "p.svg")
     assert "finds something in 30%" in (tmp_path / "p.svg").read_text()
