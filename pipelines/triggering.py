@@ -42,8 +42,17 @@ def start(
         write_json(out_run, {"run_id": None, "page": None, "started": False, "why": []})
         say(f"trigger: {found.gate} passed, nothing to start")
         return
-    run = submit(pipeline, parameters, connection=connection, unless_active=True)
+    run = submit(pipeline, _whole(parameters), connection=connection, unless_active=True)
     write_json(
         out_run, {"run_id": run.run_id, "page": run.page, "started": run.started, "why": why}
     )
     say(f"trigger: {pipeline} {'started' if run.started else 'goes already'}: {run.page}")
+
+
+def _whole(value: Any) -> Any:
+    """Whole numbers as integers: in a mapping, kfp hands every number on as a float."""
+    if isinstance(value, Mapping):
+        return {key: _whole(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -125,7 +125,7 @@ def test_an_error_of_our_own_keeps_its_traceback(
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("pipelines.compiling.compile_to", broken)
+    monkeypatch.setattr("pipelines.compiling.compiled", broken)
     with pytest.raises(ZeroDivisionError):
         here("compile")
 

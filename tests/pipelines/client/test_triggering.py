@@ -26,7 +26,7 @@ def _start(folder: Path, connection: Connection, value: float) -> dict[str, Any]
     Verdict.of("monitor", [check]).write(folder / "verdict.json")
     start(
         pipeline="small",
-        parameters={"day": "2022-05-01"},
+        parameters={"day": "2022-05-01", "steps": 4.0},
         verdict=folder / "verdict.json",
         out_run=folder / "run.json",
         connection=connection,
@@ -43,7 +43,9 @@ def test_a_failed_verdict_starts_a_run_and_no_second_beside_it(
     assert not any(run.active for run in kfp.runs.values())
     first = _start(tmp_path, connection, 0.5)
     assert first["started"]
-    assert kfp.runs[first["run_id"]].body["runtime_config"]["parameters"] == {"day": "2022-05-01"}
+    parameters = kfp.runs[first["run_id"]].body["runtime_config"]["parameters"]
+    assert parameters == {"day": "2022-05-01", "steps": 4}
+    assert isinstance(parameters["steps"], int)
     assert first["why"] == ["psi [author_id]: 0.5 must be at most 0.2"]
     again = _start(tmp_path, connection, 0.6)
     assert again["run_id"] == first["run_id"]
