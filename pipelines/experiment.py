@@ -14,6 +14,7 @@ def experiment(
     registry: str,
     policy: str = "",
     apply: bool = False,
+    cluster: str = "",
 ) -> None:
     """One step; the analysis may be looked at at any time (docs/operator/experiments.md).
 
@@ -23,7 +24,13 @@ def experiment(
         registry: location of the model registry.
         policy: text of the experiment policy; empty for the default.
         apply: change the registry as decided; otherwise only say what would be done.
+        cluster: deployment settings of the cluster that serves the registry; empty: registry only.
     """
     decide(
-        exposures=exposures, outcomes=outcomes, registry=registry, policy=policy, apply=apply
+        exposures=exposures,
+        outcomes=outcomes,
+        registry=registry,
+        policy=policy,
+        apply=apply,
+        cluster=cluster,
     ).set_caching_options(False)

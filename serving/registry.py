@@ -100,30 +100,35 @@ class Registry(abc.ABC):
     ) -> RegistryState:
         """Put a version on trial, or change its share."""
         note = Note(who=who, why=why, verdict=verdict)
-        return self._move(lambda state: moves.challenge(state, version, share=share, note=note))
+        return self.move(lambda state: moves.challenge(state, version, share=share, note=note))
 
     def promote(
         self, version: str, *, why: str = "", who: str = "", verdict: str = ""
     ) -> RegistryState:
         """Challenger -> champion; the champion before it is retired."""
         note = Note(who=who, why=why, verdict=verdict)
-        return self._move(lambda state: moves.promote(state, version, note=note))
+        return self.move(lambda state: moves.promote(state, version, note=note))
 
     def rollback(
         self, version: str, *, why: str = "", who: str = "", verdict: str = ""
     ) -> RegistryState:
         """Take a version out of service; a champion yields to the one before it."""
         note = Note(who=who, why=why, verdict=verdict)
-        return self._move(lambda state: moves.rollback(state, version, note=note))
+        return self.move(lambda state: moves.rollback(state, version, note=note))
 
     def retire(
         self, version: str, *, why: str = "", who: str = "", verdict: str = ""
     ) -> RegistryState:
         """Shelve a candidate or challenger."""
         note = Note(who=who, why=why, verdict=verdict)
-        return self._move(lambda state: moves.retire(state, version, note=note))
+        return self.move(lambda state: moves.retire(state, version, note=note))
 
-    def _move(self, move: Callable[[RegistryState], RegistryState]) -> RegistryState:
+    def move(self, move: Callable[[RegistryState], RegistryState]) -> RegistryState:
+        """Replace the state by ``move(state)``, a step of :mod:`serving.state`.
+
+        Raises:
+            RegistryError: there is no registry, or the state does not allow the move.
+        """
         if not self.exists():
             raise RegistryError(
                 f"{self.location} is not a registry: it holds no {STATE}.",

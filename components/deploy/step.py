@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.deploy.cluster import WHY, Site
+from components.deploy.cluster import WHY, serve
 from hemix.files import write_json
 from hemix.progress import say
 from hemix.verdict import Verdict
 from serving.assignment import variants_of
+from serving.kubernetes.served import Site
 from serving.registry import open_registry
 from serving.state import check_share
 
@@ -57,7 +58,7 @@ def run(
     if site is None:
         state = store.add(model, share=share, why=WHY, verdict=found)
     else:
-        state = site.serve(model, version, store, share=share, verdict=found)
+        state = serve(site, model, version, store, share=share, verdict=found)
     variants = variants_of(state)
     write_json(
         out_deployment,

@@ -15,6 +15,7 @@ def experiment(
     apply: bool,
     decision: Output[Artifact],
     page: Output[HTML],
+    cluster: str = "",
 ) -> str:
     """Read exposures and outcomes, analyse, decide, and apply the decision to the registry."""
     from pathlib import Path
@@ -32,6 +33,7 @@ def experiment(
             registry=registry,
             policy=policy_file if policy else None,
             apply=apply,
+            cluster=cluster,
             out_decision=Path(decision.path),
             out_page=Path(page.path),
         )

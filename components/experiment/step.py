@@ -12,6 +12,7 @@ from serving.experiments.assigned import MODEL_LAYER
 from serving.experiments.examining import examine
 from serving.experiments.policy import ExperimentPolicy
 from serving.experiments.results import Decision
+from serving.kubernetes.served import ServedRegistry, Site
 from serving.registry import open_registry
 
 
@@ -28,6 +29,7 @@ def run(
     experiments: Path | None = None,
     known: Path | None = None,
     notes: Notes | None = None,
+    cluster: str = "",
 ) -> Decision:
     """Analyse the experiment that runs in ``layer`` and, with ``apply``, do what was decided.
 
@@ -42,11 +44,14 @@ def run(
         experiments: ``experiments.yaml``, for its layers.
         known: Parquet of user_id and number columns from before the experiment, for CUPED.
         notes: what the page says beside the figures.
+        cluster: deployment settings of the cluster that serves the registry; what is applied is
+            then served there. Empty: the registry only.
 
     Raises:
         DataError: logs are missing or lack a column.
         DefinitionError: policy, layer or a metric's task cannot be used.
         RegistryError: nothing is deployed, or the registry cannot be changed.
+        ClusterError, DeploymentFailed: the cluster cannot serve what was decided; nothing changed.
     """
     rules = ExperimentPolicy.load(policy)
     opened = open_registry(registry)
@@ -61,6 +66,8 @@ def run(
     )
     # What was decided is on disk before anything live changes.
     _write(found.decision, found.analysis, out_decision)
+    if apply and cluster:
+        opened = ServedRegistry(opened, Site.open(cluster))
     decision = apply_decision(found.decision, opened) if apply else found.decision
     if decision != found.decision:
         _write(decision, found.analysis, out_decision)

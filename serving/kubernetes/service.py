@@ -17,19 +17,20 @@ from serving.kubernetes.ready import Say
 from serving.kubernetes.render import Rendered, render
 from serving.kubernetes.settings import DeploymentSettings
 from serving.registry import Registry
-from serving.state import RegistryState
+from serving.state import NO_NOTE, Note, RegistryState
+
+Step = Callable[[RegistryState], RegistryState]
 
 
 @dataclass(frozen=True)
 class Move:
-    """What to do with a registry: a pure step, the same step on the registry, and how it is told."""
+    """What to do with a registry: a step of :mod:`serving.state`, and how it is told."""
 
     text: str
-    step: Callable[[RegistryState], RegistryState]
-    commit: Callable[[Registry], object]
+    step: Step
 
 
-STAY = Move("as the registry says", lambda state: state, lambda registry: None)
+STAY = Move("as the registry says", lambda state: state)
 
 
 def canary(
@@ -72,20 +73,22 @@ def canary(
     why = why or f"canary step {wanted} %"
     if wanted == 100:
         return promote(version, why=why)
-    share = wanted / 100
+    return challenge(version, wanted / 100, Note(why=why))
+
+
+def challenge(version: str, share: float, note: Note = NO_NOTE) -> Move:
+    """On trial, or another share of the users."""
     return Move(
-        f"{version} to {wanted} % of the users",
-        lambda state: moves.challenge(state, version, share=share),
-        lambda registry: registry.challenge(version, share=share, why=why),
+        f"{version} to {100 * share:g} % of the users",
+        lambda state: moves.challenge(state, version, share=share, note=note),
     )
 
 
 def promote(version: str, *, why: str = "") -> Move:
     """Challenger -> champion."""
+    note = Note(why=why)
     return Move(
-        f"{version} becomes champion",
-        lambda state: moves.promote(state, version),
-        lambda registry: registry.promote(version, why=why),
+        f"{version} becomes champion", lambda state: moves.promote(state, version, note=note)
     )
 
 
@@ -93,20 +96,16 @@ def rollback(state: RegistryState, *, version: str = "", why: str = "") -> Move:
     """Out of service: the challenger, when there is one, else the champion for the one before it."""
     if not version:
         version = state.challengers[-1].version if state.challengers else (state.champion or "")
+    note = Note(why=why or "hemix deploy --rollback")
     return Move(
-        f"{version} out of service",
-        lambda state: moves.rollback(state, version),
-        lambda registry: registry.rollback(version, why=why or "hemix deploy --rollback"),
+        f"{version} out of service", lambda state: moves.rollback(state, version, note=note)
     )
 
 
 def retire(version: str, *, why: str = "") -> Move:
     """Shelve a candidate or challenger."""
-    return Move(
-        f"{version} is shelved",
-        lambda state: moves.retire(state, version),
-        lambda registry: registry.retire(version, why=why or "hemix deploy --retire"),
-    )
+    note = Note(why=why or "hemix deploy --retire")
+    return Move(f"{version} is shelved", lambda state: moves.retire(state, version, note=note))
 
 
 def rendered_after(move: Move, registry: Registry, settings: DeploymentSettings) -> Rendered:
@@ -139,7 +138,8 @@ def carry_out(
                 f"{registry.location} was changed by someone else meanwhile.",
                 hint="Look at it (hemix models list), then run the command again.",
             )
-        move.commit(registry)
+        if after != before:
+            registry.move(move.step)
 
     deploy(cluster, rendered, settings, commit=commit, force=force, say=say)
     return registry.state()

@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 from hemix.errors import DefinitionError, HemixError, RegistryError
 from pipelines.cli import app
 from serving.kubernetes import service
-from serving.kubernetes.errors import DeploymentFailed
+from serving.kubernetes.errors import ClusterError, DeploymentFailed
+from serving.kubernetes.served import ServedRegistry
+from serving.kubernetes.served import Site as ServingSite
 from serving.kubernetes.settings import DeploymentSettings
 from serving.registry import FolderRegistry
 from serving.state import RegistryState, state_bytes
@@ -130,6 +132,21 @@ def test_the_champion_before_may_be_kept_for_a_fast_way_back(
     _carry(site, registry, service.promote("v2"), keep_champion_before=True)
     assert site.services() == {"ranker", "ranker-v1", "ranker-v2"}
     assert site.shares() == {"v2": 1.0}
+
+
+def test_moves_of_a_served_registry_are_the_clusters(site: Site, registry: FolderRegistry) -> None:
+    served = ServedRegistry(registry, ServingSite(site.cluster, _settings(site)))
+    served.challenge("v2", share=0.2, why="an experiment")
+    assert site.shares() == {"v1": 0.8, "v2": 0.2}
+    before = registry.state()
+    site.cluster.namespace = "missing"
+    with pytest.raises(ClusterError, match="no namespace missing"):
+        served.promote("v2")
+    assert registry.state() == before
+    site.cluster.namespace = site.namespace
+    served.promote("v2", why="better")
+    assert site.shares() == {"v2": 1.0}
+    assert registry.state().history[-1].why == "better"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""A registry whose moves a cluster carries out: who moves a version need not know of pods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hemix.progress import say
+from hemix.storage import is_remote
+from serving.kubernetes.api import Cluster, connect
+from serving.kubernetes.service import Move, carry_out
+from serving.kubernetes.settings import DeploymentSettings
+from serving.registry import Registry
+from serving.state import RegistryState
+
+if TYPE_CHECKING:
+    from models.version import Manifest
+
+
+@dataclass(frozen=True)
+class Site:
+    """A namespace of a cluster that answers, and how to serve there."""
+
+    cluster: Cluster
+    settings: DeploymentSettings
+
+    @staticmethod
+    def open(text: str, feature_store: str = "") -> Site:
+        """Read the settings and greet the cluster, before anything is changed anywhere.
+
+        Args:
+            text: deployment settings as JSON or YAML.
+            feature_store: the live feature store, unless the settings name one.
+
+        Raises:
+            DefinitionError: the settings; names the key.
+            EnvironmentProblem, ClusterError: no cluster, or not that namespace.
+        """
+        settings = DeploymentSettings.parse(text, where="cluster")
+        if not settings.storage.features and is_remote(feature_store):
+            storage = settings.storage.model_copy(update={"features": feature_store})
+            settings = settings.model_copy(update={"storage": storage})
+        cluster = connect(namespace=settings.namespace, timeout_s=settings.timeouts.api)
+        cluster.require_namespace()
+        return Site(cluster, settings)
+
+
+class ServedRegistry(Registry):
+    """``registry``, whose moves succeed when the cluster of ``site`` serves them.
+
+    Moves raise ClusterError and DeploymentFailed, too; both then are as they were.
+    """
+
+    def __init__(self, registry: Registry, site: Site) -> None:
+        super().__init__(registry.location)
+        self._registry = registry
+        self._site = site
+
+    def exists(self) -> bool:
+        return self._registry.exists()
+
+    def state(self) -> RegistryState:
+        return self._registry.state()
+
+    def folder(self, version: str) -> Path:
+        return self._registry.folder(version)
+
+    def manifest(self, version: str) -> Manifest:
+        return self._registry.manifest(version)
+
+    def _change(self, move: Callable[[RegistryState], RegistryState]) -> RegistryState:
+        step = Move("a move", move)
+        return carry_out(step, self._registry, self._site.settings, self._site.cluster, say=say)
+
+    def _add(
+        self, model: Path, version: str, move: Callable[[RegistryState], RegistryState]
+    ) -> RegistryState:
+        raise NotImplementedError("Versions are added by the deploy step (components.deploy).")
