@@ -239,11 +239,11 @@ def test_without_the_champion_the_answer_is_503_and_names_it(
     assert split.transformer.process.wait(timeout=60) == 0
 
 
-def test_a_transformer_waits_for_its_champion(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_transformer_waits_for_its_champion(deployed: Path, tmp_path: Path) -> None:
     file = tmp_path / "predictors.yaml"
     nobody = f"http://127.0.0.1:{free_port()}"
-    write_predictors(file, endpoint.root / "registry", dict.fromkeys(("v1", "v2"), nobody))
-    options = transformer_options(endpoint.root, tmp_path, file)
+    write_predictors(file, deployed / "registry", dict.fromkeys(("v1", "v2"), nobody))
+    options = transformer_options(deployed, tmp_path, file)
     with started(tmp_path, *options, log=tmp_path / "log") as waiting:
         until(lambda: get(f"{waiting.url}/v2/health/live")[0] == 200)
         assert get(f"{waiting.url}/v2/health/ready")[0] == 503
