@@ -150,7 +150,7 @@ def _checked(value: object, kind: Kind, where: str, at: int | None = None) -> Va
         if type(value) is int and -(2**63) < value < 2**63:
             return value
     elif kind == "text":
-        if type(value) is str and 0 < len(value) <= MAX_TEXT:
+        if type(value) is str and 0 < len(value) <= MAX_TEXT and _is_unicode(value):
             return value
     elif (type(value) is float and math.isfinite(value)) or (
         type(value) is int and abs(value) < 2**63
@@ -158,6 +158,11 @@ def _checked(value: object, kind: Kind, where: str, at: int | None = None) -> Va
         return float(value)
     place = where if at is None else f"{where}[{at}]"
     raise RequestError(f"{place}: {_short(value)} must be {_KIND_WORDS[kind]}.")
+
+
+def _is_unicode(text: str) -> bool:
+    """False for half of a surrogate pair, which JSON can spell and UTF-8 cannot."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _request_id(value: object, where: str) -> str:
@@ -186,4 +191,5 @@ def _known(given: Mapping[str, Any], known: Sequence[str], where: str) -> None:
 
 def _short(value: object) -> str:
     text = value if isinstance(value, str) else repr(value)
+    text = text.encode(errors="replace").decode()  # an answer must be able to carry it
     return text if len(text) <= 40 else f"{text[:40]}..."

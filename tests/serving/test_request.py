@@ -44,6 +44,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (good(context={"price": 10**400}), "context.price: 1000.* must be a finite number"),
     (good(request_id=5), "request_id: 5 must be a text"),
     (good(request_id="x" * 257), "request_id: x+... must be a text"),
+    (good(request_id="half \ud800"), r"request_id: half \? must be a text"),
     (good(timestamp_ms=1.5), "timestamp_ms: 1.5 must be whole milliseconds"),
     (good(timestamp_ms=-1), "timestamp_ms: -1 must be"),
     (good(timestamp_ms=1_651_363_200_000_000), "timestamp_ms: .* milliseconds"),
