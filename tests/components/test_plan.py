@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.image import IMAGE_OF
 from components.plan.naming import version_name
 from components.plan.step import Planned, run
 from components.plan.windows import RollingWindows, scheduled_time
@@ -148,3 +149,10 @@ def test_what_cannot_be_planned_is_named(
     gone = DatasetDefinition.parse({**small_definition.model_dump(mode="json"), "root": "/nowhere"})
     with pytest.raises(DataError, match="/nowhere"):
         _plan(gone, tmp_path / "registry")
+
+
+@pytest.mark.parametrize("step", ["ingest", "plan"])
+def test_images_of_steps_that_look_at_the_log_reach_s3(step: str) -> None:
+    """fsspec imports s3fs by name when an address needs it: no list of imports shows that."""
+    lists = Path(__file__).parents[2] / "infra" / "images" / "requirements"
+    assert "\ns3fs==" in (lists / f"{IMAGE_OF[step]}.txt").read_text()
