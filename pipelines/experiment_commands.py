@@ -95,7 +95,7 @@ def show_command(models: ModelsOption = MODELS, experiments: ExperimentsOption =
     registry = find_registry(models)
     path = experiments or _beside(registry.location, "experiments.yaml")
     layers = Experiments.load(path) if path and path.is_file() else Experiments()
-    table = Table()
+    table = Table(caption="The first variant of a layer is its control.")
     for name in ("layer", "split", "variant", "version", "share", "order"):
         table.add_column(name, justify="right" if name == "share" else "left")
     orders = {
@@ -111,7 +111,7 @@ def show_command(models: ModelsOption = MODELS, experiments: ExperimentsOption =
             table.add_row(
                 name if first else "",
                 design.epoch if first else "",
-                arm.name + (" (control)" if first and design.running else ""),
+                arm.name,
                 arm.version,
                 f"{arm.share:.1%}",
                 ", ".join(f"{task} {weight:g}" for task, weight in order.items()) if order else "",
