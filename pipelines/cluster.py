@@ -144,6 +144,11 @@ class ClusterSettings(_Part):
                 raise ValueError(f"steps.{name}.secrets: {', '.join(lost)} not under secrets")
             _check_order(f"steps.{name}.cpu", _cores, step.cpu)
             _check_order(f"steps.{name}.memory", bytes_of, step.memory)
+            if step.shared_memory and bytes_of(step.shared_memory) >= bytes_of(step.memory[1]):
+                raise ValueError(
+                    f"steps.{name}.shared_memory: {step.shared_memory} is part of the pod's memory, "
+                    f"whose limit is {step.memory[1]}"
+                )
         return self
 
     def image(self, step: str) -> str:
