@@ -55,8 +55,12 @@ def design_at(registry: str, layer: str, experiments: Path) -> Design:
     return design_of(layer, open_registry(registry).state(), layers)
 
 
-def policy_text(definition: DatasetDefinition) -> str:
-    """The replay's policy: how well the served order agrees with what was logged, task by task."""
+def policy_text(definition: DatasetDefinition, requests: int) -> str:
+    """The replay's policy: how well the served order agrees with what was logged, task by task.
+
+    Only requests with both kinds of outcomes count in such a metric, and CUPED slows the clock: the
+    intervals are made tightest at a tenth of the ``requests``.
+    """
     first = definition.tasks[0]
     metrics = [
         {"name": f"{task}_auc", "kind": "auc", "task": task, "margin": None}
@@ -67,6 +71,7 @@ def policy_text(definition: DatasetDefinition) -> str:
         {
             "primary": metrics[0],
             "secondary": [*metrics[1:], ndcg],
+            "horizon": max(1_000.0, requests / 10),
             # A request's candidates are shown within its day.
             "attribution_hours": 24.0,
             "guardrails": {

@@ -76,7 +76,7 @@ def replay(options: ReplayOptions, console: Console) -> Replayed:
         exposures = options.exposures or join(options.folder.location, "exposures")
     design = design_at(registry, options.layer, experiments)
     traffic = _traffic(options, record, definition, design)
-    policy = _policy(options, definition, home)
+    policy = _policy(options, definition, traffic, home)
     rest = _unanswered(traffic, exposures, design)
     sent = Sent()
     if rest.requests.height:
@@ -120,13 +120,15 @@ def _traffic(
     return read_traffic(definition, events, prefix=f"replay-{design.epoch}", users=options.users)
 
 
-def _policy(options: ReplayOptions, definition: DatasetDefinition, home: Path) -> Path:
+def _policy(
+    options: ReplayOptions, definition: DatasetDefinition, traffic: Traffic, home: Path
+) -> Path:
     if options.policy is not None:
         ExperimentPolicy.load(options.policy)
         return options.policy
     path = home / "policy.yaml"
     with atomic_file(path) as temporary:
-        temporary.write_text(policy_text(definition))
+        temporary.write_text(policy_text(definition, traffic.requests.height))
     return path
 
 

@@ -65,8 +65,9 @@ def test_what_is_known_of_a_user_is_from_before_the_window(
 
 
 def test_the_policy_names_every_task(small_definition: DatasetDefinition) -> None:
-    policy = ExperimentPolicy.parse(policy_text(small_definition))
+    policy = ExperimentPolicy.parse(policy_text(small_definition, 30_000))
     assert [m.name for m in policy.metrics] == ["click_auc", "long_view_auc", "click_ndcg"]
+    assert policy.horizon == 3_000
     assert set(policy.guardrails.calibration) == {"click", "long_view"}
 
 
