@@ -126,10 +126,10 @@ def _placed(rows: Iterable[tuple[str, int, list[Panel]]]) -> Iterator[Panel]:
         number += 1
         yield {**row(title), "id": number, "gridPos": {"x": 0, "y": y, "w": 24, "h": 1}}
         y += 1
-        width = 24 // len(panels)
         for column, panel in enumerate(panels):
             number += 1
-            place = {"x": column * width, "y": y, "w": width, "h": height}
+            left, right = (24 * edge // len(panels) for edge in (column, column + 1))
+            place = {"x": left, "y": y, "w": right - left, "h": height}
             yield {**panel, "id": number, "datasource": _SOURCE, "gridPos": place}
         y += height
 
