@@ -14,12 +14,17 @@ from components.train.worker import Work
 from hemix.errors import EnvironmentProblem
 
 WORKER = "components.train.worker"
+OWN_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+"""Every attempt meets over a store of its own. torchrun's shared one still has the addresses of the
+attempt before, whose processes are gone: connections to them fail and cost a restart."""
 RESTARTS = 3
 """How often all processes start again after one of them died."""
 
 
-def run_processes(work: Work, processes: int, *, restarts: int = RESTARTS) -> None:
+def run_processes(work: Work, processes: int, *, restarts: int | None = None) -> None:
     """Train in ``processes`` processes here, to the end; they end when this process does.
+
+    ``restarts``: :data:`RESTARTS` when None.
 
     Raises:
         HemixError: the error that a process wrote.
@@ -28,6 +33,7 @@ def run_processes(work: Work, processes: int, *, restarts: int = RESTARTS) -> No
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    restarts = RESTARTS if restarts is None else restarts
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -64,7 +70,7 @@ def run_processes(work: Work, processes: int, *, restarts: int = RESTARTS) -> No
 @contextmanager
 def _environment() -> Iterator[None]:
     """What the processes find: whom they end with, and the loopback device to meet on."""
-    wanted = {LAUNCHER: str(os.getpid())}
+    wanted = {LAUNCHER: str(os.getpid()), **OWN_STORE}
     if sys.platform == "linux":
         wanted |= {"GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo")}
     before = {name: os.environ.get(name) for name in wanted}

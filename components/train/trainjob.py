@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from components.train.cluster_settings import TrainCluster
+from components.train.torchrun import OWN_STORE
 from components.train.worker import Work
 from hemix.files import digest_of
 
@@ -73,6 +74,7 @@ def _spec(work: Work, training: TrainingConfig, settings: TrainCluster) -> Manif
                 "--rdzv-backend=c10d",
                 "--rdzv-endpoint=$(PET_MASTER_ADDR):$(PET_MASTER_PORT)",
                 f"--rdzv-id={work.attempt}",
+                "--local-addr=$(POD_IP)",
                 f"--rdzv-conf=join_timeout={settings.start_timeout_s}",
                 f"--max-restarts={settings.restarts}",
                 "--module",
@@ -103,8 +105,10 @@ def _node(pod: Manifest) -> Manifest:
 
 
 def _environment(settings: TrainCluster) -> list[Manifest]:
-    values = {"HOME": "/tmp", "HEMIX_CACHE": "/tmp/hemix", **settings.environment}
+    values = {"HOME": "/tmp", "HEMIX_CACHE": "/tmp/hemix", **OWN_STORE, **settings.environment}
     found: list[Manifest] = [{"name": name, "value": value} for name, value in values.items()]
+    field = {"apiVersion": "v1", "fieldPath": "status.podIP"}
+    found.append({"name": "POD_IP", "valueFrom": {"fieldRef": field}})
     for key in STORAGE_KEYS if settings.storage_secret else ():
         reference = {"name": settings.storage_secret, "key": key, "optional": True}
         found.append({"name": key, "valueFrom": {"secretKeyRef": reference}})

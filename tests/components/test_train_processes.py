@@ -64,6 +64,7 @@ def test_a_killed_process_changes_no_bit(data: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("HEMIX_TEST_KILL", "1:4")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(torchrun, "WORKER", DEADLY)
+    monkeypatch.setattr(torchrun, "RESTARTS", 1)
     train(data)
     root = data.parent
     whole = root / "whole"

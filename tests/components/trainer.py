@@ -88,6 +88,9 @@ class Trainer:
             probe.bind(("127.0.0.1", 0))
             port = str(probe.getsockname()[1])
         given = {v["name"]: v["value"] for v in trainer["env"] if "value" in v}
+        fields = [v for v in trainer["env"] if "fieldRef" in v.get("valueFrom", {})]
+        assert {v["valueFrom"]["fieldRef"]["fieldPath"] for v in fields} == {"status.podIP"}
+        given |= {v["name"]: "127.0.0.1" for v in fields}
         given |= {
             "PET_NNODES": str(trainer["numNodes"]),
             "PET_NPROC_PER_NODE": str(trainer["numProcPerNode"]),

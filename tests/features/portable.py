@@ -26,6 +26,7 @@ def portable_runner(folder: Path) -> Iterator[str]:
     """
     pool_port = _free_port()
     port_file = folder / "job-service.port"
+    port_file.unlink(missing_ok=True)
     pool = ["apache_beam.runners.worker.worker_pool_main", "--service_port", str(pool_port)]
     service = ["tests.features.job_service", str(WORKERS), "--port_file", str(port_file)]
     with _running(folder / "pool.log", pool), _running(folder / "service.log", service) as process:
