@@ -10,7 +10,7 @@ import yaml
 from serving.kubernetes.api import Cluster
 from serving.kubernetes.apply import leftovers
 from serving.kubernetes.names import Manifest, title
-from serving.kubernetes.render import Rendered
+from serving.kubernetes.render import Plain, Rendered
 from serving.kubernetes.settings import DeploymentSettings
 
 _SERVERS_OWN = ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation")
@@ -46,4 +46,4 @@ def _text(live: Manifest | None) -> list[str]:
         return []
     kept: dict[str, Any] = {key: value for key, value in live.items() if key != "status"}
     kept["metadata"] = {k: v for k, v in live["metadata"].items() if k not in _SERVERS_OWN}
-    return yaml.safe_dump(kept, sort_keys=True).splitlines(keepends=True)
+    return yaml.dump(kept, Dumper=Plain, sort_keys=True).splitlines(keepends=True)

@@ -33,7 +33,7 @@ class Rendered:
 
     def to_yaml(self) -> str:
         """All of them, for ``kubectl apply --server-side -f -``; equal input gives equal text."""
-        return "---\n".join(yaml.dump(m, Dumper=_Plain, sort_keys=False) for m in self.manifests)
+        return "---\n".join(yaml.dump(m, Dumper=Plain, sort_keys=False) for m in self.manifests)
 
 
 def render(state: RegistryState, settings: DeploymentSettings, *, registry: str) -> Rendered:
@@ -95,8 +95,16 @@ def live_versions(state: RegistryState, settings: DeploymentSettings) -> tuple[s
     return tuple(found)
 
 
-class _Plain(yaml.SafeDumper):
-    """Repeated parts are written out: an alias is hard to read."""
+class Plain(yaml.SafeDumper):
+    """For people: repeated parts are written out, texts of several lines as they are."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+Plain.add_representer(str, _text)

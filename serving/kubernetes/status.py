@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.table import Table
 from rich.text import Text
 
 from serving.kubernetes.api import Cluster
-from serving.kubernetes.names import Manifest, selector, service_name
+from serving.kubernetes.names import selector, service_name
 from serving.kubernetes.ranker import FILE, predictors_file
 from serving.kubernetes.ready import service_look
 from serving.kubernetes.settings import DeploymentSettings
@@ -17,9 +15,9 @@ from serving.state import RegistryState
 
 
 def status_table(cluster: Cluster, state: RegistryState, settings: DeploymentSettings) -> Table:
-    """One row an InferenceService of ours: the registry's share, the cluster's, readiness, image."""
+    """One row an InferenceService of ours: the registry's share, the cluster's, readiness."""
     table = Table(title=f"{settings.name} in {cluster.namespace}", title_justify="left")
-    for name in ("service", "version", "registry", "cluster", "ready", "model or image"):
+    for name in ("service", "version", "registry", "cluster", "ready"):
         table.add_column(name, overflow="fold")
     served = served_shares(cluster, settings, state)
     names = {service_name(settings, version): version for version in state.versions}
@@ -36,7 +34,6 @@ def status_table(cluster: Cluster, state: RegistryState, settings: DeploymentSet
             _share(state.shares.get(names.get(name, ""))),
             _share(served.get(version)),
             Text("yes", "green") if look.ready else Text(look.why, "red"),
-            _what(live["spec"]["predictor"]),
         )
     return table
 
@@ -57,10 +54,3 @@ def served_shares(
 
 def _share(share: float | None) -> str:
     return "" if share is None else f"{share:.0%}"
-
-
-def _what(predictor: Manifest) -> str:
-    model: dict[str, Any] = predictor.get("model") or {}
-    if model:
-        return str(model["storageUri"])
-    return str(predictor["containers"][0]["image"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,6 +44,12 @@ def _golden() -> str:
 
 def test_equals_the_golden_file() -> None:
     assert _golden() == GOLDEN.read_text(), "the manifests changed; when meant: make golden"
+
+
+@every_setting
+def test_the_text_says_what_the_manifests_say(text: str) -> None:
+    rendered = _rendered(text)
+    assert tuple(yaml.safe_load_all(rendered.to_yaml())) == rendered.manifests
 
 
 @every_setting
