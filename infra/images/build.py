@@ -62,11 +62,12 @@ def command(
     settings: Mapping[str, str],
     arguments: Sequence[str],
     revision: str,
+    pull: str = "missing",
 ) -> list[str]:
-    """The build command of an image."""
+    """The build command of an image; ``pull`` says when the base is fetched."""
     mounts = [f"--volume={path}:{path}:ro" for path in dict.fromkeys(local_paths(settings))]
     return [
-        *(engine, "build", "--pull=never", "--file", str(FOLDER / f"{image}.Containerfile")),
+        *(engine, "build", f"--pull={pull}", "--file", str(FOLDER / f"{image}.Containerfile")),
         *("--tag", tag(image), "--secret", f"id=pip,src={secret}", *mounts),
         *("--build-arg", f"VERSION={__version__}", "--build-arg", f"REVISION={revision}"),
         *(word for argument in arguments for word in ("--build-arg", argument)),
@@ -88,6 +89,12 @@ def main() -> int:
     parser.add_argument(
         "--build-arg", action="append", default=[], metavar="NAME=VALUE", help="BASE, TORCH"
     )
+    parser.add_argument(
+        "--pull",
+        default="missing",
+        choices=["always", "missing", "never"],
+        help="when the base is fetched; never: it must be here",
+    )
     options = parser.parse_args()
     settings = settings_of_pip()
     with tempfile.NamedTemporaryFile("w", prefix="pip-", suffix=".conf") as secret:
@@ -101,6 +108,7 @@ def main() -> int:
                 settings=settings,
                 arguments=options.build_arg,
                 revision=_revision(),
+                pull=options.pull,
             )
             print(f"images: {tag(image)}", flush=True)
             if code := subprocess.run(words, check=False).returncode:

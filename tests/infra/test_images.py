@@ -112,6 +112,7 @@ def test_pip_settings_reach_the_build_and_not_the_image(tmp_path: Path) -> None:
         settings=settings,
         arguments=["BASE=my/base:1", "TORCH=cuda"],
         revision="abc",
+        pull="never",
     )
     assert "index.example" not in " ".join(words)
     assert f"--volume={wheels}:{wheels}:ro" in words
