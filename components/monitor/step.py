@@ -15,6 +15,8 @@ from hemix.verdict import Verdict
 from serving.registry import find_registry
 
 GATE = "monitor"
+NAMED = 3
+"""Failed checks that the log's line names; the page has them all."""
 
 
 def run(
@@ -65,6 +67,9 @@ def run(
     with atomic_file(out_page) as temporary:
         temporary.write_text(text, encoding="utf-8")
     open_ = sum(not judged(check) for check in verdict.checks)
-    failed = "; ".join(check.sentence() for check in verdict.failures)
-    say(f"monitor: {len(verdict.checks)} checks, {open_} not judged; {failed or 'all passed'}")
+    failed = [check.sentence() for check in verdict.failures]
+    if len(failed) > NAMED:
+        failed = [*failed[:NAMED], f"and {len(failed) - NAMED} more"]
+    result = "; ".join(failed) or "all passed"
+    say(f"monitor: {len(verdict.checks)} checks, {open_} not judged; {result}")
     return verdict
