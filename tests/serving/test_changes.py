@@ -27,7 +27,7 @@ def running(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield endpoint
 
 
-def until(check: Callable[[], bool], seconds: float = 60) -> None:
+def until(check: Callable[[], bool], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < deadline, "it did not happen in time"
