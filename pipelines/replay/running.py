@@ -69,8 +69,8 @@ def replay(options: ReplayOptions, console: Console) -> Replayed:
     experiments = options.folder.root / "experiments.yaml"
     if options.url is None:
         registry = str(own_registry(options.folder, home / "registry", share=options.share))
-        # Of its own for each number of users: exposures of others would be in the analysis.
-        exposures = str(home / f"exposures-{options.users or 'all'}")
+        # A folder of its own: exposures of another replay would be in this one's analysis.
+        exposures = str(home / f"exposures-{options.layer}-{options.users or 'all'}")
     else:
         registry = options.folder.registry
         exposures = options.exposures or join(options.folder.location, "exposures")
