@@ -182,7 +182,19 @@ def test_outside_workers_write_the_same_bytes(
             )
     assert not (tmp_path / "never").exists()
     assert sha256_folder(tmp_path / "transformed") == sha256_folder(small_transformed)
-    assert sha256_folder(tmp_path / "transform") == sha256_folder(small_transform)
+    assert but_for_names(tmp_path / "transform") == but_for_names(small_transform)
     started = (tmp_path / "pool.log").read_text().count("Starting worker with command")
     assert started >= 2 * WORKERS  # of build_examples, and of transform
     assert not list(shared.iterdir())
+
+
+def but_for_names(transform: Path) -> dict[str, str]:
+    """Digests of a transform's files, vocabularies and all, but for the graph's own two.
+
+    In the names of its functions TensorFlow counts what the process has traced before, so that file
+    differs from process to process. That the graph is the same shows in what it makes of the rows.
+    """
+    files = sha256_folder(transform)
+    for name in ("saved_model.pb", "fingerprint.pb"):
+        del files[f"transform_fn/transform_fn/{name}"]
+    return files
