@@ -13,8 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 import uuid
@@ -128,35 +130,60 @@ def size_mb(engine: str, image: str) -> dict[str, float]:
 def serving(engine: str, folder: Path, limit: int = 600) -> dict[str, Any]:
     """Serve the champion of a run's folder inside the image and ask it, over its own loopback.
 
+    The registry is mounted read-only. The feature store is a copy that the container may write:
+    sqlite keeps its log beside the database, and Feast opens it for writing even to read.
+
     Raises:
-        Refused: it does not get ready, or does not rank.
+        Refused: it does not get ready, or does not rank with features.
     """
     name = f"hemix-verify-{uuid.uuid4().hex[:8]}"
-    mount = f"--volume={folder.resolve()}:/run/hemix:ro"
     arguments = [
         *("serve", "--models", "/run/hemix/registry", "--features", "/run/hemix/feature_store"),
         *("--exposures", "/tmp/exposures", "--port", "8080", "--grpc-port", "8081"),
     ]
-    command = [engine, "run", "--rm", "--detach", f"--name={name}", *HARDENED, mount]
-    start = time.monotonic()
-    subprocess.run([*command, tag("serve"), *arguments], check=True, stdout=subprocess.DEVNULL)
-    try:
-        while (status := _ask(engine, name, "/v2/health/ready"))[0] != 200:
-            if time.monotonic() - start > limit:
-                logs = subprocess.run(
-                    [engine, "logs", name], capture_output=True, text=True, check=False
-                )
-                raise Refused(f"serve: not ready after {limit} s ({status}): {logs.stderr[-2000:]}")
-            time.sleep(2)
-        ready_s = time.monotonic() - start
-        body = {"instances": [{"user_id": 1, "item_ids": [1, 2, 3]}]}
+    with tempfile.TemporaryDirectory(prefix="hemix-verify-") as temporary:
+        store = Path(temporary) / "feature_store"
+        shutil.copytree(folder / "feature_store", store)
+        for path in (Path(temporary), store, *store.rglob("*")):
+            path.chmod(0o777 if path.is_dir() else 0o666)
+        mounts = (
+            f"--volume={(folder / 'registry').resolve()}:/run/hemix/registry:ro",
+            f"--volume={store}:/run/hemix/feature_store",
+        )
+        command = [engine, "run", "--rm", "--detach", f"--name={name}", *HARDENED, *mounts]
+        start = time.monotonic()
+        subprocess.run([*command, tag("serve"), *arguments], check=True, stdout=subprocess.DEVNULL)
+        try:
+            _until_ready(engine, name, limit)
+            ready_s = time.monotonic() - start
+            first = _ranked(engine, name)
+        finally:
+            stop = [engine, "stop", "--time=15", name]
+            subprocess.run(stop, check=False, stdout=subprocess.DEVNULL)
+    return {"ready_s": round(ready_s, 1), "flags": first["flags"], "tasks": sorted(first["scores"])}
+
+
+def _until_ready(engine: str, name: str, limit: int) -> None:
+    end = time.monotonic() + limit
+    while (status := _ask(engine, name, "/v2/health/ready"))[0] != 200:
+        if time.monotonic() > end:
+            logs = [engine, "logs", name]
+            told = subprocess.run(logs, capture_output=True, text=True, check=False).stderr
+            raise Refused(f"serve: not ready after {limit} s ({status}): {told[-2000:]}")
+        time.sleep(2)
+
+
+def _ranked(engine: str, name: str) -> dict[str, Any]:
+    body = {"instances": [{"user_id": 1, "item_ids": [1, 2, 3]}]}
+    # The first requests may miss the feature store's deadline while caches are cold.
+    for _ in range(20):
         code, answer = _ask(engine, name, "/v1/models/ranker:predict", body)
         if code != 200 or len(answer["predictions"][0]["ranked_item_ids"]) != 3:
             raise Refused(f"serve: a ranking request got {code}: {answer}")
-    finally:
-        subprocess.run([engine, "stop", "--time=15", name], check=False, stdout=subprocess.DEVNULL)
-    first = answer["predictions"][0]
-    return {"ready_s": round(ready_s, 1), "flags": first["flags"], "tasks": sorted(first["scores"])}
+        first: dict[str, Any] = answer["predictions"][0]
+        if "features_unavailable" not in first["flags"]:
+            return first
+    raise Refused("serve: the feature store in its folder never answered")
 
 
 def _ask(engine: str, name: str, path: str, body: Any = None) -> tuple[int, Any]:
