@@ -131,14 +131,19 @@ def _here(console: Console, wanted: Wanted, output: Path, days: list[str]) -> No
     }
     arguments = arguments_of("backfill", inputs, wanted, {})
     told = _Told(console, len(days))
+    local = LocalRun(
+        root=folder.root,
+        logs=folder.root / "logs" / "backfill",
+        observer=told,
+        debug=bool(os.environ.get("HEMIX_DEBUG")),
+    )
+    several = module.PARALLELISM
     module.PARALLELISM = 1  # kfp.local replaces builtins.print while a task runs
-    with folder.locked():
-        LocalRun(
-            root=folder.root,
-            logs=folder.root / "logs" / "backfill",
-            observer=told,
-            debug=bool(os.environ.get("HEMIX_DEBUG")),
-        ).run(module.backfill, arguments)
+    try:
+        with folder.locked():
+            local.run(module.backfill, arguments)
+    finally:
+        module.PARALLELISM = several
     assert told.days == len(days), f"{told.days} of {len(days)} days were written"
     _print(console, f"{len(days)} partitions are in {arguments['destination']}.")
 

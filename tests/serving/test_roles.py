@@ -87,9 +87,16 @@ def test_a_thousand_candidates_and_several_requests_in_one_call(
     users, items = workshop.known(users=8, items=500)
     many = {"user_id": users[0], "item_ids": (items * 2)[:1000], "timestamp_ms": TIME_MS}
     few = [{"user_id": user, "item_ids": items[:5], "timestamp_ms": TIME_MS} for user in users]
+
+    def answers(instances: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+        return [e.v1(*instances)[1]["predictions"] for e in (endpoint, split.transformer)]
+
     for instances in ([many], few):
-        (_, one), (_, apart) = (e.v1(*instances) for e in (endpoint, split.transformer))
-        for left, right in zip(one["predictions"], apart["predictions"], strict=True):
+        found = answers(instances)
+        # On a busy machine a read of the store may miss its deadline, which has tests of its own.
+        while any("features_unavailable" in answer["flags"] for part in found for answer in part):
+            found = answers(instances)
+        for left, right in zip(*found, strict=True):
             assert left.pop("request_id") != right.pop("request_id"), "each made its own"
             assert left == right
 
