@@ -35,7 +35,8 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 tests: $(STAMP)
-	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist worksteal
+	# A file stays with one worker: the tests of some share processes and run in order.
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 golden: $(STAMP)
 	for name in $$($(BIN)/python -c "from pipelines.compiling import PIPELINES; print(*PIPELINES)"); do \
