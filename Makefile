@@ -34,8 +34,8 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports
 
+# A file stays with one worker: the tests of some share processes and run in order.
 tests: $(STAMP)
-	# A file stays with one worker: the tests of some share processes and run in order.
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 golden: $(STAMP)
