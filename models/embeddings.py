@@ -117,6 +117,12 @@ class FeatureEmbedding(nn.Module):
         events: Tensor = self.dropout(torch.cat(parts, dim=-1))
         return events, mask
 
+    def mean(self, batch: Batch, sequence: SequenceFeature) -> Tensor:
+        """The mean event of a row, column by column: ``[B, C, E]``, 0 when there is none."""
+        events, mask = self.sequence(batch, sequence)
+        mean = (events * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+        return mean.unflatten(1, (len(sequence.columns), -1))
+
 
 def _used(spec: FeatureSpec, vocabulary: str) -> bool:
     names = {f.vocabulary for f in spec.categorical}

@@ -329,6 +329,7 @@ class HeMix(Ranker):
     """
 
     name = "hemix"
+    config_type = HeMixConfig
 
     def __init__(self, spec: FeatureSpec, config: HeMixConfig) -> None:
         from models.hemix_variants import block_of, interest_of

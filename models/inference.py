@@ -18,13 +18,13 @@ from models.version import ModelVersion, load
 class Scorer:
     """A ranker that answers requests; what the candidates share is computed once a request.
 
-        Example:
-            >>> from models.hemix import HeMix
-    from models.hemix_config import HeMixConfig
-            >>> from models.toy import toy_batch, toy_spec
-            >>> scorer = Scorer(HeMix(toy_spec(), HeMixConfig(token_width=8)))
-            >>> scorer.spec.tasks[0].name
-            'click'
+    Example:
+        >>> from models.hemix import HeMix
+        >>> from models.hemix_config import HeMixConfig
+        >>> from models.toy import toy_spec
+        >>> scorer = Scorer(HeMix(toy_spec(), HeMixConfig(token_width=8)))
+        >>> scorer.spec.tasks[0].name
+        'click'
     """
 
     def __init__(self, ranker: Ranker, version: ModelVersion | None = None) -> None:

@@ -31,13 +31,14 @@ class RankerConfig(BaseModel):
 class Ranker(nn.Module):
     """Base of all rankers.
 
-    A subclass defines ``name`` and ``forward``. ``encode_request`` and ``score_candidates`` split
+    A subclass defines ``name``, ``config_type`` and ``forward``. ``encode_request`` and ``score_candidates`` split
     the forward pass of one request into what its candidates share and the rest; the versions here
     simply repeat the request's row, and a subclass overrides them to save work. Both ways give the
     same logits.
     """
 
     name: ClassVar[str]
+    config_type: ClassVar[type[RankerConfig]]
 
     def __init__(self, spec: FeatureSpec, config: RankerConfig) -> None:
         super().__init__()
@@ -53,6 +54,20 @@ class Ranker(nn.Module):
     def width_of(self, sides: Collection[Side]) -> int:
         """Width of the concatenated field embeddings of ``sides``."""
         return self.embedding.field_count(sides) * self.embedding.config.width
+
+    def vectors(self, batch: Batch) -> Tensor:
+        """What rankers without a sequence reader see of a row: ``[B, V, E]``.
+
+        The fields, then the mean over its events of every column of every sequence.
+        """
+        means = [self.embedding.mean(batch, sequence) for sequence in self.spec.sequences]
+        return torch.cat([self.embedding.fields(batch), *means], 1)
+
+    @property
+    def vector_count(self) -> int:
+        """V of :meth:`vectors`."""
+        columns = sum(len(sequence.columns) for sequence in self.spec.sequences)
+        return self.embedding.field_count() + columns
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Logits ``[B]`` a task."""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
 
 from hemix.errors import DefinitionError
-from models.dcnv2 import DCNv2Config
-from models.din import DINConfig
 from models.embeddings import EmbeddingConfig
 from models.hemix_config import HeMixConfig
 from models.ranker import RankerConfig
-from models.registry import find
+from models.registry import RANKERS, find
 
 
 class TrainingConfig(BaseModel):
@@ -92,14 +91,14 @@ class Recipe(BaseModel):
         Raises:
             DefinitionError: an unknown key or a value that does not fit; the message names it.
         """
-        _, kind = find(str(value.get("ranker")))
+        kind = find(str(value.get("ranker")))
         try:
             return Recipe.model_validate(
-                {**value, "model": kind.model_validate(value.get("model", {}))}
+                {**value, "model": kind.config_type.model_validate(value.get("model", {}))}
             )
         except ValidationError as error:
             first = error.errors()[0]
-            inside = ("model",) if error.title == kind.__name__ else ()
+            inside = ("model",) if error.title == kind.config_type.__name__ else ()
             key = ".".join(str(part) for part in (*inside, *first["loc"]))
             message = first["msg"].removeprefix("Value error, ")
             raise DefinitionError(
@@ -185,23 +184,17 @@ def base() -> Recipe:
     )
 
 
-def dcnv2() -> Recipe:
-    """DCN V2 with the embeddings and the training of the default recipe."""
+def rival(ranker: str) -> Recipe:
+    """A ranker in its default shape with the embeddings and the training of ``compact``."""
     default = compact()
-    model = DCNv2Config(embedding=default.model.embedding)
-    return Recipe(name="dcnv2", ranker="dcnv2", model=model, training=default.training)
-
-
-def din() -> Recipe:
-    """DIN with the embeddings and the training of the default recipe."""
-    default = compact()
-    model = DINConfig(embedding=default.model.embedding)
-    return Recipe(name="din", ranker="din", model=model, training=default.training)
+    model = find(ranker).config_type(embedding=default.model.embedding)
+    return Recipe(name=ranker, ranker=ranker, model=model, training=default.training)
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
-    recipe.__name__: recipe for recipe in (compact, tiny, unirank_like, base, dcnv2, din)
-}
+    recipe.__name__: recipe for recipe in (compact, tiny, unirank_like, base)
+} | {ranker: partial(rival, ranker) for ranker in RANKERS if ranker != "hemix"}
+"""HeMix in several shapes, and every other ranker under its own name."""
 
 
 def recipe_of(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from hemix.errors import DefinitionError
 from hemix.spec import FeatureSpec
-from models.dcnv2 import DCNv2, DCNv2Config
-from models.din import DIN, DINConfig
 from models.hemix import HeMix
-from models.hemix_config import HeMixConfig
 from models.ranker import Ranker, RankerConfig
+from models.rankers.dcnv2 import DCNv2
+from models.rankers.din import DIN
 
-RANKERS: dict[str, tuple[type[Ranker], type[RankerConfig]]] = {
-    "hemix": (HeMix, HeMixConfig),
-    "dcnv2": (DCNv2, DCNv2Config),
-    "din": (DIN, DINConfig),
+RANKERS: dict[str, type[Ranker]] = {
+    kind.name: kind
+    for kind in (
+        HeMix,
+        DCNv2,
+        DIN,
+    )
 }
 
 
-def find(ranker: str) -> tuple[type[Ranker], type[RankerConfig]]:
-    """The classes of a ranker and of its configuration.
+def find(ranker: str) -> type[Ranker]:
+    """The class of a ranker; its ``config_type`` is that of its configuration.
 
     Raises:
         DefinitionError: there is no such ranker.
@@ -30,6 +32,6 @@ def find(ranker: str) -> tuple[type[Ranker], type[RankerConfig]]:
 
 def build(ranker: str, spec: FeatureSpec, config: RankerConfig) -> Ranker:
     """A new ranker with random weights (from torch's global generator)."""
-    kind, kind_of_config = find(ranker)
-    assert isinstance(config, kind_of_config), f"{ranker} needs a {kind_of_config.__name__}"
+    kind = find(ranker)
+    assert isinstance(config, kind.config_type), f"{ranker} needs a {kind.config_type.__name__}"
     return kind(spec, config)

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from models.batch import Batch
-from models.dcnv2 import DCNv2
-from models.din import DIN
 from models.layers import MLP, CrossLayer, Tower
 from models.ranker import Ranker
+from models.rankers.dcnv2 import DCNv2
+from models.rankers.din import DIN
 
 
 def field_vectors(ranker: Ranker, batch: Batch, row: int, sides: tuple[str, ...]) -> list[Tensor]:

@@ -6,9 +6,9 @@ import doctest
 
 import torch
 
-import models.dcnv2
-from models.dcnv2 import DCNv2, DCNv2Config
+import models.rankers.dcnv2
 from models.embeddings import EmbeddingConfig
+from models.rankers.dcnv2 import DCNv2, DCNv2Config
 from models.toy import toy_batch, toy_spec
 from tests.models.reference import dcnv2_logits
 
@@ -31,7 +31,7 @@ def test_equals_the_loop_written_reference() -> None:
 
 
 def test_docstring_examples_run() -> None:
-    assert doctest.testmod(models.dcnv2).failed == 0
+    assert doctest.testmod(models.rankers.dcnv2).failed == 0
 
 
 def test_flops_equal_a_hand_count() -> None:

@@ -6,9 +6,9 @@ import doctest
 
 import torch
 
-import models.din
-from models.din import DIN, DINConfig
+import models.rankers.din
 from models.embeddings import EmbeddingConfig
+from models.rankers.din import DIN, DINConfig
 from models.toy import toy_batch, toy_spec
 from tests.models.reference import din_logits
 
@@ -43,7 +43,7 @@ def test_interest_depends_on_the_candidate() -> None:
 
 
 def test_docstring_examples_run() -> None:
-    assert doctest.testmod(models.din).failed == 0
+    assert doctest.testmod(models.rankers.din).failed == 0
 
 
 def test_flops_equal_a_hand_count() -> None:

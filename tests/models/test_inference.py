@@ -8,11 +8,11 @@ import torch
 
 from hemix.errors import DataError
 from models.batch import Batch, Column
-from models.dcnv2 import DCNv2Config
-from models.din import DINConfig
 from models.hemix_config import HeMixConfig
 from models.inference import Scorer, predict_batch
 from models.ranker import Ranker, RankerConfig
+from models.rankers.dcnv2 import DCNv2Config
+from models.rankers.din import DINConfig
 from models.registry import build
 from models.toy import toy_batch, toy_spec
 

@@ -16,7 +16,7 @@ def test_a_recipe_survives_its_json(name: str) -> None:
     recipe = RECIPES[name]()
     again = Recipe.parse(recipe.model_dump(mode="json"))
     assert again == recipe
-    assert type(again.model) is RANKERS[recipe.ranker][1]
+    assert type(again.model) is RANKERS[recipe.ranker].config_type
 
 
 @pytest.mark.parametrize("name", ["compact", "tiny", "dcnv2", "din"])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hemix.spec import FeatureSpec
-from models.batch import SIDES, Batch
+from models.batch import Batch
 from models.layers import MLP, CrossLayer, mlp_flops
 from models.ranker import Ranker, RankerConfig
 
@@ -38,28 +38,19 @@ class DCNv2(Ranker):
     """
 
     name = "dcnv2"
+    config_type = DCNv2Config
 
     def __init__(self, spec: FeatureSpec, config: DCNv2Config) -> None:
         super().__init__(spec, config)
         self.config = config
-        columns = sum(len(sequence.columns) for sequence in spec.sequences)
-        self.width = self.width_of(SIDES) + columns * config.embedding.width
+        self.width = self.vector_count * config.embedding.width
         self.crosses = nn.ModuleList([CrossLayer(self.width) for _ in range(config.crosses)])
         self.deep = MLP(self.width, config.deep, config.dropout)
         self.tower = self.towers(self.width + self.deep.width, config)
 
-    def inputs(self, batch: Batch) -> Tensor:
-        """``x_0 [B, D]``."""
-        parts = [self.embedding.fields(batch).flatten(1)]
-        for sequence in self.spec.sequences:
-            events, mask = self.embedding.sequence(batch, sequence)
-            total = (events * mask[:, :, None]).sum(1)
-            parts.append(total / mask.sum(1, keepdim=True).clamp(min=1))
-        return torch.cat(parts, 1)
-
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Logits ``[B]`` a task."""
-        x0_BD = x_BD = self.inputs(batch)
+        x0_BD = x_BD = self.vectors(batch).flatten(1)
         for cross in self.crosses:
             x_BD = cross(x0_BD, x_BD)
         both = torch.cat([x_BD, self.deep(x0_BD)], 1)

@@ -54,6 +54,7 @@ class DIN(Ranker):
     """
 
     name = "din"
+    config_type = DINConfig
 
     def __init__(self, spec: FeatureSpec, config: DINConfig) -> None:
         super().__init__(spec, config)

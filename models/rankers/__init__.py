@@ -1,0 +1,1 @@
+"""The rankers beside HeMix, a file each: the paper, its formulas, one class."""
