@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from hemix.spec import FeatureSpec, SequenceFeature, Side
 from models import chance
 from models.batch import SIDES, Batch
+from models.layers import split_axis
 
 UNKNOWN = 1
 """The first out-of-vocabulary bucket (0 is padding or missing)."""
@@ -121,7 +122,7 @@ class FeatureEmbedding(nn.Module):
         """The mean event of a row, column by column: ``[B, C, E]``, 0 when there is none."""
         events, mask = self.sequence(batch, sequence)
         mean = (events * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
-        return mean.unflatten(1, (len(sequence.columns), -1))
+        return split_axis(mean, 1, (len(sequence.columns), -1))
 
 
 def _used(spec: FeatureSpec, vocabulary: str) -> bool:
