@@ -6,6 +6,7 @@ random states of torch. The rest (position, history, best score) stands as JSON 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,6 +58,16 @@ def restore_random(tensors: Mapping[str, Tensor]) -> None:
     torch.set_rng_state(tensors["random.cpu"].cpu())
     if torch.cuda.is_available() and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"].cpu())
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """A hash of names, shapes and bytes."""
+    total = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        whole = value.detach().cpu().contiguous()
+        total.update(f"{name}{list(whole.shape)}{whole.dtype}".encode())
+        total.update(whole.flatten().view(torch.uint8).numpy())
+    return total.hexdigest()[:16]
 
 
 def save(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:

@@ -98,7 +98,8 @@ class Trainer:
     ``folder`` keeps the checkpoint and the TensorBoard files. A checkpoint of another recipe or of
     other data is ignored. With a ``world`` of several processes each of them runs one trainer and
     shares every batch (:mod:`models.distributed`); any number of processes may go on from a
-    checkpoint. ``tell`` hears how it goes, ``saved`` is called after each checkpoint.
+    checkpoint. ``tell`` hears how it goes, ``saved`` is called after each checkpoint, ``validated``
+    after each validation; it may raise to end the training. ``initial``: weights to begin with.
 
     Raises:
         DataError: a folder holds no rows.
@@ -116,12 +117,15 @@ class Trainer:
         world: World | None = None,
         tell: Callable[[str], None] = say,
         saved: Callable[[], None] = lambda: None,
+        validated: Callable[[State], None] = lambda state: None,
+        initial: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.recipe, self.spec, self.folder = recipe, spec, folder
+        self.initial = initial
         self.config = recipe.training
         self.world = world or World()
         self.device = self.world.device
-        self._tell, self._saved = tell, saved
+        self._tell, self._saved, self._validated = tell, saved, validated
         self.said = time.monotonic()
         self.fit_reader = self._reader([train])
         share = (self.world.rank, self.world.size)
@@ -155,7 +159,8 @@ class Trainer:
         for name in ("processes", "nodes"):
             del recipe["training"][name]
         rows = [(str(g.path.name), g.index, g.rows) for g in self.fit_reader.groups]
-        return digest_of([recipe, self.spec.model_dump(), rows])
+        begin = [] if self.initial is None else [checkpoint.digest(self.initial)]
+        return digest_of([recipe, self.spec.model_dump(), rows, *begin])
 
     def _say(self, line: str) -> None:
         if self.world.leads:
@@ -221,9 +226,11 @@ class Trainer:
         )
 
     def _begin(self, phase: Phase) -> None:
-        """New weights, optimisers and random state; the history stays."""
+        """New (or the initial) weights, optimisers and random state; the history stays."""
         torch.manual_seed(self.config.seed)
         self.ranker = build(self.recipe.ranker, self.spec, self.recipe.model).to(self.device)
+        if self.initial is not None:
+            self._paste(self.initial)
         self.ranker.train()
         self.forward = self.world.wrap(self.ranker)
         self.optimizers = make_optimizers(self.ranker, self.config)
@@ -324,6 +331,7 @@ class Trainer:
         self.board.add(state.step, curves)
         texts = [f"{task} AUC {value:.4f}" for task, value in point.auc.items()]
         self._say(f"validation at epoch {point.epoch:.2f}: {', '.join(texts)}")
+        self._validated(state)
 
     def _log(self, meter: Meter, per_epoch: int, last: int) -> None:
         state = self.state
