@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from models.ranker import RankerConfig
+from models.search import Choice, Range, Space
 
 SequenceName = Literal["global", "realtime"]
 
@@ -30,6 +31,17 @@ class HeMixConfig(RankerConfig):
     for all heads; ``reconstruction=False``: mixed heads go back to tokens in the order in which
     they lie, as in RankMixer. ``shared_ffn``: one FFN for all tokens.
     """
+
+    search: ClassVar[Space] = {
+        **RankerConfig.search,
+        "token_width": Choice(choices=(32, 64, 128)),
+        "rank": Choice(choices=(8, 16, 32)),
+        "crosses": Range(low=0, high=2),
+        "blocks": Range(low=1, high=3),
+        "norm": Choice(choices=("post_layer", "pre_rms", "none")),
+        "token_norm": Choice(choices=(True, False)),
+        "readout": Choice(choices=("mean", "flatten")),
+    }
 
     token_width: int = Field(default=64, ge=1)
     dynamic_global: int = Field(default=2, ge=1)

@@ -13,15 +13,24 @@ from hemix.spec import FeatureSpec, Side
 from models.batch import Batch
 from models.embeddings import EmbeddingConfig, FeatureEmbedding
 from models.layers import Tower
+from models.search import Choice, Range, Space
 
 REQUEST_SIDES: tuple[Side, ...] = ("user", "context")
 ITEM_SIDES: tuple[Side, ...] = ("item",)
 
 
 class RankerConfig(BaseModel):
-    """What all rankers share: embeddings, the hidden widths of a tower, dropout inside the net."""
+    """What all rankers share: embeddings, the hidden widths of a tower, dropout inside the net.
+
+    ``search``: what ``hemix tune`` tries unless told otherwise; a ranker adds its own fields.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    search: ClassVar[Space] = {
+        "embedding.width": Choice(choices=(8, 16, 32)),
+        "embedding.id_dropout": Range(low=0.0, high=0.5),
+        "dropout": Range(low=0.0, high=0.3),
+    }
 
     embedding: EmbeddingConfig = EmbeddingConfig()
     tower: tuple[int, ...] = (128, 64)

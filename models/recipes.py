@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
@@ -14,6 +14,7 @@ from models.embeddings import EmbeddingConfig
 from models.hemix_config import HeMixConfig
 from models.ranker import RankerConfig
 from models.registry import RANKERS, find
+from models.search import Range, Space
 
 
 class TrainingConfig(BaseModel):
@@ -29,9 +30,18 @@ class TrainingConfig(BaseModel):
     ``shuffle_rows`` is how many rows are shuffled together: the reader's memory.
     ``processes`` on each of ``nodes`` machines share every batch (models/distributed.py);
     ``batch_size`` is the batch of all of them together.
+    ``warm_start``: begin with the weights of a model version (models/warm_start.py): ``champion``,
+    or the path or location of its folder; empty for new weights.
+    ``search``: what ``hemix tune`` tries unless told otherwise.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    search: ClassVar[Space] = {
+        "learning_rate": Range(low=1e-4, high=1e-2, log=True),
+        "embedding_learning_rate": Range(low=3e-4, high=5e-2, log=True),
+        "weight_decay": Range(low=1e-3, high=0.3, log=True),
+        "warmup": Range(low=0.0, high=0.3),
+    }
 
     seed: int = 0
     batch_size: int = Field(default=512, ge=1)
@@ -53,6 +63,7 @@ class TrainingConfig(BaseModel):
     checkpoint_every_s: float = Field(default=20.0, ge=0)
     processes: int = Field(default=1, ge=1)
     nodes: int = Field(default=1, ge=1)
+    warm_start: str = ""
 
     @property
     def world(self) -> int:

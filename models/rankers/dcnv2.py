@@ -10,6 +10,8 @@ events (0 when it is empty).
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -17,10 +19,17 @@ from hemix.spec import FeatureSpec
 from models.batch import Batch
 from models.layers import MLP, CrossLayer, mlp_flops
 from models.ranker import Ranker, RankerConfig
+from models.search import Choice, Range, Space
 
 
 class DCNv2Config(RankerConfig):
     """``crosses``: cross layers. ``deep``: hidden widths of the deep network."""
+
+    search: ClassVar[Space] = {
+        **RankerConfig.search,
+        "crosses": Range(low=1, high=4),
+        "deep": Choice(choices=([64, 32], [128, 64], [256, 128])),
+    }
 
     crosses: int = 2
     deep: tuple[int, ...] = (128, 64)

@@ -12,6 +12,8 @@ statistics of Dice would tie a row's score to the other rows of its batch.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -19,10 +21,16 @@ from hemix.spec import FeatureSpec, SequenceFeature
 from models.batch import SIDES, Batch
 from models.layers import MLP, Tower, mlp_flops, split_axis
 from models.ranker import Ranker, RankerConfig
+from models.search import Choice, Space
 
 
 class DINConfig(RankerConfig):
     """``attention``: hidden widths of ``a``."""
+
+    search: ClassVar[Space] = {
+        **RankerConfig.search,
+        "attention": Choice(choices=([16, 8], [32, 16], [64, 32])),
+    }
 
     attention: tuple[int, ...] = (32, 16)
 
