@@ -1,59 +1,43 @@
 """DIN: each candidate weighs the user's events by its own relevance.
 
 Paper: Zhou et al., "Deep Interest Network for Click-Through Rate Prediction", KDD 2018,
-arXiv 1706.06978. Interest (eq. 3): ``v = sum_j a(e_j, t) e_j`` with an MLP ``a`` over
-``[e_j, t, e_j - t, e_j * t]`` whose outputs are not normalised.
+arXiv 1706.06978; its attention is :mod:`models.target_attention`, which other rankers use too.
+Fields and one interest a sequence go side by side through one hidden layer, then a tower a task.
 
-Axes: B batch, L events, W width of the columns that event and candidate share (item, author, ...),
-V width of all columns of an event. Columns without a counterpart on the candidate (action, gap) are
-given to ``a`` and to the sum, but are not compared. Dice is replaced by ReLU: the normalised
-statistics of Dice would tie a row's score to the other rows of its batch.
+Axes: B batch. Dice is replaced by ReLU: the normalised statistics of Dice would tie a row's score
+to the other rows of its batch.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from hemix.spec import FeatureSpec, SequenceFeature
+from hemix.spec import FeatureSpec
 from models.batch import SIDES, Batch
-from models.layers import MLP, Tower, mlp_flops, split_axis
+from models.layers import MLP, mlp_flops
 from models.ranker import Ranker, RankerConfig
-from models.search import Choice, Space
+from models.target_attention import Events, SequenceInterest
 
 
 class DINConfig(RankerConfig):
     """``attention``: hidden widths of ``a``."""
 
-    search: ClassVar[Space] = {
-        **RankerConfig.search,
-        "attention": Choice(choices=([16, 8], [32, 16], [64, 32])),
-    }
-
     attention: tuple[int, ...] = (32, 16)
 
 
-class InterestAttention(nn.Module):
-    """``sum_j a(...) value_j`` over the events of a row.
+@dataclass(frozen=True, kw_only=True)
+class DINRequest:
+    """What candidates share: the columns of the request, and the events of each sequence."""
 
-    ``event [B, L, W]``, ``extra [B, L, V - W]``, ``target [B, W]``, ``mask [B, L]`` -> ``[B, V]``.
-    """
-
-    def __init__(self, shared: int, extra: int, hidden: tuple[int, ...]) -> None:
-        super().__init__()
-        self.score = Tower(4 * shared + extra, hidden)
-
-    def forward(self, event: Tensor, extra: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-        t = target[:, None].expand_as(event)
-        weight_BL = self.score(torch.cat([event, t, event - t, event * t, extra], -1))
-        value_BLV = torch.cat([event, extra], -1)
-        return torch.einsum("bl,blv->bv", weight_BL * mask, value_BLV)
+    columns: Batch
+    events: tuple[Events, ...]
 
 
 class DIN(Ranker):
-    """The ranker of the module's text: fields and one interest a sequence, then a tower a task.
+    """The ranker of the module's text.
 
     Example:
         >>> from models.toy import toy_batch, toy_spec
@@ -67,59 +51,53 @@ class DIN(Ranker):
     def __init__(self, spec: FeatureSpec, config: DINConfig) -> None:
         super().__init__(spec, config)
         self.config = config
-        self.target = {
-            field.vocabulary: field.name for field in spec.categorical if field.side == "item"
-        }
         width = config.embedding.width
-        self.attention = nn.ModuleList()
-        total = self.width_of(SIDES)
-        for sequence in spec.sequences:
-            shared = len(self._shared(sequence)) * width
-            extra = len(sequence.columns) * width - shared
-            self.attention.append(InterestAttention(shared, extra, config.attention))
-            total += shared + extra
+        self.attention = nn.ModuleList(
+            SequenceInterest(spec, sequence, width, config.attention) for sequence in spec.sequences
+        )
+        total = self.width_of(SIDES) + width * sum(len(s.columns) for s in spec.sequences)
         self.trunk = MLP(total, config.tower[:1], config.dropout)
         rest = config.model_copy(update={"tower": config.tower[1:]})
         self.tower = self.towers(self.trunk.width, rest)
 
-    def _shared(self, sequence: SequenceFeature) -> list[int]:
-        return [i for i, c in enumerate(sequence.columns) if c.vocabulary in self.target]
-
     def interest(self, batch: Batch, index: int) -> Tensor:
         """The interest ``[B, V]`` that sequence ``index`` shows in each row's candidate."""
-        sequence = self.spec.sequences[index]
-        shared = self._shared(sequence)
-        events, mask = self.embedding.sequence(batch, sequence)
-        events_BLCE = split_axis(events, -1, (len(sequence.columns), -1))
-        others = [i for i in range(len(sequence.columns)) if i not in shared]
-        names = [sequence.columns[i].vocabulary for i in shared]
-        target = [self.embedding.lookup(name, batch.ids[self.target[name]]) for name in names]
-        attention: nn.Module = self.attention[index]
-        result: Tensor = attention(
-            events_BLCE[:, :, shared].flatten(2),
-            events_BLCE[:, :, others].flatten(2),
-            torch.cat(target, -1),
-            mask,
-        )
-        return result
+        one = self._readers()[index]
+        return one.of(self.embedding, one.events(self.embedding, batch), batch)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Logits ``[B]`` a task."""
-        parts = [self.embedding.fields(batch).flatten(1)]
-        parts += [self.interest(batch, index) for index in range(len(self.spec.sequences))]
+        return self.score_candidates(self.encode_request(batch), batch)
+
+    def encode_request(self, request: Batch) -> DINRequest:
+        """The events' share of the attention, for every row of ``request``."""
+        events = tuple(one.events(self.embedding, request) for one in self._readers())
+        return DINRequest(columns=replace(request, lists={}), events=events)
+
+    def score_candidates(self, state: object, items: Batch) -> dict[str, Tensor]:
+        """Logits ``[B]`` of ``B`` candidates; ``state`` holds one request or one a candidate."""
+        assert isinstance(state, DINRequest)
+        columns = state.columns
+        if columns.size != items.size:
+            device = next(self.parameters()).device
+            columns = columns.take(torch.zeros(items.size, dtype=torch.int64, device=device))
+        parts = [self.embedding.fields(columns.beside(items)).flatten(1)]
+        parts += [
+            one.of(self.embedding, events, items)
+            for one, events in zip(self._readers(), state.events, strict=True)
+        ]
         hidden = self.trunk(torch.cat(parts, 1))
         return {task: tower(hidden) for task, tower in self.tower.items()}
 
+    def _readers(self) -> list[SequenceInterest]:
+        return [one for one in self.attention if isinstance(one, SequenceInterest)]
+
     def flops_per_sample(self) -> dict[str, int]:
-        """All work is a candidate's: attention at full lengths, trunk, towers."""
-        width, flops = self.config.embedding.width, 0
-        for sequence in self.spec.sequences:
-            columns = len(sequence.columns)
-            inputs = (columns + 3 * len(self._shared(sequence))) * width
-            one = mlp_flops(inputs, (*self.config.attention, 1)) + 2 * columns * width
-            flops += sequence.max_length * one
+        """The events' share of the attention, at full lengths, is the request's."""
+        each = [one.flops(one.sequence.max_length) for one in self._readers()]
+        request, flops = (sum(part) for part in zip(*each, strict=True)) if each else (0, 0)
         first = self.trunk.net[0]
         assert isinstance(first, nn.Linear)
         flops += mlp_flops(first.in_features, self.config.tower[:1])
         flops += len(self.tower) * mlp_flops(self.trunk.width, (*self.config.tower[1:], 1))
-        return {"request": 0, "candidate": flops}
+        return {"request": request, "candidate": flops}

@@ -7,6 +7,7 @@ import doctest
 import torch
 
 import models.rankers.din
+import models.target_attention
 from models.embeddings import EmbeddingConfig
 from models.rankers.din import DIN, DINConfig
 from models.toy import toy_batch, toy_spec
@@ -43,12 +44,16 @@ def test_interest_depends_on_the_candidate() -> None:
 
 
 def test_docstring_examples_run() -> None:
-    assert doctest.testmod(models.rankers.din).failed == 0
+    for module in (models.rankers.din, models.target_attention):
+        assert doctest.testmod(module).failed == 0
 
 
 def test_flops_equal_a_hand_count() -> None:
-    # Width 3; item and tag are shared (W=6), action is extra: a() sees 4*6+3=27 numbers.
-    one = 2 * (27 * 6 + 6 * 4 + 4) + 2 * 9
+    # Width 3; item and tag are shared (W=6), action is extra (V=9), a() is 6-4-1; 6 + 3 events.
+    request = 9 * 2 * (9 * 6)
+    one = 2 * (6 * 6 + 6 * 4 + 4) + 2 * 9
+    candidate = 9 * one + 2 * (2 * 6 * 6)
     trunk = 2 * ((6 * 3 + 2 * 9) * 7)
     towers = 2 * 2 * (7 * 5 + 5)
-    assert make().flops_per_sample() == {"request": 0, "candidate": 9 * one + trunk + towers}
+    expected = {"request": request, "candidate": candidate + trunk + towers}
+    assert make().flops_per_sample() == expected
