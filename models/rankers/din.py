@@ -11,6 +11,7 @@ to the other rows of its batch.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +20,18 @@ from hemix.spec import FeatureSpec
 from models.batch import SIDES, Batch
 from models.layers import MLP, mlp_flops
 from models.ranker import Ranker, RankerConfig
+from models.search import Choice, Space
 from models.target_attention import Events, SequenceInterest
 
 
 class DINConfig(RankerConfig):
     """``attention``: hidden widths of ``a``."""
+
+    search: ClassVar[Space] = {
+        **RankerConfig.search,
+        "attention": Choice(choices=([16], [32, 16], [64, 32])),
+        "tower": Choice(choices=([64], [128, 64], [256, 128])),
+    }
 
     attention: tuple[int, ...] = (32, 16)
 
