@@ -29,8 +29,7 @@ class DINConfig(RankerConfig):
 
     search: ClassVar[Space] = {
         **RankerConfig.search,
-        "attention": Choice(choices=([16], [32, 16], [64, 32])),
-        "tower": Choice(choices=([64], [128, 64], [256, 128])),
+        "attention": Choice(choices=([16, 8], [32, 16], [64, 32])),
     }
 
     attention: tuple[int, ...] = (32, 16)
