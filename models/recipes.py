@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
 
 from hemix.errors import DefinitionError
+from models import recipe_files
 from models.embeddings import EmbeddingConfig
 from models.hemix_config import HeMixConfig
 from models.ranker import RankerConfig
@@ -211,19 +212,43 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 def recipe_of(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:
     """The recipe ``name`` with dotted fields replaced, e.g. ``{"training.epochs": "2"}``.
 
-    Values are read as YAML, so ``[64, 32]``, ``true`` and ``1e-3`` are what they look like.
+    ``name`` is a shipped recipe's, a YAML file's, or what :func:`portable` made. Values are read
+    as YAML, so ``[64, 32]``, ``true`` and ``1e-3`` are what they look like.
 
     Raises:
         DefinitionError: no such recipe, no such field, or a value that does not fit the field.
     """
-    if name not in RECIPES:
-        raise DefinitionError(
-            f"No recipe is called {name!r}.", hint=f"Known: {', '.join(RECIPES)}."
-        )
-    value = RECIPES[name]().model_dump(mode="json")
+    value = _named(name).model_dump(mode="json")
     for key, text in (overrides or {}).items():
         _assign(value, key, text)
     return Recipe.parse(value)
+
+
+def portable(name: str) -> str:
+    """``name`` as another machine understands it: a file becomes the recipe that it holds.
+
+    Raises:
+        DefinitionError: as :func:`recipe_of`.
+    """
+    if not recipe_files.is_file(name):
+        return name
+    return recipe_files.as_line(_named(name).model_dump(mode="json"))
+
+
+def _named(name: str) -> Recipe:
+    if name in RECIPES:
+        return RECIPES[name]()
+    if not recipe_files.is_written(name):
+        raise DefinitionError(
+            f"No recipe is called {name!r}.",
+            hint=f"Known: {', '.join(RECIPES)}; or name a YAML file.",
+        )
+    value = recipe_files.mapping(name)
+    try:
+        return Recipe.parse(value)
+    except DefinitionError as error:
+        where = recipe_files.where(name)
+        raise DefinitionError(f"{where}: {error.message}", hint=error.hint) from error
 
 
 def _assign(value: dict[str, Any], key: str, text: str) -> None:

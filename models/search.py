@@ -128,4 +128,7 @@ def prefixed(prefix: str, space: Space) -> dict[str, Domain]:
 
 def as_json(space: Space) -> dict[str, Any]:
     """What :func:`parse_space` reads back."""
-    return {field: domain.model_dump(exclude_defaults=True) for field, domain in space.items()}
+    return {
+        field: domain.model_dump(mode="json", exclude_defaults=True)
+        for field, domain in space.items()
+    }

@@ -1,0 +1,181 @@
+"""The space of a recipe: what its configurations declare, as a file changes it, checked field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from hemix.errors import DefinitionError
+from models.recipes import Recipe, TrainingConfig
+from models.registry import find
+from models.search import Choice, Domain, Range, Space, Value, parse_space, prefixed
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+DECIDED = (
+    "training.seed",
+    "training.refit",
+    "training.evaluations",
+    "training.patience",
+    "training.processes",
+    "training.nodes",
+)
+"""Fields of a training that the search itself sets, or that change nothing in what is learnt."""
+
+
+def default_space(recipe: Recipe) -> dict[str, Domain]:
+    """What the recipe's ranker and its training declare; the recipe's own values are always in it."""
+    declared = prefixed("training", TrainingConfig.search)
+    declared |= prefixed("model", find(recipe.ranker).config_type.search)
+    return {field: _with(domain, value_of(recipe, field)) for field, domain in declared.items()}
+
+
+def _with(domain: Domain, value: Any) -> Domain:
+    if domain.holds(value):
+        return domain
+    if isinstance(domain, Choice):
+        return Choice(choices=(*domain.choices, value))
+    if isinstance(value, (int, float)) and (value > 0 or not domain.log):
+        ends = {"low": min(domain.low, value), "high": max(domain.high, value)}
+        return domain.model_copy(update=ends)
+    return domain
+
+
+def read_space(file: Path | None, recipe: Recipe) -> dict[str, Domain]:
+    """The default space of ``recipe`` as ``file`` changes it.
+
+    Raises:
+        DefinitionError: the file cannot be read, a field is not one of the recipe's, or a value does
+            not fit it; the message names file and field.
+    """
+    space = default_space(recipe)
+    if file is not None:
+        hint = "Write FIELD: {low: ..., high: ...}, {choices: [...]} or null (docs/tuning.md)."
+        try:
+            value = yaml.safe_load(file.read_text())
+        except OSError as error:
+            raise DefinitionError(f"{file}: cannot read ({error.strerror}).", hint=hint) from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            line = str(error).splitlines()[0]
+            raise DefinitionError(f"{file}: not YAML ({line}).", hint=hint) from error
+        for field, domain in parse_space(value, str(file)).items():
+            check(recipe, {field: domain} if domain else {}, str(file))
+            if domain is not None:
+                space[field] = domain
+            elif space.pop(field, None) is None:
+                raise DefinitionError(
+                    f"{file}: {field}: it is not searched anyway.",
+                    hint=f"Searched: {', '.join(space)}.",
+                )
+    if not space:
+        raise DefinitionError(f"{file}: nothing is left to search.")
+    return space
+
+
+def check(recipe: Recipe, space: Space, where: str) -> None:
+    """Put each end of each domain into the recipe, the other fields as they are.
+
+    Raises:
+        DefinitionError: no such field, or an end that the field does not take.
+    """
+    for field, domain in space.items():
+        if field in DECIDED:
+            raise DefinitionError(
+                f"{where}: {field}: the search sets it itself.", hint="Leave it out."
+            )
+        for value in domain.ends:
+            try:
+                with_values(recipe, {field: value})
+            except DefinitionError as error:
+                raise DefinitionError(
+                    f"{where}: {field}: {value!r} does not fit. {error.message}", hint=error.hint
+                ) from error
+
+
+def value_of(recipe: Recipe, field: str) -> Any:
+    """The value of a dotted field."""
+    here: Any = recipe.model_dump(mode="json")
+    for part in field.split("."):
+        here = here[part]
+    return here
+
+
+def with_values(recipe: Recipe, values: Mapping[str, Value]) -> Recipe:
+    """The recipe with dotted fields set.
+
+    Raises:
+        DefinitionError: no such field, or values that do not fit (together).
+    """
+    whole = recipe.model_dump(mode="json")
+    for field, value in values.items():
+        *parents, last = field.split(".")
+        here: Any = whole
+        for parent in parents:
+            here = here.get(parent) if isinstance(here, dict) else None
+        if not isinstance(here, dict) or last not in here or not parents:
+            known = sorted(here) if isinstance(here, dict) and parents else ["model", "training"]
+            raise DefinitionError(
+                f"A {recipe.ranker} recipe has no field {field!r}.",
+                hint=f"Known at that place: {', '.join(known)}.",
+            )
+        here[last] = value
+    return Recipe.parse(whole)
+
+
+def label(value: Value) -> bool | int | float | str | None:
+    """How a choice stands in a study: lists as text, all else as it is."""
+    return (
+        yaml.safe_dump(value, default_flow_style=True).strip() if isinstance(value, list) else value
+    )
+
+
+def suggest(trial: Trial, space: Space) -> dict[str, Any]:
+    """The parameters of a trial, by field; those that it has already stay."""
+    found: dict[str, Any] = {}
+    for field, domain in space.items():
+        if isinstance(domain, Choice):
+            labels = [label(value) for value in domain.choices]
+            found[field] = trial.suggest_categorical(field, labels)
+        elif domain.whole:
+            low, high, step = int(domain.low), int(domain.high), int(domain.step or 1)
+            found[field] = trial.suggest_int(field, low, high, log=domain.log, step=step)
+        else:
+            low_end, high_end = float(domain.low), float(domain.high)
+            found[field] = trial.suggest_float(
+                field, low_end, high_end, log=domain.log, step=domain.step
+            )
+    return found
+
+
+def values_of(space: Space, parameters: Mapping[str, Any]) -> dict[str, Value]:
+    """A trial's parameters as values of fields."""
+    values: dict[str, Value] = {}
+    for field, found in parameters.items():
+        domain = space[field]
+        if isinstance(domain, Choice):
+            same = [
+                v for v in domain.choices if label(v) == found and type(label(v)) is type(found)
+            ]
+            values[field] = same[0]
+        else:
+            values[field] = found
+    return values
+
+
+def parameters_of(recipe: Recipe, space: Space) -> dict[str, Any] | None:
+    """The recipe's own values as a trial's parameters; None when the space does not hold them."""
+    own = {field: value_of(recipe, field) for field in space}
+    if not all(domain.holds(own[field]) for field, domain in space.items()):
+        return None
+    return {field: label(value) for field, value in own.items()}
+
+
+def is_number(domain: Domain) -> bool:
+    """Whether values have an order: a range, or a choice of numbers."""
+    if isinstance(domain, Range):
+        return True
+    return all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in domain.choices)
