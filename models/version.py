@@ -1,5 +1,7 @@
 """Model version folders: ``model.safetensors``, ``manifest.json`` and ``transform/``.
 
+A version that was trained here also holds ``eager.parquet`` (:mod:`models.parity`).
+
 The manifest names the SHA-256 of every other file. Nothing is read before all of them agree, and
 nothing is ever unpickled.
 """
@@ -14,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -22,7 +26,7 @@ import hemix
 from hemix.errors import ModelVersionError
 from hemix.files import atomic_folder, digest_of, read_json, sha256_folder, write_json
 from hemix.spec import FeatureSpec
-from models.names import SIGNATURE
+from models.names import EAGER, SIGNATURE
 from models.ranker import Ranker
 from models.recipes import Recipe
 from models.registry import build
@@ -77,8 +81,11 @@ def write(
     feature_service: str,
     training_window: Mapping[str, str],
     metrics: Mapping[str, float],
+    eager: pa.Table | None = None,
 ) -> Manifest:
     """Write ``ranker`` as a version folder, whole or not at all.
+
+    ``eager``: what the ranker says before it is exported (:func:`models.parity.eager_scores`).
 
     Raises:
         StorageError: the folder cannot be written.
@@ -87,6 +94,8 @@ def write(
         shutil.copytree(transform, temporary / TRANSFORM)
         weights = {name: value.cpu().contiguous() for name, value in ranker.state_dict().items()}
         save_file(weights, temporary / WEIGHTS)
+        if eager is not None:
+            pq.write_table(eager, temporary / EAGER)
         definition = transform / "definition.json"
         manifest = Manifest(
             version=version,

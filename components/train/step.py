@@ -17,8 +17,13 @@ from hemix.progress import say
 from hemix.spec import FeatureSpec
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from models.recipes import Recipe
     from models.train import Trained
+
+EAGER_ROWS = 4096
+"""Test rows from which the pairs of :mod:`models.parity` are taken."""
 
 
 def run(
@@ -84,6 +89,7 @@ def run(
         feature_service=feature_service,
         training_window=_window([training, validation] if chosen.training.refit else [training]),
         metrics=trained.metrics,
+        eager=_eager(trained, transformed / "test"),
     )
     scores = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics.items())
     say(f"{chosen.ranker} trained in {trained.seconds:.0f} s: {scores}")
@@ -103,6 +109,17 @@ def curves(recipe: Recipe, trained: Trained) -> dict[str, Any]:
         "validation": [point.model_dump() for point in trained.state.validation],
         "best": best.model_dump() if best else None,
     }
+
+
+def _eager(trained: Trained, test: Path) -> pa.Table | None:
+    """What the ranker in memory says of the first test rows, for the gate; None without such rows."""
+    import pyarrow.dataset as ds
+
+    from models.parity import eager_scores
+
+    files = sorted(map(str, test.rglob("*.parquet")))
+    rows = ds.dataset(files, format="parquet").head(EAGER_ROWS) if files else None
+    return eager_scores(trained.ranker, rows) if rows is not None and rows.num_rows else None
 
 
 def _both_classes(spec: FeatureSpec, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Checks on the loaded model itself: is it fast enough, and does it say what evaluate measured?"""
+"""Checks on the loaded model itself: is it fast enough, and does it say what it said before?"""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Column = NDArray[np.generic] | tuple[NDArray[np.generic], NDArray[np.int64]]
 LATENCY = "latency p99 ms"
+EXPORT = "export parity"
 WARM_UP = 10
 ROUNDS = 3
 SEED = 0
@@ -156,6 +157,47 @@ def parity_checks(
     asked = {task: values[picked] for task, values in measured.items()}
     checks.append(_parity("requests", asked, served, policy.tolerance, picked.size))
     return checks
+
+
+def export_check(scorer: Scorer, model: Path, transformed: Path, policy: ParityPolicy) -> Check:
+    """Largest difference of the loaded weights' scores from those of the ranker in memory.
+
+    The ranker that was trained scored pairs of test rows before it was exported
+    (:mod:`models.parity`); here each request is encoded once and scores its candidates, as the
+    endpoint does.
+    """
+    from models.parity import column_of, read_eager
+
+    eager = read_eager(model)
+    if eager is None:
+        return Check(
+            check=EXPORT,
+            value=None,
+            threshold=policy.tolerance,
+            direction="at_most",
+            passed=False,
+            note="the version holds no scores from before its export: train it again",
+        )
+    requests, items = (eager[name].to_numpy() for name in ("request", "item"))
+    numbers, places = np.unique(np.concatenate([requests, items]), return_inverse=True)
+    table = split_dataset(transformed, "test").take(numbers)
+    rows = Rows(spec=scorer.spec, table=table)
+    asked, offered = places[: len(requests)], places[len(requests) :]
+    largest = 0.0
+    with _one_thread():
+        for request in np.unique(asked):
+            own = asked == request
+            state = scorer.encode_request(rows.user(int(request)))
+            served = scorer.score_candidates(state, rows.items(offered[own]))
+            for task, scores in served.items():
+                gap = eager[column_of(task)].to_numpy()[own].astype(np.float64) - scores
+                largest = max(largest, float(np.abs(gap).max()))
+                if np.isnan(gap).any():
+                    largest = float("nan")
+    return Check.of(
+        EXPORT, largest, policy.tolerance, "at_most", sample_size=len(requests),
+        note="largest difference of a probability from the ranker in memory",
+    )  # fmt: skip
 
 
 def _parity(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from components.evaluate.results import CANDIDATE, CHAMPION, Results
 from components.validate_model.checks import metric_checks, rival_checks, slice_checks
-from components.validate_model.loaded import Rows, latency_check, parity_checks
+from components.validate_model.loaded import Rows, export_check, latency_check, parity_checks
 from components.validate_model.policy import Policy
 from hemix.errors import DataError
 from hemix.progress import say
@@ -52,6 +52,7 @@ def run(
     ]
     scorer = Scorer.load(model)
     rows = Rows.head(model, transformed, rules.parity.rows)
+    checks.append(export_check(scorer, model, transformed, rules.parity))
     checks += parity_checks(scorer, rows, evaluation, rules.parity)
     checks += latency_check(scorer, rows, rules.latency)
     verdict = Verdict.of(GATE, checks)

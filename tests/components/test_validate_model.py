@@ -9,12 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from safetensors.torch import load_file, save_file
 
 from components.evaluate.results import CHAMPION, Interval, Results, SliceResult
+from components.evaluate.scoring import model_scores
 from components.validate_model.checks import metric_checks, rival_checks, slice_checks
 from components.validate_model.policy import Policy
 from components.validate_model.step import run
-from hemix.errors import DataError, DefinitionError
+from hemix.errors import DataError, DefinitionError, ModelVersionError
+from hemix.files import read_json, sha256_folder, write_json
 from hemix.verdict import Verdict
 from tests.small import SmallRun
 
@@ -124,10 +127,16 @@ parity: {rows: 64, requests: 5}
 """
 
 
-def decide(small_run: SmallRun, policy: Path, out: Path, evaluation: Path | None = None) -> Verdict:
+def decide(
+    small_run: SmallRun,
+    policy: Path,
+    out: Path,
+    evaluation: Path | None = None,
+    model: Path | None = None,
+) -> Verdict:
     return run(
         policy=policy,
-        model=small_run.model,
+        model=model or small_run.model,
         evaluation=evaluation or small_run.evaluation,
         transformed=small_run.transformed,
         champion=None,
@@ -143,6 +152,9 @@ def test_the_verdict_holds_every_number(small_run: SmallRun, tmp_path: Path) -> 
     assert {"click auc", "long_view pcoc", "latency p99 ms"} <= set(named)
     assert named["latency p99 ms"].slice == "20 candidates"
     assert named["score parity in batches"].sample_size == 64
+    assert named["export parity"].sample_size == 32 * 16
+    assert named["export parity"].value is not None
+    assert named["export parity"].value <= 1e-5
     assert all(check.value is not None and check.sample_size > 0 for check in verdict.checks)
 
 
@@ -165,6 +177,44 @@ def test_a_low_metric_and_other_weights_fail_the_verdict_and_raise_nothing(
         "score parity in batches",
         "score parity in requests",
     }
+
+
+def tampered(small_run: SmallRun, folder: Path) -> tuple[Path, Path]:
+    """The model with one weight changed and its digest with it, and an evaluation of just that."""
+    model, evaluation = folder / "model", folder / "evaluation"
+    shutil.copytree(small_run.model, model)
+    shutil.copytree(small_run.evaluation, evaluation)
+    weights = load_file(model / "model.safetensors")
+    weights["tower.click.out.bias"] += 1e-3
+    save_file(weights, model / "model.safetensors")
+    with pytest.raises(ModelVersionError, match=r"model\.safetensors"):
+        decide(small_run, write(folder / "p.yaml", LENIENT), folder / "none.json", model=model)
+    manifest = read_json(model / "manifest.json")
+    manifest["files"]["model.safetensors"] = sha256_folder(model)["model.safetensors"]
+    write_json(model / "manifest.json", manifest)
+    scores = model_scores(model, small_run.transformed)
+    table = pq.read_table(evaluation / "predictions.parquet")
+    for task, values in scores.items():
+        index = table.schema.get_field_index(f"p_candidate_{task}")
+        table = table.set_column(index, f"p_candidate_{task}", pa.array(values))
+    pq.write_table(table, evaluation / "predictions.parquet")
+    return model, evaluation
+
+
+def test_a_tampered_weight_fails_the_gate(small_run: SmallRun, tmp_path: Path) -> None:
+    model, evaluation = tampered(small_run, tmp_path)
+    policy = write(tmp_path / "p.yaml", LENIENT)
+    verdict = decide(small_run, policy, tmp_path / "v.json", evaluation, model=model)
+    (failure,) = verdict.failures
+    assert failure.check == "export parity"
+    assert failure.value is not None
+    assert 1e-5 < failure.value < 1e-3
+    (model / "eager.parquet").unlink()
+    manifest = read_json(model / "manifest.json")
+    del manifest["files"]["eager.parquet"]
+    write_json(model / "manifest.json", manifest)
+    verdict = decide(small_run, policy, tmp_path / "v.json", evaluation, model=model)
+    assert [(check.check, check.value) for check in verdict.failures] == [("export parity", None)]
 
 
 def test_an_evaluation_of_another_champion_is_refused(small_run: SmallRun, tmp_path: Path) -> None:
