@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +21,14 @@ from hemix.spec import FeatureSpec
 from models.batch import Batch
 from models.layers import MLP, mlp_flops, split_axis
 from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
+from models.search import Choice, Space
 from models.target_attention import Events, SequenceInterest
 
 
 class VectorRankerConfig(RankerConfig):
     """``interest``: what a sequence becomes; ``attention``: hidden widths of DIN's network."""
+
+    search: ClassVar[Space] = {**RankerConfig.search, "interest": Choice(choices=("mean", "din"))}
 
     interest: Literal["mean", "din"] = "mean"
     attention: tuple[int, ...] = (32, 16)
