@@ -6,8 +6,14 @@ from hemix.errors import DefinitionError
 from hemix.spec import FeatureSpec
 from models.hemix import HeMix
 from models.ranker import Ranker, RankerConfig
+from models.rankers.autoint import AutoInt
 from models.rankers.dcnv2 import DCNv2
 from models.rankers.din import DIN
+from models.rankers.dlrm import DLRM
+from models.rankers.hiformer import Hiformer
+from models.rankers.rankmixer import RankMixer
+from models.rankers.tokenmixer_large import TokenMixerLarge
+from models.rankers.wukong import Wukong
 
 RANKERS: dict[str, type[Ranker]] = {
     kind.name: kind
@@ -15,6 +21,12 @@ RANKERS: dict[str, type[Ranker]] = {
         HeMix,
         DCNv2,
         DIN,
+        DLRM,
+        AutoInt,
+        Wukong,
+        Hiformer,
+        RankMixer,
+        TokenMixerLarge,
     )
 }
 
