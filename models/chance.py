@@ -46,6 +46,30 @@ def uniform(shape: Sequence[int], device: torch.device) -> Tensor:
     return torch.rand(rows.size, *shape[1:], device=device)[rows.mine]
 
 
+def uniform_events(offsets: Tensor, longest: int = 0) -> Tensor:
+    """Numbers in [0, 1), float32 ``[T]``, for the events of rows that end at ``offsets [B + 1]``.
+
+    They are those that rows padded to the longest of the batch would get: which is ``longest``
+    when these rows are a part of one.
+    """
+    mask = _events(offsets, longest)
+    return uniform(mask.shape, mask.device)[mask]
+
+
+def dropout_events(dropout: Dropout, offsets: Tensor, longest: int, width: int) -> Tensor:
+    """Factors ``[T, width]`` of ``dropout``: 0, or what keeps the mean; rows as above."""
+    mask = _events(offsets, longest)
+    factors: Tensor = dropout(torch.ones(*mask.shape, width, device=mask.device))
+    return factors[mask]
+
+
+def _events(offsets: Tensor, longest: int) -> Tensor:
+    """Where padded rows hold an event: ``[B, L]``."""
+    lengths = offsets.diff()
+    longest = max(longest, int(lengths.max()) if len(lengths) else 0)
+    return torch.arange(longest, device=offsets.device) < lengths[:, None]
+
+
 class Dropout(nn.Dropout):
     """``nn.Dropout`` over ``[B, ...]``.
 

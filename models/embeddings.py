@@ -5,19 +5,25 @@ Axes: ``B`` rows, ``F`` fields, ``L`` events, ``E`` embedding width, ``C`` colum
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from hemix.spec import FeatureSpec, SequenceFeature, Side
-from models import chance
+from models import chance, hashing
 from models.batch import SIDES, Batch
+from models.hashing import FEWEST_ROWS
 from models.layers import split_axis
+from models.lookup import Lookup
 
 UNKNOWN = 1
 """The first out-of-vocabulary bucket (0 is padding or missing)."""
+BUCKETS = "/buckets"
+"""The table of numbers' buckets among those of vocabularies, in a look-up."""
 
 
 class EmbeddingConfig(BaseModel):
@@ -28,6 +34,8 @@ class EmbeddingConfig(BaseModel):
     entries dropped in training. ``id_dropout``: share of ids of large vocabularies (more than
     ``large`` ids) that training replaces by the unknown id, so that the unknown id learns what
     rare and new values look like. ``sparse``: gradients touch only the rows of a batch.
+    ``hashed``: vocabulary -> rows of its table, when it is to have fewer than ids
+    (:mod:`models.hashing`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,6 +47,7 @@ class EmbeddingConfig(BaseModel):
     id_dropout: float = Field(default=0.0, ge=0, lt=1)
     large: int = Field(default=1000, ge=1)
     sparse: bool = False
+    hashed: dict[str, Annotated[int, Field(ge=FEWEST_ROWS)]] = {}
 
 
 class FeatureEmbedding(nn.Module):
@@ -60,14 +69,21 @@ class FeatureEmbedding(nn.Module):
         self.spec = spec
         self.config = config
         self.tables = nn.ModuleDict(
-            {v.name: self._table(v.size) for v in spec.vocabularies if _used(spec, v.name)}
+            {
+                v.name: self._table(hashing.rows_of(v, config.hashed))
+                for v in spec.vocabularies
+                if _used(spec, v.name)
+            }
         )
+        hashing.require_known(spec, config.hashed)
         sizes = [f.buckets for f in spec.numeric]
         offsets = torch.tensor([0, *sizes], dtype=torch.int32).cumsum(0, dtype=torch.int32)
         self.register_buffer("bucket_offsets", offsets[:-1], persistent=False)
         self.buckets = self._table(max(sum(sizes), 1))
         self.directions = nn.Parameter(torch.randn(len(sizes), config.width) * config.direction_std)
         self.dropout = chance.Dropout(config.dropout)
+        self._lookup: Lookup | None = None
+        self._places: dict[str, Tensor] = {}
 
     def _table(self, size: int) -> nn.Embedding:
         table = nn.Embedding(size, self.config.width, sparse=self.config.sparse)
@@ -81,41 +97,125 @@ class FeatureEmbedding(nn.Module):
 
     def lookup(self, vocabulary: str, ids: Tensor) -> Tensor:
         """Rows of one table: ids ``[...]`` -> ``[..., E]``."""
-        share = self.config.id_dropout
-        if self.training and share and self.spec.vocabulary(vocabulary).size > self.config.large:
-            drop = chance.uniform(ids.shape, ids.device) < share
-            ids = ids.masked_fill(drop & (ids > 0), UNKNOWN)
-        vectors: Tensor = self.tables[vocabulary](ids)
-        return vectors
+        return self._columns([vocabulary], [self._seen(vocabulary, ids)])[..., 0, :]
+
+    def _seen(self, vocabulary: str, ids: Tensor) -> Tensor:
+        """The ids ``[B, ...]`` that are looked up: in training a share of them is unknown."""
+        if self._drops_ids(vocabulary):
+            ids = self._without(ids, chance.uniform(ids.shape, ids.device))
+        return ids
+
+    @contextmanager
+    def looked_up(self, batch: Batch) -> Iterator[None]:
+        """Inside, all columns of ``batch`` read one matrix of the rows that it touches.
+
+        The backward pass must end inside, too. Only ids of ``batch`` can be looked up.
+        """
+        ids: dict[str, list[Tensor]] = {}
+        for field in self.spec.categorical:
+            ids.setdefault(field.vocabulary, []).append(batch.ids[field.name])
+        for sequence in self.spec.sequences:
+            for column, values in zip(
+                sequence.columns, batch.lists[sequence.name].values, strict=True
+            ):
+                ids.setdefault(column.vocabulary, []).append(values)
+        always = torch.tensor([0, UNKNOWN], device=self.buckets.weight.device)
+        ids = {name: [always, *self._hashed(name, columns)] for name, columns in ids.items()}
+        if self.spec.numeric:
+            columns = [batch.ids[f.bucket] for f in self.spec.numeric]
+            ids[BUCKETS] = [torch.stack(columns, 1) + self.bucket_offsets]
+        tables = {**self.tables, BUCKETS: self.buckets}
+        lookup = Lookup(tables, ids, self._places, sparse=self.config.sparse)
+        self._lookup = lookup
+        try:
+            yield
+            lookup.close()
+        except BaseException:
+            lookup.forget()
+            raise
+        finally:
+            self._lookup = None
+
+    def _columns(self, names: Sequence[str], ids: Sequence[Tensor]) -> Tensor:
+        """One column a table of ``names``: C times ids ``[...]`` -> ``[..., C, E]``."""
+        ids = [self._hashed(name, [one])[0] for name, one in zip(names, ids, strict=True)]
+        if self._lookup is not None:
+            return self._lookup(names, ids)
+        parts = [self.tables[name](one) for name, one in zip(names, ids, strict=True)]
+        return torch.stack(parts, -2)
+
+    def _hashed(self, vocabulary: str, ids: Sequence[Tensor]) -> list[Tensor]:
+        size, rows = self.spec.vocabulary(vocabulary).size, self.config.hashed.get(vocabulary)
+        return list(ids) if rows is None or rows >= size else [hashing.rows(i, rows) for i in ids]
+
+    def _drops_ids(self, vocabulary: str) -> bool:
+        large = self.spec.vocabulary(vocabulary).size > self.config.large
+        return self.training and self.config.id_dropout > 0 and large
+
+    def _without(self, ids: Tensor, chances: Tensor) -> Tensor:
+        drop = chances < self.config.id_dropout
+        return ids.masked_fill(drop & (ids > 0), UNKNOWN)
 
     def fields(self, batch: Batch, sides: Collection[Side] = SIDES) -> Tensor:
         """The fields of ``sides``, categorical before numeric: ``[B, F, E]``."""
-        parts = [
-            self.lookup(field.vocabulary, batch.ids[field.name])
-            for field in self.spec.categorical
-            if field.side in sides
-        ]
-        vectors = [torch.stack(parts, dim=1)] if parts else []
+        named = [field for field in self.spec.categorical if field.side in sides]
+        names = [field.vocabulary for field in named]
+        ids = [self._seen(field.vocabulary, batch.ids[field.name]) for field in named]
+        vectors = [self._columns(names, ids)] if named else []
         chosen = [i for i, field in enumerate(self.spec.numeric) if field.side in sides]
         if chosen:
             numeric = [self.spec.numeric[i] for i in chosen]
             ids_BF = torch.stack([batch.ids[f.bucket] for f in numeric], dim=1)
             x_BF = torch.stack([batch.numbers[f.name] for f in numeric], dim=1)
-            bucket_BFE = self.buckets(ids_BF + self.bucket_offsets[chosen])
+            ids_BF = ids_BF + self.bucket_offsets[chosen]
+            bucket_BFE: Tensor = (
+                self.buckets(ids_BF)
+                if self._lookup is None
+                else self._lookup([BUCKETS], [ids_BF])[..., 0, :]
+            )
             vectors.append(bucket_BFE + x_BF[:, :, None] * self.directions[chosen])
         if not vectors:
             return self.directions.new_zeros(batch.size, 0, self.config.width)
         result: Tensor = self.dropout(torch.cat(vectors, dim=1))
         return result
 
+    def events(
+        self, batch: Batch, sequence: SequenceFeature, order: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Events ``[T, C * E]`` of all rows without padding, and the rows' offsets ``[B + 1]``.
+
+        ``order`` (int64 ``[T']``) takes these of the T events, in that order; one may stand in
+        several places. What is dropped in training is what :meth:`sequence` drops.
+        """
+        lists = batch.lists[sequence.name]
+        ids = lists.values
+        names = [column.vocabulary for column in sequence.columns]
+        if any(self._drops_ids(name) for name in names):
+            ids = torch.stack(
+                [
+                    self._without(one, chance.uniform_events(lists.offsets, lists.longest))
+                    if self._drops_ids(name)
+                    else one
+                    for name, one in zip(names, ids, strict=True)
+                ]
+            )
+        ids = ids if order is None else ids[:, order]
+        values = self._columns(names, list(ids)).flatten(-2)
+        if self.training and self.dropout.p:
+            share = chance.dropout_events(
+                self.dropout, lists.offsets, lists.longest, values.shape[1]
+            )
+            values = values * (share if order is None else share[order])
+        return values, lists.offsets
+
     def sequence(
         self, batch: Batch, sequence: SequenceFeature, length: int | None = None
     ) -> tuple[Tensor, Tensor]:
         """Events ``[B, L, C * E]``, columns side by side, and the mask ``[B, L]`` (True = event)."""
         ids_CBL, mask = batch.lists[sequence.name].padded(length)
-        columns = zip(sequence.columns, ids_CBL, strict=True)
-        parts = [self.lookup(column.vocabulary, ids) for column, ids in columns]
-        events: Tensor = self.dropout(torch.cat(parts, dim=-1))
+        names = [column.vocabulary for column in sequence.columns]
+        ids = [self._seen(name, one) for name, one in zip(names, ids_CBL, strict=True)]
+        events: Tensor = self.dropout(self._columns(names, ids).flatten(-2))
         return events, mask
 
     def mean(self, batch: Batch, sequence: SequenceFeature) -> Tensor:
