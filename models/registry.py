@@ -10,8 +10,13 @@ from models.rankers.autoint import AutoInt
 from models.rankers.dcnv2 import DCNv2
 from models.rankers.din import DIN
 from models.rankers.dlrm import DLRM
+from models.rankers.eta import ETA
 from models.rankers.hiformer import Hiformer
+from models.rankers.hstu import HSTU
+from models.rankers.longer import LONGER
+from models.rankers.onetrans import OneTrans
 from models.rankers.rankmixer import RankMixer
+from models.rankers.sim import SIM
 from models.rankers.tokenmixer_large import TokenMixerLarge
 from models.rankers.wukong import Wukong
 
@@ -21,6 +26,11 @@ RANKERS: dict[str, type[Ranker]] = {
         HeMix,
         DCNv2,
         DIN,
+        SIM,
+        ETA,
+        LONGER,
+        HSTU,
+        OneTrans,
         DLRM,
         AutoInt,
         Wukong,
