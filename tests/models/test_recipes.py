@@ -19,7 +19,9 @@ def test_a_recipe_survives_its_json(name: str) -> None:
     assert type(again.model) is RANKERS[recipe.ranker].config_type
 
 
-@pytest.mark.parametrize("name", ["compact", "tiny", *(name for name in RANKERS if name in RECIPES)])
+@pytest.mark.parametrize(
+    "name", ["compact", "tiny", *(name for name in RANKERS if name in RECIPES)]
+)
 def test_a_recipes_ranker_is_built_and_runs(name: str) -> None:
     recipe = RECIPES[name]()
     logits = build(recipe.ranker, toy_spec(), recipe.model).eval()(toy_batch(rows=3))
