@@ -66,14 +66,14 @@ class InterestAttention(nn.Module):
 
     def encode(self, event: Tensor, extra: Tensor, mask: Tensor) -> Events:
         """What no candidate changes; one row (a request) serves any number of candidates."""
-        e, _, d, _, x = self._first.weight.split(self.sizes, 1)
+        e, _, d, _, x = torch.split(self._first.weight, self.sizes, 1)
         value = torch.cat([event, extra], -1)
         hidden = fn.linear(value, torch.cat([e + d, x], 1))
         return Events(event=event, value=value, hidden=hidden, mask=mask)
 
     def read(self, events: Events, target: Tensor) -> Tensor:
         """The interest ``[B, V]`` in each ``target [B, W]``."""
-        _, t, d, p, _ = self._first.weight.split(self.sizes, 1)
+        _, t, d, p, _ = torch.split(self._first.weight, self.sizes, 1)
         target_BK = fn.linear(target, t - d, self._first.bias)
         product_BLK = fn.linear(events.event * target[:, None], p)
         weight = events.hidden + target_BK[:, None] + product_BLK

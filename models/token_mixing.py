@@ -99,7 +99,7 @@ class SemanticTokenizer(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, x_BVE: Tensor) -> Tensor:
-        parts = x_BVE.split(self.pieces, 1)
+        parts = torch.split(x_BVE, self.pieces, 1)
         both = zip(self.project, parts, strict=True)
         return torch.stack([layer(part.flatten(1)) for layer, part in both], 1)
 

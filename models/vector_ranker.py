@@ -130,7 +130,7 @@ class SharedMLP(MLP):
     def own(self, product: Tensor, x_BD: Tensor) -> Tensor:
         """That share and what each row has for itself, ``[B, D]`` -> ``[B, widths[-1]]``."""
         y = product + fn.linear(x_BD, self._first.weight[:, self.inputs[0] :])
-        for layer in self.net[1:]:
+        for layer in list(self.net)[1:]:
             y = layer(y)
         return y
 

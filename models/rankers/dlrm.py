@@ -94,7 +94,8 @@ class DLRM(VectorRanker):
         vectors = self.request_vectors(request)
         x_BRE = vectors.vectors
         if self.config.interaction == "dot":
-            rows, columns = torch.tril_indices(*x_BRE.shape[1:2] * 2, offset=-1).unbind()
+            count = x_BRE.shape[1]
+            rows, columns = torch.tril_indices(count, count, offset=-1, device=x_BRE.device)
             shared = (x_BRE @ x_BRE.transpose(1, 2))[:, rows, columns]
         else:
             shared = x_BRE.flatten(1)
