@@ -56,7 +56,7 @@ class InterestAttention(nn.Module):
 
     def __init__(self, shared: int, extra: int, hidden: Sequence[int]) -> None:
         super().__init__()
-        self.sizes = (shared, shared, shared, shared, extra)
+        self.sizes = [shared, shared, shared, shared, extra]
         self.hidden = tuple(hidden)
         self.score = Tower(4 * shared + extra, hidden)
 
