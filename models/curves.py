@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -16,10 +16,14 @@ from pydantic import BaseModel
 from torch import Tensor
 
 Phase = Literal["fit", "refit"]
+T = TypeVar("T")
 
 
 class Point(BaseModel):
-    """A point of the loss curve: the mean over the steps since the last point."""
+    """A point of the loss curve: the mean over the steps since the last point.
+
+    ``reader_wait``: the share of that time in which the trainer waited for the reader.
+    """
 
     phase: Phase
     step: int
@@ -27,15 +31,20 @@ class Point(BaseModel):
     loss: float
     learning_rate: float
     samples_per_s: float
+    reader_wait: float = 0.0
 
 
 class ValidationPoint(BaseModel):
-    """A point of the validation curves: AUC and logloss a task."""
+    """A point of the validation curves: AUC and logloss a task, over all impressions.
+
+    ``within``: of a task given another, the AUC over the rows where that other's label is 1.
+    """
 
     step: int
     epoch: float
     auc: dict[str, float]
     logloss: dict[str, float]
+    within: dict[str, float] = {}
 
     @property
     def score(self) -> float:
@@ -45,22 +54,33 @@ class ValidationPoint(BaseModel):
 
 
 class Meter:
-    """Mean loss and samples a second since the last reading."""
+    """Mean loss, samples a second and the share of time waited for rows, since the last reading."""
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
         self._losses: list[Tensor] = []
         self._since = time.monotonic()
+        self._waited = 0.0
 
     def add(self, loss: Tensor) -> None:
         self._losses.append(loss)
 
-    def read(self) -> tuple[float, float]:
+    def waiting(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield ``items``; the time until each is there counts as waited."""
+        before = time.monotonic()
+        for item in items:
+            self._waited += time.monotonic() - before
+            yield item
+            before = time.monotonic()
+
+    def read(self) -> tuple[float, float, float]:
         now = time.monotonic()
         loss = float(torch.stack(self._losses).mean())
-        speed = len(self._losses) * self.batch_size / max(now - self._since, 1e-9)
-        self._losses, self._since = [], now
-        return loss, speed
+        seconds = max(now - self._since, 1e-9)
+        speed = len(self._losses) * self.batch_size / seconds
+        wait = min(self._waited / seconds, 1.0)
+        self._losses, self._since, self._waited = [], now, 0.0
+        return loss, speed, wait
 
 
 class Board:

@@ -61,7 +61,7 @@ class Scorer:
     ) -> dict[str, np.ndarray]:
         """Probabilities float32 ``[N]`` a task of the N candidates of ``item_columns``."""
         items = Batch.from_columns(self.spec, item_columns, ITEM_SIDES)
-        logits = self.ranker.score_candidates(state, items)
+        logits = self.ranker.outputs(self.ranker.score_candidates(state, items))
         return {task: logit.sigmoid().numpy() for task, logit in logits.items()}
 
     def score(
@@ -80,7 +80,8 @@ def predict_batch(ranker: Ranker, batch: Batch, *, rows: int = 4096) -> dict[str
     parts: dict[str, list[np.ndarray]] = {task.name: [] for task in ranker.spec.tasks}
     for start in range(0, batch.size, rows):
         index = torch.arange(start, min(start + rows, batch.size))
-        for task, logit in ranker(batch.take(index).to(device)).items():
+        logits = ranker.outputs(ranker(batch.take(index).to(device)))
+        for task, logit in logits.items():
             parts[task].append(logit.float().sigmoid().cpu().numpy())
     ranker.train(training)
     empty = [np.empty(0, np.float32)]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from models.ranker import Ranker
-from models.recipes import TrainingConfig
+from models.rowwise import RowwiseAdagrad
+from models.training import Schedule, TrainingConfig
 
 
 def make_optimizers(ranker: Ranker, config: TrainingConfig) -> dict[str, torch.optim.Optimizer]:
-    """``dense`` (AdamW, no decay on vectors: biases, gains) and ``tables`` (AdamW or Adagrad)."""
+    """``dense`` (AdamW, no decay on vectors: biases, gains) and ``tables`` (as configured)."""
     dense = ranker.dense_parameters()
     tables = ranker.embedding_parameters()
     matrices = [p for p in dense if p.ndim > 1]
@@ -22,6 +25,8 @@ def make_optimizers(ranker: Ranker, config: TrainingConfig) -> dict[str, torch.o
     table_optimizer: torch.optim.Optimizer
     if config.embedding_optimizer == "adamw":
         table_optimizer = torch.optim.AdamW(tables, lr=rate, weight_decay=decay)
+    elif config.embedding_optimizer == "rowwise_adagrad":
+        table_optimizer = RowwiseAdagrad(tables, lr=rate, weight_decay=decay)
     else:
         table_optimizer = torch.optim.Adagrad(tables, lr=rate, weight_decay=decay)
     return {
@@ -30,15 +35,24 @@ def make_optimizers(ranker: Ranker, config: TrainingConfig) -> dict[str, torch.o
     }
 
 
-def rate_share(progress: float, warmup: float) -> float:
-    """Share of the full rate at ``progress`` in [0, 1] of all steps: up linearly, then down to 0.
+def rate_share(progress: float, warmup: float, schedule: Schedule = "linear") -> float:
+    """Share of the full rate at ``progress`` in [0, 1] of all steps: a linear rise times a fall.
+
+    The fall is ``1 - progress``, half a cosine from 1 to 0, or none.
 
     Example:
-        >>> [round(rate_share(p, 0.5), 2) for p in (0.25, 0.5, 0.75)]
-        [0.5, 0.5, 0.25]
+        >>> [round(rate_share(p, 0.5), 3) for p in (0.25, 0.5, 0.75)]
+        [0.375, 0.5, 0.25]
+        >>> [round(rate_share(p, 0.0, "cosine"), 3) for p in (0.0, 0.5, 1.0)]
+        [1.0, 0.5, 0.0]
     """
     rise = min(progress / warmup, 1.0) if warmup else 1.0
-    return rise * (1 - progress)
+    fall = {
+        "linear": 1 - progress,
+        "cosine": (1 + math.cos(math.pi * progress)) / 2,
+        "constant": 1.0,
+    }[schedule]
+    return rise * fall
 
 
 def set_rates(

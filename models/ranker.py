@@ -13,6 +13,7 @@ from hemix.spec import FeatureSpec, Side
 from models.batch import Batch
 from models.embeddings import EmbeddingConfig, FeatureEmbedding
 from models.layers import Tower
+from models.outputs import TaskOutputs
 from models.search import Choice, Range, Space
 
 REQUEST_SIDES: tuple[Side, ...] = ("user", "context")
@@ -43,7 +44,7 @@ class Ranker(nn.Module):
     A subclass defines ``name``, ``config_type`` and ``forward``. ``encode_request`` and ``score_candidates`` split
     the forward pass of one request into what its candidates share and the rest; the versions here
     simply repeat the request's row, and a subclass overrides them to save work. Both ways give the
-    same logits.
+    same logits. ``outputs`` makes the served logits of them (:meth:`Recipe.build` sets it).
     """
 
     name: ClassVar[str]
@@ -53,6 +54,7 @@ class Ranker(nn.Module):
         super().__init__()
         self.spec = spec
         self.embedding = FeatureEmbedding(spec, config.embedding)
+        self.outputs = TaskOutputs()
 
     def towers(self, width: int, config: RankerConfig) -> nn.ModuleDict:
         """One tower a task over a vector of ``width``."""

@@ -5,6 +5,12 @@ groups in shuffled order are joined to blocks of about ``shuffle_rows`` rows, an
 block are shuffled. Batch ``i`` holds the rows ``[i * batch_size, (i + 1) * batch_size)`` of it, so
 reading can start at any batch. At most two blocks and a few batches are in memory.
 
+With ``balance_lengths`` the rows of a block are sorted by their number of events before they are cut
+into batches, and the batches are shuffled: rows of a batch are then of similar length, so that little
+is padded. The block's first rows, which complete a batch of the block before, and its last, which
+begin one of the next, stay random. Inside a batch rows stand so that every run of neighbours has
+short and long ones alike: shares of processes are work alike.
+
 When several processes share the batches, each reads the same rows and keeps its own part of each
 batch, neighbouring rows of it, so that the batches are the same however many processes there are.
 """
@@ -65,7 +71,7 @@ def row_groups(folders: Sequence[Path]) -> list[RowGroup]:
 class ParquetReader:
     """Batches of the Parquet files under ``folders``.
 
-    ``shuffle_rows=0`` keeps the rows in their order. ``drop_last`` leaves out an epoch's last,
+    ``shuffle_rows=0`` keeps the rows in their order, balanced or not. ``drop_last`` leaves out an epoch's last,
     smaller batch. ``share = (k, n)`` keeps the k-th of n equal parts of every batch, k from 0.
     """
 
@@ -78,12 +84,14 @@ class ParquetReader:
         seed: int = 0,
         shuffle_rows: int = 0,
         drop_last: bool = False,
+        balance_lengths: bool = False,
         share: tuple[int, int] = (0, 1),
     ) -> None:
         self.spec = spec
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle_rows = shuffle_rows
+        self.balance_lengths = balance_lengths
         self.share = share
         self.groups = row_groups(folders)
         self.rows = sum(group.rows for group in self.groups)
@@ -107,13 +115,18 @@ class ParquetReader:
         skip = start * self.batch_size
         batch, filled = start, 0  # of the batch that is being filled: its number, its rows so far
         kept: list[Batch] = []
+        before = 0
         for number, block in enumerate(self._blocks(epoch)):
             rows = sum(group.rows for group in block)
+            open_rows, before = -before % self.batch_size, before + rows
             if skip >= rows:
                 skip -= rows
                 continue
             data = self._read(block)
-            order = torch.from_numpy(self._order(epoch, number, rows)[skip:])
+            order = self._order(epoch, number, rows)
+            if self.balance_lengths and self.shuffle_rows:
+                order = self._balanced(order, data, open_rows, [self.seed, epoch, number + 1, 1])
+            order = torch.from_numpy(order[skip:])
             skip = 0
             while len(order) and batch < self.batches:
                 taken, order = order.tensor_split([self.batch_size - filled])
@@ -148,6 +161,21 @@ class ParquetReader:
             return np.arange(rows)
         return np.random.default_rng([self.seed, epoch, block + 1]).permutation(rows)
 
+    def _balanced(
+        self, order: np.ndarray, data: Batch, open_rows: int, seed: Sequence[int]
+    ) -> np.ndarray:
+        """``order`` with its whole batches, after ``open_rows`` rows, balanced by length."""
+        size = self.batch_size
+        batches = max(len(order) - open_rows, 0) // size
+        if not batches:
+            return order
+        first, middle, last = np.split(order, [open_rows, open_rows + batches * size])
+        events = sum(lists.lengths for lists in data.lists.values())
+        lengths = events.numpy() if isinstance(events, torch.Tensor) else np.zeros(data.size)
+        middle = middle[np.argsort(lengths[middle], kind="stable")].reshape(batches, size)
+        middle = np.random.default_rng(seed).permutation(middle)[:, spread(size)]
+        return np.concatenate([first, middle.ravel(), last])
+
     def _read(self, block: Sequence[RowGroup]) -> Batch:
         tables = []
         for group in block:
@@ -160,6 +188,22 @@ class ParquetReader:
             except (OSError, pa.ArrowInvalid) as error:
                 raise DataError(f"{group.path}: cannot be read ({error}).") from error
         return Batch.from_table(self.spec, pa.concat_tables(tables))
+
+
+def spread(size: int) -> np.ndarray:
+    """The numbers ``0 .. size - 1`` so that any run of neighbours is spread over all of them.
+
+    Numbers by their bits read backwards (van der Corput, 1935).
+
+    Example:
+        >>> spread(6).tolist()
+        [0, 4, 2, 1, 5, 3]
+    """
+    bits = max(size - 1, 1).bit_length()
+    numbers = np.arange(1 << bits)
+    backwards = sum(((numbers >> bit) & 1) << (bits - 1 - bit) for bit in range(bits))
+    found = np.asarray(backwards)
+    return found[found < size]
 
 
 def _columns(spec: FeatureSpec) -> list[str]:

@@ -4,80 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, model_validator
 
 from hemix.errors import DefinitionError
+from hemix.spec import FeatureSpec
 from models import recipe_files
 from models.embeddings import EmbeddingConfig
 from models.hemix_config import HeMixConfig
-from models.ranker import RankerConfig
-from models.registry import RANKERS, find
-from models.search import Range, Space
-
-
-class TrainingConfig(BaseModel):
-    """How a ranker is trained.
-
-    ``learning_rate`` is AdamW's for dense parameters, ``embedding_learning_rate`` that of the
-    tables (AdamW with decoupled decay, or Adagrad, which also takes sparse gradients). The rate
-    rises over ``warmup`` (a share of all steps), then falls linearly to 0. ``clip_norm`` bounds the
-    norm of the dense gradient. ``ema`` > 0 evaluates and keeps an average of the weights.
-    Validation runs ``evaluations`` times an epoch; training stops after ``patience`` of them
-    without a better mean AUC, and the best weights are kept. ``refit`` then trains once more, from
-    new weights, on training and validation rows together for the steps an epoch that were best.
-    ``shuffle_rows`` is how many rows are shuffled together: the reader's memory.
-    ``processes`` on each of ``nodes`` machines share every batch (models/distributed.py);
-    ``batch_size`` is the batch of all of them together.
-    ``warm_start``: begin with the weights of a model version (models/warm_start.py): ``champion``,
-    or the path or location of its folder; empty for new weights.
-    ``search``: what ``hemix tune`` tries unless told otherwise.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    search: ClassVar[Space] = {
-        "learning_rate": Range(low=1e-4, high=1e-2, log=True),
-        "embedding_learning_rate": Range(low=3e-4, high=5e-2, log=True),
-        "weight_decay": Range(low=1e-3, high=0.3, log=True),
-        "warmup": Range(low=0.0, high=0.3),
-    }
-
-    seed: int = 0
-    batch_size: int = Field(default=512, ge=1)
-    epochs: int = Field(default=1, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    embedding_learning_rate: float = Field(default=1e-3, gt=0)
-    embedding_optimizer: Literal["adamw", "adagrad"] = "adamw"
-    weight_decay: float = Field(default=0.01, ge=0)
-    embedding_weight_decay: float = Field(default=0.0, ge=0)
-    warmup: float = Field(default=0.1, ge=0, le=1)
-    clip_norm: float = Field(default=1.0, gt=0)
-    ema: float = Field(default=0.0, ge=0, lt=1)
-    evaluations: int = Field(default=2, ge=1)
-    patience: int = Field(default=3, ge=1)
-    refit: bool = False
-    task_weights: dict[str, float] = {}
-    precision: Literal["float32", "bfloat16"] = "float32"
-    shuffle_rows: int = Field(default=131_072, ge=1)
-    checkpoint_every_s: float = Field(default=20.0, ge=0)
-    processes: int = Field(default=1, ge=1)
-    nodes: int = Field(default=1, ge=1)
-    warm_start: str = ""
-
-    @property
-    def world(self) -> int:
-        """How many processes train together."""
-        return self.processes * self.nodes
-
-    @model_validator(mode="after")
-    def _equal_shares(self) -> TrainingConfig:
-        if self.batch_size % self.world:
-            raise ValueError(
-                f"batch_size {self.batch_size} is not a multiple of the {self.world} processes"
-            )
-        return self
+from models.outputs import TaskOutputs
+from models.ranker import Ranker, RankerConfig
+from models.registry import RANKERS, build, find
+from models.training import TrainingConfig as TrainingConfig
 
 
 class Recipe(BaseModel):
@@ -92,9 +32,31 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _sparse_tables(self) -> Recipe:
-        if self.model.embedding.sparse and self.training.embedding_optimizer != "adagrad":
-            raise ValueError("embedding.sparse needs training.embedding_optimizer=adagrad")
+        if self.model.embedding.sparse and self.training.embedding_optimizer == "adamw":
+            raise ValueError(
+                "embedding.sparse needs training.embedding_optimizer=adagrad or rowwise_adagrad"
+            )
         return self
+
+    def build(self, spec: FeatureSpec) -> Ranker:
+        """A new ranker with random weights (from torch's global generator) and its outputs.
+
+        Raises:
+            DefinitionError: the training names a task that ``spec`` does not have.
+        """
+        tasks, training = tuple(task.name for task in spec.tasks), self.training
+        for field, names in (
+            ("task_weights", [*training.task_weights]),
+            ("given", [*training.given, *training.given.values()]),
+        ):
+            if unknown := sorted(set(names) - set(tasks)):
+                raise DefinitionError(
+                    f"training.{field}: there is no task {unknown[0]!r}.",
+                    hint=f"The definition's tasks: {', '.join(tasks)}.",
+                )
+        ranker = build(self.ranker, spec, self.model)
+        ranker.outputs = TaskOutputs(tasks, training.given, training.calibration)
+        return ranker
 
     @staticmethod
     def parse(value: Mapping[str, Any]) -> Recipe:
@@ -251,12 +213,16 @@ def _named(name: str) -> Recipe:
         raise DefinitionError(f"{where}: {error.message}", hint=error.hint) from error
 
 
+FREE = (("training", "task_weights"), ("training", "given"), ("model", "embedding", "hashed"))
+"""Mappings whose keys are not fixed."""
+
+
 def _assign(value: dict[str, Any], key: str, text: str) -> None:
     *parents, last = key.split(".")
     here: Any = value
     for parent in parents:
         here = here.get(parent) if isinstance(here, dict) else None
-    free = parents == ["training", "task_weights"]
+    free = tuple(parents) in FREE
     if not isinstance(here, dict) or (last not in here and not free) or key in ("name", "ranker"):
         known = sorted(here) if isinstance(here, dict) else ["model", "training"]
         raise DefinitionError(

@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +19,16 @@ from hemix.files import digest_of
 from hemix.progress import say
 from hemix.spec import FeatureSpec
 from models import checkpoint
+from models.batch import Batch
 from models.curves import Meter, Phase, Point, ValidationPoint, board
 from models.distributed import World
-from models.losses import multi_task_bce
-from models.metrics import auc, logloss
-from models.optimizers import make_optimizers, rate_share, set_rates
+from models.hashing import Collisions, collisions
+from models.optimizers import rate_share
 from models.ranker import Ranker
 from models.reader import ParquetReader
 from models.recipes import Recipe
-from models.registry import build
+from models.steps import Steps
+from models.validation import calibrate, evaluate
 
 EVALUATION_ROWS = 4096
 POINTS = 50
@@ -51,45 +51,23 @@ class State(BaseModel):
 
 @dataclass(kw_only=True)
 class Trained:
-    """A trained ranker, its curves and the metrics of its best validation point."""
+    """A trained ranker, its curves and the metrics of its best validation point.
+
+    ``reader_wait``: the share of the time of its steps in which the trainer waited for rows.
+    ``collisions``: of the tables with fewer rows than ids.
+    """
 
     ranker: Ranker
     state: State
     steps_per_epoch: int
     seconds: float
     metrics: dict[str, float] = field(default_factory=dict)
+    collisions: dict[str, Collisions] = field(default_factory=dict)
 
-
-def evaluate(
-    ranker: Ranker, reader: ParquetReader, world: World | None = None
-) -> dict[str, dict[str, float]]:
-    """``auc`` and ``logloss`` a task over all rows of ``reader``; AUC is NaN with one class only.
-
-    The processes of ``world`` score a share of each batch and all get the same numbers.
-    """
-    world = world or World()
-    ranker.eval()
-    scored: list[dict[str, np.ndarray]] = []
-    with torch.no_grad(), contextlib.closing(reader.epoch()) as batches:
-        for batch in batches:
-            logits = ranker(batch.to(world.device))
-            scored.append(
-                {task: logit.float().sigmoid().cpu().numpy() for task, logit in logits.items()}
-                | {f"label_{task}": label.numpy() for task, label in batch.labels.items()}
-            )
-    ranker.train()
-    # A batch of fewer rows than processes leaves some without a share.
-    shares = zip_longest(*world.gather(scored), fillvalue=None)
-    parts = [part for batch_parts in shares for part in batch_parts if part is not None]
-    tasks = [task.name for task in reader.spec.tasks]
-    joined = {
-        task: tuple(np.concatenate([p[name] for p in parts]) for name in (f"label_{task}", task))
-        for task in tasks
-    }
-    return {
-        "auc": {t: float(auc(*pair)) for t, pair in joined.items()},
-        "logloss": {t: float(logloss(*pair)) for t, pair in joined.items()},
-    }
+    @property
+    def reader_wait(self) -> float:
+        points = self.state.curve
+        return sum(point.reader_wait for point in points) / max(len(points), 1)
 
 
 class Trainer:
@@ -132,6 +110,7 @@ class Trainer:
         self.validation = ParquetReader(spec, [validation], batch_size=EVALUATION_ROWS, share=share)
         self.refit_reader = self._reader([train, validation]) if self.config.refit else None
         self.state = State(fingerprint=self._fingerprint())
+        self.collisions = collisions(spec, recipe.model.embedding.hashed)
         if not self.world.alone and self.fit_reader.rows < self.config.batch_size:
             raise DefinitionError(
                 f"{self.world.size} processes cannot share a batch of {self.config.batch_size}: "
@@ -149,6 +128,7 @@ class Trainer:
             batch_size=c.batch_size,
             seed=c.seed,
             shuffle_rows=c.shuffle_rows,
+            balance_lengths=c.balance_lengths,
             drop_last=True,
             share=(self.world.rank, self.world.size),
         )
@@ -186,6 +166,8 @@ class Trainer:
             f"{self.recipe.ranker}: {counts['dense']:,} dense and {counts['embedding']:,} embedding "
             f"parameters; {self.fit_reader.rows:,} training rows; {self.device.type}{together}"
         )
+        for name, found in self.collisions.items():
+            self._say(f"table {name}: {found.line}")
         curves = self.folder / "tensorboard"
         with board(curves, self.state.step, wanted=self.world.leads) as self.board:
             if self.state.phase == "fit":
@@ -217,24 +199,24 @@ class Trainer:
         assert best is not None
         metrics = {f"validation_{t}_auc": v for t, v in best.auc.items()}
         metrics |= {f"validation_{t}_logloss": v for t, v in best.logloss.items()}
+        metrics |= {f"validation_{t}_within_auc": v for t, v in best.within.items()}
         return Trained(
             ranker=self.ranker.eval().cpu(),
             state=self.state,
             steps_per_epoch=self.fit_reader.batches,
             seconds=seconds,
             metrics=metrics,
+            collisions=self.collisions,
         )
 
     def _begin(self, phase: Phase) -> None:
         """New (or the initial) weights, optimisers and random state; the history stays."""
         torch.manual_seed(self.config.seed)
-        self.ranker = build(self.recipe.ranker, self.spec, self.recipe.model).to(self.device)
+        self.ranker = self.recipe.build(self.spec).to(self.device)
         if self.initial is not None:
             self._paste(self.initial)
         self.ranker.train()
-        self.forward = self.world.wrap(self.ranker)
-        self.optimizers = make_optimizers(self.ranker, self.config)
-        self.average = self._copy() if self.config.ema else None
+        self.steps = Steps(self.ranker, self.config, self.world)
         self.best: dict[str, Tensor] = {}
         self.state.phase, self.state.step, self.state.done = phase, 0, False
 
@@ -242,8 +224,10 @@ class Trainer:
         """Put the weights that are kept into the ranker: the best, or at a refit the last."""
         if self.state.phase == "fit":
             self._paste(self.best)
-        elif self.average is not None:
-            self._paste(self.average)
+        elif self.steps.average is not None:
+            self._paste(self.steps.average)
+        if self.config.calibration != "none":
+            calibrate(self.ranker, self.validation, self.world)
         self.state.done = True
         self._save()
 
@@ -266,9 +250,10 @@ class Trainer:
         while state.step < last and state.without_gain < config.patience:
             epoch, start = divmod(state.step, per_epoch)
             with contextlib.closing(reader.epoch(epoch, start)) as batches:
-                for batch in batches:
-                    share = rate_share((state.step + 1) / (total + 1), config.warmup)
-                    set_rates(self.optimizers, config, share)
+                for batch in meter.waiting(batches):
+                    self.share = rate_share(
+                        (state.step + 1) / (total + 1), config.warmup, config.schedule
+                    )
                     meter.add(self._step(batch.to(self.device)))
                     state.step += 1
                     if state.step % log_every == 0 or state.step == last:
@@ -281,35 +266,14 @@ class Trainer:
                     if state.step >= last or state.without_gain >= config.patience:
                         break
 
-    def _step(self, batch: Any) -> Tensor:
-        precision = torch.autocast(
-            self.device.type,
-            dtype=torch.bfloat16,
-            enabled=self.config.precision == "bfloat16",
-        )
-        with precision, self.world.chance(self.config.batch_size):
-            logits = self.forward(batch)
-        loss = multi_task_bce(logits, batch.labels, self.config.task_weights)
-        for optimizer in self.optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.world.average_sparse(self.ranker)
-        torch.nn.utils.clip_grad_norm_(self.ranker.dense_parameters(), self.config.clip_norm)
-        for optimizer in self.optimizers.values():
-            optimizer.step()
-        if self.average is not None:
-            # Early steps count less of the past, else the first random weights linger.
-            step = self.state.step + 1
-            keep = min(self.config.ema, (1 + step) / (10 + step))
-            for name, value in self.ranker.named_parameters():
-                self.average[name].lerp_(value.detach(), 1 - keep)
-        return loss.detach()
+    def _step(self, batch: Batch) -> Tensor:
+        return self.steps.take(batch, self.state.step + 1, self.share)
 
     def _validate(self, per_epoch: int) -> None:
         state = self.state
         own = self._copy()
-        if self.average is not None:
-            self._paste(self.average)
+        if self.steps.average is not None:
+            self._paste(self.steps.average)
         random = checkpoint.random_tensors()
         measured = evaluate(self.ranker, self.validation, self.world)
         checkpoint.restore_random(random)
@@ -328,6 +292,7 @@ class Trainer:
         self._paste(own)
         curves = {f"validation/auc_{task}": value for task, value in point.auc.items()}
         curves |= {f"validation/logloss_{task}": value for task, value in point.logloss.items()}
+        curves |= {f"validation/within_auc_{task}": value for task, value in point.within.items()}
         self.board.add(state.step, curves)
         texts = [f"{task} AUC {value:.4f}" for task, value in point.auc.items()]
         self._say(f"validation at epoch {point.epoch:.2f}: {', '.join(texts)}")
@@ -335,42 +300,48 @@ class Trainer:
 
     def _log(self, meter: Meter, per_epoch: int, last: int) -> None:
         state = self.state
-        loss, speed = meter.read()
+        loss, speed, wait = meter.read()
         loss = self.world.mean(loss)
         point = Point(
             phase=state.phase,
             step=state.step,
             epoch=state.step / per_epoch,
             loss=loss,
-            learning_rate=self.optimizers["dense"].param_groups[0]["lr"],
+            learning_rate=self.steps.rate,
             samples_per_s=speed,
+            reader_wait=wait,
         )
         state.curve.append(point)
-        curves = {f"{state.phase}/loss": loss, f"{state.phase}/samples_per_s": speed}
-        self.board.add(state.step, curves)
+        curves = {"loss": loss, "samples_per_s": speed, "reader_wait": wait}
+        self.board.add(state.step, {f"{state.phase}/{k}": value for k, value in curves.items()})
         if time.monotonic() - self.said >= SAY_EVERY_S or state.step == last:
             self.said = time.monotonic()
             self._say(
-                f"{state.phase} step {state.step}/{last}: loss {loss:.4f}, {speed:,.0f} samples/s"
+                f"{state.phase} step {state.step}/{last}: loss {loss:.4f}, {speed:,.0f} samples/s, "
+                f"{100 * wait:.0f} % of it waiting for rows"
             )
 
     # ---- weights and checkpoints --------------------------------------------------------------
 
     def _copy(self) -> dict[str, Tensor]:
-        return {name: value.detach().clone() for name, value in self.ranker.named_parameters()}
+        return {name: value.detach().clone() for name, value in self.ranker.state_dict().items()}
 
     @torch.no_grad()
     def _paste(self, weights: Mapping[str, Tensor]) -> None:
+        """Set all parameters, and the buffers that ``weights`` holds."""
         for name, parameter in self.ranker.named_parameters():
             parameter.copy_(weights[name])
+        for name, buffer in self.ranker.named_buffers():
+            if name in weights:
+                buffer.copy_(weights[name])
 
     def _save(self) -> None:
         if not self.world.leads:
             return
         tensors = {f"model.{k}": v for k, v in self._copy().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
-        tensors |= {f"average.{k}": v for k, v in (self.average or {}).items()}
-        for name, optimizer in self.optimizers.items():
+        tensors |= {f"average.{k}": v for k, v in (self.steps.average or {}).items()}
+        for name, optimizer in self.steps.optimizers.items():
             tensors |= checkpoint.optimizer_tensors(optimizer, f"optimizer.{name}")
         checkpoint.save(
             self.folder, tensors | checkpoint.random_tensors(), self.state.model_dump(mode="json")
@@ -390,9 +361,9 @@ class Trainer:
 
         self._paste(part("model."))
         self.best = part("best.")
-        if self.average is not None:
-            self.average = part("average.")
-        for name, optimizer in self.optimizers.items():
+        if self.steps.average is not None:
+            self.steps.average = part("average.")
+        for name, optimizer in self.steps.optimizers.items():
             checkpoint.restore_optimizer(optimizer, f"optimizer.{name}", tensors)
         checkpoint.restore_random(tensors)
         self._say(f"Going on from step {self.state.step} of the {self.state.phase} phase.")

@@ -29,7 +29,6 @@ from hemix.spec import FeatureSpec
 from models.names import EAGER, SIGNATURE
 from models.ranker import Ranker
 from models.recipes import Recipe
-from models.registry import build
 
 WEIGHTS = "model.safetensors"
 MANIFEST = "manifest.json"
@@ -175,7 +174,7 @@ def load(folder: Path) -> ModelVersion:
     """
     manifest = verify(folder)
     recipe = Recipe.parse(manifest.config)
-    ranker = build(recipe.ranker, manifest.spec, recipe.model)
+    ranker = recipe.build(manifest.spec)
     path = folder / WEIGHTS
     try:
         ranker.load_state_dict(load_file(path))

@@ -105,6 +105,8 @@ def curves(recipe: Recipe, trained: Trained) -> dict[str, Any]:
         "flops_per_sample": trained.ranker.flops_per_sample(),
         "steps_per_epoch": trained.steps_per_epoch,
         "seconds": trained.seconds,
+        "reader_wait": trained.reader_wait,
+        "collisions": {name: found.model_dump() for name, found in trained.collisions.items()},
         "training": [point.model_dump() for point in trained.state.curve],
         "validation": [point.model_dump() for point in trained.state.validation],
         "best": best.model_dump() if best else None,

@@ -22,7 +22,7 @@ from models.reader import ParquetReader
 from models.recipes import TrainingConfig, recipe_of
 from models.registry import build
 from models.toy import toy_batch, toy_spec
-from models.train import evaluate
+from models.validation import evaluate
 from tests.models.files import write_split
 from tests.models.train_toy import toy_recipe, train
 
