@@ -13,7 +13,7 @@ from rich.text import Text
 
 from hemix import __version__
 from hemix.errors import GateFailed, HemixError
-from pipelines import compile_command, experiment_commands
+from pipelines import compile_command, experiment_commands, tune_command
 from pipelines.client.commands import register as register_client
 from serving.commands import register
 from serving.kubernetes import commands as deploy_commands
@@ -69,7 +69,7 @@ def run_command(
         str,
         typer.Option(
             help="Which ranker in which shape, and how it is trained: compact, tiny, base, "
-            "unirank_like, dcnv2, din."
+            "unirank_like, dcnv2, din, ... (docs/model-zoo.md), or a YAML file of a recipe."
         ),
     ] = "compact",
     set_: Annotated[
@@ -205,6 +205,7 @@ def report_command(
 
 register(app)
 compile_command.register(app)
+tune_command.register(app)
 deploy_commands.register(app)
 experiment_commands.register(app)
 register_client(app)

@@ -77,6 +77,11 @@ class Results(BaseModel):
         return self.trained[0] if self.trained else None
 
     @property
+    def top(self) -> float:
+        """The best value; only where there is one."""
+        return max(row.value for row in self.trained if row.value is not None)
+
+    @property
     def own(self) -> TrialRow | None:
         """The recipe as it was, when it was trained to the end."""
         return next((row for row in self.trained if row.own), None)

@@ -38,7 +38,8 @@ def _with(domain: Domain, value: Any) -> Domain:
     if domain.holds(value):
         return domain
     if isinstance(domain, Choice):
-        return Choice(choices=(*domain.choices, value))
+        more = Choice(choices=(*domain.choices, value))
+        return Choice(choices=tuple(sorted(more.choices))) if is_number(more) else more
     if isinstance(value, (int, float)) and (value > 0 or not domain.log):
         ends = {"low": min(domain.low, value), "high": max(domain.high, value)}
         return domain.model_copy(update=ends)
@@ -178,4 +179,4 @@ def is_number(domain: Domain) -> bool:
     """Whether values have an order: a range, or a choice of numbers."""
     if isinstance(domain, Range):
         return True
-    return all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in domain.choices)
+    return all(type(value) in (int, float) for value in domain.choices)

@@ -255,7 +255,7 @@ def _pruner(settings: StudySettings) -> optuna.pruners.BasePruner:
     from optuna import pruners
 
     if settings.pruner == "median":
-        return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
+        return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
     if settings.pruner == "hyperband":
         return pruners.HyperbandPruner(
             min_resource=1, max_resource=settings.points, reduction_factor=2

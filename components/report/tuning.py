@@ -1,0 +1,69 @@
+"""The page of a study: what was found, how the search went, which field mattered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.report.formats import FILTERS
+from components.report.look import COLOURS, DARK, FONT, svg_of, variables
+from components.report.tuning_charts import deviation, ordered_fields, pictures, short, text_of
+from models.tuning.results import Outcome, Results
+
+TEMPLATES = Path(__file__).with_name("templates")
+SHOWN = 10
+"""Trials in the table of the best."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyNotes:
+    """What the trials do not say: the data set, the run's version, rows, and the recipe's file."""
+
+    dataset: str
+    version: str
+    train_rows: int
+    validation_rows: int
+    best: str
+
+
+def render_study(results: Results, notes: StudyNotes) -> str:
+    """The whole HTML text; charts are inline SVG, styles are inline, nothing is fetched."""
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(FILTERS, field=short, value=text_of, deviation=deviation)
+    style = (
+        (TEMPLATES / "style.css")
+        .read_text()
+        .replace("/* light */", variables(COLOURS))
+        .replace("/* dark */", variables(DARK))
+        .replace("/* font */", FONT)
+    )
+    drawn = pictures(results)
+    return environment.get_template("tuning.html").render(
+        results=results,
+        notes=notes,
+        style=Markup(style),
+        base=results.settings.base,
+        tasks=list(results.best.auc) if results.best else [],
+        fields=ordered_fields(results),
+        changes=results.changes(),
+        outcomes=outcomes(results),
+        best=results.trained[:SHOWN],
+        pictures={name: Markup(svg_of(chart, name)) for name, chart in drawn.items()},
+    )
+
+
+def outcomes(results: Results) -> dict[Outcome, int]:
+    """How many trials ended how."""
+    found: dict[Outcome, int] = {}
+    for row in results.trials:
+        found[row.outcome] = found.get(row.outcome, 0) + 1
+    return found
