@@ -45,15 +45,15 @@ def timeline(embedding: FeatureEmbedding, batch: Batch, *, separator: bool = Fal
     assert len(sequences) == 2, "two sequences are read: global, then real-time"
     columns = [[column.vocabulary for column in sequence.columns] for sequence in sequences]
     assert columns[0] == columns[1], "both sequences need the same columns"
-    joined = _joined(*(batch.lists[sequence.name] for sequence in sequences), separator)
+    older, newer = (batch.lists[sequence.name] for sequence in sequences)
+    joined = _joined(older, newer, separator)
     one = SequenceFeature(
         name="timeline",
         max_length=timeline_length(embedding.spec, separator=separator),
         columns=sequences[0].columns,
     )
     events, mask = embedding.sequence(replace(batch, lists={one.name: joined}), one)
-    realtime = batch.lists[sequences[1].name].lengths
-    return Timeline(events=events, ids=joined.padded()[0], mask=mask, realtime=realtime)
+    return Timeline(events=events, ids=joined.padded()[0], mask=mask, realtime=newer.lengths)
 
 
 def _joined(older: Jagged, newer: Jagged, separator: bool) -> Jagged:
