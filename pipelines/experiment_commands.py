@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hemix.errors import DefinitionError
 from hemix.storage import is_remote, join, parent
 from serving.experiments.assigned import MODEL_LAYER
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 
 MODELS = "runs/kuairand/registry"
+_CLUSTER = "Cluster"
 
 ModelsOption = Annotated[
     str, typer.Option(metavar="DIR", help="The registry, or the run's folder that holds it.")
@@ -157,16 +159,57 @@ def decide_command(
             "--apply", help="Promote or roll back in the registry, with the reason in its history."
         ),
     ] = False,
+    settings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.yaml",
+            help="Deployment settings, with --apply: the cluster serves the new state before the "
+            "registry says so, as with hemix deploy. [dim]Default: the registry only[/dim]",
+            show_default=False,
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="[dim]Default: KUBECONFIG, ~/.kube/config, or the pod's own[/dim]",
+            show_default=False,
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = None,
+    context: Annotated[
+        str, typer.Option(help="Context of the kubeconfig.", rich_help_panel=_CLUSTER)
+    ] = "",
 ) -> None:
     """Decide: continue, promote or roll back, with reasons; with --apply also do it.
 
     Doing it again changes nothing: once applied, no experiment runs any more.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
       hemix experiment decide --models runs/kuairand --outcomes outcomes/ --apply
+
+      hemix experiment decide --models s3://ranker/hemix --outcomes s3://logs/outcomes --apply --settings deploy.yaml
     """
-    _examine(models, exposures, outcomes, policy, layer, experiments, known, page, apply=apply)
+    if settings is None and (kubeconfig or context):
+        raise DefinitionError("--kubeconfig and --context need --settings: how to serve there.")
+    if settings and not apply:
+        raise DefinitionError("--settings needs --apply: without it nothing is changed anywhere.")
+    _examine(
+        models,
+        exposures,
+        outcomes,
+        policy,
+        layer,
+        experiments,
+        known,
+        page,
+        apply=apply,
+        settings=settings,
+        kubeconfig=kubeconfig,
+        context=context,
+    )
 
 
 def replay_command(
@@ -250,10 +293,14 @@ def _examine(
     page: Path | None,
     *,
     apply: bool,
+    settings: Path | None = None,
+    kubeconfig: Path | None = None,
+    context: str = "",
 ) -> None:
     from components.experiment.step import run
     from serving.registry import find_registry
 
+    cluster = _cluster(settings) if settings else ""
     location = find_registry(models).location
     root = parent(location)
     target = page or _beside(location, f"experiment-{layer}.html")
@@ -269,9 +316,19 @@ def _examine(
         layer=layer,
         experiments=experiments or _beside(location, "experiments.yaml"),
         known=known,
+        cluster=cluster,
+        kubeconfig=kubeconfig,
+        context=context,
     )
     verdict = decision.verdict + (" (applied)" if decision.applied else "")
     _say(Console(file=sys.stdout), verdict, decision.reasons, target)
+
+
+def _cluster(settings: Path) -> str:
+    """The settings as text, read and checked before any log is."""
+    from serving.kubernetes.settings import DeploymentSettings
+
+    return DeploymentSettings.load(settings).model_dump_json()
 
 
 def _beside(location: str, name: str) -> Path | None:

@@ -30,6 +30,8 @@ def run(
     known: Path | None = None,
     notes: Notes | None = None,
     cluster: str = "",
+    kubeconfig: Path | None = None,
+    context: str = "",
 ) -> Decision:
     """Analyse the experiment that runs in ``layer`` and, with ``apply``, do what was decided.
 
@@ -46,6 +48,7 @@ def run(
         notes: what the page says beside the figures.
         cluster: deployment settings of the cluster that serves the registry; what is applied is
             then served there. Empty: the registry only.
+        kubeconfig, context: which cluster; None and empty: as ``hemix deploy`` finds it.
 
     Raises:
         DataError: logs are missing or lack a column.
@@ -64,16 +67,24 @@ def run(
         experiments=experiments,
         known=known,
     )
-    # What was decided is on disk before anything live changes.
-    _write(found.decision, found.analysis, out_decision)
-    if apply and cluster:
-        opened = ServedRegistry(opened, Site.open(cluster))
-    decision = apply_decision(found.decision, opened) if apply else found.decision
-    if decision != found.decision:
+
+    def record(decision: Decision) -> None:
         _write(decision, found.analysis, out_decision)
-    text = render(found.design, found.analysis, decision, rules, notes or Notes())
-    with atomic_file(out_page) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        text = render(found.design, found.analysis, decision, rules, notes or Notes())
+        with atomic_file(out_page) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    # What was decided, and why, is on disk before anything live changes.
+    record(found.decision)
+    decision = found.decision
+    if apply and cluster and decision.verdict in ("promote", "roll_back"):
+        site = Site.open(cluster, kubeconfig=kubeconfig, context=context)
+        say(f"experiment: to be served on {site.cluster.host}, namespace {site.cluster.namespace}")
+        opened = ServedRegistry(opened, site)
+    if apply:
+        decision = apply_decision(decision, opened)
+    if decision != found.decision:
+        record(decision)
     done = ", applied" if decision.applied else ""
     say(f"experiment: {decision.verdict.replace('_', ' ')}{done}; {decision.reasons[0]}")
     return decision

@@ -27,12 +27,15 @@ class Site:
     settings: DeploymentSettings
 
     @staticmethod
-    def open(text: str, feature_store: str = "") -> Site:
+    def open(
+        text: str, feature_store: str = "", *, kubeconfig: Path | None = None, context: str = ""
+    ) -> Site:
         """Read the settings and greet the cluster, before anything is changed anywhere.
 
         Args:
             text: deployment settings as JSON or YAML.
             feature_store: the live feature store, unless the settings name one.
+            kubeconfig, context: which cluster; as :func:`serving.kubernetes.api.connect`.
 
         Raises:
             DefinitionError: the settings; names the key.
@@ -42,7 +45,12 @@ class Site:
         if not settings.storage.features and is_remote(feature_store):
             storage = settings.storage.model_copy(update={"features": feature_store})
             settings = settings.model_copy(update={"storage": storage})
-        cluster = connect(namespace=settings.namespace, timeout_s=settings.timeouts.api)
+        cluster = connect(
+            namespace=settings.namespace,
+            kubeconfig=kubeconfig,
+            context=context,
+            timeout_s=settings.timeouts.api,
+        )
         cluster.require_namespace()
         return Site(cluster, settings)
 
