@@ -17,7 +17,7 @@ from hemix.files import write_json
 FOLDER = Path(__file__).resolve().parent / "results"
 PACKAGES = (
     "apache-beam", "feast", "kfp", "kserve", "numpy", "pandas", "polars", "pyarrow",
-    "scikit-learn", "tensorflow", "tensorflow-transform", "torch",
+    "scikit-learn", "scipy", "tensorflow", "tensorflow-transform", "torch",
 )  # fmt: skip
 
 

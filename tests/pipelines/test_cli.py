@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from pipelines.cli import main
+from pipelines.cli import app, main
 from pipelines.folder import RunFolder
 
 HELP_NEEDS_NONE_OF = (
@@ -59,17 +61,35 @@ def here(
     return call
 
 
+def commands() -> list[str]:
+    """Every command there is, also those of groups: ``schedule create``."""
+    from typer.main import get_command
+
+    def below(command: Any, names: tuple[str, ...]) -> Iterator[str]:
+        if not hasattr(command, "commands"):
+            yield " ".join(names)
+            return
+        if names:
+            yield " ".join(names)
+        for name, inner in command.commands.items():
+            yield from below(inner, (*names, name))
+
+    return list(below(get_command(app), ()))
+
+
 def test_help_names_every_command() -> None:
     done = hemix("--help")
     assert done.returncode == 0
-    for command in ("run", "compile", "report", "serve", "rank", "models"):
+    known = [command for command in commands() if " " not in command]
+    assert {"run", "compile", "serve", "submit", "schedule", "backfill", "deploy"} <= {*known}
+    for command in known:
         assert f" {command} " in done.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "compile", "report", "serve", "rank", "models"])
+@pytest.mark.parametrize("command", commands())
 def test_help_of_a_command_has_an_example(command: str) -> None:
-    done = hemix(command, "--help")
-    assert done.returncode == 0
+    done = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0
     assert f"hemix {command} " in done.stdout.split("Options")[0].split("Usage", 1)[1]
 
 
