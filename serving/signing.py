@@ -6,7 +6,8 @@ the private key's environment signs as a version enters a registry; whoever is c
 public key serves nothing that it did not sign.
 
 ``HEMIX_SIGNING_KEY``: the private key (EC, PEM), a file or the PEM text itself.
-``HEMIX_VERIFY_KEY``: the public key, alike.
+``HEMIX_VERIFY_KEY``: the public key or keys, alike; also a folder, or several places
+(:func:`serving.signing_keys.public_keys`). A signature of any of them is taken.
 """
 
 from __future__ import annotations
@@ -23,9 +24,15 @@ from typing import Any
 from hemix.errors import DefinitionError, ModelVersionError
 from hemix.files import atomic_file
 from models.names import SIGNATURE
-
-SIGNING_KEY = "HEMIX_SIGNING_KEY"
-VERIFY_KEY = "HEMIX_VERIFY_KEY"
+from serving.signing_keys import (
+    SIGNING_KEY,
+    VERIFY_KEY,
+    PublicKey,
+    fits,
+    key_file,
+    public_keys,
+    unusable,
+)
 
 _HINT = "Serve only what was signed: deploy the version again where the signing key is."
 _NAMED = re.compile(
@@ -46,13 +53,13 @@ def sign(folder: Path, key: str) -> None:
     from models.version import verify
 
     verify(folder)
-    with _key_file(key, SIGNING_KEY) as path, atomic_file(folder / SIGNATURE) as signature:
+    with key_file(key, SIGNING_KEY) as path, atomic_file(folder / SIGNATURE) as signature:
         from model_signing import signing
 
         try:
             config = signing.Config().use_elliptic_key_signer(private_key=path)  # type: ignore[no-untyped-call]
         except (ValueError, TypeError, AttributeError) as error:
-            raise _unusable(SIGNING_KEY, "private", error) from error
+            raise unusable(SIGNING_KEY, "private", error) from error
         # The name under which the signature is being written, and its own, are no model files.
         config.set_hashing_config(_hashing(folder, signature, folder / SIGNATURE))
         config.sign(folder, signature)
@@ -71,27 +78,81 @@ def require_signed(folder: Path) -> None:
 
 
 def verify_signature(folder: Path, key: str) -> None:
-    """Check that the owner of ``key`` signed exactly these files. Arguments and errors as above."""
+    """Check that the owner of ``key``, or of one of several, signed exactly these files.
+
+    Arguments and errors as above.
+    """
     signature = folder / SIGNATURE
+    keys = public_keys(key)
     if not signature.is_file():
         raise ModelVersionError(f"{signature}: the model is not signed.", hint=_HINT)
-    with _key_file(key, VERIFY_KEY) as path:
-        from cryptography.exceptions import InvalidSignature
-        from model_signing import verifying
+    # Of another key is known before any file is read; so each further key costs next to nothing.
+    if not any(_is_of(folder, signature, one) for one in keys):
+        which = f"of none of the {len(keys)} keys" if len(keys) > 1 else "not of the key"
+        raise ModelVersionError(
+            f"{signature}: the signature is {which} in {VERIFY_KEY}.", hint=_HINT
+        )
 
+
+def _is_of(folder: Path, signature: Path, key: PublicKey) -> bool:
+    """Whether the signature is of ``key``; when it is, that the files are the signed ones."""
+    from cryptography.exceptions import InvalidSignature
+    from model_signing import verifying
+
+    with key_file(key.text, VERIFY_KEY) as path:
         try:
             config = verifying.Config().use_elliptic_key_verifier(public_key=path)  # type: ignore[no-untyped-call]
         except (ValueError, TypeError, AttributeError) as error:
-            raise _unusable(VERIFY_KEY, "public", error) from error
+            raise unusable(VERIFY_KEY, "public", f"{key.source}: {error}") from error
         config.set_hashing_config(_hashing(folder, signature))
         try:
             config.verify(folder, signature)
-        except InvalidSignature as error:
-            raise ModelVersionError(
-                f"{signature}: the signature is not of the key in {VERIFY_KEY}.", hint=_HINT
-            ) from error
+        except InvalidSignature:
+            return False
         except Exception as error:  # a damaged bundle fails in as many ways as there are bytes
+            if "Key mismatch" in str(error):
+                return False
             raise _refused(folder, signature, error) from error
+    return True
+
+
+def signing_told(folder: Path, *, demanded: bool) -> str:
+    """What becomes of a version's signature as it enters a registry from here: one sentence.
+
+    Args:
+        folder: model version folder.
+        demanded: what serves it takes signed versions only.
+
+    Raises:
+        DefinitionError: a signature is demanded and there is no key to make it; or what would be
+            signed is of no key in ``HEMIX_VERIFY_KEY``, and so would be refused.
+        ModelVersionError: it is signed already, and not by such a key.
+    """
+    private, public = os.environ.get(SIGNING_KEY, ""), os.environ.get(VERIFY_KEY, "")
+    if (folder / SIGNATURE).is_file():
+        if public:
+            verify_signature(folder, public)
+        return "is signed already"
+    if private:
+        if public and not fits(private, public):
+            raise DefinitionError(
+                f"{SIGNING_KEY} is of no key in {VERIFY_KEY}: what it signs would be refused.",
+                hint="Add its public key to those that verify, first there and then here.",
+            )
+        return "is signed as it enters the registry"
+    if demanded:
+        raise DefinitionError(
+            f"secrets.signing is set, so that pods take signed versions only, and {SIGNING_KEY} is "
+            "not set here: they would refuse this one.",
+            hint="Add private.pem to the Secret of the deploy step, sign the version beforehand "
+            "(hemix models sign), or leave secrets.signing empty.",
+        )
+    if public:
+        return (
+            f"is NOT signed: {SIGNING_KEY} is not set here, only {VERIFY_KEY}. "
+            "An endpoint with that key will refuse it"
+        )
+    return f"is not signed: {SIGNING_KEY} is not set"
 
 
 @contextlib.contextmanager
@@ -128,33 +189,4 @@ def _refused(folder: Path, signature: Path, error: Exception) -> ModelVersionErr
         return ModelVersionError(
             f"{folder / name}: the file is not as it was signed ({SIGNATURE}).", hint=_HINT
         )
-    if "Key mismatch" in text:
-        return ModelVersionError(
-            f"{signature}: the signature is not of the key in {VERIFY_KEY}.", hint=_HINT
-        )
     return ModelVersionError(f"{signature}: not a signature of this model ({text}).", hint=_HINT)
-
-
-@contextlib.contextmanager
-def _key_file(key: str, variable: str) -> Iterator[Path]:
-    """The key as a file; PEM text goes through one that only this user can read."""
-    if not key.lstrip().startswith("-----BEGIN"):
-        if not Path(key).is_file():
-            raise DefinitionError(
-                f"{variable}: {key} is not a file.", hint="Give a PEM file, or its text."
-            )
-        yield Path(key)
-        return
-    with tempfile.TemporaryDirectory(prefix="hemix-key-") as folder:
-        path = Path(folder) / "key.pem"
-        path.touch(mode=0o600)
-        path.write_text(key)
-        yield path
-
-
-def _unusable(variable: str, kind: str, error: Exception) -> DefinitionError:
-    return DefinitionError(
-        f"{variable}: not a {kind} key that can be used ({error}).",
-        hint="Give an EC key on P-256, P-384 or P-521 as PEM without a password: "
-        "openssl ecparam -name prime256v1 -genkey -noout.",
-    )

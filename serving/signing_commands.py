@@ -10,7 +10,7 @@ import typer
 
 from hemix.errors import DefinitionError
 from hemix.progress import say
-from serving.signing import SIGNING_KEY, VERIFY_KEY
+from serving.signing_keys import SIGNING_KEY, VERIFY_KEY
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Model version folder.")]
 
@@ -50,12 +50,13 @@ def verify_command(
         str | None,
         typer.Option(
             metavar="FILE",
-            help=f"Public key, EC as PEM. [dim]Default: {VERIFY_KEY}[/dim]",
+            help="Public keys, EC as PEM: a file, a folder of them, or several, separated as in "
+            f"PATH. One of them must have signed. [dim]Default: {VERIFY_KEY}[/dim]",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Check that a model version is whole, and signed by the owner of a key.
+    """Check that a model version is whole, and signed by the owner of a key, or of one of several.
 
     [bold]Example[/bold]
 

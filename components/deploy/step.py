@@ -11,6 +11,7 @@ from hemix.verdict import Verdict
 from serving.assignment import variants_of
 from serving.kubernetes.served import Site
 from serving.registry import open_registry
+from serving.signing import signing_told
 from serving.state import check_share
 
 
@@ -41,6 +42,7 @@ def run(
     Raises:
         GateFailed: the verdict did not pass; nothing live was changed.
         ModelVersionError: the model is not what its manifest says.
+        DefinitionError: ``cluster`` demands signed versions and this one would not be.
         RegistryError: ``share`` out of range, or another model of the same name is registered.
         ClusterError, DeploymentFailed: the cluster refused, or the version's pods did not become
             ready; who served before serves on.
@@ -52,6 +54,8 @@ def run(
     check_share(share)
     version = _version(model)
     site = Site.open(cluster, str(feature_store)) if cluster else None
+    demanded = site is not None and bool(site.settings.secrets.signing)
+    say(f"deploy: {version} {signing_told(model, demanded=demanded)}")
     # Features first: a version that the endpoint may pick up must find what it reads.
     publish(repository, feature_store)
     store = open_registry(registry)

@@ -140,7 +140,8 @@ class Secrets(_Part):
     Args:
         storage: keys ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_ENDPOINT_URL``.
         redis: key ``password``.
-        signing: key ``public.pem``; predictors then serve only what its owner signed.
+        signing: key ``public.pem``, one public key or several; predictors then serve only what the
+            owner of one signed, and the deploy step refuses what it cannot sign.
         pull: of the registry that images come from.
     """
 

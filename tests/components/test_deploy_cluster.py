@@ -97,6 +97,7 @@ def test_champion_then_challenger_then_one_that_fails(
         (0.1, {"name": "Not a name"}, DefinitionError, "cluster: name"),
         (1.5, {}, RegistryError, r"share 1\.5"),
         (0.1, {"namespace": "missing"}, ClusterError, "no namespace missing"),
+        (0.1, {"secrets": {"signing": "s"}}, DefinitionError, r"secrets\.signing is set"),
     ],
 )
 def test_what_cannot_work_changes_nothing(

@@ -19,7 +19,8 @@ from hemix.files import sha256_file, write_json
 from models.names import SIGNATURE
 from models.version import verify
 from serving.registry import open_registry
-from serving.signing import SIGNING_KEY, VERIFY_KEY, require_signed, sign, verify_signature
+from serving.signing import require_signed, sign, verify_signature
+from serving.signing_keys import SIGNING_KEY, VERIFY_KEY
 
 
 def key_pair(folder: Path, name: str, key: object | None = None) -> tuple[Path, Path]:
@@ -52,7 +53,7 @@ def version(tmp_path: Path) -> Path:
     return make_version(tmp_path / "v1")
 
 
-def make_version(folder: Path) -> Path:
+def make_version(folder: Path, version: str = "v1") -> Path:
     (folder / "transform").mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"weights" * 100)
     (folder / "transform" / "spec.json").write_text("{}")
@@ -60,7 +61,7 @@ def make_version(folder: Path) -> Path:
         name: sha256_file(folder / name) for name in ("model.safetensors", "transform/spec.json")
     }
     manifest = {
-        **dict.fromkeys(("version", "created", "ranker", "recipe", "code"), "v1"),
+        **dict.fromkeys(("version", "created", "ranker", "recipe", "code"), version),
         **dict.fromkeys(("definition_digest", "feature_service", "transform_digest"), "x"),
         **{name: {} for name in ("config", "training_window", "metrics", "packages")},
         "spec": {
