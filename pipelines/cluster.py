@@ -26,6 +26,13 @@ Cpu = Annotated[str, BeforeValidator(str), Field(pattern=r"^([0-9]+m|[0-9]+(\.[0
 Memory = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|K|M|G|T)$")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+LabelName = Annotated[
+    str,
+    Field(
+        pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+    ),
+]
+LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -93,7 +100,10 @@ class Volume(_Part):
 
 
 class Step(_Part):
-    """One step's pod. ``shared_memory`` is the size of /dev/shm, ``scratch`` of /tmp."""
+    """One step's pod. ``shared_memory`` is the size of /dev/shm, ``scratch`` of /tmp.
+
+    ``labels`` are the pod's, for what the cluster itself adds to pods (a PodDefault, a policy).
+    """
 
     cpu: tuple[Cpu, Cpu]
     memory: tuple[Memory, Memory]
@@ -106,6 +116,7 @@ class Step(_Part):
     secrets: tuple[str, ...] = ()
     volumes: tuple[Volume, ...] = ()
     env: dict[EnvName, str] = {}
+    labels: dict[LabelName, LabelValue] = {}
 
 
 class Secret(_Part):

@@ -64,6 +64,8 @@ def _pod(task: Any, step: Step, settings: ClusterSettings) -> None:
         kubernetes.use_secret_as_env(task, secret.name, dict(secret.env), optional=secret.optional)
     for volume in step.volumes:
         kubernetes.mount_pvc(task, volume.claim, volume.path)
+    for label, value in step.labels.items():
+        kubernetes.add_pod_label(task, label, value)
     for label, value in settings.node_selector.items():
         kubernetes.add_node_selector(task, label, value)
     if step.gpu.count:

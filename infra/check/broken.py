@@ -83,6 +83,27 @@ def broken(objects: Iterable[Object]) -> Iterator[Object]:
                 yield Object(f"{item.title} with {fault}", manifest)
 
 
+def broken_tokens(item: Object) -> Iterator[Object]:
+    """A PodDefault's token for another audience, in another place, for nobody, or half there."""
+
+    def with_(fault: str, path: tuple[str | int, ...], value: Any) -> Object:
+        manifest = copy.deepcopy(item.manifest)
+        place: Any = manifest["spec"]
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+        return Object(f"{item.title} with {fault}", manifest)
+
+    token = ("volumes", 0, "projected", "sources", 0, "serviceAccountToken")
+    yield with_("a token for another audience", (*token, "audience"), "sts.amazonaws.com")
+    yield with_("a token elsewhere", ("volumeMounts", 0, "mountPath"), "/token")
+    yield with_("a path that says otherwise", ("env", 0, "value"), "/token")
+    yield with_("labels that nobody carries", ("selector", "matchLabels"), {"no": "one"})
+    yield with_("a volume that is nowhere", ("volumes",), [])
+    yield with_("a volume of the pod's own name", ("volumes", 0, "name"), "scratch")
+    yield with_("a token without path", token, {"audience": "pipelines.kubeflow.org"})
+
+
 def broken_pipelines(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """A pipeline whose tasks refer to nothing, and one whose images are not pinned."""
     for name, text in texts:

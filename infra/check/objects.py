@@ -13,7 +13,7 @@ import yaml
 from hemix.errors import DefinitionError, EnvironmentProblem
 
 ROOT = Path(__file__).resolve().parents[2]
-OVERLAYS = ("local", "dev", "prod")
+OVERLAYS = ("local", "dev", "prod", "multi-user")
 Manifest = dict[str, Any]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hemix.errors import EnvironmentProblem, HemixError
-from infra.check import broken, core, namespaces, prometheus, server, sources
+from infra.check import broken, core, injected, namespaces, prometheus, rights, server, sources
 from infra.check.objects import OVERLAYS, ROOT, Manifest, Object, duplicates, kustomized
 from infra.check.report import Report
 
@@ -46,6 +46,10 @@ def _overlays(report: Report) -> list[Object]:
             report.good(TOGETHER, name, [str(error)])
             continue
         report.good(TOGETHER, name, [*namespaces.problems(objects), *duplicates(objects)])
+        allowed = rights.problems(objects, list(sources.endpoint()))
+        report.good(TOGETHER, f"{name}: what hemix deploy may do", allowed)
+        other = rights.problems(objects, list(sources.endpoint("another")))
+        report.bad(TOGETHER, f"{name}: a ranker by a name that the role lacks", other)
         for title, worse in broken_overlays(objects):
             report.bad(TOGETHER, f"{name} {title}", namespaces.problems(worse))
         found += objects
@@ -99,6 +103,8 @@ def check_objects(
     report: Report, objects: Sequence[Object], kubeconfig: Path | None = None
 ) -> None:
     """Core types by their schema, custom ones by the API server; then broken ones of each kind."""
+    _check_injected(report, [o for o in objects if o.manifest["kind"] == injected.KIND])
+    objects = [o for o in objects if o.manifest["kind"] != injected.KIND]
     for item in objects:
         if item.core:
             report.good(SCHEMAS, f"{item.source}: {item.title}", core.problems(item.manifest))
@@ -112,6 +118,14 @@ def check_objects(
     else:
         with server.running() as started:
             _check_custom(report, custom, server.Custom(started))
+
+
+def _check_injected(report: Report, objects: Sequence[Object]) -> None:
+    """PodDefaults, by the pods that they change."""
+    for item in objects:
+        report.good(SCHEMAS, f"{item.source}: {item.title}", injected.problems(item.manifest))
+        for worse in (*broken.broken([item]), *broken.broken_tokens(item)):
+            report.bad(SCHEMAS, worse.source, injected.problems(worse.manifest))
 
 
 def _check_custom(report: Report, custom: Sequence[Object], asked: server.Custom) -> None:

@@ -34,10 +34,11 @@ def state() -> RegistryState:
     return add(add(RegistryState(), first, share=0.1), second, share=0.1)
 
 
-def endpoint() -> Iterator[Object]:
+def endpoint(ranker: str = "ranker") -> Iterator[Object]:
     """What ``hemix deploy`` applies, for each of the kinds of settings there are."""
     for name, text in _SETTINGS.items():
-        rendered = render(state(), DeploymentSettings.parse(text), registry=REGISTRY)
+        settings = DeploymentSettings.parse(text).model_copy(update={"name": ranker})
+        rendered = render(state(), settings, registry=REGISTRY)
         for manifest in rendered.manifests:
             yield Object(f"hemix deploy, {name}", manifest)
 

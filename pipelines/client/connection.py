@@ -21,7 +21,9 @@ UI = ("HEMIX_KFP_UI", "KF_PIPELINES_UI_ENDPOINT")
 
 # Where kubelet puts what a pod is told (see kfp.client.client.Client).
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-_POD_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")
+POD_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")
+AUDIENCE = "pipelines.kubeflow.org"
+"""What a token must be made for: KFP's API takes no other (``infra/multi-user``)."""
 _IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 _PROXY = "/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy"
 _NO_HOST = "Give --host URL, set HEMIX_KFP_HOST, or choose a context: kubectl config use-context."
@@ -99,7 +101,7 @@ def resolve(
     if in_pod:
         host = host or _IN_CLUSTER
         namespace = namespace or _read(_POD_NAMESPACE)
-        file = file or (_POD_TOKEN if _POD_TOKEN.is_file() else None)
+        file = file or (POD_TOKEN if POD_TOKEN.is_file() else None)
     elif not host or not namespace:
         kubeconfig = _kubeconfig(known)
         namespace = namespace or (kubeconfig.namespace if kubeconfig else "")

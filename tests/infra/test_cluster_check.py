@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
 
-from infra.check import broken, core, namespaces, run, server, sources
+from infra.check import broken, core, injected, namespaces, rights, run, server, sources
 from infra.check.objects import OVERLAYS, ROOT, Object, documents, kustomized
 from infra.check.report import Report
+from pipelines.client.connection import POD_TOKEN, resolve
+from pipelines.cluster import ClusterSettings
 from tests.infra.tools import need
 
 
@@ -74,6 +77,47 @@ def test_a_run_that_does_not_deploy_may_not(rendered: dict[str, list[Object]]) -
         "poddisruptionbudgets",
         "scaledobjects",
     }
+
+
+def test_the_deployers_role_is_what_hemix_deploy_does(rendered: dict[str, list[Object]]) -> None:
+    prod = copy.deepcopy(rendered["prod"])
+    assert rights.problems(prod, list(sources.endpoint())) == []
+    other = list(sources.endpoint("another"))
+    assert rights.problems(prod, other) == [
+        f"hemix-deployer may not {verb} configmaps another-predictors"
+        for verb in ("get", "patch", "delete")
+    ]
+    role = next(
+        o.manifest
+        for o in prod
+        if (o.manifest["kind"], o.manifest["metadata"]["name"]) == ("Role", "hemix-deployer")
+    )
+    role["rules"][5]["resourceNames"] = ["another-predictors"]  # as docs/operator/deploying.md says
+    assert rights.problems(prod, other) == []
+    role["rules"][0]["verbs"].remove("create")
+    assert rights.problems(prod, other) == ["hemix-deployer may not create inferenceservices"]
+
+
+def test_a_profiles_pods_get_a_token_for_kfps_api(rendered: dict[str, list[Object]]) -> None:
+    """What the client looks for is what the overlay puts into the pods that ask, and no others."""
+    objects = {o.manifest["kind"]: o.manifest for o in rendered["multi-user"]}
+    label = objects["Namespace"]["metadata"]["labels"]["app.kubernetes.io/part-of"]
+    assert label == "kubeflow-profile"  # what Kubeflow's webhooks go by
+    token = objects[injected.KIND]
+    assert injected.problems(token) == []
+    settings = ClusterSettings.load()
+    wanted = token["spec"]["selector"]["matchLabels"].items()
+    asking = {s for s in settings.steps if wanted <= settings.steps[s].labels.items()}
+    assert asking == {"trigger"}
+    whole = injected.injected(token["spec"], injected.pod_of("trigger", settings))
+    (container,) = whole["spec"]["containers"]
+    environment = {v["name"]: v["value"] for v in container["env"]}
+    in_pod = {**environment, "KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+    assert resolve(environment=in_pod).token_file == POD_TOKEN
+    for other in ("local", "dev", "prod"):
+        assert injected.KIND not in {o.manifest["kind"] for o in rendered[other]}
+    for worse in broken.broken_tokens(Object("t", token)):
+        assert injected.problems(worse.manifest), worse.source
 
 
 def test_prod_speaks_https_only(rendered: dict[str, list[Object]]) -> None:

@@ -65,7 +65,7 @@ def test_in_a_pod_the_own_cluster_is_meant(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "namespace").write_text("hemix\n")
     (tmp_path / "token").write_text("of-the-pod\n")
     monkeypatch.setattr(connection, "_POD_NAMESPACE", tmp_path / "namespace")
-    monkeypatch.setattr(connection, "_POD_TOKEN", tmp_path / "token")
+    monkeypatch.setattr(connection, "POD_TOKEN", tmp_path / "token")
     told = resolve(environment={"KUBERNETES_SERVICE_HOST": "10.0.0.1"})
     assert told.host == "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
     assert (told.namespace, told.read_token()) == ("hemix", "of-the-pod")
