@@ -1,46 +1,121 @@
-"""The accuracy benchmark: what it reads, keeps and sums up."""
+"""The accuracy benchmark: what it reads, tries, keeps and sums up."""
 
 from __future__ import annotations
 
+import doctest
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks.accuracy import artifacts_of, one, summary
+from benchmarks.accuracy import search, table
+from benchmarks.accuracy.__main__ import compare
+from benchmarks.accuracy.data import HeldOut, RunData
+from benchmarks.accuracy.training import train
+from hemix.errors import DataError
 from hemix.files import write_json
 from tests.small import SmallRun
 
 
-def run_of(auc: float) -> dict[str, object]:
-    return {
-        "test": {"click": {"auc": auc, "gauc": 0.6, "logloss": 0.5}},
-        "validation": {"validation_click_auc": auc},
-        "parameters": {"dense": 3, "embedding": 4},
-        "flops_per_sample": 10,
-        "seconds": 2.0,
-    }
+def log(rows: int = 400) -> HeldOut:
+    random = np.random.default_rng(0)
+    return HeldOut(
+        users=random.integers(0, 20, rows),
+        requests=np.arange(rows),
+        labels={"click": random.integers(0, 2, rows).astype(float)},
+    )
+
+
+def scores_of(test: HeldOut, noise: float, seed: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    p = test.labels["click"] + noise * random.standard_normal(len(test.requests))
+    return {"click": (1 / (1 + np.exp(-p))).astype(np.float32)}
+
+
+RECORD = {
+    "validation": {"click": 0.7},
+    "parameters": {"dense": 3, "embedding": 4},
+    "flops_per_sample": 10,
+    "seconds": 2.0,
+}
 
 
 def test_mean_and_deviation_over_seeds() -> None:
-    row = summary([run_of(0.70), run_of(0.72), run_of(0.74)])
+    test = log()
+    scores = [scores_of(test, 2.0, seed) for seed in range(3)]
+    row = table.summary([RECORD] * 3, scores, test)
+    from sklearn.metrics import roc_auc_score
+
+    aucs = [roc_auc_score(test.labels["click"], p["click"]) for p in scores]
     assert row["seeds"] == 3
-    assert row["test"]["click"]["auc"] == {"mean": 0.72, "deviation": 0.02}
-    assert row["validation"] == {"validation_click_auc": 0.72}
+    assert row["test"]["click"]["auc"]["mean"] == pytest.approx(np.mean(aucs), abs=1e-5)
+    assert row["test"]["click"]["auc"]["deviation"] == pytest.approx(np.std(aucs, ddof=1), abs=1e-5)
+    assert row["validation"]["click"] == {"mean": 0.7, "deviation": 0.0}
+    assert "impression_auc" not in row["test"]["click"]
+
+
+def test_a_difference_is_paired_and_its_interval_holds_it() -> None:
+    test = log()
+    models = {
+        "compact": [scores_of(test, 4.0, seed) for seed in range(2)],
+        "better": [scores_of(test, 0.5, seed) for seed in range(2)],
+        "same": [scores_of(test, 4.0, seed) for seed in range(2)],
+    }
+    found = table.differences(models, "compact", test)
+    assert "compact" not in found
+    better = found["better"]["click"]
+    assert 0 < better["low"] < better["auc"] < better["high"]
+    assert found["same"]["click"] == {"auc": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_every_model_tries_the_same_settings_and_keeps_its_best() -> None:
+    test = log()
+    seen: dict[str, list[dict[str, str]]] = {"a": [], "b": []}
+
+    def trainer(name: str):  # type: ignore[no-untyped-def]
+        def run(seed: int, setting: dict[str, str]):  # type: ignore[no-untyped-def]
+            seen[name].append(setting)
+            auc = 0.8 if setting == search.settings(3)[2] else 0.7
+            return {**RECORD, "validation": {"click": auc}}, scores_of(test, 1.0, seed)
+
+        return run
+
+    data = RunData(Path("/none"), Path("/none"))
+    data.__dict__["test"] = test
+    data.__dict__["spec"] = type("Spec", (), {"tasks": [type("Task", (), {"name": "click"})]})
+    rows = compare({"a": trainer("a"), "b": trainer("b")}, data, trials=3, seeds=2)
+    assert seen["a"] == seen["b"] == [*search.settings(3), *[search.settings(3)[2]] * 2]
+    assert rows["a"]["setting"] == search.settings(3)[2]
+    assert rows["a"]["trials"] == [0.7, 0.7, 0.8]
+
+
+def test_settings_start_with_the_recipe_and_only_grow() -> None:
+    assert search.settings(5)[:3] == search.settings(3)
+    assert doctest.testmod(search).failed == 0
 
 
 def test_artifacts_come_from_the_record(tmp_path: Path) -> None:
     step = {"name": "transform", "artifacts": {"transformed": "/a", "transform_graph": "/b"}}
     write_json(tmp_path / "run.json", {"steps": [{"name": "ingest", "artifacts": {}}, step]})
-    assert artifacts_of(tmp_path) == (Path("/a"), Path("/b"))
+    assert RunData.of(tmp_path) == RunData(Path("/a"), Path("/b"))
+
+
+def test_a_run_that_ended_early_is_named(tmp_path: Path) -> None:
+    write_json(tmp_path / "run.json", {"steps": [{"name": "transform", "artifacts": {}}]})
+    with pytest.raises(DataError, match="no finished transform step"):
+        RunData.of(tmp_path)
 
 
 @pytest.mark.slow
 def test_a_finished_training_is_not_done_again(small_run: SmallRun, tmp_path: Path) -> None:
-    data = (small_run.transformed, small_run.transform)
-    first = one(recipe="din", seed=1, overrides={}, data=data, folder=tmp_path)
-    assert 0.5 < first["test"]["click"]["auc"] < 1
-    assert first["parameters"]["dense"] > 0
-    (kept,) = tmp_path.glob("din-1-*.json")
+    data = RunData(small_run.transformed, small_run.transform)
+    record, scores = train(recipe="dcnv2", seed=1, overrides={}, data=data, folder=tmp_path)
+    row = table.summary([record], [scores], data.test)
+    assert 0.5 < row["test"]["click"]["auc"]["mean"] < 1
+    assert record["parameters"]["dense"] > 0
+    (kept,) = tmp_path.glob("dcnv2-1-*.json")
     before = kept.stat().st_mtime_ns
-    assert one(recipe="din", seed=1, overrides={}, data=data, folder=tmp_path) == first
+    again, same = train(recipe="dcnv2", seed=1, overrides={}, data=data, folder=tmp_path)
+    assert again == record
+    assert all(np.array_equal(same[task], scores[task]) for task in scores)
     assert kept.stat().st_mtime_ns == before

@@ -1,0 +1,1 @@
+"""Rankers side by side on one log: same rows, features, embeddings, trials and seeds."""

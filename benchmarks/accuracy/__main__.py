@@ -1,0 +1,135 @@
+"""Rankers side by side on one log: same rows, features, embeddings, trials and seeds.
+
+``python -m benchmarks.accuracy --run runs/demo`` takes the transformed data of a finished
+``hemix run``. Each model first tries the same settings (``--trials``, one seed, judged by the mean
+validation AUC), then trains with its best one once a seed; test scores are read only after that.
+Differences to HeMix come from one bootstrap by user, paired by seed. With ``--peer PYTHON`` (an
+environment of benchmarks/rivals/requirements-fuxictr.txt) FuxiCTR's own models and trainer stand
+beside ours.
+
+A finished training is kept under ``--folder`` and not done again: an interrupted benchmark goes on,
+and more seeds, trials or models only add. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accuracy import peer, search, table
+from benchmarks.accuracy.data import RunData, Scores
+from benchmarks.accuracy.training import train
+from hemix.files import read_json, write_json
+from hemix.progress import say
+
+REFERENCE = "compact"
+SHAPES: dict[str, dict[str, str]] = {
+    "dcnv2": {"model.crosses": "1"},
+    "din": {"model.tower": "[576, 128, 64]"},
+}
+"""Shapes that bring a ranker's dense parameters to the reference's; the others' defaults do."""
+Train = Callable[[int, dict[str, str]], tuple[dict[str, Any], Scores]]
+
+
+def compare(
+    trainers: dict[str, Train], data: RunData, *, trials: int, seeds: int
+) -> dict[str, Any]:
+    """The rows of the table by model name: searched, trained once a seed, measured."""
+    tried = search.settings(trials)
+    rows: dict[str, Any] = {}
+    scores: dict[str, list[Scores]] = {}
+    for number, (model, trainer) in enumerate(trainers.items()):
+        first = functools.partial(trainer, 0)
+        setting, searched = search.best(tried, lambda s, first=first: first(s)[0])  # type: ignore[misc]
+        runs = [trainer(seed, setting) for seed in range(seeds)]
+        scores[model] = [p for _, p in runs]
+        rows[model] = table.summary([r for r, _ in runs], scores[model], data.test)
+        rows[model]["setting"] = setting
+        rows[model]["trials"] = [round(score, 5) for score in searched]
+        auc = rows[model]["test"][data.spec.tasks[0].name]["auc"]
+        say(f"{number + 1}/{len(trainers)} {model}: {auc['mean']:.5f} ± {auc['deviation']:.5f}")
+    if REFERENCE in scores:
+        gaps = table.differences(scores, REFERENCE, data.test)
+        for model, gap in gaps.items():
+            rows[model]["difference"] = gap
+    return rows
+
+
+def main() -> int:
+    """Command line."""
+    from models.registry import RANKERS
+
+    rivals = [REFERENCE, *(ranker for ranker in RANKERS if ranker != "hemix")]
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.accuracy")
+    parser.add_argument("--run", type=Path, default=Path("runs/demo"), help="a finished hemix run")
+    parser.add_argument(
+        "--recipes", nargs="+", metavar="RECIPE", help="default: compact and every other ranker"
+    )
+    parser.add_argument("--trials", type=int, default=4, help="settings each model tries (4)")
+    parser.add_argument("--seeds", type=int, default=3, help="at least 2 (default 3)")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="for all recipes")
+    parser.add_argument("--peer", type=Path, metavar="PYTHON", help="a python that has fuxictr")
+    parser.add_argument("--threads", type=int, default=1, help="threads of a training (default 1)")
+    parser.add_argument("--folder", type=Path, help="finished trainings (default RUN/accuracy)")
+    parser.add_argument("--no-write", action="store_true", help="write no result file")
+    arguments = parser.parse_args()
+    if arguments.seeds < 2:
+        parser.error("--seeds: a deviation needs at least 2")
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    folder = arguments.folder or arguments.run / "accuracy"
+    fixed = dict(text.split("=", 1) for text in arguments.set)
+    record, data = read_json(arguments.run / "run.json"), RunData.of(arguments.run)
+    recipes = arguments.recipes or rivals
+
+    def ours(recipe: str) -> Train:
+        return lambda seed, setting: train(
+            recipe=recipe,
+            seed=seed,
+            overrides=SHAPES.get(recipe, {}) | setting | fixed,
+            data=data,
+            folder=folder,
+        )
+
+    def theirs(model: str) -> Train:
+        return lambda seed, setting: peer.train(
+            python=arguments.peer, model=model, seed=seed, overrides=setting, data=data,
+            folder=folder, threads=arguments.threads,
+        )  # fmt: skip
+
+    trainers = {recipe: ours(recipe) for recipe in recipes}
+    if arguments.peer:
+        trainers |= {f"fuxictr {model}": theirs(model) for model in peer.MODELS}
+    figures: dict[str, Any] = {
+        "dataset": record["metrics"]["dataset"],
+        "split": record["parameters"]["definition"]["split"],
+        "tasks": [task.name for task in data.spec.tasks],
+        "models": compare(trainers, data, trials=arguments.trials, seeds=arguments.seeds),
+        # The run's own rival on the same features, with its 95 % interval by users.
+        "boosting": {
+            task: part["metrics"]["boosting"]["auc"]
+            for task, part in record["metrics"]["tasks"].items()
+        },
+    }
+    table.show(figures)
+    if not arguments.no_write:
+        from benchmarks.results import FOLDER, write_result
+
+        command = ["python", "-m", "benchmarks.accuracy", *sys.argv[1:]]
+        path = write_result(f"accuracy-{figures['dataset']}", figures, command)
+        latest = FOLDER / "accuracy.json"
+        kept = read_json(latest) if latest.exists() else {}
+        write_json(latest, kept | {figures["dataset"]: read_json(path)})
+        say(f"written: {path.name}, {latest.name}")
+    print(json.dumps(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""What a finished run leaves for a comparison, and what a comparison keeps of a training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from hemix.errors import DataError
+from hemix.files import digest_of, read_json
+from hemix.spec import FeatureSpec
+
+Scores = dict[str, NDArray[np.float32]]
+"""Probabilities ``[rows of the test split]`` a task."""
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The transformed splits of a finished ``hemix run`` and their contract."""
+
+    transformed: Path
+    transform: Path
+
+    @staticmethod
+    def of(run: Path) -> RunData:
+        """From ``run/run.json``.
+
+        Raises:
+            StorageError: there is no ``run.json``.
+            DataError: the run ended before its transform step.
+        """
+        for step in read_json(run / "run.json")["steps"]:
+            if step["name"] == "transform" and step["artifacts"]:
+                artifacts = step["artifacts"]
+                return RunData(Path(artifacts["transformed"]), Path(artifacts["transform_graph"]))
+        raise DataError(
+            f"{run}: the run has no finished transform step.", hint="Let hemix run finish first."
+        )
+
+    @cached_property
+    def spec(self) -> FeatureSpec:
+        return FeatureSpec.read(self.transform / "spec.json")
+
+    @cached_property
+    def digest(self) -> str:
+        """Names the data in the names of kept results: rows, and the contract."""
+        rows = {
+            split: pq.read_table(self.transformed / split, columns=["user_id"]).num_rows
+            for split in ("train", "validation", "test")
+        }
+        return digest_of([rows, self.spec.model_dump()], 8)
+
+    @cached_property
+    def test(self) -> HeldOut:
+        columns = ["user_id", "request_id", *(task.column for task in self.spec.tasks)]
+        table = pq.read_table(self.transformed / "test", columns=columns)
+        return HeldOut(
+            users=_codes(table["user_id"].to_numpy()),
+            requests=_codes(table["request_id"].to_numpy()),
+            labels={t.name: table[t.column].to_numpy().astype(float) for t in self.spec.tasks},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Codes of users and requests ``[B]``, labels ``[B]`` a task, in the order of the files."""
+
+    users: NDArray[np.int64]
+    requests: NDArray[np.int64]
+    labels: dict[str, NDArray[np.float64]]
+
+    @property
+    def lists(self) -> bool:
+        """Whether requests hold several candidates, so that AUC an impression is defined."""
+        return int(self.requests.max()) + 1 < len(self.requests) / 2
+
+
+def _codes(values: NDArray[Any]) -> NDArray[np.int64]:
+    return np.unique(values, return_inverse=True)[1].astype(np.int64)
+
+
+def read_scores(path: Path) -> Scores:
+    """What :func:`write_scores` wrote."""
+    with np.load(path) as kept:
+        return {name: kept[name] for name in kept.files}
+
+
+def write_scores(path: Path, scores: Scores) -> None:
+    """Keep test scores beside the result file of a training."""
+    partial = path.with_suffix(".partial.npz")
+    np.savez_compressed(partial, **{name: np.asarray(p, np.float32) for name, p in scores.items()})  # type: ignore[arg-type]
+    partial.rename(path)

@@ -1,0 +1,97 @@
+"""The table: mean and deviation over seeds, and the paired difference to the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.accuracy.data import HeldOut, Scores
+from benchmarks.accuracy.training import measure
+
+REPLICATES = 200
+
+
+def summary(
+    records: Sequence[dict[str, Any]], scores: Sequence[Scores], test: HeldOut
+) -> dict[str, Any]:
+    """Mean and deviation (n - 1) over the seeds of one model."""
+    measured = [measure(test, p) for p in scores]
+    row = {
+        "seeds": len(records),
+        "test": {
+            task: {name: _spread([m[task][name] for m in measured]) for name in metrics}
+            for task, metrics in measured[0].items()
+        },
+        "validation": {
+            task: _spread([r["validation"][task] for r in records])
+            for task in records[0]["validation"]
+        },
+        "seconds": round(float(np.mean([r["seconds"] for r in records])), 1),
+    }
+    return row | {k: records[0][k] for k in ("parameters", "flops_per_sample") if k in records[0]}
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    return {"mean": round(float(np.mean(values)), 5), "deviation": round(float(deviation), 5)}
+
+
+def differences(
+    scores: dict[str, Sequence[Scores]], reference: str, test: HeldOut
+) -> dict[str, dict[str, dict[str, float]]]:
+    """HeldOut AUC of each model minus that of ``reference``, a task: mean over the seeds both have.
+
+    ``low`` and ``high``: 95 % interval of a bootstrap by user whose draws all seeds and models
+    share. Seed ``i`` of one is paired with seed ``i`` of the other.
+    """
+    from models.bootstrap import UserBootstrap
+
+    draws = UserBootstrap.draw(test.users, replicates=REPLICATES)
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for task, labels in test.labels.items():
+        held = {
+            model: [draws.metric("auc", labels, p[task]) for p in runs if task in p]
+            for model, runs in scores.items()
+        }
+        for model, estimates in held.items():
+            pairs = list(zip(estimates, held[reference], strict=False))
+            if model == reference or not pairs:
+                continue
+            value = float(np.mean([a.value - b.value for a, b in pairs]))
+            spread = np.mean([a.replicates - b.replicates for a, b in pairs], axis=0)
+            estimate = draws.estimate(value, spread)
+            found.setdefault(model, {})[task] = {
+                "auc": round(estimate.value, 5),
+                "low": round(estimate.low, 5),
+                "high": round(estimate.high, 5),
+            }
+    return found
+
+
+def show(figures: dict[str, Any]) -> None:
+    """The figures on the terminal, best first by the first task's AUC."""
+    models = figures["models"]
+    for task in figures["tasks"]:
+        rows = {name: row for name, row in models.items() if task in row["test"]}
+        names = list(next(iter(rows.values()))["test"][task])
+        table = Table(
+            title=f"{figures['dataset']}, {task}: test split, mean ± deviation over seeds"
+        )
+        for heading in ("model", "seeds", *names, "AUC minus HeMix", "dense", "seconds"):
+            table.add_column(heading, justify="left" if heading == "model" else "right")
+        for name, row in sorted(rows.items(), key=lambda r: -r[1]["test"][task]["auc"]["mean"]):
+            cells = [row["test"][task][m] for m in names]
+            gap = row.get("difference", {}).get(task)
+            table.add_row(
+                name,
+                str(row["seeds"]),
+                *(f"{c['mean']:.4f} ± {c['deviation']:.4f}" for c in cells),
+                f"{gap['auc']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}]" if gap else "",
+                f"{row['parameters']['dense']:,}",
+                f"{row['seconds']:.0f}",
+            )
+        Console(width=150).print(table)
