@@ -35,11 +35,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from hemix.spec import FeatureSpec
+from hemix.spec import FeatureSpec, SequenceFeature
+from models.attention.events import Events
+from models.attention.layout import plan
+from models.attention.mixed import Interest
 from models.batch import Batch
 from models.chance import Dropout
 from models.hemix_config import HeMixConfig
-from models.layers import CrossLayer, mlp_flops, split_axis, xavier_slices_
+from models.layers import CrossLayer, split_axis, xavier_slices_
 from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker
 
 
@@ -76,7 +79,7 @@ class Tokenizer(nn.Module):
     def __init__(self, request_width: int, item_width: int, config: HeMixConfig) -> None:
         super().__init__()
         tokens, width = config.dynamic, config.token_width
-        self.split = (tokens, width)
+        self.split, self.inputs = (tokens, width), (request_width, item_width)
         weight = xavier_slices_(torch.empty(tokens, request_width + item_width, width))
         flat = weight.permute(1, 0, 2).reshape(request_width + item_width, tokens * width)
         self.request_weight = nn.Parameter(flat[:request_width].clone())
@@ -114,109 +117,6 @@ class Tokenizer(nn.Module):
         layer = self.crosses[0]
         assert isinstance(layer, CrossLayer)
         return layer.linear
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """A sequence as its queries see it: keys and values ``[B, A, L, a]``, the mask ``[B, L]`` (True =
-    attend), and what the fixed queries read, ``[B, F, D]``.
-    """
-
-    keys: Tensor
-    values: Tensor
-    mask: Tensor
-    fixed: Tensor
-
-
-class Interest(nn.Module):
-    """What reads one sequence: :meth:`encode` once a request, :meth:`forward` once a candidate."""
-
-    def encode(self, events: Tensor, mask: Tensor) -> object:
-        """The request's share from ``events [B, L, S]`` and ``mask [B, L]`` (True = an event)."""
-        raise NotImplementedError
-
-    def forward(self, seen: object, t_BND: Tensor) -> Tensor:
-        """That share, of one request or one a row, and NS tokens ``[B, n, D]`` -> ``[B, Q, D]``."""
-        raise NotImplementedError
-
-
-class MixedHeteroAttention(Interest):
-    """(c, d) Dynamic and fixed queries read one sequence.
-
-    Every query position has its own projection ``WQ [Q, D, D]``; ``WK, WV [S, D]`` are shared by
-    all events. The null item keeps the softmax defined for an empty sequence.
-    """
-
-    def __init__(self, config: HeMixConfig, dynamic: int, fixed: int, event_width: int) -> None:
-        super().__init__()
-        width = config.token_width
-        self.heads, self.dynamic, self.count = config.attention_heads, dynamic, fixed
-        self.fixed = nn.Parameter(torch.randn(fixed, width) * 0.02)
-        own = dynamic + fixed if config.query_projection == "own" else 1
-        self.query = nn.Parameter(xavier_slices_(torch.empty(own, width, width)))
-        self.key = nn.Parameter(xavier_slices_(torch.empty(event_width, width)))
-        self.value = nn.Parameter(xavier_slices_(torch.empty(event_width, width)))
-        self.out = nn.Parameter(xavier_slices_(torch.empty(width, width)))
-        self.null = nn.Parameter(torch.randn(2, width) * 0.02) if config.null_item else None
-
-    def encode(self, events: Tensor, mask: Tensor) -> Seen:
-        """The request's share: ``events [B, L, S]``, ``mask [B, L]`` -> what the queries see."""
-        keys, values, attend = self.keys_values(events, mask)
-        queries = self.static_queries(events, mask)
-        fixed = self._read(queries, self._weight(self.dynamic, self.count), keys, values, attend)
-        return Seen(keys=keys, values=values, mask=attend, fixed=fixed)
-
-    def forward(self, seen: object, t_BND: Tensor) -> Tensor:
-        """NS tokens ``[B, n, D]`` of the sequence's group -> ``[B, Q, D]``, dynamic before fixed.
-
-        A sequence of one row (a request) serves any number of candidates.
-        """
-        assert isinstance(seen, Seen)
-        fixed = seen.fixed.expand(len(t_BND), -1, -1)
-        if not self.dynamic:
-            return fixed
-        weight = self._weight(0, self.dynamic)
-        dynamic = self._read(t_BND, weight, seen.keys, seen.values, seen.mask)
-        return torch.cat([dynamic, fixed], 1)
-
-    def keys_values(self, events: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Keys and values ``[B, A, L, a]`` of the events and the mask, the null item first."""
-        keys, values = events @ self.key, events @ self.value
-        if self.null is not None:
-            null = self.null[:, None, None].expand(2, len(events), 1, -1)
-            keys, values = torch.cat([null[0], keys], 1), torch.cat([null[1], values], 1)
-            mask = torch.cat([mask.new_ones(len(mask), 1), mask], 1)
-        return self._split(keys), self._split(values), mask
-
-    def static_queries(self, events: Tensor, mask: Tensor) -> Tensor:
-        """Queries ``[B, F, D]`` that no candidate changes: the learned ones, the same in all rows."""
-        return self.fixed.expand(len(events), -1, -1)
-
-    def _weight(self, first: int, count: int) -> Tensor:
-        """``WQ [count, D, D]`` of some positions."""
-        if len(self.query) == 1:
-            return self.query.expand(count, -1, -1)
-        return self.query[first : first + count]
-
-    def _read(
-        self, queries: Tensor, weight: Tensor, keys: Tensor, values: Tensor, mask: Tensor
-    ) -> Tensor:
-        """Attend with ``queries [B, q, D]`` -> ``[B, q, D]``."""
-        q_BAQa = self._split(torch.einsum("bnd,nde->bne", queries, weight))
-        rows, _, count, _ = q_BAQa.shape
-        shared = len(keys) == 1 and rows > 1
-        if shared:  # all rows read the same keys: make their queries one long list of queries
-            q_BAQa = q_BAQa.transpose(0, 1).flatten(1, 2)[None]
-        score = q_BAQa @ keys.transpose(-1, -2) / q_BAQa.shape[-1] ** 0.5
-        allowed = mask[:, None, None]
-        score = score.masked_fill(~allowed, torch.finfo(score.dtype).min)
-        read = (score.softmax(-1) * allowed) @ values
-        if shared:
-            read = split_axis(read[0], 1, (rows, count)).transpose(0, 1)
-        return read.transpose(1, 2).flatten(2) @ self.out
-
-    def _split(self, x_BLD: Tensor) -> Tensor:
-        return split_axis(x_BLD, -1, (self.heads, -1)).transpose(1, 2)
 
 
 def fuse(x_BND: Tensor, heads: int) -> Tensor:
@@ -354,54 +254,80 @@ class HeMix(Ranker):
         self.tower = self.towers(self._readout_width, config)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Logits ``[B]`` a task."""
-        return self.score_candidates(self.encode_request(batch), batch)
+        """Logits ``[B]`` a task; each sequence is read once, by all its queries."""
+        return self._logits(self.tokens(batch))
 
     def encode_request(self, request: Batch) -> RequestState:
         """Everything that no candidate changes, for every row of ``request``."""
-        e_request = self.embedding.fields(request, REQUEST_SIDES).flatten(1)
+        fields = self._request_fields(request)
         seen = tuple(
-            interest.encode(*self.events(request, number))
+            interest.encode(self.events(request, number))
             for number, interest in enumerate(self._interests())
         )
-        return RequestState(fields=self.tokenizer.request(e_request), seen=seen)
-
-    def events(self, request: Batch, number: int) -> tuple[Tensor, Tensor]:
-        """(a) Events ``[B, L, S]`` of the ``number``-th sequence that is read, and their mask."""
-        sequence = self.spec.sequences[self._read[number]]
-        events, mask = self.embedding.sequence(request, sequence)
-        if self.config.positions:
-            recency = mask.flip(1).cumsum(1).flip(1) - 1  # 0 for the latest event
-            events = events + self.positions[number][recency.clamp(min=0)] * mask[..., None]
-        return (events if self.project is None else self.project(events)), mask
+        return RequestState(fields=fields, seen=seen)
 
     def score_candidates(self, state: object, items: Batch) -> dict[str, Tensor]:
         """Logits ``[B]`` of ``B`` candidates; ``state`` holds one request or one a candidate."""
         assert isinstance(state, RequestState)
-        x_BND = self.tokens(state, items)
+        t_ns = self._ns(state.fields, items)
+        groups = zip(self._interests(), state.seen, self._groups(t_ns), strict=True)
+        out = [interest(seen, group) for interest, seen, group in groups]
+        return self._logits(torch.cat([*reversed(out), t_ns], 1))
+
+    def tokens(self, batch: Batch) -> Tensor:
+        """(b-e) The mixer's input ``[B, N, D]``: ``[O_R ; O_G ; T_ns]``, dynamic before fixed."""
+        fields = self._request_fields(batch)
+        events = [self.events(batch, number) for number in range(len(self.attention))]
+        t_ns = self._ns(fields, batch)
+        groups = zip(self._interests(), events, self._groups(t_ns), strict=True)
+        out = [interest.read(seen, group) for interest, seen, group in groups]
+        return torch.cat([*reversed(out), t_ns], 1)
+
+    def events(self, request: Batch, number: int) -> Events:
+        """(a) The events of the ``number``-th sequence that is read."""
+        sequence = self.sequences[number]
+        offsets, layout, order = request.lists[sequence.name].offsets, None, None
+        if self.config.interest == "mixed":
+            width = len(sequence.columns) * self.config.embedding.width
+            layout = plan(offsets, event_bytes=4 * width)
+            order = layout.order
+        values, _ = self.embedding.events(request, sequence, order)
+        if self.config.positions:
+            after = offsets[1:].repeat_interleave(offsets.diff())
+            recency = after - 1 - torch.arange(len(after), device=after.device)  # 0: the latest
+            recency = recency if order is None else recency[order]
+            values = values + fn.embedding(recency, self.positions[number])
+        return Events(values=values, offsets=offsets, layout=layout, project=self.project)
+
+    def _request_fields(self, batch: Batch) -> RequestFields:
+        return self.tokenizer.request(self.embedding.fields(batch, REQUEST_SIDES).flatten(1))
+
+    def _ns(self, fields: RequestFields, items: Batch) -> Tensor:
+        """(b) ``T_ns [B, N_G + N_R, D]``."""
+        return self.tokenizer(fields, self.embedding.fields(items, ITEM_SIDES).flatten(1))
+
+    def _groups(self, t_ns: Tensor) -> list[Tensor]:
+        """The NS tokens of each sequence that is read."""
+        parts = t_ns.split([self.config.dynamic_global, self.config.dynamic_realtime], 1)
+        return [parts[at] for at in self._read]
+
+    def _logits(self, x_BND: Tensor) -> dict[str, Tensor]:
+        """(f, g) Blocks, readout and towers."""
         for block in self.blocks:
             x_BND = block(x_BND)
         x_BND = self.norm(x_BND)
         u = x_BND.mean(1) if self.config.readout == "mean" else x_BND.flatten(1)
         return {task: tower(u) for task, tower in self.tower.items()}
 
-    def tokens(self, state: RequestState, items: Batch) -> Tensor:
-        """(b-e) The mixer's input ``[B, N, D]``: ``[O_R ; O_G ; T_ns]``, dynamic before fixed."""
-        t_ns = self.tokenizer(state.fields, self.embedding.fields(items, ITEM_SIDES).flatten(1))
-        t_g, t_r = t_ns.split([self.config.dynamic_global, self.config.dynamic_realtime], 1)
-        groups = {"global": t_g, "realtime": t_r}
-        out = [
-            interest(seen, groups[name])
-            for name, interest, seen in zip(
-                self.config.read, self._interests(), state.seen, strict=True
-            )
-        ]
-        return torch.cat([*reversed(out), t_ns], 1)
-
     @property
     def _read(self) -> tuple[int, ...]:
         """Where in ``spec.sequences`` those that are read stand."""
         return tuple(("global", "realtime").index(name) for name in self.config.read)
+
+    @property
+    def sequences(self) -> tuple[SequenceFeature, ...]:
+        """Those that are read, in the order of the interests."""
+        return tuple(self.spec.sequences[at] for at in self._read)
 
     def _interests(self) -> list[Interest]:
         return [interest for interest in self.attention if isinstance(interest, Interest)]
@@ -412,24 +338,7 @@ class HeMix(Ranker):
         return tokens * self.config.token_width
 
     def flops_per_sample(self) -> dict[str, int]:
-        """Section 1.5's costs at full lengths; keys, values, fixed queries are the request's."""
-        from models.hemix_variants import block_flops, interest_flops
+        """Section 1.5's costs at full lengths, keys and values folded away (models/hemix_costs.py)."""
+        from models.hemix_costs import flops
 
-        c, d = self.config, self.config.token_width
-        s = len(self.spec.sequences[0].columns) * c.embedding.width
-        both = self.width_of(REQUEST_SIDES) + self.width_of(ITEM_SIDES)
-        # The request's share of a product over all fields: the split's, or the first cross's.
-        out = both if c.crosses else c.dynamic * d
-        request = 2 * self.width_of(REQUEST_SIDES) * out
-        candidate = 2 * self.width_of(ITEM_SIDES) * out
-        if c.crosses:
-            candidate += 2 * both * ((c.crosses - 1) * both + c.dynamic * d)
-        for at, name in zip(self._read, c.read, strict=True):
-            length = self.spec.sequences[at].max_length
-            if self.project is not None:
-                request += 2 * length * s * d
-            shared, own = interest_flops(c, name, length, s if self.project is None else d)
-            request, candidate = request + shared, candidate + own
-        candidate += c.blocks * block_flops(c)
-        candidate += len(self.spec.tasks) * mlp_flops(self._readout_width, (*c.tower, 1))
-        return {"request": request, "candidate": candidate}
+        return flops(self)

@@ -1,4 +1,4 @@
-"""What stands in HeMix's places when an ablation says so, and what each costs.
+"""What stands in HeMix's places when an ablation says so.
 
 Section 3.5 of the specification mirrors the paper's ablations; the paper's own were not public, so
 their exact form is INFERRED. Axes as in :mod:`models.hemix`.
@@ -16,16 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from models.hemix import (
-    HeteroMixerBlock,
-    HeteroMixing,
-    Interest,
-    MixedHeteroAttention,
-    fuse,
-    reconstruct,
-)
+from models.attention.events import Events
+from models.attention.mixed import Interest, MixedHeteroAttention
+from models.hemix import HeteroMixerBlock, HeteroMixing, fuse, reconstruct
 from models.hemix_config import HeMixConfig, SequenceName
-from models.layers import MLP, mlp_flops, split_axis, xavier_slices_
+from models.layers import MLP, split_axis, xavier_slices_
 
 DIN_HIDDEN = (32,)
 
@@ -38,13 +33,9 @@ class RecentQueries(MixedHeteroAttention):
         del self.fixed
         self.recent = nn.Parameter(xavier_slices_(torch.empty(event_width, config.token_width)))
 
-    def static_queries(self, events: Tensor, mask: Tensor) -> Tensor:
+    def static_queries(self, events: Events) -> Tensor:
         """``[B, F, D]``, the latest event first."""
-        if not events.shape[1]:
-            return events.new_zeros(len(events), self.count, self.recent.shape[1])
-        at = mask.sum(1, keepdim=True) - 1 - torch.arange(self.count, device=mask.device)
-        index = at.clamp(min=0)[..., None].expand(-1, -1, events.shape[-1])
-        return (events.gather(1, index) * (at >= 0)[..., None]) @ self.recent
+        return events.latest(self.count) @ self.recent
 
 
 class MeanInterest(Interest):
@@ -54,10 +45,11 @@ class MeanInterest(Interest):
         super().__init__()
         self.value = nn.Parameter(xavier_slices_(torch.empty(event_width, config.token_width)))
 
-    def encode(self, events: Tensor, mask: Tensor) -> Tensor:
-        """``events [B, L, S]``, ``mask [B, L]`` -> ``[B, 1, D]``."""
-        total = (events * mask[..., None]).sum(1)
-        return (total / mask.sum(1, keepdim=True).clamp(min=1) @ self.value)[:, None]
+    def encode(self, events: Events) -> Tensor:
+        """``[B, 1, D]``."""
+        count = events.offsets.diff()[:, None]
+        mean = events.through(events.sums(events.values) / count.clamp(min=1)) * (count > 0)
+        return (mean @ self.value)[:, None]
 
     def forward(self, seen: object, t_BND: Tensor) -> Tensor:
         assert isinstance(seen, Tensor)
@@ -77,16 +69,24 @@ class DINInterest(Interest):
         self.score = MLP(4 * width, DIN_HIDDEN)
         self.out = nn.Linear(DIN_HIDDEN[-1], 1)
 
-    def encode(self, events: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """``events [B, L, S]`` -> their projection ``[B, L, D]``, and the mask."""
-        return events @ self.value, mask
+    def encode(self, events: Events) -> Events:
+        """The events projected, ``[T, D]``."""
+        return Events(values=events.projected() @ self.value, offsets=events.offsets)
 
     def forward(self, seen: object, t_BND: Tensor) -> Tensor:
-        assert isinstance(seen, tuple)
-        h_BLD, mask = (part.expand(len(t_BND), *part.shape[1:]) for part in seen)
-        t_BLD = t_BND.mean(1, keepdim=True).expand_as(h_BLD)
-        weight = self.out(self.score(torch.cat([h_BLD, t_BLD, h_BLD - t_BLD, h_BLD * t_BLD], -1)))
-        return (weight * h_BLD * mask[..., None]).sum(1, keepdim=True)
+        assert isinstance(seen, Events)
+        target_BD = t_BND.mean(1)
+        if seen.rows == 1:  # one request: every candidate reads all its events
+            h_BLD = seen.values.expand(len(target_BD), -1, -1)
+            weight = self._weight(h_BLD, target_BD[:, None].expand_as(h_BLD))
+            return (weight * h_BLD).sum(1, keepdim=True)
+        h_TD = seen.values
+        weight = self._weight(h_TD, target_BD.index_select(0, seen.whose()))
+        return seen.sums(weight * h_TD)[:, None]
+
+    def _weight(self, h: Tensor, target: Tensor) -> Tensor:
+        weight: Tensor = self.out(self.score(torch.cat([h, target, h - target, h * target], -1)))
+        return weight
 
 
 class SelfAttention(nn.Module):
@@ -145,7 +145,7 @@ class TokenMixerLargeBlock(nn.Module):
 
 
 def interest_of(config: HeMixConfig, name: SequenceName, event_width: int) -> Interest:
-    """What reads the sequence ``name``: ``encode(events, mask)``, then ``forward(seen, tokens)``."""
+    """What reads the sequence ``name``."""
     if config.interest == "mean":
         return MeanInterest(config, event_width)
     if config.interest == "din":
@@ -166,34 +166,3 @@ def block_of(config: HeMixConfig) -> nn.Module:
     elif config.mixer == "rankmixer":
         mixing = TokenMixing()
     return HeteroMixerBlock(config, mixing)
-
-
-def interest_flops(
-    config: HeMixConfig, name: SequenceName, length: int, event_width: int
-) -> tuple[int, int]:
-    """FLOPs of a sequence of ``length`` events: a request's share and a candidate's."""
-    d = config.token_width
-    values = 2 * length * event_width * d
-    if config.interest == "mean":
-        return 2 * event_width * d, 0
-    if config.interest == "din":
-        return values, length * (mlp_flops(4 * d, (*DIN_HIDDEN, 1)) + 2 * d)
-    dynamic, fixed = config.queries(name)
-    one = 4 * d * d + 4 * (length + config.null_item) * d
-    recent = 2 * fixed * event_width * d if config.interest == "recent" else 0
-    return 2 * values + fixed * one + recent, dynamic * one
-
-
-def block_flops(config: HeMixConfig) -> int:
-    """FLOPs of one block for one candidate."""
-    n, d = config.tokens, config.token_width
-    ffn = 4 * config.ffn_expansion * n * d * d
-    if config.mixer == "tokenmixer_large":
-        return 3 * ffn
-    mixing = {
-        "hetero": 4 * n * d * (config.rank or n * d // config.mix_heads),
-        "transformer": 8 * n * d * d + 4 * n * n * d,
-        "rankmixer": 0,
-        "none": 0,
-    }[config.mixer]
-    return mixing + ffn

@@ -9,7 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from hemix.spec import FeatureSpec, Side
+from hemix.spec import FeatureSpec, SequenceFeature, Side
 from models.batch import Batch
 from models.embeddings import EmbeddingConfig, FeatureEmbedding
 from models.layers import Tower
@@ -109,6 +109,30 @@ class Ranker(nn.Module):
         return {
             "embedding": sum(p.numel() for p in self.embedding_parameters()),
             "dense": sum(p.numel() for p in self.dense_parameters()),
+        }
+
+    @property
+    def sequences(self) -> tuple[SequenceFeature, ...]:
+        """The sequences that are read."""
+        return self.spec.sequences
+
+    def bytes_per_sample(self) -> dict[str, int]:
+        """Bytes of ids, numbers and embedding rows that a forward pass must read of memory.
+
+        At full sequence length and float32 rows; ``request`` and ``candidate`` as in
+        :meth:`flops_per_sample`. Dense weights serve a whole batch and are left out.
+        """
+        row = 4 * self.embedding.config.width
+
+        def fields(sides: Collection[Side]) -> int:
+            categorical = sum(field.side in sides for field in self.spec.categorical)
+            numeric = sum(field.side in sides for field in self.spec.numeric)
+            return categorical * (4 + row) + numeric * (8 + row)
+
+        events = sum(len(s.columns) * s.max_length for s in self.sequences)
+        return {
+            "request": fields(REQUEST_SIDES) + events * (4 + row),
+            "candidate": fields(ITEM_SIDES),
         }
 
     def flops_per_sample(self) -> dict[str, int]:

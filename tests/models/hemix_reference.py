@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from models.attention.mixed import MixedHeteroAttention
 from models.batch import Batch
-from models.hemix import HeMix, HeteroFFN, HeteroMixing, MixedHeteroAttention
+from models.hemix import HeMix, HeteroFFN, HeteroMixing
 from models.hemix_variants import (
     DINInterest,
     MeanInterest,

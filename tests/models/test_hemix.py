@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -19,6 +20,8 @@ from hemix.spec import (
     TaskSpec,
     Vocabulary,
 )
+from models.attention.events import Events
+from models.attention.layout import plan
 from models.batch import Batch, Jagged
 from models.embeddings import EmbeddingConfig
 from models.hemix import HeMix, HeMixConfig, HeteroMixing, fuse, reconstruct
@@ -173,14 +176,14 @@ def test_order_of_a_sequence_does_not_matter() -> None:
         torch.testing.assert_close(plain[task], turned[task], rtol=1e-5, atol=1e-5)
 
 
-def test_length_of_the_padding_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_how_events_lie_does_not_matter(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     model, batch = make(), toy_batch(rows=6)
-    plain = model(batch)
-    padded = Jagged.padded
-    monkeypatch.setattr(Jagged, "padded", lambda self, length=None: padded(self, 40))
-    longer = model(batch)
-    for task in plain:
-        torch.testing.assert_close(plain[task], longer[task], rtol=1e-5, atol=1e-5)
+    whole = model(batch)
+    monkeypatch.setattr(models.hemix, "plan", partial(plan, width=width))
+    cut = model(batch)
+    for task in whole:
+        torch.testing.assert_close(whole[task], cut[task], rtol=1e-5, atol=1e-5)
 
 
 def test_fixed_queries_see_only_the_sequence_and_dynamic_ones_the_candidate() -> None:
@@ -189,8 +192,7 @@ def test_fixed_queries_see_only_the_sequence_and_dynamic_ones_the_candidate() ->
     changed = Batch(
         size=6, ids=other.ids, numbers=other.numbers, lists=batch.lists, labels=batch.labels
     )
-    a, b = model.encode_request(batch), model.encode_request(changed)
-    x, y = model.tokens(a, batch), model.tokens(b, changed)
+    x, y = model.tokens(batch), model.tokens(changed)
     # [O_R: dynamic, dynamic, fixed, fixed; O_G: the same; T_ns]
     for fixed in (2, 3, 6, 7):
         assert torch.equal(x[:, fixed], y[:, fixed])
@@ -210,10 +212,10 @@ def test_every_query_position_has_its_own_projection() -> None:
     full = batch.lists["global"].lengths > 1
     assert not torch.allclose(straight[full], swapped[full], atol=1e-3)
     # Keys and values are the same function of an event wherever it stands.
-    events, mask = model.embedding.sequence(batch, model.spec.sequences[0])
-    flipped, _, _ = attention.keys_values(events.flip(1), mask.flip(1))
-    keys, _, _ = attention.keys_values(events, mask)
-    torch.testing.assert_close(keys[:, :, 1:], flipped[:, :, 1:].flip(2))
+    events = model.events(batch, 0)
+    keys, _ = attention.keys_values(events)
+    flipped, _ = attention.keys_values(Events(values=events.values.flip(0), offsets=events.offsets))
+    torch.testing.assert_close(keys[:, 1:], flipped[:, 1:].flip(1))
 
 
 @pytest.mark.parametrize("rank", [1, 3])
@@ -279,10 +281,12 @@ def test_flops_equal_a_hand_count() -> None:
     # d_T=8, E=4: 3 request fields (user, hour, age), 3 item fields; events of 3 columns: D_s=12.
     d, s, n = 8, 12, 10
     request = 2 * 12 * 3 * d  # tokenizer
-    request += 2 * 2 * (6 + 3) * s * d  # K and V of 6 and 3 events
-    request += 3 * (4 * d * d + 4 * 7 * d) + 1 * (4 * d * d + 4 * 4 * d)  # fixed: Q, O; read
+    # A query's two products with the events' space and its null item, 8 x 8 then 8 x 13.
+    into = back = 2 * d * (d + s + 1)
+    read_g, read_r = 4 * 6 * 2 * s, 4 * 3 * 2 * s  # two heads score and sum raw events
+    request += 3 * (read_g + back) + 1 * (read_r + back)
     candidate = 2 * 12 * 3 * d
-    candidate += 1 * (4 * d * d + 4 * 7 * d) + 2 * (4 * d * d + 4 * 4 * d)
+    candidate += 1 * (into + read_g + back) + 2 * (into + read_r + back)
     candidate += 4 * n * d * 3 + 4 * 2 * n * d * d  # mixing of rank 3, FFN of expansion 2
     candidate += 2 * (2 * 8 * 5 + 2 * 5)  # two towers 8-5-1
     assert model.flops_per_sample() == {"request": request, "candidate": candidate}
@@ -294,3 +298,15 @@ def test_flops_of_crosses_equal_a_hand_count() -> None:
     assert crossed["request"] - plain["request"] == 2 * 12 * 24 - 2 * 12 * 32
     added = 2 * 12 * 24 + 2 * 24 * 24 + 2 * 24 * 32 - 2 * 12 * 32
     assert crossed["candidate"] - plain["candidate"] == added
+
+
+def test_bytes_equal_a_hand_count() -> None:
+    # Rows of 4 float32: 16 bytes, ids and numbers 4 each. Two ids and a number of the request, 6 and
+    # 3 events of 3 ids; two ids and a number of the item.
+    fields = 2 * (4 + 16) + (4 + 4 + 16)
+    sequences = {"both": 9, "global": 6, "realtime": 3}
+    for name, events in sequences.items():
+        assert make(sequences=name).bytes_per_sample() == {
+            "request": fields + events * 3 * (4 + 16),
+            "candidate": fields,
+        }

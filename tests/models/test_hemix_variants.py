@@ -158,5 +158,5 @@ def test_flops_equal_hand_counts() -> None:
     assert flops(**eight, mixer="tokenmixer_large")["candidate"] == without + 2 * (
         swiglu - 4 * 2 * 8 * d * d
     )
-    recent = 2 * 4 * s * d
+    recent = 4 * (2 * s * d + 2 * d * (d + s + 1))  # made of an event, then into its space
     assert flops(interest="recent")["request"] == full["request"] + recent

@@ -1,0 +1,165 @@
+"""Mixed Hetero Attention: dynamic and fixed queries read one sequence. Letters as in models/hemix.py.
+
+    q_i = Q_X[i] WQ_X[i] ;  K = e_X WK_X ;  V = e_X WV_X ; a null item (k0, v0) is prepended
+    O_X = concat_heads(softmax(q K' / sqrt(a)) V) WO_X                            eq. 11-14
+
+There are few queries and many events, so keys and values are not computed: the key projection is
+folded into the queries and the value projection follows the weighted sum (models/attention/fold.py).
+For one request with many candidates either may be cheaper; :func:`folding_pays` decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.attention.events import Events
+from models.attention.fold import Maps, fold, maps, unfold
+from models.attention.layout import plan
+from models.attention.tiled import attend
+from models.hemix_config import HeMixConfig
+from models.layers import split_axis, xavier_slices_
+
+
+class Interest(nn.Module):
+    """What reads one sequence, in one pass or with the request's share kept for its candidates."""
+
+    def read(self, events: Events, t_BND: Tensor) -> Tensor:
+        """Events and NS tokens ``[B, n, D]`` of the same rows -> ``[B, Q, D]``."""
+        return self(self.encode(events), t_BND)
+
+    def encode(self, events: Events) -> object:
+        """The request's share, of one row or several."""
+        raise NotImplementedError
+
+    def forward(self, seen: object, t_BND: Tensor) -> Tensor:
+        """That share, of one request or one a row, and NS tokens ``[B, n, D]`` -> ``[B, Q, D]``."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A sequence as its queries see it, and what the fixed ones read, ``[B, F, D]``."""
+
+    events: Events
+    fixed: Tensor
+
+
+def folding_pays(queries: int, events: int, *, width: int, heads: int, event_width: int) -> bool:
+    """Whether ``queries`` in all that read the same ``events`` do so cheaper without keys, values.
+
+    Multiply-adds: without, ``2 Q S (D + L A)``; with, ``2 L S D + 2 Q L D``.
+    """
+    without = queries * event_width * (width + events * heads)
+    return without <= events * event_width * width + queries * events * width
+
+
+class MixedHeteroAttention(Interest):
+    """(c, d) Every query position has its own ``WQ [Q, D, D]``; ``WK, WV [S, D]`` are all events'.
+
+    The null item keeps the softmax defined for an empty sequence.
+    """
+
+    def __init__(self, config: HeMixConfig, dynamic: int, fixed: int, event_width: int) -> None:
+        super().__init__()
+        width = config.token_width
+        self.heads, self.dynamic, self.count = config.attention_heads, dynamic, fixed
+        self.fixed = nn.Parameter(torch.randn(fixed, width) * 0.02)
+        own = dynamic + fixed if config.query_projection == "own" else 1
+        self.query = nn.Parameter(xavier_slices_(torch.empty(own, width, width)))
+        self.key = nn.Parameter(xavier_slices_(torch.empty(event_width, width)))
+        self.value = nn.Parameter(xavier_slices_(torch.empty(event_width, width)))
+        self.out = nn.Parameter(xavier_slices_(torch.empty(width, width)))
+        self.null = nn.Parameter(torch.randn(2, width) * 0.02) if config.null_item else None
+
+    def read(self, events: Events, t_BND: Tensor) -> Tensor:
+        """Both kinds of queries in one pass over the events."""
+        of = self._maps(events)
+        fixed = self._fixed(events, of).expand(events.rows, -1, -1, -1)
+        folded = [fixed]
+        if self.dynamic:
+            folded = [fold(t_BND, self._weight(0, self.dynamic), of.key, self.heads), fixed]
+        return self._attend(torch.cat(folded, 1), events, of)
+
+    def encode(self, events: Events) -> Seen:
+        """The request's share: the events, and what the fixed queries read."""
+        of = self._maps(events)
+        fixed = self._fixed(events, of).expand(events.rows, -1, -1, -1)
+        return Seen(events=events, fixed=self._attend(fixed, events, of))
+
+    def forward(self, seen: object, t_BND: Tensor) -> Tensor:
+        """NS tokens ``[B, n, D]`` of the sequence's group -> ``[B, Q, D]``, dynamic before fixed."""
+        assert isinstance(seen, Seen)
+        rows, fixed = len(t_BND), seen.fixed.expand(len(t_BND), -1, -1)
+        if not self.dynamic:
+            return fixed
+        of, weight = self._maps(seen.events), self._weight(0, self.dynamic)
+        folds = folding_pays(
+            rows * self.dynamic,
+            len(seen.events.values),
+            width=self.out.shape[0],
+            heads=self.heads,
+            event_width=len(self.key),
+        )
+        if seen.events.rows > 1 or folds:
+            folded = fold(t_BND, weight, of.key, self.heads)
+            return torch.cat([self._attend(folded, seen.events, of), fixed], 1)
+        queries = torch.einsum("bnd,nde->bne", t_BND, weight)
+        return torch.cat([self._with_keys(queries, seen.events), fixed], 1)
+
+    def keys_values(self, events: Events) -> tuple[Tensor, Tensor]:
+        """Keys and values ``[A, L, a]`` of one request's events, the null item first."""
+        values = events.projected()
+        both = (values @ self.key, values @ self.value)
+        if self.null is not None:
+            both = (torch.cat([self.null[:1], both[0]]), torch.cat([self.null[1:], both[1]]))
+        keys, values = (split_axis(part, 1, (self.heads, -1)).transpose(0, 1) for part in both)
+        return keys, values
+
+    def static_queries(self, events: Events) -> Tensor:
+        """Queries ``[B or 1, F, D]`` that no candidate changes: the learned ones."""
+        return self.fixed[None]
+
+    def _fixed(self, events: Events, of: Maps) -> Tensor:
+        weight = self._weight(self.dynamic, self.count)
+        return fold(self.static_queries(events), weight, of.key, self.heads)
+
+    def _maps(self, events: Events) -> Maps:
+        project = None
+        if events.project is not None:
+            project = (events.project.weight.T, events.project.bias)
+        return maps(self.key, self.value, self.null, project)
+
+    def _weight(self, first: int, count: int) -> Tensor:
+        """``WQ [count, D, D]`` of some positions."""
+        if len(self.query) == 1:
+            return self.query.expand(count, -1, -1)
+        return self.query[first : first + count]
+
+    def _attend(self, folded_BQAS: Tensor, events: Events, of: Maps) -> Tensor:
+        """Folded queries of every row, or of all candidates of one request -> ``[B, Q, D]``."""
+        rows, count, heads, size = folded_BQAS.shape
+        width, shared = events.values.shape[1], rows if events.rows == 1 else 1
+        q_BMS = folded_BQAS.reshape(rows // shared, shared * count * heads, size)
+        null = q_BMS[..., -1] if self.null is not None else None
+        values, layout = events.values, events.layout
+        if layout is None:
+            layout = plan(events.offsets, event_bytes=width * values.element_size())
+            values = values.index_select(0, layout.order)
+        read, weight = attend(q_BMS[..., :width], null, values, layout)
+        if len(of.value) > width:
+            read = torch.cat([read, weight[..., None]], -1)
+        read_BQAS = read.view(rows, count, heads, read.shape[-1])
+        return unfold(read_BQAS, of.value, of.shift, self.out)
+
+    def _with_keys(self, queries: Tensor, events: Events) -> Tensor:
+        """All candidates' queries ``[B, n, D]`` on the keys and values of one request."""
+        keys, values = self.keys_values(events)
+        if not keys.shape[1]:  # no event and no null item: nothing to read
+            return torch.zeros_like(queries)
+        q_AMa = split_axis(queries.flatten(0, 1), 1, (self.heads, -1)).transpose(0, 1)
+        score = q_AMa @ keys.transpose(-1, -2) * keys.shape[-1] ** -0.5
+        read = (score.softmax(-1) @ values).transpose(0, 1).flatten(1)
+        return read.view_as(queries) @ self.out

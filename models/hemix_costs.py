@@ -1,0 +1,79 @@
+"""What a HeMix costs: FLOPs of its parts at full lengths, 2 a multiply-add.
+
+Section 1.5 of the specification, with keys and values folded away (models/attention/fold.py).
+Norms, softmaxes and products of weights with weights (once a batch, not once a sample) are left
+out. Axes as in :mod:`models.hemix`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.hemix_config import HeMixConfig, SequenceName
+from models.hemix_variants import DIN_HIDDEN
+from models.layers import mlp_flops
+
+if TYPE_CHECKING:
+    from models.hemix import HeMix
+
+
+def flops(model: HeMix) -> dict[str, int]:
+    """``request``: shared by a request's candidates; ``candidate``: of one candidate."""
+    c, d = model.config, model.config.token_width
+    inputs = model.tokenizer.inputs
+    both = sum(inputs)
+    # The request's share of a product over all fields: the split's, or the first cross's.
+    out = both if c.crosses else c.dynamic * d
+    request, candidate = 2 * inputs[0] * out, 2 * inputs[1] * out
+    if c.crosses:
+        candidate += 2 * both * ((c.crosses - 1) * both + c.dynamic * d)
+    for sequence, name in zip(model.sequences, c.read, strict=True):
+        width = len(sequence.columns) * c.embedding.width
+        shared, own = interest_flops(c, name, sequence.max_length, width)
+        request, candidate = request + shared, candidate + own
+    candidate += c.blocks * block_flops(c)
+    readout = d * (c.tokens if c.readout == "flatten" else 1)
+    candidate += len(model.spec.tasks) * mlp_flops(readout, (*c.tower, 1))
+    return {"request": request, "candidate": candidate}
+
+
+def interest_flops(
+    config: HeMixConfig, name: SequenceName, length: int, event_width: int
+) -> tuple[int, int]:
+    """FLOPs of a sequence of ``length`` events of ``event_width``: a request's, a candidate's."""
+    d, separate = config.token_width, config.item_projection == "separate"
+    if config.interest == "mean":
+        return 2 * event_width * d + (2 * d * d if separate else 0), 0
+    if config.interest == "din":
+        values = 2 * length * event_width * d + (2 * length * d * d if separate else 0)
+        return values, length * (mlp_flops(4 * d, (*DIN_HIDDEN, 1)) + 2 * d)
+    dynamic, fixed = config.queries(name)
+    null, heads = config.null_item, config.attention_heads
+    # Into the events' space (the null item's score beside) and back.
+    fold = through(d, heads, event_width + null)
+    read = 4 * length * heads * event_width + through(d, heads, event_width + (null or separate))
+    request = fixed * read
+    if config.interest == "recent":  # its queries differ from row to row
+        project = 2 * event_width * d + (2 * d * d if separate else 0)
+        request += fixed * (project + fold)
+    return request, dynamic * (fold + read)
+
+
+def through(width: int, heads: int, event_width: int) -> int:
+    """FLOPs of a query's two products, or of the one that they make when that is cheaper."""
+    return 2 * min(width * (width + event_width), width * heads * event_width)
+
+
+def block_flops(config: HeMixConfig) -> int:
+    """FLOPs of one block for one candidate."""
+    n, d = config.tokens, config.token_width
+    ffn = 4 * config.ffn_expansion * n * d * d
+    if config.mixer == "tokenmixer_large":
+        return 3 * ffn
+    mixing = {
+        "hetero": 4 * n * d * (config.rank or n * d // config.mix_heads),
+        "transformer": 8 * n * d * d + 4 * n * n * d,
+        "rankmixer": 0,
+        "none": 0,
+    }[config.mixer]
+    return mixing + ffn
