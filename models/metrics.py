@@ -7,6 +7,8 @@ number), ``groups`` int64 codes ``[0, G)``. A metric that the sample cannot defi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -124,3 +126,12 @@ def pcoc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Predicted clicks over observed clicks, 1 when calibrated; NaN without a positive."""
     positives = float(np.sum(np.asarray(labels, dtype=np.float64)))
     return float(np.sum(np.asarray(scores, dtype=np.float64))) / positives if positives else np.nan
+
+
+def conditional(scores: Mapping[str, ArrayLike], task: str, parent: str) -> Floats:
+    """``P(task | parent)`` ``[B]`` of a task within another, from the probabilities of both.
+
+    ``scores[task]`` is the probability of both together (:mod:`models.outputs`); at most 1.
+    """
+    both, one = (np.asarray(scores[name], dtype=np.float64) for name in (task, parent))
+    return np.minimum(both / np.maximum(one, 1e-12), 1.0)

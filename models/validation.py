@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.distributed import World
-from models.metrics import auc, logloss
+from models.metrics import auc, conditional, logloss
 from models.ranker import Ranker
 from models.reader import ParquetReader
 
@@ -36,12 +36,6 @@ def evaluate(ranker: Ranker, reader: ParquetReader, world: World | None = None) 
         "logloss": {t: float(logloss(known[t], p)) for t, p in served.items()},
         "within": within,
     }
-
-
-def conditional(served: dict[str, np.ndarray], task: str, parent: str) -> np.ndarray:
-    """``P(task | parent)`` float64 ``[B]`` from served probabilities, at most 1."""
-    both, one = (np.asarray(served[name], dtype=np.float64) for name in (task, parent))
-    return np.minimum(both / np.maximum(one, 1e-12), 1.0)
 
 
 def calibrate(ranker: Ranker, reader: ParquetReader, world: World) -> None:

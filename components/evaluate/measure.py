@@ -14,6 +14,7 @@ from components.evaluate.results import (
     Interval,
     SliceResult,
     TaskResult,
+    WithinResult,
 )
 from hemix.progress import progress
 from models import metrics
@@ -75,6 +76,27 @@ def measure_task(sample: Sample, task: str) -> TaskResult:
         },
         calibration={model: _curve(labels, sample.scores[model][task]) for model in sample.scores},
     )
+
+
+def measure_within(sample: Sample, given: Mapping[str, str]) -> dict[str, WithinResult]:
+    """Tasks within others (``given``: task -> the other) over the rows where the other's label is 1."""
+    found = {}
+    for task, parent in given.items():
+        rows = np.flatnonzero(sample.labels[parent] > 0)
+        if not rows.size:
+            continue
+        part = Sample(
+            draws=sample.draws.subset(rows),
+            requests=sample.requests[rows],
+            labels={task: sample.labels[task][rows]},
+            scores={
+                model: {task: metrics.conditional(scores, task, parent)[rows].astype(np.float32)}
+                for model, scores in sample.scores.items()
+            },
+        )
+        result = measure_task(part, task)
+        found[task] = WithinResult(given=parent, rows=rows.size, result=result)
+    return found
 
 
 def measure_slices(

@@ -75,6 +75,18 @@ class TaskResult(_Part):
     calibration: dict[str, CalibrationCurve]
 
 
+class WithinResult(_Part):
+    """A task within another: its own probability over the ``rows`` where ``given``'s label is 1.
+
+    Of every model it is the quotient of its probabilities of both tasks
+    (:func:`models.metrics.conditional`).
+    """
+
+    given: str
+    rows: int
+    result: TaskResult
+
+
 class SliceResult(_Part):
     """AUC of each model on the rows of one slice, and candidate - rival on the same rows."""
 
@@ -106,7 +118,11 @@ class Bootstrap(_Part):
 
 
 class Results(_Part):
-    """The whole document; ``window_end`` is exclusive, ``requests`` counts distinct request ids."""
+    """The whole document; ``window_end`` is exclusive, ``requests`` counts distinct request ids.
+
+    ``tasks`` are measured over all impressions; ``within`` has those that the candidate learnt
+    within another (``training.given``), measured there. No gate looks at ``within``.
+    """
 
     dataset: str
     window_start: datetime
@@ -118,6 +134,7 @@ class Results(_Part):
     bootstrap: Bootstrap
     models: tuple[ModelInfo, ...]
     tasks: dict[str, TaskResult]
+    within: dict[str, WithinResult] = {}
     slices: tuple[SliceResult, ...]
 
     def model(self, name: str) -> ModelInfo | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from components.evaluate.boosting import boosting_scores
-from components.evaluate.measure import Sample, measure_slices, measure_task
+from components.evaluate.measure import Sample, measure_slices, measure_task, measure_within
 from components.evaluate.popularity import item_rates
 from components.evaluate.results import (
     BOOSTING,
@@ -109,7 +109,9 @@ def run(
         lambda: _popularity(definition, transformed, test),
     )
 
-    results, slices = _measure(definition, window, test, raw, scores, tuple(infos))
+    results, slices = _measure(
+        definition, window, test, raw, scores, tuple(infos), _given(model, definition.tasks)
+    )
     with atomic_folder(out_evaluation) as folder:
         pq.write_table(_predictions(test, slices, scores), folder / PREDICTIONS_FILE)
         results.write(folder)
@@ -121,6 +123,15 @@ def _identity(model: Path) -> tuple[str, str]:
 
     manifest = verify(model)
     return manifest.version, f"{manifest.ranker}, recipe {manifest.recipe}"
+
+
+def _given(model: Path, tasks: Sequence[str]) -> dict[str, str]:
+    """Tasks that the candidate learnt within others."""
+    from models.recipes import Recipe
+    from models.version import read_manifest
+
+    given = Recipe.parse(read_manifest(model).config).training.given
+    return {task: parent for task, parent in given.items() if {task, parent} <= set(tasks)}
 
 
 def _popularity(definition: DatasetDefinition, transformed: Path, test: pa.Table) -> Scores:
@@ -141,6 +152,7 @@ def _measure(
     raw: pa.Table,
     scores: dict[str, Scores],
     infos: tuple[ModelInfo, ...],
+    given: dict[str, str],
 ) -> tuple[Results, dict[str, NDArray[np.object_]]]:
     users = test["user_id"].to_numpy(zero_copy_only=False)
     requests = _codes(test["request_id"])
@@ -163,6 +175,7 @@ def _measure(
         bootstrap=Bootstrap(replicates=REPLICATES, seed=SEED, confidence=draws.confidence),
         models=infos,
         tasks={task: measure_task(sample, task) for task in definition.tasks},
+        within=measure_within(sample, given),
         slices=measure_slices(sample, slices),
     )
     return results, slices
@@ -188,7 +201,9 @@ def _predictions(
 
 
 def _tell(results: Results) -> None:
-    for task, result in results.tasks.items():
+    named = dict(results.tasks)
+    named |= {f"{t} where {w.given}": w.result for t, w in results.within.items()}
+    for task, result in named.items():
         for info in results.models:
             auc = result.metrics[info.name]["auc"]
             if auc.value is None:

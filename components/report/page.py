@@ -14,7 +14,7 @@ from components.report.formats import FILTERS
 from components.report.lineage import DeploymentView, ModelView, RunView
 from components.report.look import COLOURS, DARK, FONT, svg_of, variables
 from components.report.parts import Gate, Missing, stopped_by
-from components.report.quality import headline, label_of, qualities
+from components.report.quality import headline, label_of, qualities, within
 from components.report.training import TASK_COLOURS, TrainingView
 from components.validate_model.loaded import LATENCY
 from features.definition import DatasetDefinition
@@ -67,6 +67,7 @@ def render(page: Page) -> str:
         stopped=stopped_by(page.gates),
         headline=_with(page.results, headline),
         qualities=_with(page.results, qualities),
+        within=_with(page.results, within),
         candidate=_with(page.results, lambda results: label_of(results, "candidate")),
         latency=_latency(page.gates),
         pictures={name: Markup(svg) for name, svg in _pictures(page).items()},

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.evaluate.results import BOOSTING, CANDIDATE, CHAMPION, POPULARITY, Interval, Results
+from components.evaluate.results import (
+    BOOSTING,
+    CANDIDATE,
+    CHAMPION,
+    POPULARITY,
+    Interval,
+    Results,
+    TaskResult,
+)
 from components.validate_model.policy import lower_is_better
 
 RIVALS = (CHAMPION, BOOSTING, POPULARITY)
@@ -69,7 +77,11 @@ def label_of(results: Results, model: str) -> str:
 
 def compare(results: Results, task: str, metric: str, rival: str) -> Comparison:
     """The paired difference on one metric and what it says."""
-    gap = results.tasks[task].differences[rival][metric]
+    return _comparison(results, results.tasks[task], metric, rival)
+
+
+def _comparison(results: Results, result: TaskResult, metric: str, rival: str) -> Comparison:
+    gap = result.differences[rival][metric]
     verdict = "unclear"
     if gap.low is not None and gap.high is not None and metric != "pcoc":
         sign = -1 if lower_is_better(metric) else 1
@@ -92,29 +104,36 @@ def headline(results: Results) -> Headline:
 
 def qualities(results: Results) -> tuple[TaskQuality, ...]:
     """A table a task; metrics that no model could be given are left out."""
+    return tuple(_quality(results, task, result) for task, result in results.tasks.items())
+
+
+def within(results: Results) -> tuple[TaskQuality, ...]:
+    """A table for each task that was learnt within another, over the rows of that."""
+    return tuple(
+        _quality(results, f"{task} where {found.given} is 1", found.result)
+        for task, found in results.within.items()
+    )
+
+
+def _quality(results: Results, task: str, result: TaskResult) -> TaskQuality:
     models = (CANDIDATE, *_rivals(results))
-    tables = []
-    for task, result in results.tasks.items():
-        rows = tuple(
-            MetricRow(
-                key=key,
-                name=name,
-                help=help_text,
-                cells=tuple(result.metrics[model].get(key) for model in models),
-                gaps=tuple(compare(results, task, key, rival) for rival in _rivals(results)),
-            )
-            for key, (name, help_text) in METRICS.items()
-            if any(result.metrics[model][key].value is not None for model in models)
+    rows = tuple(
+        MetricRow(
+            key=key,
+            name=name,
+            help=help_text,
+            cells=tuple(result.metrics[model].get(key) for model in models),
+            gaps=tuple(_comparison(results, result, key, rival) for rival in _rivals(results)),
         )
-        tables.append(
-            TaskQuality(
-                task=task,
-                rate=result.rate,
-                models=tuple((model, label_of(results, model)) for model in models),
-                rows=rows,
-            )
-        )
-    return tuple(tables)
+        for key, (name, help_text) in METRICS.items()
+        if any(result.metrics[model][key].value is not None for model in models)
+    )
+    return TaskQuality(
+        task=task,
+        rate=result.rate,
+        models=tuple((model, label_of(results, model)) for model in models),
+        rows=rows,
+    )
 
 
 def _rivals(results: Results) -> tuple[str, ...]:

@@ -15,7 +15,10 @@ TASK_COLOURS = ("candidate", "champion", "boosting", "popularity")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingView:
-    """Frames with ``step``, ``value``, ``series``; empty frames when nothing was logged."""
+    """Frames with ``step``, ``value``, ``series``; empty frames when nothing was logged.
+
+    ``reader_wait``: share of the steps' time spent waiting for rows; None when it was not measured.
+    """
 
     loss: pd.DataFrame
     auc: pd.DataFrame
@@ -23,6 +26,7 @@ class TrainingView:
     parameters: int
     flops_per_sample: float
     seconds: float
+    reader_wait: float | None
     steps: int
     best_step: int | None
 
@@ -51,6 +55,7 @@ def read_training(curves: Path) -> TrainingView:
         parameters=_total(value.get("parameters", 0)),
         flops_per_sample=float(_total(value.get("flops_per_sample", 0))),
         seconds=float(value.get("seconds", 0)),
+        reader_wait=value.get("reader_wait"),
         steps=max((p["step"] for p in value["training"]), default=0),
         best_step=value["best"]["step"] if value.get("best") else None,
     )

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 EAGER_ROWS = 4096
 """Test rows from which the pairs of :mod:`models.parity` are taken."""
+MOST_OUTSIDE = 0.05
+"""Share of a task's positives that may lie outside the task that it is given."""
 
 
 def run(
@@ -51,7 +53,8 @@ def run(
     Raises:
         DefinitionError: no such recipe, an override that does not fit it, or several nodes without
             settings of a cluster.
-        DataError: a split is empty, or a task has one class only in the training rows.
+        DataError: a split is empty, a task has one class only in the training rows, or one is given
+            a task that it does not lie within.
         StorageError: an output cannot be written.
         EnvironmentProblem: processes died again and again, or the cluster refused or failed the job.
     """
@@ -62,7 +65,7 @@ def run(
     chosen = recipe_of(recipe, overrides)
     spec = FeatureSpec.read(transform / "spec.json")
     training, validation = transformed / "train", transformed / "validation"
-    _both_classes(spec, training)
+    _check_labels(spec, training, chosen.training.given)
     started = time.monotonic()
     if together := chosen.training.world > 1:
         train_together(
@@ -124,19 +127,39 @@ def _eager(trained: Trained, test: Path) -> pa.Table | None:
     return eager_scores(trained.ranker, rows) if rows is not None and rows.num_rows else None
 
 
-def _both_classes(spec: FeatureSpec, folder: Path) -> None:
+def _check_labels(spec: FeatureSpec, folder: Path, given: Mapping[str, str]) -> None:
+    """Both classes in every task, and tasks within others nearly only there; a block at a time."""
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
-    for task in spec.tasks:
-        labels = ds.dataset(sorted(map(str, folder.rglob("*.parquet"))), format="parquet")
-        column = labels.to_table(columns=[task.column])[task.column]
-        values = sorted(pc.unique(column).to_pylist())
-        if values != [0, 1] and len(column):
+    columns = {task.name: task.column for task in spec.tasks}
+    seen: dict[str, set[int]] = {task: set() for task in columns}
+    outside, positives = dict.fromkeys(given, 0), dict.fromkeys(given, 0)
+    labels = ds.dataset(sorted(map(str, folder.rglob("*.parquet"))), format="parquet")
+    for batch in labels.to_batches(columns=[*columns.values()]):
+        for task, column in columns.items():
+            seen[task] |= set(pc.unique(batch[column]).to_pylist())
+        for task, parent in given.items():
+            if {task, parent} <= columns.keys():
+                own = pc.equal(batch[columns[task]], 1)
+                alone = pc.and_(own, pc.equal(batch[columns[parent]], 0))
+                positives[task] += pc.sum(own).as_py() or 0
+                outside[task] += pc.sum(alone).as_py() or 0
+    for task, values in seen.items():
+        if values and values != {0, 1}:
             raise DataError(
-                f"The task {task.name!r} has the labels {values} in the training rows; it needs both 0 and 1.",
+                f"The task {task!r} has the labels {sorted(values)} in the training rows; it needs both 0 and 1.",
                 hint="Check interactions.labels and the split times of the definition.",
             )
+    for task, parent in given.items():
+        if outside[task] > MOST_OUTSIDE * positives[task]:
+            raise DataError(
+                f"training.given: {outside[task]:,} of {positives[task]:,} rows with {task} = 1 have "
+                f"{parent} = 0, so {task} is not a task within {parent}.",
+                hint=f"Leave {task} out of training.given.",
+            )
+        if outside[task]:
+            say(f"{outside[task]:,} of {positives[task]:,} rows with {task} = 1 have {parent} = 0")
 
 
 def _window(folders: list[Path]) -> dict[str, str]:
@@ -145,8 +168,12 @@ def _window(folders: list[Path]) -> dict[str, str]:
     import pyarrow.dataset as ds
 
     paths = [str(path) for folder in folders for path in sorted(folder.rglob("*.parquet"))]
-    times = ds.dataset(paths, format="parquet").to_table(columns=["event_time"])["event_time"]
-    ends = pc.min_max(times.cast("int64")).as_py()
+    ends: dict[str, int] = {}
+    for batch in ds.dataset(paths, format="parquet").to_batches(columns=["event_time"]):
+        if batch.num_rows:
+            found = pc.min_max(batch["event_time"].cast("int64")).as_py()
+            for name, better in (("min", min), ("max", max)):
+                ends[name] = better(ends.get(name, found[name]), found[name])
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     return {
         name: (epoch + timedelta(milliseconds=ends[which])).isoformat(timespec="milliseconds")

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.evaluate import popularity, slices, tables
-from components.evaluate.measure import Sample, measure_slices, measure_task
+from components.evaluate.measure import Sample, measure_slices, measure_task, measure_within
 from components.evaluate.results import CANDIDATE, CHAMPION, Results, prediction_column
 from components.evaluate.scoring import champion_scores
 from components.evaluate.step import run
@@ -114,6 +114,31 @@ def test_one_class_is_undefined_and_says_why() -> None:
     assert result.metrics["candidate"]["logloss"].value is not None
     (found,) = measure_slices(sample, {"all": np.full(200, "x", dtype=object)})
     assert found.auc["candidate"].note == "one class: every label is 0"
+
+
+def test_a_task_within_another_is_measured_where_that_one_happened() -> None:
+    random = np.random.default_rng(0)
+    clicks = (random.random(400) < 0.5).astype(np.int8)
+    buys = clicks * (random.random(400) < 0.3).astype(np.int8)
+    p_click, p_own = random.uniform(0.2, 0.9, 400), random.uniform(0.1, 0.9, 400)
+    scores = {"click": p_click.astype(np.float32), "buy": (p_click * p_own).astype(np.float32)}
+    sample = Sample(
+        draws=UserBootstrap.draw(np.arange(400) % 50, replicates=20),
+        requests=np.arange(400) // 8,
+        labels={"click": clicks, "buy": buys},
+        scores={"candidate": scores, "boosting": scores},
+    )
+    found = measure_within(sample, {"buy": "click"})["buy"]
+    rows = clicks == 1
+    assert (found.given, found.rows) == ("click", rows.sum())
+    assert found.result.positives == buys.sum()
+    measured = found.result.metrics["candidate"]
+    assert measured["auc"].value == pytest.approx(metrics.auc(buys[rows], p_own[rows]), abs=1e-6)
+    assert measured["pcoc"].value == pytest.approx(p_own[rows].sum() / buys.sum(), rel=1e-5)
+    assert measured["auc"].low is not None
+    assert found.result.differences["boosting"]["auc"].value == 0
+    sure = np.array([0.7], dtype=np.float32)
+    assert metrics.conditional({"buy": sure, "click": sure / 2}, "buy", "click").tolist() == [1.0]
 
 
 def test_rows_that_differ_are_refused() -> None:

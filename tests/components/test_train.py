@@ -59,6 +59,8 @@ def test_writes_a_version_that_scores_and_its_curves(inputs: Path) -> None:
     curves = read_json(inputs / "curves" / "curves.json")
     assert curves["best"]["auc"]["click"] == manifest.metrics["validation_click_auc"]
     assert [point["epoch"] for point in curves["validation"]] == [0.5, 1.0, 1.5, 2.0]
+    assert 0 < curves["reader_wait"] < 1
+    assert all(0 <= point["reader_wait"] <= 1 for point in curves["training"])
     assert curves["training"][-1]["step"] == 2 * curves["steps_per_epoch"] == 12
     events = list((inputs / "curves" / "tensorboard").glob("events.out.tfevents.*"))
     assert events
@@ -89,6 +91,12 @@ def test_a_one_class_task_is_named_and_nothing_is_written(inputs: Path) -> None:
         train(inputs)
     assert not (inputs / "model").exists()
     assert not (inputs / "curves").exists()
+
+
+def test_a_task_that_does_not_lie_within_another_is_named(inputs: Path) -> None:
+    train(inputs, training__given="{long_view: click}")
+    with pytest.raises(DataError, match=r"rows with click = 1 have long_view = 0"):
+        train(inputs, training__given="{click: long_view}")
 
 
 def test_an_unknown_override_is_named(inputs: Path) -> None:

@@ -1,4 +1,4 @@
-"""Train on toy files: ``python -m tests.models.train_toy DATA CHECKPOINTS [KILL_AT]``.
+"""Train on toy files: ``python -m tests.models.train_toy DATA CHECKPOINTS [KILL_AT [KEY=VALUE ...]]``.
 
 With KILL_AT the process kills itself (SIGKILL) right after so many steps of this run.
 """
@@ -61,4 +61,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
     kill = int(sys.argv[3]) if len(sys.argv) > 3 else None
-    train(folder, out, toy_recipe(), kill)
+    overrides = dict(text.split("=", 1) for text in sys.argv[4:])
+    train(folder, out, toy_recipe(**overrides), kill)
