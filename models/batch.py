@@ -149,9 +149,9 @@ class Batch:
     def part(self, rows: Tensor, kept: slice) -> Batch:
         """The rows ``rows[kept]``, padded as all of ``rows`` would be."""
         part = self.take(rows[kept])
-        if len(rows) == part.size:
+        if len(rows) == part.size and not any(v.longest for v in self.lists.values()):
             return part
-        longest = {k: int(v.lengths[rows].max()) for k, v in self.lists.items()}
+        longest = {k: max(v.longest, int(v.lengths[rows].max())) for k, v in self.lists.items()}
         lists = {k: replace(v, longest=longest[k]) for k, v in part.lists.items()}
         return replace(part, lists=lists)
 
