@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from models import chance
 from models.batch import Batch, Jagged
 from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker
 from models.recipes import RECIPES, Recipe
@@ -163,3 +164,36 @@ def test_flops_are_counted_and_the_request_has_its_share(name: str) -> None:
     assert set(flops) == {"request", "candidate"}
     assert flops["candidate"] > 0
     assert flops["request"] >= 0
+
+
+@every
+@pytest.mark.filterwarnings("ignore:Mismatch dtype")  # RMSNorm of bfloat16 by float32: unfused
+def test_bfloat16_gives_finite_logits_and_gradients(name: str) -> None:
+    model = make(name)
+    model.zero_grad()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(rows())
+    sum(logit.float().sum() for logit in logits.values()).backward()
+    assert all(logit.isfinite().all() for logit in logits.values())
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@every
+@torch.no_grad()
+def test_dropout_is_the_same_in_parts_of_a_batch(name: str) -> None:
+    torch.manual_seed(0)
+    recipe, batch = recipe_named(name), rows()
+    embedding = recipe.model.embedding.model_copy(
+        update={"dropout": 0.2, "id_dropout": 0.3, "large": 5}
+    )
+    shape = recipe.model.model_copy(update={"embedding": embedding, "dropout": 0.2})
+    model = shaken(build(recipe.ranker, toy_spec(), shape), 0.05).train()
+    torch.manual_seed(1)
+    whole = model(batch)
+    torch.manual_seed(2)
+    assert any(not torch.allclose(whole[task], logit) for task, logit in model(batch).items())
+    for mine in (slice(0, 10), slice(10, 24)):
+        torch.manual_seed(1)
+        with chance.shared(chance.Rows(mine=mine, size=batch.size)):
+            part = model(batch.part(torch.arange(batch.size), mine))
+        same({task: logit[mine] for task, logit in whole.items()}, part)
