@@ -65,6 +65,7 @@ class Layout:
         return 1 - int(self.offsets[-1]) / places if places else 0.0
 
 
+@torch.compiler.disable
 def plan(offsets: Tensor, *, event_bytes: int = 256, width: int = WIDTH) -> Layout:
     """The layout of rows that end at ``offsets`` (int64 ``[B + 1]``, from 0 on).
 

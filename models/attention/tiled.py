@@ -87,6 +87,7 @@ def _cut(scratch: Tensor, *shape: int) -> Tensor:
     return scratch[: count * many * width].view(shape)
 
 
+@torch.compiler.disable  # layouts differ from batch to batch: nothing to compile once
 def attend(
     q_BMS: Tensor, null_BM: Tensor | None, events_PS: Tensor, layout: Layout
 ) -> tuple[Tensor, Tensor]:
@@ -96,7 +97,8 @@ def attend(
     (without that item's part) and the weight ``[B, M]`` that fell on it; without one, that weight
     is 1 for rows without events and 0 for others.
     """
-    rows = layout.rows
+    rows, q_BMS = layout.rows, q_BMS.to(events_PS.dtype)  # autocast leaves events as they are
+    null_BM = None if null_BM is None else null_BM.to(events_PS.dtype)
     o_KMS, z_KM = _Stretches.apply(q_BMS.index_select(0, rows), events_PS, layout)
     top = _top(z_KM.detach(), null_BM, layout, q_BMS)
     sums = torch.zeros_like(top).index_add(0, rows, (z_KM - top[rows]).exp())
