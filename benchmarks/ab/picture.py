@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from components.report.look import COLOURS, FONT, config
-from hemix.files import atomic_file
+from benchmarks.pictures import save_svg
+from components.report.look import COLOURS
 
 NAMES = {
     "t_test_at_the_end": ("t-test, one look at the end", "popularity"),
@@ -22,7 +21,6 @@ NAMES = {
 def draw(curve: Sequence[Mapping[str, float]], naive: float, path: Path) -> None:
     """Write the curve as SVG; ``naive`` is what a t-test at every look finds without an effect."""
     import altair as alt
-    import vl_convert
 
     names = [name for name, _ in NAMES.values()]
     colours = [COLOURS[colour] for _, colour in NAMES.values()]
@@ -74,8 +72,4 @@ def draw(curve: Sequence[Mapping[str, float]], naive: float, path: Path) -> None
             subtitlePadding=6,
         ),
     )
-    specification = {**chart.to_dict(), "config": config()}
-    svg = vl_convert.vegalite_to_svg(specification)
-    svg = re.sub(r'font-family="[^"]*"', f'font-family="{FONT}"', svg)
-    with atomic_file(path) as temporary:
-        temporary.write_text(svg)
+    save_svg(chart, path)

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy import peer, search, table
+from benchmarks.accuracy import peer, picture, search, table
 from benchmarks.accuracy.data import RunData, Scores
 from benchmarks.accuracy.training import train
 from hemix.files import read_json, write_json
@@ -38,8 +38,8 @@ Train = Callable[[int, dict[str, str]], tuple[dict[str, Any], Scores]]
 
 def compare(
     trainers: dict[str, Train], data: RunData, *, trials: int, seeds: int
-) -> dict[str, Any]:
-    """The rows of the table by model name: searched, trained once a seed, measured."""
+) -> tuple[dict[str, Any], dict[str, list[Scores]]]:
+    """Rows of the table by model, searched, trained once a seed, measured; and their scores."""
     tried = search.settings(trials)
     rows: dict[str, Any] = {}
     scores: dict[str, list[Scores]] = {}
@@ -57,7 +57,7 @@ def compare(
         gaps = table.differences(scores, REFERENCE, data.test)
         for model, gap in gaps.items():
             rows[model]["difference"] = gap
-    return rows
+    return rows, scores
 
 
 def main() -> int:
@@ -106,11 +106,12 @@ def main() -> int:
     trainers = {recipe: ours(recipe) for recipe in recipes}
     if arguments.peer:
         trainers |= {f"fuxictr {model}": theirs(model) for model in peer.MODELS}
+    rows, scores = compare(trainers, data, trials=arguments.trials, seeds=arguments.seeds)
     figures: dict[str, Any] = {
         "dataset": record["metrics"]["dataset"],
         "split": record["parameters"]["definition"]["split"],
         "tasks": [task.name for task in data.spec.tasks],
-        "models": compare(trainers, data, trials=arguments.trials, seeds=arguments.seeds),
+        "models": rows,
         # The run's own rival on the same features, with its 95 % interval by users.
         "boosting": {
             task: part["metrics"]["boosting"]["auc"]
@@ -126,7 +127,9 @@ def main() -> int:
         latest = FOLDER / "accuracy.json"
         kept = read_json(latest) if latest.exists() else {}
         write_json(latest, kept | {figures["dataset"]: read_json(path)})
-        say(f"written: {path.name}, {latest.name}")
+        shown = FOLDER / f"accuracy-{figures['dataset']}.svg"
+        picture.draw(scores, REFERENCE, data.test, figures["dataset"], shown)
+        say(f"written: {path.name}, {latest.name}, {shown.name}")
     print(json.dumps(figures))
     return 0
 

@@ -8,12 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import search, table
+from benchmarks.ablation import VARIANTS
+from benchmarks.accuracy import picture, search, table
 from benchmarks.accuracy.__main__ import compare
 from benchmarks.accuracy.data import HeldOut, RunData
 from benchmarks.accuracy.training import train
+from benchmarks.scaling import shapes
 from hemix.errors import DataError
 from hemix.files import write_json
+from models.recipes import recipe_of
+from models.registry import build
+from models.toy import toy_spec
 from tests.small import SmallRun
 
 
@@ -83,7 +88,7 @@ def test_every_model_tries_the_same_settings_and_keeps_its_best() -> None:
     data = RunData(Path("/none"), Path("/none"))
     data.__dict__["test"] = test
     data.__dict__["spec"] = type("Spec", (), {"tasks": [type("Task", (), {"name": "click"})]})
-    rows = compare({"a": trainer("a"), "b": trainer("b")}, data, trials=3, seeds=2)
+    rows, _ = compare({"a": trainer("a"), "b": trainer("b")}, data, trials=3, seeds=2)
     assert seen["a"] == seen["b"] == [*search.settings(3), *[search.settings(3)[2]] * 2]
     assert rows["a"]["setting"] == search.settings(3)[2]
     assert rows["a"]["trials"] == [0.7, 0.7, 0.8]
@@ -104,6 +109,23 @@ def test_a_run_that_ended_early_is_named(tmp_path: Path) -> None:
     write_json(tmp_path / "run.json", {"steps": [{"name": "transform", "artifacts": {}}]})
     with pytest.raises(DataError, match="no finished transform step"):
         RunData.of(tmp_path)
+
+
+def test_every_variant_is_a_shape_that_can_be_built() -> None:
+    for overrides in [*VARIANTS.values(), *shapes().values()]:
+        recipe = recipe_of("compact", overrides)
+        build(recipe.ranker, toy_spec(), recipe.model)
+
+
+def test_the_pictures_name_every_model(tmp_path: Path) -> None:
+    test = log()
+    models = {
+        name: [scores_of(test, 2.0, seed) for seed in range(2)] for name in ("compact", "din")
+    }
+    picture.draw(models, "compact", test, "toy", tmp_path / "a.svg")
+    text = (tmp_path / "a.svg").read_text()
+    assert "compact" in text
+    assert "din" in text
 
 
 @pytest.mark.slow
