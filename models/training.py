@@ -35,7 +35,8 @@ class TrainingConfig(BaseModel):
     (models/lookup.py). ``compile``: the forward and backward pass through torch's compiler, on a
     GPU also as CUDA graphs.
     ``warm_start``: begin with the weights of a model version (models/warm_start.py): ``champion``,
-    or the path or location of its folder; empty for new weights.
+    or the path or location of its folder; empty for new weights. ``warm_rows``: what ids that the
+    version did not know begin with, its row of the unknown id or a fresh one.
     ``search``: what ``hemix tune`` tries unless told otherwise.
     """
 
@@ -76,6 +77,7 @@ class TrainingConfig(BaseModel):
     processes: int = Field(default=1, ge=1)
     nodes: int = Field(default=1, ge=1)
     warm_start: str = ""
+    warm_rows: Literal["unknown", "fresh"] = "unknown"
 
     @property
     def world(self) -> int:

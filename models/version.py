@@ -29,6 +29,7 @@ from hemix.spec import FeatureSpec
 from models.names import EAGER, SIGNATURE
 from models.ranker import Ranker
 from models.recipes import Recipe
+from models.warm_start import WarmStart
 
 WEIGHTS = "model.safetensors"
 MANIFEST = "manifest.json"
@@ -37,7 +38,10 @@ PACKAGES = ("torch", "numpy", "pyarrow", "safetensors", "tensorflow", "tensorflo
 
 
 class Manifest(BaseModel):
-    """``manifest.json``; ``config`` is the whole recipe, ``files`` maps names to SHA-256."""
+    """``manifest.json``; ``config`` is the whole recipe, ``files`` maps names to SHA-256.
+
+    ``warm_start``: the version whose weights the training began with.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,6 +59,7 @@ class Manifest(BaseModel):
     metrics: dict[str, float]
     packages: dict[str, str]
     files: dict[str, str]
+    warm_start: WarmStart | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +86,7 @@ def write(
     training_window: Mapping[str, str],
     metrics: Mapping[str, float],
     eager: pa.Table | None = None,
+    warm_start: WarmStart | None = None,
 ) -> Manifest:
     """Write ``ranker`` as a version folder, whole or not at all.
 
@@ -111,6 +117,7 @@ def write(
             metrics=dict(metrics),
             packages=_packages(),
             files=sha256_folder(temporary),
+            warm_start=warm_start,
         )
         write_json(temporary / MANIFEST, manifest.model_dump(mode="json"))
     return manifest

@@ -16,6 +16,8 @@ import yaml
 
 from hemix.errors import DefinitionError
 
+WARM_START = "training.warm_start"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Overrides:
@@ -26,7 +28,8 @@ class Overrides:
 
 
 def parse_overrides(pairs: Iterable[str]) -> Overrides:
-    """Sort ``KEY=VALUE`` texts by the rule above; ``root`` is relative to the working directory.
+    """Sort ``KEY=VALUE`` texts by the rule above; ``root`` and ``training.warm_start`` are relative to
+    the working directory.
 
     Raises:
         DefinitionError: a text without ``=`` or with an empty key.
@@ -43,12 +46,17 @@ def parse_overrides(pairs: Iterable[str]) -> Overrides:
                 f"--set {pair!r}: write KEY=VALUE.", hint="For example --set training.seed=7."
             )
         if key.split(".")[0] not in DatasetDefinition.model_fields:
-            recipe[key] = value.strip()
+            recipe[key] = _place(value.strip()) if key == WARM_START else value.strip()
         elif key == "root":
             definition[key] = value if "://" in value else os.path.abspath(value)
         else:
             definition[key] = _value(key, value)
     return Overrides(definition=definition, recipe=recipe)
+
+
+def _place(value: str) -> str:
+    """A version's folder as every step finds it; ``champion`` and locations as they are."""
+    return value if value in ("", "champion") or "://" in value else os.path.abspath(value)
 
 
 def _value(key: str, value: str) -> Any:

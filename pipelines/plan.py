@@ -11,7 +11,7 @@ from components.plan.naming import feature_service, version_name, without_split
 from features.definition import DatasetDefinition
 from hemix.errors import DefinitionError
 from hemix.revision import revision
-from hemix.storage import read_bytes
+from hemix.storage import join, read_bytes
 from pipelines.folder import RunFolder
 from pipelines.overrides import Overrides
 from pipelines.record import RunRecord
@@ -58,19 +58,21 @@ def plan(request: RunRequest) -> RunPlan:
         DataError: the log's files are not there.
     """
     from features.sources import fingerprint
+    from models.recipes import portable
 
     definition = DatasetDefinition.load(request.dataset, request.overrides.definition)
     policy = _policy_text(request.policy)
     _check_deployment(request)
     source = fingerprint(definition)
     code = revision()
-    version = version_name(definition, request.recipe, request.overrides.recipe, source, code)
+    recipe = portable(request.recipe)
+    version = version_name(definition, recipe, request.overrides.recipe, source, code)
     folder = request.folder
     registry = open_registry(folder.registry)
     state = registry.state()
     earlier = _earlier(folder, version) if version in state.versions else None
     if earlier is None:
-        check_recipe(request.recipe, request.overrides.recipe, here=True)
+        check_recipe(recipe, request.overrides.recipe, here=True)
     baseline = earlier.baseline if earlier else state.champion
     if baseline == version:
         baseline = None
@@ -91,7 +93,7 @@ def plan(request: RunRequest) -> RunPlan:
             "registry": folder.registry,
             "feature_store": folder.feature_store,
             "checkpoints": folder.checkpoints(version),
-            "recipe": request.recipe,
+            "recipe": recipe,
             "overrides": request.overrides.recipe,
             "champion": registry.location_of(baseline) if baseline else "",
             "policy": policy,
@@ -111,7 +113,13 @@ def check_recipe(recipe: str, overrides: dict[str, str], *, here: bool = False) 
     """
     from models.recipes import recipe_of
 
-    nodes = recipe_of(recipe, overrides).training.nodes
+    training = recipe_of(recipe, overrides).training
+    nodes, warm = training.nodes, training.warm_start
+    if here and warm not in ("", "champion") and read_bytes(join(warm, "manifest.json")) is None:
+        raise DefinitionError(
+            f"training.warm_start: {warm} holds no model version.",
+            hint="Name champion, or the folder of a version: registry/versions/VERSION.",
+        )
     if here and nodes > 1:
         raise DefinitionError(
             f"training.nodes={nodes} needs a cluster; this run is on one machine.",

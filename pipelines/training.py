@@ -123,6 +123,7 @@ def training(
                     version=version,
                     feature_service=feature_service,
                     checkpoints=checkpoints,
+                    champion=champion,
                     cluster=training_cluster,
                     revision=revision,
                 ).outputs

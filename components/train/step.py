@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.train.checkpoints import CURVES, open_checkpoints
 from components.train.together import train_together
+from components.train.warm import warm_weights, write_weights
 from hemix.errors import DataError
 from hemix.files import atomic_folder, write_json
 from hemix.progress import say
@@ -39,6 +40,7 @@ def run(
     checkpoints: Path | str,
     out_model: Path,
     out_curves: Path,
+    champion: str = "",
     cluster: str = "",
 ) -> None:
     """Train, on a GPU when there is one, and write the version folder and the curves.
@@ -48,11 +50,13 @@ def run(
     (:class:`TrainCluster` as YAML or JSON).
     ``checkpoints``, a folder or ``s3://``, is kept between attempts: a training that was killed goes
     on from there and ends with the weights it would have had. ``out_curves`` holds ``curves.json``
-    and ``tensorboard/``.
+    and ``tensorboard/``. ``champion``: location of the version that ``training.warm_start=champion``
+    begins with; empty when there is none yet.
 
     Raises:
         DefinitionError: no such recipe, an override that does not fit it, or several nodes without
             settings of a cluster.
+        ModelVersionError: the version to begin with is not what its manifest says, or does not fit.
         DataError: a split is empty, a task has one class only in the training rows, or one is given
             a task that it does not lie within.
         StorageError: an output cannot be written.
@@ -66,6 +70,7 @@ def run(
     spec = FeatureSpec.read(transform / "spec.json")
     training, validation = transformed / "train", transformed / "validation"
     _check_labels(spec, training, chosen.training.given)
+    warm = warm_weights(chosen, spec, transform, champion)
     started = time.monotonic()
     if together := chosen.training.world > 1:
         train_together(
@@ -76,9 +81,18 @@ def run(
             checkpoints=str(checkpoints),
             version=version,
             cluster=cluster,
+            initial=write_weights(warm, str(checkpoints)),
         )
     with open_checkpoints(str(checkpoints)) as place:
-        trainer = Trainer(chosen, spec, training, validation, place.folder, saved=place.keep)
+        trainer = Trainer(
+            chosen,
+            spec,
+            training,
+            validation,
+            place.folder,
+            saved=place.keep,
+            initial=warm.weights if warm else None,
+        )
         trained = trainer.finished(time.monotonic() - started) if together else trainer.run()
         with atomic_folder(out_curves) as temporary:
             write_json(temporary / "curves.json", curves(chosen, trained))
@@ -93,6 +107,7 @@ def run(
         training_window=_window([training, validation] if chosen.training.refit else [training]),
         metrics=trained.metrics,
         eager=_eager(trained, transformed / "test"),
+        warm_start=warm.source if warm else None,
     )
     scores = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics.items())
     say(f"{chosen.ranker} trained in {trained.seconds:.0f} s: {scores}")

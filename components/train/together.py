@@ -21,6 +21,7 @@ def train_together(
     checkpoints: str,
     version: str,
     cluster: str,
+    initial: str = "",
 ) -> None:
     """Train in ``recipe.training.world`` processes; the checkpoint then holds the end of it.
 
@@ -37,6 +38,7 @@ def train_together(
         validation=str(validation),
         checkpoints=checkpoints,
         attempt=uuid.uuid4().hex[:12],
+        initial=initial,
     )
     if recipe.training.nodes == 1:
         from components.train.torchrun import run_processes

@@ -19,6 +19,7 @@ from torch.distributed.elastic.multiprocessing.errors import record
 
 from components.process import error_of, error_record, step_process
 from components.train.checkpoints import open_checkpoints
+from components.train.warm import read_weights
 from hemix import storage
 from hemix.errors import HemixError
 from hemix.progress import say
@@ -28,7 +29,8 @@ from hemix.spec import FeatureSpec
 class Work(BaseModel):
     """What all processes of a training are told; places are folders or ``s3://`` locations.
 
-    ``attempt``: names this attempt's error and progress files beside the checkpoints.
+    ``attempt``: names this attempt's error and progress files beside the checkpoints. ``initial``:
+    the weights to begin with, when they are not new ones.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,6 +41,7 @@ class Work(BaseModel):
     validation: str
     checkpoints: str
     attempt: str
+    initial: str = ""
 
     @property
     def error(self) -> str:
@@ -86,6 +89,7 @@ def train(work: Work, *, tell: Callable[[str], None] = say) -> None:
                 world=world,
                 tell=tell,
                 saved=checkpoints.keep,
+                initial=read_weights(work.initial),
             ).run()
     except HemixError as error:
         storage.write_bytes(work.error, json.dumps(error_record(error)).encode())

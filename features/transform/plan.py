@@ -25,6 +25,8 @@ from hemix.spec import (
 )
 
 Kind = Literal["int", "string", "float"]
+SIDES: tuple[Side, ...] = ("user", "item", "context")
+"""In the order in which numbers stand in the graph."""
 ACTION = "action"
 GAP = "gap"
 GAP_BOUNDARIES = tuple(2**k for k in range(24))

@@ -14,16 +14,15 @@ from features.transform.analyzer import MISSING_LINE, number_scaling, vocabulary
 from features.transform.plan import (
     GAP_BOUNDARIES,
     RATE_PRIOR_WEIGHT,
+    SIDES,
     TIME_FIELD_SIZES,
     NumberPlan,
     TransformPlan,
     VocabularyPlan,
     index_column,
 )
-from hemix.spec import Side
 
 Tensors = dict[str, Any]
-SIDES: tuple[Side, ...] = ("user", "item", "context")
 LANES = 16
 """Numbers of a side are padded to a multiple of this, the widest float32 vector of a CPU: a value's
 logarithm is then always computed by the vectorised kernel, whatever the batch, bit for bit."""
