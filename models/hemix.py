@@ -37,8 +37,8 @@ from torch.nn import functional as fn
 
 from hemix.spec import FeatureSpec, SequenceFeature
 from models.attention.events import Events
-from models.attention.layout import plan
 from models.attention.mixed import Interest
+from models.attention.reading import layout_of
 from models.batch import Batch
 from models.chance import Dropout
 from models.hemix_config import HeMixConfig
@@ -289,8 +289,8 @@ class HeMix(Ranker):
         offsets, layout, order = request.lists[sequence.name].offsets, None, None
         if self.config.interest == "mixed":
             width = len(sequence.columns) * self.config.embedding.width
-            layout = plan(offsets, event_bytes=4 * width)
-            order = layout.order
+            layout = layout_of(offsets, 4 * width)
+            order = None if layout is None else layout.order
         values, _ = self.embedding.events(request, sequence, order)
         if self.config.positions:
             after = offsets[1:].repeat_interleave(offsets.diff())

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from models.attention.events import Events
 from models.attention.fold import Maps, fold, maps, unfold
-from models.attention.layout import plan
-from models.attention.tiled import attend
+from models.attention.reading import attend
 from models.hemix_config import HeMixConfig
 from models.layers import split_axis, xavier_slices_
 
@@ -144,11 +143,7 @@ class MixedHeteroAttention(Interest):
         width, shared = events.values.shape[1], rows if events.rows == 1 else 1
         q_BMS = folded_BQAS.reshape(rows // shared, shared * count * heads, size)
         null = q_BMS[..., -1] if self.null is not None else None
-        values, layout = events.values, events.layout
-        if layout is None:
-            layout = plan(events.offsets, event_bytes=width * values.element_size())
-            values = values.index_select(0, layout.order)
-        read, weight = attend(q_BMS[..., :width], null, values, layout)
+        read, weight = attend(q_BMS[..., :width], null, events)
         if len(of.value) > width:
             read = torch.cat([read, weight[..., None]], -1)
         read_BQAS = read.view(rows, count, heads, read.shape[-1])

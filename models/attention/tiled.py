@@ -97,21 +97,23 @@ def attend(
     (without that item's part) and the weight ``[B, M]`` that fell on it; without one, that weight
     is 1 for rows without events and 0 for others.
     """
-    rows, q_BMS = layout.rows, q_BMS.to(events_PS.dtype)  # autocast leaves events as they are
-    null_BM = None if null_BM is None else null_BM.to(events_PS.dtype)
-    o_KMS, z_KM = _Stretches.apply(q_BMS.index_select(0, rows), events_PS, layout)
-    top = _top(z_KM.detach(), null_BM, layout, q_BMS)
+    q_BMS = q_BMS.to(events_PS.dtype)  # autocast leaves events as they are
+    o_KMS, z_KM = _Stretches.apply(q_BMS.index_select(0, layout.rows), events_PS, layout)
+    return joined(o_KMS, z_KM, null_BM, layout.rows, len(q_BMS))
+
+
+def joined(
+    o_KMS: Tensor, z_KM: Tensor, null_BM: Tensor | None, rows: Tensor, count: int
+) -> tuple[Tensor, Tensor]:
+    """What :func:`attend` returns of ``count`` rows, from what their stretches read on their own."""
+    shape = (count, *z_KM.shape[1:])
+    top = z_KM.new_full(shape, NEVER) if null_BM is None else null_BM.detach().to(z_KM.dtype)
+    # The largest exponent of each row, so that none overflows.
+    top = top.scatter_reduce(0, rows[:, None].expand_as(z_KM), z_KM.detach(), "amax")
+    top = top.masked_fill(top == NEVER, 0)
     sums = torch.zeros_like(top).index_add(0, rows, (z_KM - top[rows]).exp())
     null_weight = (sums == 0).to(sums) if null_BM is None else (null_BM - top).exp()
     sums = sums + null_weight
     share_KM = (z_KM - (top + sums.log())[rows]).exp()
-    read = torch.zeros_like(q_BMS).index_add(0, rows, o_KMS * share_KM[..., None])
-    return read, null_weight / sums
-
-
-def _top(z_KM: Tensor, null_BM: Tensor | None, layout: Layout, q_BMS: Tensor) -> Tensor:
-    """The largest exponent of each row ``[B, M]``, so that none overflows."""
-    top = q_BMS.new_full(q_BMS.shape[:2], NEVER) if null_BM is None else null_BM.detach()
-    index = layout.rows[:, None].expand_as(z_KM)
-    top = top.scatter_reduce(0, index, z_KM, "amax")
-    return top if null_BM is not None else top.masked_fill(top == NEVER, 0)
+    read = z_KM.new_zeros(*shape, o_KMS.shape[-1])
+    return read.index_add(0, rows, o_KMS * share_KM[..., None]), null_weight / sums

@@ -20,6 +20,7 @@ from hemix.spec import (
     TaskSpec,
     Vocabulary,
 )
+from models.attention import reading
 from models.attention.events import Events
 from models.attention.layout import plan
 from models.batch import Batch, Jagged
@@ -180,7 +181,7 @@ def test_order_of_a_sequence_does_not_matter() -> None:
 def test_how_events_lie_does_not_matter(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     model, batch = make(), toy_batch(rows=6)
     whole = model(batch)
-    monkeypatch.setattr(models.hemix, "plan", partial(plan, width=width))
+    monkeypatch.setattr(reading, "plan", partial(plan, width=width))
     cut = model(batch)
     for task in whole:
         torch.testing.assert_close(whole[task], cut[task], rtol=1e-5, atol=1e-5)
