@@ -204,17 +204,18 @@ def _move_table(
 def bucket_sources(scale: Scale, buckets: int, old: Scale, old_buckets: int) -> NDArray[np.int64]:
     """For each bucket of a number the old bucket whose row it takes: ``[K]``.
 
-    Bucket b >= 2 begins at ``edges[b - 2]``. Buckets behind the last edge are never met.
+    Bucket b >= 2 begins at ``edges[b - 2]``. Buckets behind the last edge's are never met and keep
+    their rows.
     """
     edges, before = np.array(scale.edges), np.array(old.edges)
-    last = min(len(before) + 1, old_buckets - 1)
-    sources = np.full(buckets, last, np.int64)
-    sources[MISSING] = MISSING
-    middles = (edges[:-1] + edges[1:]) / 2
-    sources[1 : 2 + len(middles)] = 1 + np.searchsorted(before, [-np.inf, *middles], side="right")
-    if not len(edges) and buckets > 1:
-        sources[1:] = 1 + np.searchsorted(before, old.mean if not old.log else np.expm1(old.mean))
-    return np.minimum(sources, last)
+    sources = np.minimum(np.arange(buckets), old_buckets - 1)
+    if len(edges):
+        middles = [-np.inf, *(edges[:-1] + edges[1:]) / 2, np.inf]
+    else:  # all values stand in one bucket
+        middles = [np.expm1(old.mean) if old.log else old.mean]
+    met = slice(1, 1 + len(middles))
+    sources[met] = np.minimum(1 + np.searchsorted(before, middles, side="right"), old_buckets - 1)
+    return sources.astype(np.int64)
 
 
 def _move_numbers(found: Moved, known: Mapping[str, Tensor], old: Meaning, new: Meaning) -> None:
