@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, model_validator
@@ -158,6 +158,48 @@ def base() -> Recipe:
     )
 
 
+def small_100m() -> Recipe:
+    """HeMix of the size of the paper's Small: 121 M dense parameters at 64 fields of width 32."""
+    return _scaled("small_100m", width=512, blocks=2, norm="post_layer", rate=5e-4)
+
+
+def large_1b() -> Recipe:
+    """HeMix of the size of the paper's Large: 1.73 B at 64 fields of 32; for several GPUs."""
+    return _scaled("large_1b", width=1280, blocks=5, norm="pre_rms", rate=2e-4)
+
+
+def _scaled(
+    name: str, *, width: int, blocks: int, norm: Literal["post_layer", "pre_rms"], rate: float
+) -> Recipe:
+    """Section 3.4's: depth and width grow, 24 tokens and the ratios stay. Rates are INFERRED."""
+    return Recipe(
+        name=name,
+        ranker="hemix",
+        model=HeMixConfig(
+            token_width=width,
+            dynamic_global=4,
+            dynamic_realtime=4,
+            fixed_global=4,
+            fixed_realtime=4,
+            attention_heads=width // 64,
+            mix_heads=8,
+            rank=width // 4,
+            blocks=blocks,
+            ffn_expansion=4,
+            norm=norm,
+            small_output_init=True,
+            embedding=EmbeddingConfig(width=32, sparse=True),
+        ),
+        training=TrainingConfig(
+            batch_size=8192,
+            learning_rate=rate,
+            embedding_learning_rate=0.02,
+            embedding_optimizer="rowwise_adagrad",
+            precision="bfloat16",
+        ),
+    )
+
+
 def rival(ranker: str) -> Recipe:
     """A ranker in its default shape with the embeddings and the training of ``compact``."""
     default = compact()
@@ -166,7 +208,7 @@ def rival(ranker: str) -> Recipe:
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
-    recipe.__name__: recipe for recipe in (compact, tiny, unirank_like, base)
+    recipe.__name__: recipe for recipe in (compact, tiny, unirank_like, base, small_100m, large_1b)
 } | {ranker: partial(rival, ranker) for ranker in RANKERS if ranker != "hemix"}
 """HeMix in several shapes, and every other ranker under its own name."""
 

@@ -43,16 +43,17 @@ def test_outputs_and_gradients_are_those_of_tiles(
 
 
 def test_half_precision_is_near() -> None:
+    # Triton's interpreter knows no bfloat16 products; float16 takes the same way.
     torch.manual_seed(0)
     offsets = torch.tensor([0, 30, 30, 100])
     q, values = torch.randn(3, 4, 16) / 4, torch.randn(100, 16, requires_grad=True)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.float16):
         half, _ = reading.fused(q, None, values, offsets)
     full, _ = reading.fused(q, None, values, offsets)
-    torch.testing.assert_close(half, full, rtol=0, atol=0.03)
+    torch.testing.assert_close(half, full, rtol=0, atol=0.01)
     towards = torch.randn_like(full)
     rough, exact = (torch.autograd.grad(read, values, towards)[0] for read in (half, full))
-    torch.testing.assert_close(rough, exact, rtol=0, atol=0.03)
+    torch.testing.assert_close(rough, exact, rtol=0, atol=0.01)
 
 
 def test_the_interpreter_runs_them() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 
@@ -27,7 +28,7 @@ from models.batch import Batch, Jagged
 from models.embeddings import EmbeddingConfig
 from models.hemix import HeMix, HeMixConfig, HeteroMixing, fuse, reconstruct
 from models.layers import xavier_slices_
-from models.recipes import unirank_like
+from models.recipes import Recipe, base, large_1b, small_100m, tiny, unirank_like
 from models.toy import toy_batch, toy_spec
 from tests.models.hemix_reference import hemix_logits
 
@@ -127,32 +128,52 @@ def test_dense_parameters_equal_the_closed_form(projection: str, norm: str) -> N
     assert model.parameter_counts()["dense"] == closed_form(model, {"ns": ns})
 
 
-def unirank_spec() -> FeatureSpec:
-    """The field counts of the published QK-Video run: 7 fields, 3 columns an event, 4 tasks."""
-    names = [f"f{i}" for i in range(7)]
-    columns = tuple(
-        SequenceColumn(role=name, column=f"s_{name}", vocabulary=name) for name in names[:3]
+def wide_spec(fields: int, columns: int, *, tasks: int = 1) -> FeatureSpec:
+    """Categorical fields, half of them an item's, and two sequences."""
+    names = [f"f{i}" for i in range(max(fields, columns))]
+    parts = tuple(
+        SequenceColumn(role=name, column=f"s_{name}", vocabulary=name) for name in names[:columns]
     )
     return FeatureSpec(
-        tasks=tuple(TaskSpec(name=f"t{i}", column=f"t{i}") for i in range(4)),
+        tasks=tuple(TaskSpec(name=f"t{i}", column=f"t{i}") for i in range(tasks)),
         vocabularies=tuple(Vocabulary(name=name, size=5) for name in names),
         categorical=tuple(
-            CategoricalFeature(name=name, side="item" if i < 3 else "user", vocabulary=name)
-            for i, name in enumerate(names)
+            CategoricalFeature(
+                name=name, side="item" if i < fields // 2 else "user", vocabulary=name
+            )
+            for i, name in enumerate(names[:fields])
         ),
         numeric=(),
         sequences=tuple(
-            SequenceFeature(name=name, max_length=80, columns=columns) for name in ("g", "r")
+            SequenceFeature(name=name, max_length=80, columns=parts) for name in ("g", "r")
         ),
     )
 
 
 def test_dense_parameters_of_the_published_run() -> None:
+    """The published QK-Video run: 7 fields, 3 columns an event, 4 tasks."""
     config = unirank_like().model
     assert isinstance(config, HeMixConfig)
-    model = HeMix(unirank_spec(), config)
+    model = HeMix(wide_spec(7, 3, tasks=4), config)
     assert model.parameter_counts()["dense"] == 20_441_444
     assert closed_form(model, {"ns": 112}) == 20_441_444
+
+
+@pytest.mark.parametrize(
+    ("recipe", "millions"), [(tiny, 3.1), (base, 32.6), (small_100m, 121), (large_1b, 1730)]
+)
+def test_dense_parameters_of_the_specified_sizes(
+    recipe: Callable[[], Recipe], millions: float
+) -> None:
+    """Section 3.4: D_ns = 2048, D_s = 128; on torch's meta device, which allocates nothing."""
+    config = recipe().model
+    assert isinstance(config, HeMixConfig)
+    width = config.embedding.width
+    with torch.device("meta"):
+        model = HeMix(wide_spec(2048 // width, 128 // width), config)
+    dense = model.parameter_counts()["dense"]
+    assert dense == closed_form(model, {"ns": 2048})
+    assert dense / 1e6 == pytest.approx(millions, rel=0.015)
 
 
 def with_lists(batch: Batch, lists: dict[str, Jagged]) -> Batch:
