@@ -179,12 +179,8 @@ def one_seed(
         if arm in found:
             continue
         say(f"{arm}, seed {recipe.training.seed}")
-        initial = {
-            "scratch": lambda: None,
-            "warm_unknown": lambda: moved("unknown"),
-            "warm_fresh": lambda: moved("fresh"),
-            "new_days": lambda: moved("unknown"),
-        }[arm]()
+        begin: NewRows = "fresh" if arm == "warm_fresh" else "unknown"
+        initial = None if arm == "scratch" else moved(begin)
         rows = new_days if arm == "new_days" else second.transformed / "train"
         trainer, trained = train(recipe, second, rows, initial)
         curve = points(trained.state, trainer.times)

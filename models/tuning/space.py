@@ -11,7 +11,7 @@ import yaml
 from hemix.errors import DefinitionError
 from models.recipes import Recipe, TrainingConfig
 from models.registry import find
-from models.search import Choice, Domain, Range, Space, Value, parse_space, prefixed
+from models.search import Choice, Domain, Space, Value, parse_space, prefixed
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -38,8 +38,10 @@ def _with(domain: Domain, value: Any) -> Domain:
     if domain.holds(value):
         return domain
     if isinstance(domain, Choice):
-        more = Choice(choices=(*domain.choices, value))
-        return Choice(choices=tuple(sorted(more.choices))) if is_number(more) else more
+        more = (*domain.choices, value)
+        numbers = [one for one in more if isinstance(one, (int, float))]
+        in_order = len(numbers) == len(more) and not any(isinstance(n, bool) for n in numbers)
+        return Choice(choices=tuple(sorted(numbers)) if in_order else more)
     if isinstance(value, (int, float)) and (value > 0 or not domain.log):
         ends = {"low": min(domain.low, value), "high": max(domain.high, value)}
         return domain.model_copy(update=ends)
@@ -173,10 +175,3 @@ def parameters_of(recipe: Recipe, space: Space) -> dict[str, Any] | None:
     if not all(domain.holds(own[field]) for field, domain in space.items()):
         return None
     return {field: label(value) for field, value in own.items()}
-
-
-def is_number(domain: Domain) -> bool:
-    """Whether values have an order: a range, or a choice of numbers."""
-    if isinstance(domain, Range):
-        return True
-    return all(type(value) in (int, float) for value in domain.choices)

@@ -175,11 +175,15 @@ class _Known:
             from pipelines.plan import check_recipe
 
             check_recipe(self._recipe, self._wanted.overrides.recipe)
-        return self._wanted.recipe or None
+        return self._recipe if self._wanted.recipe else None
 
-    @property
+    @cached_property
     def _recipe(self) -> str:
-        return self._wanted.recipe or str(self._inputs["recipe"].get("defaultValue", ""))
+        """As the cluster understands it: a file's content, not its name."""
+        from models.recipes import portable
+
+        wanted = self._wanted.recipe or str(self._inputs["recipe"].get("defaultValue", ""))
+        return portable(wanted)
 
     @cached_property
     def overrides(self) -> dict[str, str] | None:

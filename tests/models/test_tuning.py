@@ -134,23 +134,22 @@ def test_processes_work_on_different_trials_and_take_over_what_was_cut_off(
 
 
 def test_hopeless_trials_are_stopped_early(data: Path, tmp_path: Path) -> None:
-    space = {**SPACE, "training.learning_rate": Choice(choices=(0.003, 1e-7))}
-    folder = study_in(tmp_path, data, space=space)
-    rows = rows_in(data)
-    tune(folder, rows, trials=9)
+    folder = study_in(tmp_path, data)
+    shape = {"model.blocks": 1, "model.tower": "[8]"}
+    for rate, norm in ((0.02, False), (0.03, False), (0.02, True), (0.03, True), (1e-4, True)):
+        found = {"training.learning_rate": rate, "model.token_norm": norm}
+        folder.study.enqueue_trial({**shape, **found})
+    tune(folder, rows_in(data), trials=6)
     results = read_results(folder)
-    pruned = [row for row in results.trials if row.outcome == "stopped early"]
-    assert pruned
-    assert all(2 <= len(row.points) < 4 for row in pruned)
-    for row in pruned:  # worse at its point than the median of those before it
-        at = len(row.points)
-        others = [r for r in results.trials[: row.number - 1] if len(r.points) >= at]
-        values = sorted(dict(r.points)[at] for r in others)
-        assert max(value for _, value in row.points) < values[len(values) // 2]
-    if len(results.trained) < ENOUGH:
-        assert not results.importance
-    else:
-        assert sum(results.importance.values()) == pytest.approx(1)
+    last = results.trials[-1]
+    assert [row.outcome for row in results.trials] == ["trained"] * 5 + ["stopped early"]
+    assert 2 <= len(last.points) < 4
+    at = len(last.points)
+    values = sorted(dict(row.points)[at] for row in results.trials[:-1])
+    assert max(value for _, value in last.points) < values[2], "the median of those before it"
+    assert last.value == last.points[-1][1]
+    assert len(results.trained) < ENOUGH
+    assert not results.importance
 
 
 def test_several_seeds_are_averaged(data: Path, tmp_path: Path) -> None:
