@@ -124,8 +124,9 @@ class FeatureEmbedding(nn.Module):
         if self.spec.numeric:
             columns = [batch.ids[f.bucket] for f in self.spec.numeric]
             ids[BUCKETS] = [torch.stack(columns, 1) + self.bucket_offsets]
-        tables = {**self.tables, BUCKETS: self.buckets}
-        lookup = Lookup(tables, ids, self._places, sparse=self.config.sparse)
+        weights = {name: table.get_parameter("weight") for name, table in self.tables.items()}
+        weights[BUCKETS] = self.buckets.get_parameter("weight")
+        lookup = Lookup(weights, ids, self._places, sparse=self.config.sparse)
         self._lookup = lookup
         try:
             yield

@@ -24,7 +24,7 @@ SCAN = 8
 
 
 class Lookup:
-    """The rows of one batch. ``ids``: for each table the ids ``[...]`` of all columns that read it.
+    """The rows of one batch. ``weights [V, E]`` a table; ``ids``: for each table the ids ``[...]`` of all columns that read it.
 
     ``places`` is kept between batches: int32 ``[V]`` a table, :data:`ABSENT` everywhere.
     With ``sparse`` the matrix is a leaf whose gradient :meth:`close` hands on to the tables.
@@ -32,19 +32,19 @@ class Lookup:
 
     def __init__(
         self,
-        tables: Mapping[str, nn.Embedding],
+        weights: Mapping[str, nn.Parameter],
         ids: Mapping[str, Sequence[Tensor]],
         places: dict[str, Tensor],
         *,
         sparse: bool,
     ) -> None:
-        self.tables, self.sparse = tables, sparse
+        self.weights, self.sparse = weights, sparse
         self.places = places
         self.touched: dict[str, Tensor] = {}
         start = 0
         for name, columns in ids.items():
-            table = tables[name].weight
             if name not in places:
+                table = weights[name]
                 places[name] = torch.full((len(table),), ABSENT, dtype=torch.int32).to(table.device)
             rows = _touched(places[name], columns)
             places[name][rows] = torch.arange(
@@ -52,11 +52,11 @@ class Lookup:
             )
             self.touched[name] = rows
             start += len(rows)
-        weights = [
-            (tables[name].weight.detach() if sparse else tables[name].weight).index_select(0, rows)
+        parts = [
+            (weights[name].detach() if sparse else weights[name]).index_select(0, rows)
             for name, rows in self.touched.items()
         ]
-        self.vectors = torch.cat(weights)
+        self.vectors = torch.cat(parts)
         if sparse:
             self.vectors.requires_grad_()
 
@@ -68,16 +68,18 @@ class Lookup:
         ]
         at = torch.stack(places, -1)
         if at.device.type == "cpu":  # a gradient by int64 indices is added up five times faster
-            return self.vectors.index_select(0, at.flatten().long()).view(*at.shape, -1)
+            flat = self.vectors.index_select(0, at.flatten().long())
+            return flat.view(*at.shape, self.vectors.shape[1])
         vectors: Tensor = fn.embedding(at, self.vectors)
         return vectors
 
     def close(self) -> None:
         """Hand the gradients on, added to what the tables have, and forget the batch."""
         if self.sparse and self.vectors.grad is not None:
-            parts = self.vectors.grad.split([len(rows) for rows in self.touched.values()])
+            counts = [len(rows) for rows in self.touched.values()]
+            parts = torch.split(self.vectors.grad, counts)
             for (name, rows), part in zip(self.touched.items(), parts, strict=True):
-                weight = self.tables[name].weight
+                weight = self.weights[name]
                 gradient = torch.sparse_coo_tensor(
                     rows[None], part, weight.shape, is_coalesced=True, check_invariants=False
                 )
@@ -94,6 +96,6 @@ def _touched(places: Tensor, columns: Sequence[Tensor]) -> Tensor:
     """The different ids of ``columns`` in rising order, int64 ``[U]``; ``places`` may be written."""
     flat = torch.cat([column.flatten() for column in columns]).long()
     if len(places) > SCAN * len(flat):
-        return flat.unique()
+        return torch.unique(flat)
     places[flat] = 0
     return (places == 0).nonzero()[:, 0]

@@ -123,10 +123,11 @@ class ParquetReader:
                 skip -= rows
                 continue
             data = self._read(block)
-            order = self._order(epoch, number, rows)
+            shuffled = self._order(epoch, number, rows)
             if self.balance_lengths and self.shuffle_rows:
-                order = self._balanced(order, data, open_rows, [self.seed, epoch, number + 1, 1])
-            order = torch.from_numpy(order[skip:])
+                seed = [self.seed, epoch, number + 1, 1]
+                shuffled = self._balanced(shuffled, data, open_rows, seed)
+            order = torch.from_numpy(shuffled[skip:])
             skip = 0
             while len(order) and batch < self.batches:
                 taken, order = order.tensor_split([self.batch_size - filled])

@@ -36,7 +36,7 @@ class RowwiseAdagrad(torch.optim.Optimizer):
                 self.state[table]["sum"] = torch.zeros(len(table), device=table.device)
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Apply the gradients that are there."""
         assert closure is None, "no closure: a step is one pass"
         for group in self.param_groups:

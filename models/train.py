@@ -120,7 +120,7 @@ class Trainer:
         if self.device.type == "cpu":
             torch.use_deterministic_algorithms(True)
             # Nothing reads memory before it is written; filling it first costs 3 to 6 % of a step.
-            torch.utils.deterministic.fill_uninitialized_memory = False
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
     def _reader(self, folders: Sequence[Path]) -> ParquetReader:
         c = self.config

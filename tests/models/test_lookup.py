@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,10 +95,27 @@ def test_an_id_of_another_batch_is_an_error_and_not_a_wrong_row() -> None:
     assert (embedding._places["user_id"] == ABSENT).all()
 
 
+def test_a_batch_without_any_event_is_looked_up() -> None:
+    embedding = FeatureEmbedding(toy_spec(), EmbeddingConfig(width=3)).train()
+    batch = toy_batch(rows=4)
+    for lists in batch.lists.values():
+        assert lists.values.shape[1]
+    empty = {
+        name: replace(lists, values=lists.values[:, :0], offsets=torch.zeros_like(lists.offsets))
+        for name, lists in batch.lists.items()
+    }
+    batch = replace(batch, lists=empty)
+    with embedding.looked_up(batch):
+        for sequence in embedding.spec.sequences:
+            assert embedding.events(batch, sequence)[0].shape == (0, 9)
+            assert embedding.sequence(batch, sequence)[0].shape == (4, 0, 9)
+        embedding.fields(batch).sum().backward()
+
+
 def test_few_ids_of_a_large_table_are_sorted_not_scanned() -> None:
     table = torch.nn.Embedding(1000, 2)
     ids = torch.tensor([[7, 900], [7, 3]], dtype=torch.int32)
-    lookup = Lookup({"t": table}, {"t": [ids]}, {}, sparse=False)
+    lookup = Lookup({"t": table.weight}, {"t": [ids]}, {}, sparse=False)
     assert lookup.touched["t"].tolist() == [3, 7, 900]
     assert torch.equal(lookup(["t"], [ids])[:, :, 0], table(ids))
     assert BUCKETS not in toy_spec().model_dump_json()
