@@ -3,6 +3,9 @@
 Users and candidates are drawn evenly from the live feature store (seeded), so that the item cache
 is as cold as a real catalogue would leave it. Each cell runs closed-loop clients on kept-alive
 connections; times a stage and the server's CPU time are differences of ``/metrics``.
+
+Beside it, and without an endpoint: what computing the user side once a request saves
+(benchmarks/request_side.py).
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import typer
 
+from benchmarks.request_side import request_side
 from benchmarks.results import write_result
 from hemix.errors import EnvironmentProblem
 from hemix.progress import say
@@ -175,25 +179,35 @@ def main(
         str | None, typer.Option(help="A running endpoint over the same folder; starts none.")
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.5, help="Time of a cell.")] = 15.0,
+    endpoint: Annotated[
+        bool, typer.Option(help="Measure the endpoint, not the user side alone.")
+    ] = True,
     write: Annotated[bool, typer.Option(help="Write a dated file under results/.")] = True,
     worker: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
-    """Measure the endpoint; the last line is JSON with p50_ms, p99_ms and rps of one client."""
+    """Measure; the last line is JSON with p50_ms, p99_ms and rps of one client of the endpoint.
+
+    ``request_side.ratio``: 500 candidates scored with the user side computed once, against 500 full
+    rows, history 1,000.
+    """
     if worker:
         job = json.loads(worker)
         bodies = requests(Path(job["store"]), job["candidates"])
         print(json.dumps(drive(job["url"], bodies, job["clients"], job["s"])))
         return
-    store = models / "feature_store"
-    with _endpoint(models, url) as address:
-        drive(address, requests(store, candidates), 1, min(seconds, 5.0))
-        sizes = sorted({candidates, *CANDIDATES})
-        cells = [cell(address, store, c, n, seconds) for n in sizes for c in CLIENTS]
-    asked = next(c for c in cells if c["candidates"] == candidates and c["clients"] == 1)
-    figures = {name: asked[name] for name in ("p50_ms", "p99_ms", "rps")} | {"cells": cells}
+    figures: dict[str, Any] = {}
+    if endpoint:
+        store = models / "feature_store"
+        with _endpoint(models, url) as address:
+            drive(address, requests(store, candidates), 1, min(seconds, 5.0))
+            sizes = sorted({candidates, *CANDIDATES})
+            cells = [cell(address, store, c, n, seconds) for n in sizes for c in CLIENTS]
+        asked = next(c for c in cells if c["candidates"] == candidates and c["clients"] == 1)
+        figures = {name: asked[name] for name in ("p50_ms", "p99_ms", "rps")} | {"cells": cells}
+    figures["request_side"] = request_side(seconds)
     if write:
         write_result(
-            "serving",
+            "serving" if endpoint else "request_side",
             figures,
             [Path(sys.executable).name, "-m", "benchmarks.serving", *sys.argv[1:]],
         )

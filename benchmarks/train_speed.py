@@ -1,8 +1,7 @@
 """How fast HeMix trains on long histories: its engine against plain padded PyTorch, in one run.
 
-Made-up rows: the length of a history is log-normal (median a third of the longest, sigma 1, cut at
-the longest, so that one row in seven is full), that of the real-time sequence likewise with at most
-20 events; ids are Zipf-like over 100,000 items and users. A step is look-up, forward pass, loss,
+The rows are those of benchmarks/made_up.py: histories of log-normal length, median a third of the
+longest, one row in seven full, and Zipf-like ids. A step is look-up, forward pass, loss,
 backward pass, clipping and both optimisers; batches are made beforehand. The variants have the same
 weights and rows:
 
@@ -33,20 +32,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.made_up import made_up_batch, made_up_spec
 from benchmarks.plain_hemix import PlainHeMix
 from benchmarks.results import write_result
 from hemix.progress import say
-from hemix.spec import (
-    CategoricalFeature,
-    FeatureSpec,
-    NumericFeature,
-    SequenceColumn,
-    SequenceFeature,
-    TaskSpec,
-    Vocabulary,
-)
 from models.attention.layout import plan
-from models.batch import Batch, Jagged
+from models.batch import Batch
 from models.distributed import World
 from models.hemix import HeMix
 from models.hemix_config import HeMixConfig
@@ -56,72 +47,8 @@ from models.steps import Steps
 BATCH = {100: 2048, 1000: 512, 4000: 128, 10_000: 64}
 """Rows of a batch a history; others: so many that their events are some 200,000."""
 VARIANTS = ("plain", "folded", "ours")
-REALTIME = 20
-SIZES = {"user": 100_000, "item": 100_000, "tag": 200, "action": 16, "hour": 26}
 BATCHES = 3
 app = typer.Typer(add_completion=False)
-
-
-def made_up_spec(history: int) -> FeatureSpec:
-    """Nine fields and two tasks; an event is an item, its tag and an action."""
-
-    def sequence(name: str, longest: int) -> SequenceFeature:
-        columns = tuple(
-            SequenceColumn(role=role, column=f"{name}_{role}", vocabulary=role)
-            for role in ("item", "tag", "action")
-        )
-        return SequenceFeature(name=name, max_length=longest, columns=columns)
-
-    fields = (
-        ("user", "user"), ("item", "item"), ("item", "tag"), ("context", "hour"),
-    )  # fmt: skip
-    numbers = ("user", "user", "item", "item", "item")
-    return FeatureSpec(
-        tasks=tuple(TaskSpec(name=n, column=n) for n in ("click", "long_view")),
-        vocabularies=tuple(Vocabulary(name=name, size=size) for name, size in SIZES.items()),
-        categorical=tuple(
-            CategoricalFeature(name=name, side=side, vocabulary=name)  # type: ignore[arg-type]
-            for side, name in fields
-        ),
-        numeric=tuple(
-            NumericFeature(name=f"n{i}", side=side, bucket=f"b{i}", buckets=20)  # type: ignore[arg-type]
-            for i, side in enumerate(numbers)
-        ),
-        sequences=(sequence("global", history), sequence("realtime", REALTIME)),
-    )
-
-
-def made_up_batch(spec: FeatureSpec, rows: int, seed: int, *, full: bool = False) -> Batch:
-    """Rows of ``spec``; with ``full`` every sequence has its greatest length."""
-    random = np.random.default_rng(seed)
-
-    def ids(name: str, count: int) -> torch.Tensor:
-        zipf = random.pareto(0.8, count) * SIZES[name] / 1000  # a few ids make up most
-        return torch.from_numpy((2 + zipf % (SIZES[name] - 2)).astype(np.int32))
-
-    lists = {}
-    for sequence in spec.sequences:
-        longest = sequence.max_length
-        draws = random.lognormal(np.log(max(longest, 1) / 3), 1.0, rows).astype(np.int64)
-        lengths = np.full(rows, longest) if full else np.clip(draws, min(1, longest), longest)
-        offsets = torch.from_numpy(np.concatenate([[0], lengths.cumsum()]))
-        columns = [ids(column.vocabulary, int(offsets[-1])) for column in sequence.columns]
-        lists[sequence.name] = Jagged(values=torch.stack(columns), offsets=offsets)
-    buckets = {f.bucket: random.integers(0, f.buckets, rows) for f in spec.numeric}
-    return Batch(
-        size=rows,
-        ids={f.name: ids(f.vocabulary, rows) for f in spec.categorical}
-        | {k: torch.from_numpy(v.astype(np.int32)) for k, v in buckets.items()},
-        numbers={
-            f.name: torch.from_numpy(random.standard_normal(rows).astype(np.float32))
-            for f in spec.numeric
-        },
-        lists=lists,
-        labels={
-            task.name: torch.from_numpy(random.integers(0, 2, rows).astype(np.float32))
-            for task in spec.tasks
-        },
-    )
 
 
 def make(
@@ -161,7 +88,8 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         job["variant"], job["recipe"], job["history"], rows=job["rows"], full=job["full"]
     )
     before = _peak_mb()
-    number, took, cpu = 0, [], 0.0
+    took: list[float] = []
+    number, cpu = 0, 0.0
     end = float("inf")
     while time.perf_counter() < end or len(took) < 3:
         batch = batches[number % len(batches)]

@@ -308,7 +308,8 @@ class HeMix(Ranker):
 
     def _groups(self, t_ns: Tensor) -> list[Tensor]:
         """The NS tokens of each sequence that is read."""
-        parts = t_ns.split([self.config.dynamic_global, self.config.dynamic_realtime], 1)
+        sizes = [self.config.dynamic_global, self.config.dynamic_realtime]
+        parts = torch.split(t_ns, sizes, 1)
         return [parts[at] for at in self._read]
 
     def _logits(self, x_BND: Tensor) -> dict[str, Tensor]:

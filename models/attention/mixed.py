@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as fn
 
 from models.attention.events import Events
 from models.attention.fold import Maps, fold, maps, unfold
-from models.attention.reading import attend
+from models.attention.reading import attend, attend_one
 from models.hemix_config import HeMixConfig
 from models.layers import split_axis, xavier_slices_
 
@@ -140,13 +141,16 @@ class MixedHeteroAttention(Interest):
     def _attend(self, folded_BQAS: Tensor, events: Events, of: Maps) -> Tensor:
         """Folded queries of every row, or of all candidates of one request -> ``[B, Q, D]``."""
         rows, count, heads, size = folded_BQAS.shape
-        width, shared = events.values.shape[1], rows if events.rows == 1 else 1
-        q_BMS = folded_BQAS.reshape(rows // shared, shared * count * heads, size)
-        null = q_BMS[..., -1] if self.null is not None else None
-        read, weight = attend(q_BMS[..., :width], null, events)
-        if len(of.value) > width:
+        if events.rows == 1:
+            q_MS = folded_BQAS.reshape(rows * count * heads, size)
+            read = attend_one(q_MS, self.null is not None, events.values)
+        else:
+            width = events.values.shape[1]
+            q_BMS = folded_BQAS.flatten(1, 2)
+            null = q_BMS[..., -1] if self.null is not None else None
+            read, weight = attend(q_BMS[..., :width], null, events)
             read = torch.cat([read, weight[..., None]], -1)
-        read_BQAS = read.view(rows, count, heads, read.shape[-1])
+        read_BQAS = read.view(rows, count, heads, read.shape[-1])[..., : len(of.value)]
         return unfold(read_BQAS, of.value, of.shift, self.out)
 
     def _with_keys(self, queries: Tensor, events: Events) -> Tensor:
@@ -155,6 +159,5 @@ class MixedHeteroAttention(Interest):
         if not keys.shape[1]:  # no event and no null item: nothing to read
             return torch.zeros_like(queries)
         q_AMa = split_axis(queries.flatten(0, 1), 1, (self.heads, -1)).transpose(0, 1)
-        score = q_AMa @ keys.transpose(-1, -2) * keys.shape[-1] ** -0.5
-        read = (score.softmax(-1) @ values).transpose(0, 1).flatten(1)
-        return read.view_as(queries) @ self.out
+        read = fn.scaled_dot_product_attention(q_AMa[None], keys[None], values[None])[0]
+        return read.transpose(0, 1).reshape(queries.shape) @ self.out

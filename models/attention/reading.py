@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 import torch
 from torch import Tensor
+from torch.nn import functional as fn
 
 from models.attention import tiled
 from models.attention.events import Events
@@ -42,6 +43,24 @@ def attend(q_BMS: Tensor, null_BM: Tensor | None, events: Events) -> tuple[Tenso
     return tiled.attend(q_BMS, null_BM, values, layout)
 
 
+def attend_one(q_MS: Tensor, null: bool, events_TS: Tensor) -> Tensor:
+    """Many queries of one row, by torch's own fused attention: ``[M, S + 1]``.
+
+    The last column is the weight of the null item. With ``null`` it is one more event, a unit
+    vector of an axis of its own, and the queries have its scores as column ``S``.
+    """
+    if null:
+        events = fn.pad(events_TS, (0, 1, 1, 0))
+        events[0, -1] = 1
+    elif len(events_TS):
+        events = events_TS
+    else:
+        return fn.pad(torch.zeros_like(q_MS), (0, 1), value=1.0)
+    q, keys = q_MS.to(events.dtype)[None, None], events[None, None]
+    read = fn.scaled_dot_product_attention(q, keys, keys, scale=1.0)[0, 0]
+    return read if null else fn.pad(read, (0, 1))
+
+
 def fused(
     q_BMS: Tensor, null_BM: Tensor | None, events_TS: Tensor, offsets: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -50,6 +69,7 @@ def fused(
 
     device = events_TS.device.type
     kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else q_BMS.dtype
-    out, total = Fused.apply(q_BMS.to(kind), events_TS.to(kind), offsets)
+    q_BMS, events_TS = q_BMS.to(kind), events_TS.to(kind)
+    out, total = Fused.apply(q_BMS, events_TS, offsets)  # type: ignore[no-untyped-call]
     rows = torch.arange(len(q_BMS), device=offsets.device)
     return tiled.joined(out, total, null_BM, rows, len(q_BMS))

@@ -98,7 +98,8 @@ def attend(
     is 1 for rows without events and 0 for others.
     """
     q_BMS = q_BMS.to(events_PS.dtype)  # autocast leaves events as they are
-    o_KMS, z_KM = _Stretches.apply(q_BMS.index_select(0, layout.rows), events_PS, layout)
+    q_KMS = q_BMS.index_select(0, layout.rows)
+    o_KMS, z_KM = _Stretches.apply(q_KMS, events_PS, layout)  # type: ignore[no-untyped-call]
     return joined(o_KMS, z_KM, null_BM, layout.rows, len(q_BMS))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from benchmarks.made_up import made_up_batch, made_up_spec
 from benchmarks.plain_hemix import PlainHeMix
-from benchmarks.train_speed import VARIANTS, made_up_batch, made_up_spec, make
+from benchmarks.train_speed import VARIANTS, make
 from models.hemix import HeMix
 
 torch.set_num_threads(1)
