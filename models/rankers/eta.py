@@ -41,24 +41,23 @@ from models.vector_ranker import SharedMLP
 
 
 class ETAConfig(RankerConfig):
-    """``top``: k. ``bits``: m. ``heads`` of ``head_width`` read. ``trunk``: hidden widths that the
-    tasks share.
+    """``top``: k, the paper's 48 (of 1024 events). ``bits``: m. ``heads`` of ``head_width`` read.
+    ``trunk``: hidden widths that the tasks share.
     """
 
     search: ClassVar[Space] = {
         **RankerConfig.search,
-        "top": Choice(choices=(10, 20, 40)),
+        "top": Choice(choices=(24, 48, 96)),
         "bits": Choice(choices=(16, 32, 64)),
         "heads": Range(low=1, high=4),
-        "trunk": Choice(choices=([256, 128], [512, 320], [512, 448])),
-        "tower": Choice(choices=([], [64])),
+        "trunk": Choice(choices=([128], [680], [512, 320])),
     }
 
-    top: int = Field(default=20, ge=1)
+    top: int = Field(default=48, ge=1)
     bits: int = Field(default=32, ge=1, le=256)
     heads: int = Field(default=2, ge=1)
     head_width: int = Field(default=16, ge=1)
-    trunk: tuple[int, ...] = Field(default=(512, 320), min_length=1)
+    trunk: tuple[int, ...] = Field(default=(680,), min_length=1)
     tower: tuple[int, ...] = (64,)
 
 

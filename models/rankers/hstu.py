@@ -52,8 +52,9 @@ GAP = "gap"
 
 
 class HSTUConfig(RankerConfig):
-    """``token_width``: D. ``layers``: N. ``norm``: the LN before f1. ``trunk``: hidden widths that the
-    tasks share.
+    """``token_width``: D. ``layers``: N. ``norm``: the LN before f1; the paper's
+    ``layer`` needs more data than the default shape is for (docs/model-zoo.md). ``trunk``: hidden
+    widths that the tasks share.
     """
 
     search: ClassVar[Space] = {
@@ -62,15 +63,14 @@ class HSTUConfig(RankerConfig):
         "heads": Choice(choices=(1, 2, 4)),
         "layers": Range(low=1, high=3),
         "norm": Choice(choices=("layer", "none")),
-        "trunk": Choice(choices=([256, 128], [512, 256], [512, 384])),
-        "tower": Choice(choices=([], [64])),
+        "trunk": Choice(choices=([128], [640], [512, 256])),
     }
 
     token_width: int = Field(default=64, ge=1)
     heads: int = Field(default=2, ge=1)
     layers: int = Field(default=2, ge=1)
-    norm: Norm = "layer"
-    trunk: tuple[int, ...] = Field(default=(512, 256), min_length=1)
+    norm: Norm = "none"
+    trunk: tuple[int, ...] = Field(default=(640,), min_length=1)
     tower: tuple[int, ...] = (64,)
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ candidate. So all but the candidate's own token is computed once a request and k
 (models/causal.py), the paper's KV cache.
 
 INFERRED: that order; the user token from all user and context fields, the candidate token from all
-item fields (the contract has no crosses of both); pre-LayerNorm and GELU; one head inside a merged
+item fields (the contract has no crosses of both); the norms' place and GELU; one head inside a merged
 token; groups counted from the latest event, the oldest one filled with zeros; the readout of G (the
 last layer's events are read by nobody and not computed); the fields beside G in the tasks' network,
 where the paper joins its base model's features. Both sequences of the contract are one here, as the
@@ -51,8 +51,8 @@ USER_TOKENS = 2
 
 class LONGERConfig(RankerConfig):
     """``event_width``: e. ``merge``: K. ``recent``: k. ``layers``: N self-causal layers after the
-    cross-causal one. ``norm``: of its layers (``none`` leaves new embeddings' noise small, see
-    docs/decisions/0004-training-recipe.md). ``trunk``: hidden widths that the tasks share.
+    cross-causal one. ``norm``: of its layers; ``layer`` needs more data than the default shape is
+    for (docs/model-zoo.md). ``trunk``: hidden widths that the tasks share.
     """
 
     search: ClassVar[Space] = {
@@ -62,7 +62,7 @@ class LONGERConfig(RankerConfig):
         "recent": Choice(choices=(4, 8, 16)),
         "layers": Range(low=0, high=2),
         "norm": Choice(choices=("layer", "none")),
-        "trunk": Choice(choices=([256], [448], [448, 128])),
+        "trunk": Choice(choices=([128], [448], [448, 128])),
     }
 
     event_width: int = Field(default=16, ge=1)
@@ -71,7 +71,7 @@ class LONGERConfig(RankerConfig):
     heads: int = Field(default=2, ge=1)
     layers: int = Field(default=1, ge=0)
     expansion: int = Field(default=4, ge=1)
-    norm: Norm = "layer"
+    norm: Norm = "none"
     trunk: tuple[int, ...] = Field(default=(448,), min_length=1)
     tower: tuple[int, ...] = (64,)
 

@@ -45,7 +45,8 @@ from models.vector_ranker import SharedMLP
 
 class OneTransConfig(RankerConfig):
     """``tokens``: N. ``token_width``: D. ``hidden``: of the tokenizer. ``pyramid=False`` hands all
-    behaviour tokens on. ``norm``: of the layers.
+    behaviour tokens on. ``norm``: of the layers; the paper's ``rms`` needs more data
+    than the default shape is for (docs/model-zoo.md).
     """
 
     search: ClassVar[Space] = {
@@ -65,7 +66,7 @@ class OneTransConfig(RankerConfig):
     layers: int = Field(default=2, ge=1)
     expansion: int = Field(default=2, ge=1)
     pyramid: bool = True
-    norm: Norm = "rms"
+    norm: Norm = "none"
     tower: tuple[int, ...] = (64,)
 
     @model_validator(mode="after")

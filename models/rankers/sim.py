@@ -45,17 +45,16 @@ class SIMConfig(RankerConfig):
 
     search: ClassVar[Space] = {
         **RankerConfig.search,
-        "top": Choice(choices=(10, 20, 40)),
+        "top": Choice(choices=(24, 48, 96)),
         "heads": Range(low=1, high=4),
-        "trunk": Choice(choices=([256, 128], [512, 192], [512, 256])),
-        "tower": Choice(choices=([], [64])),
+        "trunk": Choice(choices=([128], [580], [512, 192])),
     }
 
-    top: int = Field(default=20, ge=1)
+    top: int = Field(default=48, ge=1)
     search_width: int = Field(default=16, ge=1)
     heads: int = Field(default=2, ge=1)
     head_width: int = Field(default=16, ge=1)
-    trunk: tuple[int, ...] = Field(default=(512, 192), min_length=1)
+    trunk: tuple[int, ...] = Field(default=(580,), min_length=1)
     tower: tuple[int, ...] = (64,)
 
 

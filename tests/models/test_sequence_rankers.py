@@ -55,13 +55,27 @@ ETA_SMALL = ETAConfig(
     embedding=EMBEDDING, top=2, bits=5, heads=2, head_width=3, trunk=(7,), tower=(5,)
 )
 LONGER_SMALL = LONGERConfig(
-    embedding=EMBEDDING, event_width=4, merge=2, recent=2, layers=2, trunk=(7,), tower=(5,)
+    embedding=EMBEDDING,
+    event_width=4,
+    merge=2,
+    recent=2,
+    layers=2,
+    norm="layer",
+    trunk=(7,),
+    tower=(5,),
 )
 HSTU_SMALL = HSTUConfig(
-    embedding=EMBEDDING, token_width=6, heads=2, layers=3, trunk=(7,), tower=(5,)
+    embedding=EMBEDDING, token_width=6, heads=2, layers=3, norm="layer", trunk=(7,), tower=(5,)
 )
 ONETRANS_SMALL = OneTransConfig(
-    embedding=EMBEDDING, tokens=3, token_width=6, hidden=7, heads=2, layers=3, tower=(5,)
+    embedding=EMBEDDING,
+    tokens=3,
+    token_width=6,
+    hidden=7,
+    heads=2,
+    layers=3,
+    norm="rms",
+    tower=(5,),
 )
 CASES = {
     "sim": Case("sim", SIM_SMALL),
