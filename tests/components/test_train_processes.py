@@ -82,8 +82,7 @@ def test_a_killed_process_changes_no_bit(data: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_processes_that_always_die_are_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEMIX_TEST_KILL", "0:2")
-    monkeypatch.setattr(torchrun, "WORKER", DEADLY)
+    monkeypatch.setattr(torchrun, "WORKER", "tests.components.dying_worker")
     root = data.parent
     work = Work(
         recipe=recipe_of("compact", OVERRIDES).model_dump(mode="json"),
