@@ -110,32 +110,21 @@ def move(
     Raises:
         ModelVersionError: ranker, fields, names or shapes differ; the message names the first.
     """
-    _require_same_fields(old, new)
-    _require_same_width(old, new)
+    require_fit(old, new)
     found = Moved(weights={name: p.detach().clone() for name, p in new.named_parameters()})
     known = {name: p.detach() for name, p in old.named_parameters()}
-    tables = {f"embedding.tables.{name}.weight" for name in new.embedding.tables}
-    numbers = {"embedding.buckets.weight", "embedding.directions"}
-    for name, weight in found.weights.items():
-        if name in tables:
-            continue
-        if name not in known or (name not in numbers and known[name].shape != weight.shape):
-            have = list(known[name].shape) if name in known else "no such weight"
-            raise ModelVersionError(
-                f"Warm start: {name} is {list(weight.shape)}, the earlier version has {have}.",
-                hint="Train with the recipe of that version, or without training.warm_start.",
-            )
-        if name not in numbers:
-            weight.copy_(known[name])
-    if missing := sorted(set(known) - set(found.weights) - tables):
-        raise ModelVersionError(
-            f"Warm start: the earlier version has {missing[0]}, this recipe has not.",
-            hint="Train with the recipe of that version, or without training.warm_start.",
-        )
+    for name in set(found.weights) - _by_meaning(new):
+        found.weights[name].copy_(known[name])
     for name in new.embedding.tables:
         _move_table(name, found, known, meaning_old, meaning_new, new_rows)
     _move_numbers(found, known, meaning_old, meaning_new)
     return found
+
+
+def _by_meaning(ranker: Ranker) -> set[str]:
+    """The parameters whose rows stand for ids, buckets or numbers."""
+    tables = {f"embedding.tables.{name}.weight" for name in ranker.embedding.tables}
+    return tables | {"embedding.buckets.weight", "embedding.directions"}
 
 
 # ---- tables -----------------------------------------------------------------------------------
@@ -243,6 +232,30 @@ def _move_numbers(found: Moved, known: Mapping[str, Tensor], old: Meaning, new: 
 # ---- what must be the same --------------------------------------------------------------------
 
 
+def require_fit(old: Ranker, new: Ranker) -> None:
+    """Refuse two rankers whose weights do not mean the same: what :func:`move` raises."""
+    _require_same_fields(old, new)
+    hint = "Train with the recipe of that version, or without training.warm_start."
+    widths = old.embedding.config.width, new.embedding.config.width
+    if widths[0] != widths[1]:
+        raise ModelVersionError(
+            f"Warm start: model.embedding.width is {widths[1]}, the earlier version has {widths[0]}.",
+            hint=hint,
+        )
+    before, now = (
+        {name: list(p.shape) for name, p in r.named_parameters() if name not in _by_meaning(r)}
+        for r in (old, new)
+    )
+    for name in (*now, *before):
+        if before.get(name) == now.get(name):
+            continue
+        there, here = (side.get(name, "no such weight") for side in (before, now))
+        raise ModelVersionError(
+            f"Warm start: {name} is {here} in this recipe, {there} in the earlier version.",
+            hint=hint,
+        )
+
+
 def _require_same_fields(old: Ranker, new: Ranker) -> None:
     hint = "Fields must stay as they are for a warm start; train without training.warm_start."
     if old.name != new.name:
@@ -279,12 +292,3 @@ def _first(before: Sequence[object], now: Sequence[object]) -> str:
         getattr(part, "name", part[0] if isinstance(part, tuple) else part) for part in pairs[0]
     ]
     return f"{names[0]!r} there, {names[1]!r} here" if names[0] != names[1] else f"{names[0]!r}"
-
-
-def _require_same_width(old: Ranker, new: Ranker) -> None:
-    widths = old.embedding.config.width, new.embedding.config.width
-    if widths[0] != widths[1]:
-        raise ModelVersionError(
-            f"Warm start: model.embedding.width is {widths[1]}, the earlier version has {widths[0]}.",
-            hint="Train with the recipe of that version, or without training.warm_start.",
-        )

@@ -50,7 +50,7 @@ def warm_weights(recipe: Recipe, spec: FeatureSpec, transform: Path, champion: s
     import torch
 
     from models.version import WEIGHTS, load
-    from models.warm_start import WarmStart, move
+    from models.warm_start import WarmStart, move, require_fit
     from serving.signing import require_signed
 
     folder = storage.local_copy(champion if wanted == CHAMPION else wanted)
@@ -60,6 +60,7 @@ def warm_weights(recipe: Recipe, spec: FeatureSpec, transform: Path, champion: s
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
         new = recipe.build(spec)
+    require_fit(old.ranker, new)  # before the transforms are read, which takes seconds
     moved = move(
         old.ranker,
         new,

@@ -11,14 +11,29 @@ import pytest
 import torch
 
 from components.train import step
-from components.train.warm import meaning_of, read_weights, warm_weights, write_weights
+from components.train.warm import Warm, meaning_of, read_weights, warm_weights, write_weights
 from features.transform.columns import example_files
 from hemix.errors import ModelVersionError
+from hemix.spec import FeatureSpec
 from models.recipes import recipe_of
 from models.version import load, read_manifest
 from tests.small import SmallRun
 
 WARM = {"training.warm_start": "champion"}
+
+
+@pytest.fixture(scope="module")
+def spec(small_run: SmallRun) -> FeatureSpec:
+    return FeatureSpec.read(small_run.transform / "spec.json")
+
+
+@pytest.fixture(scope="module")
+def warm(small_run: SmallRun, spec: FeatureSpec) -> Warm:
+    """The champion's weights under the transform that it was trained with."""
+    champion = small_run.model_named("tiny")
+    found = warm_weights(recipe_of("tiny", WARM), spec, small_run.transform, str(champion))
+    assert found is not None
+    return found
 
 
 def test_values_and_scales_are_those_of_the_transformed_rows(small_run: SmallRun) -> None:
@@ -49,13 +64,8 @@ def test_values_and_scales_are_those_of_the_transformed_rows(small_run: SmallRun
     assert compared > 50
 
 
-def test_the_same_transform_keeps_every_weight(small_run: SmallRun) -> None:
-    champion = small_run.model_named("tiny")
-    warm = warm_weights(
-        recipe_of("tiny", WARM), load(champion).manifest.spec, small_run.transform, str(champion)
-    )
-    assert warm is not None
-    for name, weight in load(champion).ranker.named_parameters():
+def test_the_same_transform_keeps_every_weight(small_run: SmallRun, warm: Warm) -> None:
+    for name, weight in load(small_run.model_named("tiny")).ranker.named_parameters():
         torch.testing.assert_close(warm.weights[name], weight, atol=1e-6, rtol=1e-5)
     assert sum(warm.source.new.values()) == 0
     assert warm.source.fresh == ()
@@ -63,16 +73,16 @@ def test_the_same_transform_keeps_every_weight(small_run: SmallRun) -> None:
 
 
 def test_without_a_champion_training_begins_anew(
-    small_run: SmallRun, capsys: pytest.CaptureFixture[str]
+    small_run: SmallRun, spec: FeatureSpec, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spec = meaning_of(small_run.transform).spec
     assert warm_weights(recipe_of("tiny", WARM), spec, small_run.transform, "") is None
     assert "no champion yet" in capsys.readouterr().out
     assert warm_weights(recipe_of("tiny"), spec, small_run.transform, "anything") is None
 
 
-def test_a_changed_or_foreign_version_is_refused(small_run: SmallRun, tmp_path: Path) -> None:
-    spec = meaning_of(small_run.transform).spec
+def test_a_changed_or_foreign_version_is_refused(
+    small_run: SmallRun, spec: FeatureSpec, tmp_path: Path
+) -> None:
     champion = tmp_path / "champion"
     shutil.copytree(small_run.model_named("tiny"), champion)
     weights = champion / "model.safetensors"
@@ -90,7 +100,7 @@ def test_a_changed_or_foreign_version_is_refused(small_run: SmallRun, tmp_path: 
 
 
 def test_an_unsigned_version_is_refused_where_signatures_are_asked_for(
-    small_run: SmallRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    small_run: SmallRun, spec: FeatureSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -100,18 +110,13 @@ def test_an_unsigned_version_is_refused_where_signatures_are_asked_for(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     monkeypatch.setenv("HEMIX_VERIFY_KEY", pem.decode())
-    spec = meaning_of(small_run.transform).spec
     with pytest.raises(ModelVersionError, match="not signed"):
         warm_weights(
             recipe_of("tiny", WARM), spec, small_run.transform, str(small_run.model_named("tiny"))
         )
 
 
-def test_weights_travel_to_other_processes(small_run: SmallRun, tmp_path: Path) -> None:
-    champion = small_run.model_named("tiny")
-    spec = load(champion).manifest.spec
-    warm = warm_weights(recipe_of("tiny", WARM), spec, small_run.transform, str(champion))
-    assert warm is not None
+def test_weights_travel_to_other_processes(warm: Warm, tmp_path: Path) -> None:
     arrived = read_weights(write_weights(warm, str(tmp_path)))
     assert arrived is not None
     assert arrived.keys() == warm.weights.keys()

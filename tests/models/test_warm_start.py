@@ -263,9 +263,12 @@ def test_what_does_not_fit_is_refused() -> None:
             move(old, new, OLD, newer)
 
     refused(ranker(NEWER.spec, 1, "din"), "a hemix, the recipe a din")
-    refused(ranker(NEWER.spec, 1, model__token_width="16"), r"\[.*\], the earlier version has \[")
-    refused(ranker(NEWER.spec, 1, model__crosses="2"), "no such weight")
-    refused(ranker(NEWER.spec, 1, model__crosses="0"), "this recipe has not")
+    refused(
+        ranker(NEWER.spec, 1, model__token_width="16"),
+        r"is \[.*\] in this recipe, \[.*\] in the ear",
+    )
+    refused(ranker(NEWER.spec, 1, model__crosses="2"), "no such weight in the earlier")
+    refused(ranker(NEWER.spec, 1, model__crosses="0"), "is no such weight in this recipe")
     refused(ranker(NEWER.spec, 1, model__embedding__width="16"), "model.embedding.width is 16")
     less = NEWER.spec.model_copy(update={"numeric": NEWER.spec.numeric[:1]})
     refused(ranker(less, 1), "other numbers: 2 there, 1 here")
