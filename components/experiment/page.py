@@ -129,7 +129,8 @@ def level(value: float | None) -> str:
     """Four significant places: ``0.4213``, ``12.5``."""
     if value is None:
         return MISSING
-    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.4f}"
+    text = f"{value:,.1f}" if abs(value) >= 10 else f"{value:.4f}"
+    return text.replace("-", "−")
 
 
 def count(value: int) -> str:
