@@ -1,0 +1,53 @@
+"""What a run is told before it starts: recipes from files, versions to begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hemix.errors import DefinitionError
+from models.recipes import recipe_of
+from pipelines.folder import RunFolder
+from pipelines.overrides import parse_overrides
+from pipelines.plan import RunRequest, plan
+
+
+def request(root: Path, recipe: str, *sets: str) -> RunRequest:
+    return RunRequest(
+        dataset="kuairand",
+        recipe=recipe,
+        overrides=parse_overrides(sets),
+        folder=RunFolder.at(root),
+    )
+
+
+def test_a_recipe_file_goes_along_as_its_content(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.yaml", tmp_path / "elsewhere.yaml"
+    for file in (first, second):
+        file.write_text("name: mine\nranker: dcnv2\nmodel: {deep: [32]}\n")
+    planned = plan(request(tmp_path, str(first)))
+    told = planned.arguments["recipe"]
+    first.unlink()
+    assert recipe_of(told).model == recipe_of(str(second)).model
+    assert plan(request(tmp_path, str(second))).version == planned.version
+    second.write_text("name: mine\nranker: dcnv2\nmodel: {deep: [64]}\n")
+    assert plan(request(tmp_path, str(second))).version != planned.version
+
+
+def test_a_version_to_begin_with_must_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "v1").mkdir()
+    with pytest.raises(DefinitionError, match=r"training.warm_start: .*v1 holds no model version"):
+        plan(request(tmp_path, "tiny", "training.warm_start=v1"))
+    (tmp_path / "v1" / "manifest.json").write_text("{}")
+    planned = plan(request(tmp_path, "tiny", "training.warm_start=v1"))
+    assert planned.arguments["overrides"] == {"training.warm_start": str(tmp_path / "v1")}
+    for place in ("champion", "s3://models/v1", ""):
+        found = parse_overrides([f"training.warm_start={place}"]).recipe
+        assert found == {"training.warm_start": place}
+    assert (
+        plan(request(tmp_path, "tiny", "training.warm_start=champion")).arguments["champion"] == ""
+    )
