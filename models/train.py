@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel
 from torch import Tensor
 
 from hemix.errors import DataError, DefinitionError, StorageError
@@ -22,11 +20,12 @@ from models import checkpoint
 from models.batch import Batch
 from models.curves import Meter, Phase, Point, ValidationPoint, board
 from models.distributed import World
-from models.hashing import Collisions, collisions
+from models.hashing import collisions
 from models.optimizers import rate_share
-from models.ranker import Ranker
 from models.reader import ParquetReader
 from models.recipes import Recipe
+from models.state import State as State
+from models.state import Trained as Trained
 from models.steps import Steps
 from models.validation import calibrate, evaluate
 
@@ -34,40 +33,6 @@ EVALUATION_ROWS = 4096
 POINTS = 50
 """Points of a loss curve."""
 SAY_EVERY_S = 5.0
-
-
-class State(BaseModel):
-    """Where a training stands; with the tensors of a checkpoint it is all that a resume needs."""
-
-    fingerprint: str
-    phase: Phase = "fit"
-    step: int = 0
-    done: bool = False
-    without_gain: int = 0
-    best: ValidationPoint | None = None
-    curve: list[Point] = []
-    validation: list[ValidationPoint] = []
-
-
-@dataclass(kw_only=True)
-class Trained:
-    """A trained ranker, its curves and the metrics of its best validation point.
-
-    ``reader_wait``: the share of the time of its steps in which the trainer waited for rows.
-    ``collisions``: of the tables with fewer rows than ids.
-    """
-
-    ranker: Ranker
-    state: State
-    steps_per_epoch: int
-    seconds: float
-    metrics: dict[str, float] = field(default_factory=dict)
-    collisions: dict[str, Collisions] = field(default_factory=dict)
-
-    @property
-    def reader_wait(self) -> float:
-        points = self.state.curve
-        return sum(point.reader_wait for point in points) / max(len(points), 1)
 
 
 class Trainer:
