@@ -8,7 +8,7 @@ weights never leave the chip, and no row is padded to another's length.
 Tested on the CPU through Triton's interpreter; its speed on a GPU has not been measured.
 """
 
-# mypy: allow-untyped-defs
+# mypy: allow-untyped-defs, allow-incomplete-defs
 from __future__ import annotations
 
 from typing import Any

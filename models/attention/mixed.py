@@ -111,6 +111,7 @@ class MixedHeteroAttention(Interest):
 
     def keys_values(self, events: Events) -> tuple[Tensor, Tensor]:
         """Keys and values ``[A, L, a]`` of one request's events, the null item first."""
+        assert events.layout is None, "a layout's empty places would be read as events"
         values = events.projected()
         both = (values @ self.key, values @ self.value)
         if self.null is not None:
@@ -142,6 +143,7 @@ class MixedHeteroAttention(Interest):
         """Folded queries of every row, or of all candidates of one request -> ``[B, Q, D]``."""
         rows, count, heads, size = folded_BQAS.shape
         if events.rows == 1:
+            assert events.layout is None, "a layout's empty places would be read as events"
             q_MS = folded_BQAS.reshape(rows * count * heads, size)
             read = attend_one(q_MS, self.null is not None, events.values)
         else:

@@ -28,8 +28,13 @@ def fits(queries: int, width: int) -> bool:
 
 
 def layout_of(offsets: Tensor, event_bytes: int) -> Layout | None:
-    """How events should lie before they are looked up: None for row after row."""
-    return None if available(offsets.device) else plan(offsets, event_bytes=event_bytes)
+    """How events should lie before they are looked up: None for row after row.
+
+    A single row is read by :func:`attend_one`, or by the keys and values of its events.
+    """
+    if len(offsets) == 2 or available(offsets.device):
+        return None
+    return plan(offsets, event_bytes=event_bytes)
 
 
 def attend(q_BMS: Tensor, null_BM: Tensor | None, events: Events) -> tuple[Tensor, Tensor]:
