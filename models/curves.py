@@ -73,6 +73,13 @@ class Meter:
             yield item
             before = time.monotonic()
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is done inside does not count: validation, checkpoints."""
+        before = time.monotonic()
+        yield
+        self._since += time.monotonic() - before
+
     def read(self) -> tuple[float, float, float]:
         now = time.monotonic()
         loss = float(torch.stack(self._losses).mean())

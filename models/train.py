@@ -225,11 +225,12 @@ class Trainer:
                     state.step += 1
                     if state.step % log_every == 0 or state.step == last:
                         self._log(meter, per_epoch, last)
-                    if state.phase == "fit" and state.step in marks:
-                        self._validate(per_epoch)
-                    if time.monotonic() - saved >= config.checkpoint_every_s:
-                        self._save()
-                        saved = time.monotonic()
+                    with meter.aside():
+                        if state.phase == "fit" and state.step in marks:
+                            self._validate(per_epoch)
+                        if time.monotonic() - saved >= config.checkpoint_every_s:
+                            self._save()
+                            saved = time.monotonic()
                     if state.step >= last or state.without_gain >= config.patience:
                         break
 
