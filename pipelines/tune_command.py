@@ -81,6 +81,7 @@ def tune_command(
 
       hemix run --recipe runs/kuairand/tune/compact/best.yaml
     """
+    from hemix.errors import DefinitionError
     from hemix.progress import say
     from models.recipes import recipe_of
     from models.tuning.space import read_space
@@ -91,13 +92,16 @@ def tune_command(
 
     given = parse_overrides(set_ or ())
     if given.definition:
-        from hemix.errors import DefinitionError
-
-        key = next(iter(given.definition))
         raise DefinitionError(
-            f"--set {key}: the data are those of the run.", hint="Set fields of the recipe only."
+            f"--set {next(iter(given.definition))}: the data are those of the run.",
+            hint="Set fields of the recipe only.",
         )
     chosen = recipe_of(recipe, given.recipe)
+    if chosen.training.warm_start:
+        raise DefinitionError(
+            "training.warm_start: trials begin with new weights.",
+            hint="Leave it out here and set it for hemix run.",
+        )
     record, rows = rows_of(run)
     settings = StudySettings.of(
         chosen,

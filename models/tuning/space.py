@@ -23,6 +23,7 @@ DECIDED = (
     "training.patience",
     "training.processes",
     "training.nodes",
+    "training.warm_start",
 )
 """Fields of a training that the search itself sets, or that change nothing in what is learnt."""
 

@@ -106,6 +106,8 @@ def test_what_cannot_be_tuned_is_refused(run: Path, tmp_path: Path) -> None:
         tune("--run", str(run), "--recipe", "nothing")
     with pytest.raises(DefinitionError, match=r"split.test.end: the data are those of the run"):
         tune("--run", str(run), "--set", "split.test.end=2022-05-01")
+    with pytest.raises(DefinitionError, match="trials begin with new weights"):
+        tune("--run", str(run), "--set", "training.warm_start=champion")
     record = RunRecord.read(run / "run.json")
     record.steps[0].artifacts = {}
     record.write(tmp_path / "run.json")
