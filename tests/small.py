@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import yaml
 from filelock import FileLock
 
 from features.definition import EXAMPLES, DatasetDefinition
@@ -32,6 +33,31 @@ def write_slice(folder: Path, users: int = USERS) -> None:
         table = pq.read_table(source / f"{name}.parquet")
         pq.write_table(table.filter(pc.is_in(table["user_id"], keep)), folder / f"{name}.parquet")
     pq.write_table(pq.read_table(source / "items.parquet"), folder / "items.parquet")
+
+
+def write_narrow(folder: Path) -> Path:
+    """The slice in ``folder/data`` and a definition of it with a few features of every kind.
+
+    Steps spend their time on features more than on rows: this is for tests of a job as a whole.
+    """
+    write_slice(folder / "data")
+    narrow = yaml.safe_load((EXAMPLES / "kuairand" / "definition.yaml").read_text())
+    kept = {"user_id", "item_id", "author_id", "tag", "tab", "upload_time"}
+    kept |= {"user_active_degree", "register_days", "video_duration"}
+    for side in ("users", "items"):
+        columns = narrow[side][0]["columns"]
+        narrow[side][0]["columns"] = {n: c for n, c in columns.items() if n in kept}
+    for kind in ("categorical", "numeric"):
+        narrow[kind] = [one for one in narrow[kind] if one["name"] in kept]
+    narrow["sequences"] |= {"columns": ["tag"], "global_length": 10, "realtime_length": 5}
+    narrow["counters"] = narrow["counters"][:1]
+    narrow["split"] = {
+        "train": {"start": narrow["split"]["train"]["start"], "end": "2022-04-29"},
+        "test": {"start": "2022-04-29", "end": "2022-05-01"},
+    }
+    path = folder / "definition.yaml"
+    path.write_text(yaml.safe_dump(narrow))
+    return path
 
 
 @dataclass(frozen=True)
