@@ -187,7 +187,7 @@ def main(
 ) -> None:
     """Measure; the last line is JSON with p50_ms, p99_ms and rps of one client of the endpoint.
 
-    ``request_side.ratio``: 500 candidates scored with the user side computed once, against 500 full
+    ``request_side_ratio``: 500 candidates scored with the user side computed once, against 500 full
     rows, history 1,000.
     """
     if worker:
@@ -204,7 +204,8 @@ def main(
             cells = [cell(address, store, c, n, seconds) for n in sizes for c in CLIENTS]
         asked = next(c for c in cells if c["candidates"] == candidates and c["clients"] == 1)
         figures = {name: asked[name] for name in ("p50_ms", "p99_ms", "rps")} | {"cells": cells}
-    figures["request_side"] = request_side(seconds)
+    side = request_side(seconds)
+    figures |= {"request_side_ratio": side["ratio"], "request_side": side}
     if write:
         write_result(
             "serving" if endpoint else "request_side",

@@ -20,7 +20,7 @@ from torch import Tensor
 
 WIDTH = 256
 """Events of a whole stretch."""
-TILE_COST = 400
+TILE_COST = 150
 """What one more tile costs, in events: measured on CPU, where a tile is some twenty kernels."""
 TILE_BYTES = 1 << 20
 """Events of a tile in bytes: they are read several times, so they should stay in the L2 cache."""
