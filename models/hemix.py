@@ -154,12 +154,16 @@ class HeteroMixing(nn.Module):
 
 
 class HeteroFFN(nn.Module):
-    """A two-layer GELU network of its own for every token: ``[B, N, D] -> [B, N, D]``."""
+    """A two-layer GELU network of its own for every token: ``[B, N, D] -> [B, N, D]``.
 
-    def __init__(self, config: HeMixConfig) -> None:
+    Example:
+        >>> HeteroFFN(5, 4, 8)(torch.zeros(2, 5, 4)).shape
+        torch.Size([2, 5, 4])
+    """
+
+    def __init__(self, tokens: int, width: int, hidden: int, *, shared: bool = False) -> None:
         super().__init__()
-        own, width = 1 if config.shared_ffn else config.tokens, config.token_width
-        hidden = config.ffn_expansion * width
+        own = 1 if shared else tokens
         self.up = nn.Parameter(xavier_slices_(torch.empty(own, width, hidden)))
         self.up_bias = nn.Parameter(torch.zeros(own, hidden))
         self.down = nn.Parameter(xavier_slices_(torch.empty(own, hidden, width)))
@@ -184,7 +188,8 @@ class HeteroMixerBlock(nn.Module):
         super().__init__()
         width = config.token_width
         self.mixing = mixing
-        self.ffn = HeteroFFN(config)
+        hidden = config.ffn_expansion * width
+        self.ffn = HeteroFFN(config.tokens, width, hidden, shared=config.shared_ffn)
         self.pre = config.norm == "pre_rms"
         norm = {"post_layer": nn.LayerNorm, "pre_rms": nn.RMSNorm, "none": nn.Identity}[config.norm]
         self.mixing_norm = norm(width) if mixing is not None else nn.Identity()

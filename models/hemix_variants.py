@@ -18,6 +18,7 @@ from torch.nn import functional as fn
 
 from models.attention.events import Events
 from models.attention.mixed import Interest, MixedHeteroAttention
+from models.chance import Dropout
 from models.hemix import HeteroMixerBlock, HeteroMixing, fuse, reconstruct
 from models.hemix_config import HeMixConfig, SequenceName
 from models.layers import MLP, split_axis, xavier_slices_
@@ -130,17 +131,17 @@ class TokenSwiGLU(nn.Module):
 class TokenMixerLargeBlock(nn.Module):
     """``M' = M + SwiGLU(RMS(M)), M = mix(X);  X' = X + SwiGLU(RMS(revert(M')))``."""
 
-    def __init__(self, config: HeMixConfig) -> None:
+    def __init__(self, tokens: int, width: int, hidden: int, dropout: float = 0.0) -> None:
         super().__init__()
-        tokens, width = config.tokens, config.token_width
-        hidden = config.ffn_expansion * width
         self.mixed, self.own = (TokenSwiGLU(tokens, width, hidden) for _ in range(2))
         self.mixed_norm, self.own_norm = nn.RMSNorm(width), nn.RMSNorm(width)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x_BND: Tensor) -> Tensor:
         m_BND = fuse(x_BND, x_BND.shape[1])
-        m_BND = m_BND + self.mixed(self.mixed_norm(m_BND))
-        y_BND: Tensor = x_BND + self.own(self.own_norm(reconstruct(m_BND, x_BND.shape[1])))
+        m_BND = m_BND + self.dropout(self.mixed(self.mixed_norm(m_BND)))
+        back_BND = self.own_norm(reconstruct(m_BND, x_BND.shape[1]))
+        y_BND: Tensor = x_BND + self.dropout(self.own(back_BND))
         return y_BND
 
 
@@ -157,7 +158,8 @@ def interest_of(config: HeMixConfig, name: SequenceName, event_width: int) -> In
 def block_of(config: HeMixConfig) -> nn.Module:
     """One block of the mixer."""
     if config.mixer == "tokenmixer_large":
-        return TokenMixerLargeBlock(config)
+        hidden = config.ffn_expansion * config.token_width
+        return TokenMixerLargeBlock(config.tokens, config.token_width, hidden, config.dropout)
     mixing: nn.Module | None = None
     if config.mixer == "hetero":
         mixing = HeteroMixing(config)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as fn
 
 from models.chance import Dropout
 
@@ -93,26 +92,6 @@ class CrossLayer(nn.Module):
     def forward(self, x0_BD: Tensor, x_BD: Tensor) -> Tensor:
         y: Tensor = x0_BD * self.linear(x_BD) + x_BD
         return y
-
-
-class TokenFFN(nn.Module):
-    """A two-layer GELU network of its own for every token: ``[B, N, D] -> [B, N, D]``.
-
-    Example:
-        >>> TokenFFN(5, 4, 8)(torch.zeros(2, 5, 4)).shape
-        torch.Size([2, 5, 4])
-    """
-
-    def __init__(self, tokens: int, width: int, hidden: int) -> None:
-        super().__init__()
-        self.up = nn.Parameter(xavier_slices_(torch.empty(tokens, width, hidden)))
-        self.up_bias = nn.Parameter(torch.zeros(tokens, hidden))
-        self.down = nn.Parameter(xavier_slices_(torch.empty(tokens, hidden, width)))
-        self.down_bias = nn.Parameter(torch.zeros(tokens, width))
-
-    def forward(self, x_BND: Tensor) -> Tensor:
-        hidden = fn.gelu(torch.einsum("bnd,ndk->bnk", x_BND, self.up) + self.up_bias)
-        return torch.einsum("bnk,nkd->bnd", hidden, self.down) + self.down_bias
 
 
 def mlp_flops(width: int, widths: Sequence[int]) -> int:

@@ -28,7 +28,8 @@ from torch.nn import functional as fn
 
 from hemix.spec import FeatureSpec
 from models.chance import Dropout
-from models.layers import TokenFFN, mlp_flops, split_axis, xavier_slices_
+from models.hemix import HeteroFFN
+from models.layers import mlp_flops, split_axis, xavier_slices_
 from models.search import Choice, Range, Space
 from models.vector_ranker import VectorRanker, VectorRankerConfig
 
@@ -95,7 +96,7 @@ class HiformerLayer(nn.Module):
         self.attention = CompositeAttention(
             tokens, width, heads=config.heads, rank=config.rank, rows=rows
         )
-        self.ffn = TokenFFN(rows, width, config.ffn_expansion * width)
+        self.ffn = HeteroFFN(rows, width, config.ffn_expansion * width)
         self.attention_norm, self.ffn_norm = (
             nn.LayerNorm(width) if config.norm else nn.Identity() for _ in range(2)
         )

@@ -22,8 +22,7 @@ from torch import Tensor, nn
 
 from hemix.spec import FeatureSpec
 from models.chance import Dropout
-from models.hemix import fuse
-from models.layers import TokenFFN
+from models.hemix import HeteroFFN, fuse
 from models.search import Choice, Space
 from models.token_mixing import (
     SemanticTokenizer,
@@ -56,7 +55,7 @@ class RankMixerBlock(nn.Module):
     def __init__(self, config: RankMixerConfig) -> None:
         super().__init__()
         width = config.token_width
-        self.ffn = TokenFFN(config.tokens, width, config.ffn_expansion * width)
+        self.ffn = HeteroFFN(config.tokens, width, config.ffn_expansion * width)
         self.mixing_norm, self.ffn_norm = (
             nn.LayerNorm(width) if config.norm else nn.Identity() for _ in range(2)
         )

@@ -27,9 +27,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hemix.spec import FeatureSpec
-from models.chance import Dropout
-from models.hemix import fuse, reconstruct
-from models.hemix_variants import TokenSwiGLU
+from models.hemix_variants import TokenMixerLargeBlock
 from models.search import Choice, Range, Space
 from models.token_mixing import (
     SemanticTokenizer,
@@ -56,31 +54,6 @@ class TokenMixerLargeConfig(TokenMixingConfig):
     residual_every: int | None = Field(default=2, ge=1)
 
 
-class MixRevertBlock(nn.Module):
-    """``[B, T, D] -> [B, T, D]``.
-
-    Example:
-        >>> config = TokenMixerLargeConfig(tokens=4, token_width=8)
-        >>> MixRevertBlock(config)(torch.zeros(2, 4, 8)).shape
-        torch.Size([2, 4, 8])
-    """
-
-    def __init__(self, config: TokenMixerLargeConfig) -> None:
-        super().__init__()
-        width = config.token_width
-        hidden = config.ffn_expansion * width
-        self.mixed, self.own = (TokenSwiGLU(config.tokens, width, hidden) for _ in range(2))
-        self.mixed_norm, self.own_norm = nn.RMSNorm(width), nn.RMSNorm(width)
-        self.dropout = Dropout(config.dropout)
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        m_BTD = fuse(x_BTD, x_BTD.shape[1])
-        m_BTD = m_BTD + self.dropout(self.mixed(self.mixed_norm(m_BTD)))
-        back_BTD = self.own_norm(reconstruct(m_BTD, x_BTD.shape[1]))
-        y_BTD: Tensor = x_BTD + self.dropout(self.own(back_BTD))
-        return y_BTD
-
-
 class TokenMixerLarge(TokenMixingRanker):
     """The ranker of the module's text.
 
@@ -100,7 +73,10 @@ class TokenMixerLarge(TokenMixingRanker):
         width, pieces = config.embedding.width, pieces_of(self.groups, config.tokens - 1)
         self.tokenizer = SemanticTokenizer(pieces, width, config.token_width)
         self.whole = SemanticTokenizer([sum(self.groups)], width, config.token_width)
-        self.blocks = nn.ModuleList([MixRevertBlock(config) for _ in range(config.blocks)])
+        shape = config.tokens, config.token_width, config.ffn_expansion * config.token_width
+        self.blocks = nn.ModuleList(
+            TokenMixerLargeBlock(*shape, config.dropout) for _ in range(config.blocks)
+        )
 
     def tokenize(self, x_BVE: Tensor) -> Tensor:
         """The global token, then the semantic ones."""

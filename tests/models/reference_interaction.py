@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.batch import Batch
-from models.layers import TokenFFN
+from models.hemix import HeteroFFN
 from models.rankers.autoint import AutoInt, InteractingLayer
 from models.rankers.dlrm import DLRM
 from models.rankers.hiformer import CompositeAttention, Hiformer
@@ -149,7 +149,7 @@ def composite(attention: CompositeAttention, tokens: list[Tensor]) -> list[Tenso
     return [torch.cat(parts) for parts in zip(*heads, strict=True)]
 
 
-def token_ffn(ffn: TokenFFN, x: Tensor, n: int) -> Tensor:
+def token_ffn(ffn: HeteroFFN, x: Tensor, n: int) -> Tensor:
     h = x @ ffn.up[n] + ffn.up_bias[n]
     hidden = h * 0.5 * (1 + torch.erf(h / math.sqrt(2)))
     return hidden @ ffn.down[n] + ffn.down_bias[n]

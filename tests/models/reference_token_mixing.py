@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from models.batch import Batch
-from models.hemix_variants import TokenSwiGLU
+from models.hemix_variants import TokenMixerLargeBlock, TokenSwiGLU
 from models.rankers.rankmixer import RankMixer, RankMixerBlock
-from models.rankers.tokenmixer_large import MixRevertBlock, TokenMixerLarge
+from models.rankers.tokenmixer_large import TokenMixerLarge
 from models.token_mixing import SemanticTokenizer, TokenMixingRanker
 from tests.models.reference_interaction import normed, token_ffn
 from tests.models.reference_vectors import apply_towers, every_row
@@ -32,7 +32,7 @@ def tokenmixer_large_logits(model: TokenMixerLarge, batch: Batch) -> dict[str, T
         tokens = tokenized(model.whole, x) + tokenized(model.tokenizer, x)
         entered, every = tokens, model.config.residual_every
         for number, block in enumerate(model.blocks):
-            assert isinstance(block, MixRevertBlock)
+            assert isinstance(block, TokenMixerLargeBlock)
             tokens = mix_revert(block, tokens)
             if every and (number + 1) % every == 0:
                 tokens = [a + b for a, b in zip(tokens, entered, strict=True)]
@@ -80,7 +80,7 @@ def rankmixer(block: RankMixerBlock, tokens: list[Tensor]) -> list[Tensor]:
     ]
 
 
-def mix_revert(block: MixRevertBlock, tokens: list[Tensor]) -> list[Tensor]:
+def mix_revert(block: TokenMixerLargeBlock, tokens: list[Tensor]) -> list[Tensor]:
     m = [
         token + swiglu(block.mixed, normed(block.mixed_norm, token), n)
         for n, token in enumerate(mixed(tokens))
