@@ -66,7 +66,7 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     for name, value in sorted(tensors.items()):
         whole = value.detach().cpu().contiguous()
         total.update(f"{name}{list(whole.shape)}{whole.dtype}".encode())
-        total.update(whole.flatten().view(torch.uint8).numpy())
+        total.update(whole.flatten().view(torch.uint8).numpy().data)
     return total.hexdigest()[:16]
 
 
