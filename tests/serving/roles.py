@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +18,16 @@ from tests.serving.live import Endpoint, Workshop, ended, hemix_serve, started, 
 
 @dataclass(frozen=True)
 class Split:
-    """A transformer, the predictors that it asks, and the file that tells it of them."""
+    """A transformer, the predictors that it asks, and the file that tells it of them.
+
+    ``alone``: what the transformer answered before there was any predictor, the status by path.
+    """
 
     root: Path
     transformer: Endpoint
     predictors: dict[str, Endpoint]
     file: Path
+    alone: dict[str, int]
 
 
 def free_port() -> int:
@@ -60,19 +67,44 @@ def start_split(
 ) -> Iterator[Split]:
     """Predictors of ``versions`` and a transformer over the registry and feature store in ``store``.
 
-    All start at the same time: the transformer waits for the champion's predictor.
+    The transformer starts first, and waits for the champion's predictor.
     """
+    ports = {version: free_port() for version in versions}
+    file = root / "predictors.yaml"
+    write_predictors(
+        file, store / "registry", {v: f"http://127.0.0.1:{p}" for v, p in ports.items()}
+    )
+    options = transformer_options(store, root, file)
     with contextlib.ExitStack() as stack:
-        predictors = {
-            version: stack.enter_context(start_predictor(workshop, root, version, free_port()))
-            for version in versions
-        }
-        file = root / "predictors.yaml"
-        write_predictors(
-            file, store / "registry", {name: found.url for name, found in predictors.items()}
-        )
-        options = transformer_options(store, root, file)
         transformer = stack.enter_context(started(root, *options, log=root / "transformer.log"))
+        alone = _asked(transformer)
+        predictors = {
+            version: stack.enter_context(start_predictor(workshop, root, version, port))
+            for version, port in ports.items()
+        }
         for endpoint in (*predictors.values(), transformer):
             wait_ready(endpoint)
-        yield Split(root, transformer, predictors, file)
+        yield Split(root, transformer, predictors, file, alone)
+
+
+def _asked(transformer: Endpoint) -> dict[str, int]:
+    """Statuses, once it listens and says that it waits."""
+    deadline = time.monotonic() + 240
+    live = f"{transformer.url}/v2/health/live"
+    while "Not ready yet" not in transformer.log.read_text() or status(live) != 200:
+        assert time.monotonic() < deadline, transformer.log.read_text()
+        time.sleep(0.1)
+    ready = ("/v2/health/live", "/v2/health/ready", "/v2/models/ranker/ready")
+    found = {path: status(f"{transformer.url}{path}") for path in ready}
+    return {**found, "predict": transformer.v1({"user_id": 7, "item_ids": [1]})[0]}
+
+
+def status(url: str) -> int:
+    """The status of a GET; 0 when nobody listens."""
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except urllib.error.URLError:
+        return 0

@@ -10,7 +10,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,8 @@ import pytest
 from serving.assignment import assign, variants_of
 from serving.client import rank
 from serving.predictors import PredictorsFile
-from tests.serving.live import TIME_MS, Endpoint, Workshop, started
-from tests.serving.roles import Split, free_port, start_split, transformer_options, write_predictors
+from tests.serving.live import TIME_MS, Endpoint, Workshop
+from tests.serving.roles import Split, start_split
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -53,8 +52,6 @@ def get(url: str) -> tuple[int, Any]:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read() or b"null")
-    except urllib.error.URLError:
-        return 0, None  # not listening yet
 
 
 def users_of(split: Split, variant: str, count: int = 5) -> list[int]:
@@ -62,6 +59,17 @@ def users_of(split: Split, variant: str, count: int = 5) -> list[int]:
     arms = variants_of(state)
     found = (u for u in range(10_000) if assign(arms, salt=state.salt, user_id=u).name == variant)
     return [next(found) for _ in range(count)]
+
+
+def test_a_transformer_waits_for_its_champion(split: Split) -> None:
+    """Before the predictors started: alive, not ready, and it says whom it waits for."""
+    assert split.alone == {
+        "/v2/health/live": 200,
+        "/v2/health/ready": 503,
+        "/v2/models/ranker/ready": 503,
+        "predict": 503,
+    }
+    assert "Not ready yet: Predictor v1: no answer" in split.transformer.log.read_text()
 
 
 @pytest.mark.parametrize("protocol", ["v1", "v2", "grpc"])
@@ -244,16 +252,3 @@ def test_without_the_champion_the_answer_is_503_and_names_it(
     assert "Ready: champion v1, challenger v2." in split.transformer.log.read_text()
     split.transformer.process.terminate()
     assert split.transformer.process.wait(timeout=60) == 0
-
-
-def test_a_transformer_waits_for_its_champion(deployed: Path, tmp_path: Path) -> None:
-    file = tmp_path / "predictors.yaml"
-    nobody = f"http://127.0.0.1:{free_port()}"
-    write_predictors(file, deployed / "registry", dict.fromkeys(("v1", "v2"), nobody))
-    options = transformer_options(deployed, tmp_path, file)
-    with started(tmp_path, *options, log=tmp_path / "log") as waiting:
-        until(lambda: get(f"{waiting.url}/v2/health/live")[0] == 200)
-        assert get(f"{waiting.url}/v2/health/ready")[0] == 503
-        assert get(f"{waiting.url}/v2/models/ranker/ready")[0] == 503
-        assert waiting.v1({"user_id": 7, "item_ids": [1]})[0] == 503
-        until(lambda: "Not ready yet: Predictor v1: no answer" in waiting.log.read_text())
