@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def differences(
-    scores: dict[str, Sequence[Scores]], reference: str, test: HeldOut
+    scores: Mapping[str, Sequence[Scores]], reference: str, test: HeldOut
 ) -> dict[str, dict[str, dict[str, float]]]:
     """HeldOut AUC of each model minus that of ``reference``, a task: mean over the seeds both have.
 
