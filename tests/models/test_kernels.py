@@ -32,12 +32,12 @@ def test_the_kernel_is_taken_on_a_gpu_when_queries_fit(monkeypatch: pytest.Monke
     taken = []
     monkeypatch.setattr(reading, "fused", lambda *_: taken.append("fused"))
     monkeypatch.setattr(tiled, "attend", lambda *_: taken.append("tiles"))
-    events = Events(values=torch.zeros(4, 8), offsets=torch.tensor([0, 4]))
+    events = Events(values=torch.zeros(4, 8), offsets=torch.tensor([0, 3, 4]))
     for gpu in (False, True):
         monkeypatch.setattr(reading, "available", lambda _, gpu=gpu: gpu)
         assert (reading.layout_of(events.offsets, 32) is None) == gpu
         for many in (4, 4000):
-            reading.attend(torch.zeros(1, many, 8), None, events)
+            reading.attend(torch.zeros(2, many, 8), None, events)
     assert taken == ["tiles", "tiles", "fused", "tiles"]
     assert reading.fits(64, 256)
     assert not reading.fits(65, 256)
