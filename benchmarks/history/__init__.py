@@ -1,0 +1,1 @@
+"""AUC against history length, at equal data and at equal compute."""
