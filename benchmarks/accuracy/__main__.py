@@ -23,16 +23,12 @@ from typing import Any
 
 from benchmarks.accuracy import peer, picture, search, table
 from benchmarks.accuracy.data import RunData, Scores
+from benchmarks.accuracy.shapes import shape_of
 from benchmarks.accuracy.training import train
 from hemix.files import read_json, write_json
 from hemix.progress import say
 
 REFERENCE = "compact"
-SHAPES: dict[str, dict[str, str]] = {
-    "dcnv2": {"model.crosses": "1"},
-    "din": {"model.tower": "[576, 128, 64]"},
-}
-"""Shapes that bring a ranker's dense parameters to the reference's; the others' defaults do."""
 Train = Callable[[int, dict[str, str]], tuple[dict[str, Any], Scores]]
 
 
@@ -86,13 +82,14 @@ def main() -> int:
     folder = arguments.folder or arguments.run / "accuracy"
     fixed = dict(text.split("=", 1) for text in arguments.set)
     record, data = read_json(arguments.run / "run.json"), RunData.of(arguments.run)
+    dataset = str(record["metrics"]["dataset"])
     recipes = arguments.recipes or rivals
 
     def ours(recipe: str) -> Train:
         return lambda seed, setting: train(
             recipe=recipe,
             seed=seed,
-            overrides=SHAPES.get(recipe, {}) | setting | fixed,
+            overrides=shape_of(dataset, recipe) | setting | fixed,
             data=data,
             folder=folder,
         )
@@ -108,7 +105,7 @@ def main() -> int:
         trainers |= {f"fuxictr {model}": theirs(model) for model in peer.MODELS}
     rows, scores = compare(trainers, data, trials=arguments.trials, seeds=arguments.seeds)
     figures: dict[str, Any] = {
-        "dataset": record["metrics"]["dataset"],
+        "dataset": dataset,
         "split": record["parameters"]["definition"]["split"],
         "tasks": [task.name for task in data.spec.tasks],
         "models": rows,

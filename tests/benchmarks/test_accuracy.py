@@ -12,6 +12,7 @@ from benchmarks.ablation import VARIANTS
 from benchmarks.accuracy import picture, search, table
 from benchmarks.accuracy.__main__ import compare
 from benchmarks.accuracy.data import HeldOut, RunData
+from benchmarks.accuracy.shapes import SHAPES
 from benchmarks.accuracy.training import train
 from benchmarks.scaling import shapes
 from hemix.errors import DataError
@@ -141,3 +142,12 @@ def test_a_finished_training_is_not_done_again(small_run: SmallRun, tmp_path: Pa
     assert again == record
     assert all(np.array_equal(same[task], scores[task]) for task in scores)
     assert kept.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("dataset", SHAPES)
+def test_shapes_are_of_rankers_that_there_are(dataset: str) -> None:
+    for recipe, fields in SHAPES[dataset].items():
+        chosen = recipe_of(recipe, fields)
+        assert chosen.ranker == recipe
+        assert chosen.model != recipe_of(recipe).model
+        build(chosen.ranker, toy_spec(), chosen.model)
