@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -13,24 +13,45 @@ PREFIX = "HEMIX_PROGRESS_PREFIX"
 
 
 def progress(
-    items: Iterable[T], label: str, total: int | None = None, every_s: float = 5.0
+    items: Iterable[T],
+    label: str,
+    total: int | None = None,
+    every_s: float = 5.0,
+    size: Callable[[T], int] = lambda _: 1,
 ) -> Iterator[T]:
-    """Yield ``items``; print ``label done/total rate`` at most every ``every_s`` seconds."""
+    """Yield ``items``; print ``label done/total rate`` at most every ``every_s`` seconds.
+
+    ``size``: how much of the ``total`` an item is, its rows for example.
+    """
     if total is None and hasattr(items, "__len__"):
         total = len(items)  # type: ignore[arg-type]
     start = last = time.monotonic()
     done = 0
-    for done, item in enumerate(items, start=1):
+    for item in items:
         yield item
+        done += size(item)
         now = time.monotonic()
         if now - last >= every_s:
             last = now
-            of = f"/{total}" if total is not None else ""
-            left = f", {(total - done) * (now - start) / done:.0f} s left" if total else ""
-            say(f"{label} {done}{of} ({done / (now - start):.1f}/s{left})")
+            of = f"/{total:,}" if total is not None else ""
+            left = f", {(total - done) * (now - start) / done:.0f} s left" if total and done else ""
+            say(f"{label} {done:,}{of} ({rate(done, now - start)}{left})")
     seconds = time.monotonic() - start
     if seconds >= every_s:
-        say(f"{label} {done} done in {seconds:.1f} s")
+        say(f"{label} {done:,} done in {seconds:.1f} s")
+
+
+def rate(done: int, seconds: float) -> str:
+    """How fast, in the unit in which it reads best.
+
+    Example:
+        >>> rate(120_000, 10), rate(31, 10), rate(3, 60)
+        ('12,000/s', '3.1/s', '20 s each')
+    """
+    each = done / seconds
+    if each >= 100:
+        return f"{each:,.0f}/s"
+    return f"{each:.1f}/s" if each >= 0.5 or not done else f"{1 / each:.0f} s each"
 
 
 def say(message: str) -> None:

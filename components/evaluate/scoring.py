@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from components.evaluate.tables import batches, examples_dataset, inside, split_dataset
@@ -21,9 +22,10 @@ def model_scores(model: Path, transformed: Path, split: str = "test") -> Scores:
     from models.inference import Scorer, predict_table
 
     scorer = Scorer.load(model)
+    data = split_dataset(transformed, split)
     parts = [
         predict_table(scorer, table)
-        for table in progress(batches(split_dataset(transformed, split)), "evaluate: candidate")
+        for table in _rows(batches(data), "evaluate: candidate", data.count_rows())
     ]
     return _join(parts, model)
 
@@ -44,12 +46,18 @@ def champion_scores(champion: Path, examples: Path, window: Window, tasks: Seque
             hint="Start a registry of its own for other tasks.",
         )
     graph = TransformGraph.load(champion / "transform")
-    raw = batches(examples_dataset(examples), filter=inside(window))
+    data = examples_dataset(examples)
+    raw = batches(data, filter=inside(window))
+    rows = data.count_rows(filter=inside(window))
     parts = [
         predict_table(scorer, graph.apply_table(table))
-        for table in progress(raw, "evaluate: champion")
+        for table in _rows(raw, "evaluate: champion", rows)
     ]
     return _join(parts, champion)
+
+
+def _rows(tables: Iterable[pa.Table], label: str, rows: int) -> Iterable[pa.Table]:
+    return progress(tables, f"{label}, rows", total=rows, size=lambda table: int(table.num_rows))
 
 
 def _join(parts: list[Scores], model: Path) -> Scores:
