@@ -9,7 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The environment is made again when, and only when, what it is made from changed.
 STAMP := $(VENV)/.made-from-$(shell cat pyproject.toml constraints.txt infra/environment.py | cksum | tr ' ' '-')
-PYTEST_WORKERS ?= 2
+# One more than two cores have: many tests wait for processes that they started.
+PYTEST_WORKERS ?= 3
 
 help:
 	@echo "make demo   train two versions on a real log, serve both, rank for held-out users"
@@ -36,7 +37,7 @@ imports: $(STAMP)
 
 # A file stays with one worker: the tests of some share processes and run in order.
 tests: $(STAMP)
-	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
 
 golden: $(STAMP)
 	for name in $$($(BIN)/python -c "from pipelines.compiling import PIPELINES; print(*PIPELINES)"); do \
