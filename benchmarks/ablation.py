@@ -33,7 +33,9 @@ VARIANTS: dict[str, dict[str, str]] = {
     "shared FFN": {"model.shared_ffn": "true"},
     "no cross layer": {"model.crosses": "0"},
     "no blocks": {"model.blocks": "0"},
-    "with the specification's norms": {"model.norm": "post_layer", "model.token_norm": "true"},
+    "norm in the tokenizer too": {"model.token_norm": "true"},
+    "no norms": {"model.norm": "none"},
+    "mean readout": {"model.readout": "mean"},
 }
 
 

@@ -18,9 +18,9 @@ class HeMixConfig(RankerConfig):
     ``crosses`` DCN V2 layers interact the fields bit by bit before the split (the paper interacts,
     then splits; how, is not public). ``positions`` adds a learned vector of its recency to each
     event. ``norm`` places the blocks' norms; ``token_norm`` is the tokenizer's LayerNorm; ``readout`` is
-    the mean of the tokens or all of them side by side. A norm brings tokens of new, small
+    the mean of the tokens or all of them side by side. The tokenizer's brings tokens of new, small
     embeddings to unit scale and their noise with them: on logs of some 10^5 rows the model is
-    better without (docs/decisions/0004-training-recipe.md).
+    better without it (docs/decisions/0004-training-recipe.md).
 
     The rest are ablations (section 3.5 of the specification: docs/model-zoo.md); each leaves the
     other parts as they are. ``sequences``: which are read. ``interest``: what reads them, mixed

@@ -87,7 +87,6 @@ def compact() -> Recipe:
         ranker="hemix",
         model=HeMixConfig(
             token_width=32,
-            norm="none",
             token_norm=False,
             readout="flatten",
             crosses=1,
