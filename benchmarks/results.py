@@ -52,6 +52,16 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
+def portable(command: Sequence[str]) -> str:
+    """The command line without the machine's folders: of an absolute path its name stays.
+
+    Example:
+        >>> portable(["python", "-m", "benchmarks.parity", "--folder", "/data/parity"])
+        'python -m benchmarks.parity --folder parity'
+    """
+    return shlex.join(Path(word).name if word.startswith("/") else word for word in command)
+
+
 def write_result(name: str, figures: Mapping[str, Any], command: Sequence[str] | str) -> Path:
     """Write ``results/<name>-<date>.json``, replacing that of the same day; its path."""
     now = datetime.now(UTC)
@@ -61,7 +71,7 @@ def write_result(name: str, figures: Mapping[str, Any], command: Sequence[str] |
         {
             "name": name,
             "date": now.isoformat(timespec="seconds"),
-            "command": command if isinstance(command, str) else shlex.join(command),
+            "command": command if isinstance(command, str) else portable(command),
             "commit": commit(),
             "hardware": hardware(),
             "versions": versions(),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import results
 from benchmarks.ablation import VARIANTS
 from benchmarks.accuracy import picture, search, table
 from benchmarks.accuracy.__main__ import compare
@@ -98,6 +99,7 @@ def test_every_model_tries_the_same_settings_and_keeps_its_best() -> None:
 def test_settings_start_with_the_recipe_and_only_grow() -> None:
     assert search.settings(5)[:3] == search.settings(3)
     assert doctest.testmod(search).failed == 0
+    assert doctest.testmod(results).failed == 0
 
 
 def test_artifacts_come_from_the_record(tmp_path: Path) -> None:
