@@ -13,23 +13,21 @@ and more seeds, trials or models only add. The last line is JSON.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy import peer, picture, search, table
 from benchmarks.accuracy.data import RunData, Scores
+from benchmarks.accuracy.repeated import Train, options, over_seeds, parsed
 from benchmarks.accuracy.shapes import shape_of
 from benchmarks.accuracy.training import train
 from hemix.files import read_json, write_json
 from hemix.progress import say
 
 REFERENCE = "compact"
-Train = Callable[[int, dict[str, str]], tuple[dict[str, Any], Scores]]
 
 
 def compare(
@@ -42,13 +40,14 @@ def compare(
     for number, (model, trainer) in enumerate(trainers.items()):
         first = functools.partial(trainer, 0)
         setting, searched = search.best(tried, lambda s, first=first: first(s)[0])  # type: ignore[misc]
-        runs = [trainer(seed, setting) for seed in range(seeds)]
-        scores[model] = [p for _, p in runs]
-        rows[model] = table.summary([r for r, _ in runs], scores[model], data.test)
+        rows[model], scores[model] = over_seeds(
+            f"{number + 1}/{len(trainers)} {model}",
+            functools.partial(trainer, setting=setting),
+            seeds=seeds,
+            data=data,
+        )
         rows[model]["setting"] = setting
         rows[model]["trials"] = [round(score, 5) for score in searched]
-        auc = rows[model]["test"][data.spec.tasks[0].name]["auc"]
-        say(f"{number + 1}/{len(trainers)} {model}: {auc['mean']:.5f} ± {auc['deviation']:.5f}")
     if REFERENCE in scores:
         gaps = table.differences(scores, REFERENCE, data.test)
         for model, gap in gaps.items():
@@ -61,25 +60,15 @@ def main() -> int:
     from models.registry import RANKERS
 
     rivals = [REFERENCE, *(ranker for ranker in RANKERS if ranker != "hemix")]
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.accuracy")
-    parser.add_argument("--run", type=Path, default=Path("runs/demo"), help="a finished hemix run")
+    parser = options("accuracy", __doc__)
     parser.add_argument(
         "--recipes", nargs="+", metavar="RECIPE", help="default: compact and every other ranker"
     )
     parser.add_argument("--trials", type=int, default=4, help="settings each model tries (4)")
-    parser.add_argument("--seeds", type=int, default=3, help="at least 2 (default 3)")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="for all recipes")
     parser.add_argument("--peer", type=Path, metavar="PYTHON", help="a python that has fuxictr")
-    parser.add_argument("--threads", type=int, default=1, help="threads of a training (default 1)")
-    parser.add_argument("--folder", type=Path, help="finished trainings (default RUN/accuracy)")
-    parser.add_argument("--no-write", action="store_true", help="write no result file")
-    arguments = parser.parse_args()
-    if arguments.seeds < 2:
-        parser.error("--seeds: a deviation needs at least 2")
-    import torch
-
-    torch.set_num_threads(arguments.threads)
-    folder = arguments.folder or arguments.run / "accuracy"
+    arguments = parsed(parser)
+    folder = arguments.folder
     fixed = dict(text.split("=", 1) for text in arguments.set)
     record, data = read_json(arguments.run / "run.json"), RunData.of(arguments.run)
     dataset = str(record["metrics"]["dataset"])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy import table
 from benchmarks.accuracy.data import RunData, Scores
+from benchmarks.accuracy.repeated import options, over_seeds, parsed
 from benchmarks.accuracy.training import train
 from hemix.files import read_json
 from hemix.progress import say
@@ -25,15 +26,11 @@ def measure_all(
     rows: dict[str, Any] = {}
     scores: dict[str, list[Scores]] = {}
     for number, (name, overrides) in enumerate(variants.items()):
-        runs = [
-            train(recipe=recipe, seed=seed, overrides=overrides, data=data, folder=folder)
-            for seed in range(seeds)
-        ]
-        scores[name] = [p for _, p in runs]
-        rows[name] = table.summary([r for r, _ in runs], scores[name], data.test)
+        trainer = partial(train, recipe=recipe, overrides=overrides, data=data, folder=folder)
+        rows[name], scores[name] = over_seeds(
+            f"{number + 1}/{len(variants)} {name}", trainer, seeds=seeds, data=data
+        )
         rows[name]["overrides"] = dict(overrides)
-        auc = rows[name]["test"][data.spec.tasks[0].name]["auc"]
-        say(f"{number + 1}/{len(variants)} {name}: {auc['mean']:.5f} ± {auc['deviation']:.5f}")
     first = next(iter(variants))
     for name, gap in table.differences(scores, first, data.test).items():
         rows[name]["difference"] = gap
@@ -47,20 +44,10 @@ def run(
     then: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> int:
     """The command line of such a benchmark; ``then`` gets the figures, to draw them."""
-    parser = argparse.ArgumentParser(description=text, prog=f"python -m benchmarks.{benchmark}")
-    parser.add_argument("--run", type=Path, default=Path("runs/demo"), help="a finished hemix run")
+    parser = options(benchmark, text)
     parser.add_argument("--recipe", default="compact", help="what is varied (default compact)")
     parser.add_argument("--variants", nargs="+", choices=list(variants), metavar="NAME")
-    parser.add_argument("--seeds", type=int, default=3, help="at least 2 (default 3)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of a training (default 1)")
-    parser.add_argument("--folder", type=Path, help="finished trainings (default RUN/accuracy)")
-    parser.add_argument("--no-write", action="store_true", help="write no result file")
-    arguments = parser.parse_args()
-    if arguments.seeds < 2:
-        parser.error("--seeds: a deviation needs at least 2")
-    import torch
-
-    torch.set_num_threads(arguments.threads)
+    arguments = parsed(parser)
     record, data = read_json(arguments.run / "run.json"), RunData.of(arguments.run)
     first = next(iter(variants))
     chosen = {first, *(arguments.variants or variants)}
@@ -73,7 +60,7 @@ def run(
             recipe=arguments.recipe,
             seeds=arguments.seeds,
             data=data,
-            folder=arguments.folder or arguments.run / "accuracy",
+            folder=arguments.folder,
         ),
     }
     table.show(figures)

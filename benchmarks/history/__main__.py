@@ -10,14 +10,14 @@ throughout. Finished trainings are kept: the last line is JSON.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from benchmarks.accuracy import table
 from benchmarks.accuracy.data import RunData, Scores
+from benchmarks.accuracy.repeated import options, over_seeds, parsed
 from benchmarks.accuracy.training import train
 from benchmarks.history.picture import draw
 from benchmarks.history.shorter import mean_length, shorten, shorter_spec
@@ -42,22 +42,12 @@ def flops_at(recipe: str, overrides: dict[str, str], data: RunData) -> tuple[flo
 
 def main() -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.history")
-    parser.add_argument("--run", type=Path, required=True, help="a finished run, long histories")
+    parser = options("history", __doc__)
     parser.add_argument("--recipe", default="compact", help="what is trained (default compact)")
     parser.add_argument("--lengths", nargs="+", type=int, default=list(LENGTHS))
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="of the recipe")
-    parser.add_argument("--seeds", type=int, default=3, help="at least 2 (default 3)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of a training (default 1)")
-    parser.add_argument("--folder", type=Path, help="finished trainings (default RUN/history)")
-    parser.add_argument("--no-write", action="store_true", help="write no result file")
-    arguments = parser.parse_args()
-    if arguments.seeds < 2:
-        parser.error("--seeds: a deviation needs at least 2")
-    import torch
-
-    torch.set_num_threads(arguments.threads)
-    folder = arguments.folder or arguments.run / "history"
+    arguments = parsed(parser)
+    folder = arguments.folder
     overrides = dict(text.split("=", 1) for text in arguments.set)
     whole = RunData.of(arguments.run)
     rows: dict[str, Any] = {}
@@ -70,18 +60,10 @@ def main() -> int:
         for name, share in (("all rows", 1.0), ("equal compute", budget / flops)):
             data = shorten(whole, folder, sequence=SEQUENCE, length=length, train_share=share)
             key = f"{length}, {name}"
-            runs = [
-                train(
-                    recipe=arguments.recipe,
-                    seed=seed,
-                    overrides=overrides,
-                    data=data,
-                    folder=folder,
-                )
-                for seed in range(arguments.seeds)
-            ]
-            scores[key] = [p for _, p in runs]
-            rows[key] = table.summary([r for r, _ in runs], scores[key], data.test)
+            trainer = partial(
+                train, recipe=arguments.recipe, overrides=overrides, data=data, folder=folder
+            )
+            rows[key], scores[key] = over_seeds(key, trainer, seeds=arguments.seeds, data=data)
             rows[key] |= {
                 "length": length,
                 "budget": name,
@@ -89,8 +71,6 @@ def main() -> int:
                 "train_share": round(share, 4),
                 "flops_at_mean_length": flops,
             }
-            auc = rows[key]["test"][data.spec.tasks[0].name]["auc"]
-            say(f"{key}: {auc['mean']:.5f} ± {auc['deviation']:.5f}")
     for name, gap in table.differences(scores, next(iter(scores)), whole.test).items():
         rows[name]["difference"] = gap
     figures: dict[str, Any] = {
