@@ -23,7 +23,11 @@ def draw(
 
     task = next(iter(test.labels))
     rows = [
-        {"model": model, "auc": measure(test, p)[task]["auc"], "ours": model == reference}
+        {
+            "model": f"HeMix ({model})" if model == reference else model,
+            "auc": measure(test, p)[task]["auc"],
+            "ours": model == reference,
+        }
         for model, runs in scores.items()
         for p in runs
         if task in p

@@ -36,7 +36,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     colour = alt.Color(
         "budget:N",
         scale=alt.Scale(domain=list(BUDGETS), range=[COLOURS[c] for c in BUDGETS.values()]),
-        legend=alt.Legend(title=None, orient="top"),
+        legend=alt.Legend(title=None, orient="top", symbolOpacity=1, symbolType="stroke"),
     )
     x = alt.X(
         "events kept:Q",
