@@ -3,8 +3,9 @@
 ``python -m benchmarks.embedding_speed --run runs/demo``. All variants train the same recipe from the
 same weights on the same batches of the run's transformed rows, turn about in one process. A figure
 is the median in milliseconds of this process's CPU time, all its threads: what else the machine does
-is not in it. Beside the steps, the tables alone: look-up, backward pass and row-wise Adagrad of all columns of a batch, and
-the same by FBGEMM where benchmarks/rivals/requirements-fbgemm.txt is installed.
+is not in it. Beside the steps, the tables alone: look-up, backward pass and row-wise Adagrad of all
+columns of a batch, and the same by FBGEMM where benchmarks/rivals/requirements-fbgemm.txt is
+installed.
 
     dense             a look-up a column, dense gradients, AdamW (the default before)
     dense, fused      one look-up a batch (the default now)
@@ -29,8 +30,8 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from benchmarks.accuracy.data import RunData
 from benchmarks.results import write_result
-from hemix.files import read_json
 from hemix.spec import FeatureSpec
 from models.batch import Batch
 from models.distributed import World
@@ -54,13 +55,6 @@ FORMER = {"dense, fused": "dense", "sparse, fused": "sparse"}
 BATCHES = 8
 WARM_UP = 2
 app = typer.Typer(add_completion=False)
-
-
-def transformed_of(run: Path) -> tuple[Path, Path]:
-    """The folders ``transformed`` and ``transform_graph`` of a finished run."""
-    steps = {step["name"]: step["artifacts"] for step in read_json(run / "run.json")["steps"]}
-    found = steps["transform"]
-    return Path(found["transformed"]), Path(found["transform_graph"])
 
 
 def larger(spec: FeatureSpec, rows: int) -> FeatureSpec:
@@ -206,9 +200,9 @@ def main(
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    transformed, transform = transformed_of(run)
-    spec = FeatureSpec.read(transform / "spec.json")
-    reader = ParquetReader(spec, [transformed / "train"], batch_size=batch, shuffle_rows=20_000)
+    data = RunData.of(run)
+    spec, rows = data.spec, [data.transformed / "train"]
+    reader = ParquetReader(spec, rows, batch_size=batch, shuffle_rows=20_000)
     source = reader.epoch()
     batches = [next(source) for _ in range(BATCHES)]
     source.close()

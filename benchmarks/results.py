@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -58,8 +59,10 @@ def portable(command: Sequence[str]) -> str:
     Example:
         >>> portable(["python", "-m", "benchmarks.parity", "--folder", "/data/parity"])
         'python -m benchmarks.parity --folder parity'
+        >>> portable(["python", "--run=/data/demo"])
+        'python --run=demo'
     """
-    return shlex.join(Path(word).name if word.startswith("/") else word for word in command)
+    return shlex.join(re.sub(r"(^|=)/.*?([^/]*)/*$", r"\1\2", word) for word in command)
 
 
 def write_result(name: str, figures: Mapping[str, Any], command: Sequence[str] | str) -> Path:
