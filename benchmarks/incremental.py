@@ -35,7 +35,8 @@ from hemix.files import digest_of, read_json, write_json
 from hemix.progress import say
 from hemix.spec import FeatureSpec
 from models.recipes import Recipe, recipe_of
-from models.train import State, Trainer
+from models.state import State
+from models.train import Trainer
 from models.warm_start import Meaning, NewRows, move
 from pipelines.folder import RunFolder
 from pipelines.record import RunRecord

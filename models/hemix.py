@@ -22,8 +22,8 @@ X stands for one of the sequences G (global) and R (real-time).
     (g) u = mean_n X_L[n] ;  logit_task = tower_task(u)                                 eq. 21
 
 The equation numbers are INFERRED. INFERRED too: in (b) no or a few cross layers, one linear layer
-with LayerNorm and SiLU; the item projection merged into WK and WV, the null item, the norms' place, GELU and K, the mean
-readout, one tower a task over all impressions. Attested: two query kinds over two sequences, own
+with LayerNorm and SiLU; the item projection merged into WK and WV, the null item, the norms' place,
+GELU and K, the mean readout, one tower a task over all impressions. Attested: two query kinds over two sequences, own
 query projections with shared keys and values, the three-stage mixing of rank R, a per-token FFN.
 """
 

@@ -24,8 +24,10 @@ SCAN = 8
 
 
 class Lookup:
-    """The rows of one batch. ``weights [V, E]`` a table; ``ids``: for each table the ids ``[...]`` of all columns that read it.
+    """The rows of one batch.
 
+    ``weights``: ``[V, E]`` a table; ``ids``: for each table the ids ``[...]`` of all columns that
+    read it.
     ``places`` is kept between batches: int32 ``[V]`` a table, :data:`ABSENT` everywhere.
     With ``sparse`` the matrix is a leaf whose gradient :meth:`close` hands on to the tables.
     """

@@ -24,8 +24,7 @@ from models.hashing import collisions
 from models.optimizers import rate_share
 from models.reader import ParquetReader
 from models.recipes import Recipe
-from models.state import State as State
-from models.state import Trained as Trained
+from models.state import State, Trained
 from models.steps import Steps
 from models.validation import calibrate, evaluate
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from models.recipes import Recipe
-    from models.train import Trained
+    from models.state import Trained
 
 EAGER_ROWS = 4096
 """Test rows from which the pairs of :mod:`models.parity` are taken."""

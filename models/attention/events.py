@@ -18,8 +18,8 @@ class Events:
     """Embedded events without padding.
 
     ``values``: ``[T, S]``, one row after the other, ending at ``offsets [B + 1]``; or ``[P, S]``
-    in the order of ``layout``, when there is one (never for a single row). ``project``: a linear map of each event that is
-    still to be done.
+    in the order of ``layout``, when there is one (never for a single row). ``project``: a linear map
+    of each event that is still to be done.
     """
 
     values: Tensor

@@ -17,7 +17,8 @@ from hemix.progress import say
 from hemix.spec import FeatureSpec
 from models.reader import row_groups
 from models.recipes import Recipe
-from models.train import State, Trained, Trainer
+from models.state import State, Trained
+from models.train import Trainer
 from models.tuning.study import Claim, StudyFolder
 
 HOPELESS = 5

@@ -11,8 +11,9 @@ from hemix.errors import DefinitionError
 from models import checkpoint
 from models.distributed import World
 from models.recipes import Recipe
+from models.state import State
 from models.toy import toy_spec
-from models.train import State, Trainer
+from models.train import Trainer
 from tests.models.files import write_split
 from tests.models.ranks import run_until, train_in
 from tests.models.train_toy import toy_recipe, train

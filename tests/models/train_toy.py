@@ -14,8 +14,9 @@ import torch
 
 from models.batch import Batch
 from models.recipes import Recipe, recipe_of
+from models.state import Trained
 from models.toy import toy_spec
-from models.train import Trained, Trainer
+from models.train import Trainer
 
 
 def toy_recipe(**overrides: str) -> Recipe:
