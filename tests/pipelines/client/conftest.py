@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from pipelines.cli import main
+from pipelines.client.api import PipelinesApi
 from pipelines.client.connection import Connection
+from pipelines.client.schedules import ScheduleRequest
+from pipelines.client.triggers import Trigger, cron
 from pipelines.cluster import ClusterSettings
 from pipelines.compiling import compiled
 from tests.kfp_server import KfpServer
@@ -77,14 +80,37 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
+def api(connection: Connection) -> PipelinesApi:
+    return PipelinesApi(connection)
+
+
+@pytest.fixture
+def nightly(small: str) -> ScheduleRequest:
+    """The small pipeline, every night at three."""
+    return ScheduleRequest(
+        name="nightly",
+        pipeline="small",
+        compiled=small,
+        parameters={"day": "x"},
+        trigger=Trigger(cron=cron("0 3 * * *")),
+    )
+
+
+@pytest.fixture
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that may be asked for again is not."""
+    monkeypatch.setattr("pipelines.client.api._WAITS_S", ())
+
+
+@pytest.fixture
 def hemix(
     kfp: KfpServer,
+    no_waits: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Hemix:
     """The command in this process: exit code, stdout, stderr."""
-    monkeypatch.setattr("pipelines.client.api._WAITS_S", ())
     monkeypatch.setattr("pipelines.compiling.compiled", compiled_once)
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     monkeypatch.setenv("HEMIX_KFP_HOST", kfp.url)

@@ -16,10 +16,7 @@ from pipelines.client.runs import submit
 from tests.kfp_server import KfpServer
 from tests.pipelines.client.conftest import TOKEN, Start
 
-
-@pytest.fixture(autouse=True)
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.client.api._WAITS_S", ())
+pytestmark = pytest.mark.usefixtures("no_waits")
 
 
 def test_the_first_submission_makes_everything(

@@ -15,10 +15,7 @@ from pipelines.client.runs import submit
 from pipelines.triggering import start
 from tests.kfp_server import KfpServer
 
-
-@pytest.fixture(autouse=True)
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.client.api._WAITS_S", ())
+pytestmark = pytest.mark.usefixtures("no_waits")
 
 
 def _start(folder: Path, connection: Connection, value: float) -> dict[str, Any]:
