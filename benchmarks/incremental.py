@@ -21,7 +21,7 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.accuracy.data import RunData
+from benchmarks.accuracy.table import spread
+from benchmarks.accuracy.training import measure
 from components.train.warm import meaning_of
 from hemix.files import digest_of, read_json, write_json
 from hemix.progress import say
-from hemix.spec import FeatureSpec
 from models.recipes import Recipe, recipe_of
 from models.state import State
 from models.train import Trainer
@@ -47,22 +49,12 @@ EVALUATIONS = 6
 """Validations an epoch, for the curves."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Data:
-    """A run's transformed data, its contract, and what its ids mean."""
+class Data(RunData):
+    """A run's transformed data, and what its ids mean."""
 
-    transformed: Path
-    spec: FeatureSpec
-    meaning: Meaning
-
-    @staticmethod
-    def of(record: RunRecord) -> Data:
-        transformed = record.artifact("transform", "transformed")
-        graph = record.artifact("transform", "transform_graph")
-        assert transformed is not None, f"{record.version} made no transformed data"
-        assert graph is not None, f"{record.version} made no transform"
-        meaning = meaning_of(graph)
-        return Data(transformed=transformed, spec=meaning.spec, meaning=meaning)
+    @cached_property
+    def meaning(self) -> Meaning:
+        return meaning_of(self.transform)
 
 
 class Timed(Trainer):
@@ -100,16 +92,8 @@ def measured(ranker: Any, data: Data) -> dict[str, dict[str, float]]:
     import pyarrow.parquet as pq
 
     from models.inference import predict_table
-    from models.metrics import auc, gauc, logloss
 
-    test = pq.read_table(data.transformed / "test")
-    scores, users = predict_table(ranker, test), test["user_id"].to_numpy()
-    found = {}
-    for task in data.spec.tasks:
-        labels, p = test[task.column].to_numpy(), np.asarray(scores[task.name], dtype=np.float64)
-        values = (auc(labels, p), gauc(labels, p, users), logloss(labels, p))
-        found[task.name] = dict(zip(METRICS, map(float, values), strict=True))
-    return found
+    return measure(data.test, predict_table(ranker, pq.read_table(data.transformed / "test")))
 
 
 def points(state: State, times: list[float]) -> list[dict[str, Any]]:
@@ -199,14 +183,6 @@ def one_seed(
     return found
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    """Mean and deviation (n - 1)."""
-    return {
-        "mean": round(float(np.mean(values)), 5),
-        "deviation": round(float(np.std(values, ddof=1)), 5),
-    }
-
-
 def reached(points: list[dict[str, Any]], goal: float) -> dict[str, Any] | None:
     """The first point at or above ``goal``."""
     return next((point for point in points if point["score"] >= goal), None)
@@ -284,7 +260,7 @@ def main() -> int:
     if record.baseline is None:
         parser.error(f"--run: {record.version} has no version before it")
     before = RunRecord.read(runs.record_of(record.baseline))
-    first, second = Data.of(before), Data.of(record)
+    first, second = Data.recorded(before), Data.recorded(record)
     overrides = dict(text.split("=", 1) for text in arguments.set)
     overrides = {"training.evaluations": str(EVALUATIONS), "training.patience": "100", **overrides}
     folder = arguments.folder or arguments.run / "incremental"

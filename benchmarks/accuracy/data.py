@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hemix.errors import DataError
-from hemix.files import digest_of, read_json
+from hemix.files import digest_of
 from hemix.spec import FeatureSpec
+from pipelines.record import RunRecord
 
 Scores = dict[str, NDArray[np.float32]]
 """Probabilities ``[rows of the test split]`` a task."""
@@ -26,21 +27,27 @@ class RunData:
     transformed: Path
     transform: Path
 
-    @staticmethod
-    def of(run: Path) -> RunData:
+    @classmethod
+    def of(cls, run: Path) -> Self:
         """From ``run/run.json``.
 
         Raises:
             StorageError: there is no ``run.json``.
             DataError: the run ended before its transform step.
         """
-        for step in read_json(run / "run.json")["steps"]:
-            if step["name"] == "transform" and step["artifacts"]:
-                artifacts = step["artifacts"]
-                return RunData(Path(artifacts["transformed"]), Path(artifacts["transform_graph"]))
-        raise DataError(
-            f"{run}: the run has no finished transform step.", hint="Let hemix run finish first."
-        )
+        return cls.recorded(RunRecord.read(run / "run.json"))
+
+    @classmethod
+    def recorded(cls, record: RunRecord) -> Self:
+        """What the run of ``record`` left; raises DataError when it ended before."""
+        transformed = record.artifact("transform", "transformed")
+        transform = record.artifact("transform", "transform_graph")
+        if transformed is None or transform is None:
+            raise DataError(
+                f"{record.version}: the run has no finished transform step.",
+                hint="Let hemix run finish first.",
+            )
+        return cls(transformed, transform)
 
     @cached_property
     def spec(self) -> FeatureSpec:

@@ -23,11 +23,11 @@ def summary(
     row = {
         "seeds": len(records),
         "test": {
-            task: {name: _spread([m[task][name] for m in measured]) for name in metrics}
+            task: {name: spread([m[task][name] for m in measured]) for name in metrics}
             for task, metrics in measured[0].items()
         },
         "validation": {
-            task: _spread([r["validation"][task] for r in records])
+            task: spread([r["validation"][task] for r in records])
             for task in records[0]["validation"]
         },
         "seconds": round(float(np.mean([r["seconds"] for r in records])), 1),
@@ -35,7 +35,8 @@ def summary(
     return row | {k: records[0][k] for k in ("parameters", "flops_per_sample") if k in records[0]}
 
 
-def _spread(values: Sequence[float]) -> dict[str, float]:
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Mean and deviation (n - 1) over seeds."""
     deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
     return {"mean": round(float(np.mean(values)), 5), "deviation": round(float(deviation), 5)}
 
@@ -43,7 +44,7 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 def differences(
     scores: Mapping[str, Sequence[Scores]], reference: str, test: HeldOut
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """HeldOut AUC of each model minus that of ``reference``, a task: mean over the seeds both have.
+    """Test AUC of each model minus that of ``reference``, a task: mean over the seeds both have.
 
     ``low`` and ``high``: 95 % interval of a bootstrap by user whose draws all seeds and models
     share. Seed ``i`` of one is paired with seed ``i`` of the other.
@@ -62,8 +63,8 @@ def differences(
             if model == reference or not pairs:
                 continue
             value = float(np.mean([a.value - b.value for a, b in pairs]))
-            spread = np.mean([a.replicates - b.replicates for a, b in pairs], axis=0)
-            estimate = draws.estimate(value, spread)
+            drawn = np.mean([a.replicates - b.replicates for a, b in pairs], axis=0)
+            estimate = draws.estimate(value, drawn)
             found.setdefault(model, {})[task] = {
                 "auc": round(estimate.value, 5),
                 "low": round(estimate.low, 5),

@@ -17,10 +17,10 @@ from benchmarks.accuracy.shapes import SHAPES
 from benchmarks.accuracy.training import train
 from benchmarks.scaling import shapes
 from hemix.errors import DataError
-from hemix.files import write_json
 from models.recipes import recipe_of
 from models.registry import build
 from models.toy import toy_spec
+from pipelines.record import RunRecord, StepRecord
 from tests.small import SmallRun
 
 
@@ -75,6 +75,13 @@ def test_a_difference_is_paired_and_its_interval_holds_it() -> None:
     assert found["same"]["click"] == {"auc": 0.0, "low": 0.0, "high": 0.0}
 
 
+def data_of(test: HeldOut) -> RunData:
+    data = RunData(Path("/none"), Path("/none"))
+    data.__dict__["test"] = test
+    data.__dict__["spec"] = type("Spec", (), {"tasks": [type("Task", (), {"name": "click"})]})
+    return data
+
+
 def test_every_model_tries_the_same_settings_and_keeps_its_best() -> None:
     test = log()
     seen: dict[str, list[dict[str, str]]] = {"a": [], "b": []}
@@ -87,13 +94,29 @@ def test_every_model_tries_the_same_settings_and_keeps_its_best() -> None:
 
         return run
 
-    data = RunData(Path("/none"), Path("/none"))
-    data.__dict__["test"] = test
-    data.__dict__["spec"] = type("Spec", (), {"tasks": [type("Task", (), {"name": "click"})]})
-    rows, _ = compare({"a": trainer("a"), "b": trainer("b")}, data, trials=3, seeds=2)
+    models = {"a": trainer("a"), "b": trainer("b")}
+    rows, _ = compare(models, data_of(test), trials=3, seeds=2)
     assert seen["a"] == seen["b"] == [*search.settings(3), *[search.settings(3)[2]] * 2]
     assert rows["a"]["setting"] == search.settings(3)[2]
     assert rows["a"]["trials"] == [0.7, 0.7, 0.8]
+
+
+def test_the_best_on_validation_and_hemix_get_more_seeds() -> None:
+    test = log()
+
+    def trainer(auc: float):  # type: ignore[no-untyped-def]
+        def run(seed: int, setting: dict[str, str]):  # type: ignore[no-untyped-def]
+            return {**RECORD, "validation": {"click": auc}}, scores_of(test, 1.0, seed)
+
+        return run
+
+    models = {"low": trainer(0.5), "high": trainer(0.8), "compact": trainer(0.6)}
+    rows, scores = compare(models, data_of(test), trials=1, seeds=2, best=1, best_seeds=4)
+    seeds = {model: row["seeds"] for model, row in rows.items()}
+    assert seeds == {"low": 2, "high": 4, "compact": 4}
+    assert {model: len(runs) for model, runs in scores.items()} == seeds
+    assert rows["high"]["trials"] == [0.8]
+    assert "difference" in rows["low"]
 
 
 def test_settings_start_with_the_recipe_and_only_grow() -> None:
@@ -102,16 +125,19 @@ def test_settings_start_with_the_recipe_and_only_grow() -> None:
     assert doctest.testmod(results).failed == 0
 
 
+def record_of(**artifacts: str) -> RunRecord:
+    steps = [StepRecord(name="ingest"), StepRecord(name="transform", artifacts=artifacts)]
+    return RunRecord(version="v1", status="succeeded", started="", parameters={}, steps=steps)
+
+
 def test_artifacts_come_from_the_record(tmp_path: Path) -> None:
-    step = {"name": "transform", "artifacts": {"transformed": "/a", "transform_graph": "/b"}}
-    write_json(tmp_path / "run.json", {"steps": [{"name": "ingest", "artifacts": {}}, step]})
+    record_of(transformed="/a", transform_graph="/b").write(tmp_path / "run.json")
     assert RunData.of(tmp_path) == RunData(Path("/a"), Path("/b"))
 
 
-def test_a_run_that_ended_early_is_named(tmp_path: Path) -> None:
-    write_json(tmp_path / "run.json", {"steps": [{"name": "transform", "artifacts": {}}]})
-    with pytest.raises(DataError, match="no finished transform step"):
-        RunData.of(tmp_path)
+def test_a_run_that_ended_early_is_named() -> None:
+    with pytest.raises(DataError, match="v1: the run has no finished transform step"):
+        RunData.recorded(record_of())
 
 
 def test_every_variant_is_a_shape_that_can_be_built() -> None:
