@@ -204,11 +204,16 @@ def parallel_chart(results: Results) -> Any:
             .encode(color=_colour(list(frame["group"]), legend=False))
         )
     labels = pd.DataFrame(marks)
-    layers.append(
-        alt.Chart(labels)
-        .mark_text(align="left", dx=5, fontSize=10, color=COLOURS["muted"])
-        .encode(x=x, y=y, text="text:N")
-    )
+    # First in white and fat, so that no line runs through a label.
+    for look in (
+        {"color": "white", "stroke": "white", "strokeWidth": 4},
+        {"color": COLOURS["muted"]},
+    ):
+        layers.append(
+            alt.Chart(labels)
+            .mark_text(align="left", dx=5, fontSize=10, **look)
+            .encode(x=x, y=y, text="text:N")
+        )
     heads = alt.Chart(pd.DataFrame(names)).encode(x=x, text="text:N", y=alt.value(-10))
     for lines_of in {text.count("\n") for text in heads_of} | {0}:
         layers.append(
