@@ -34,6 +34,7 @@ VARIANTS: dict[str, dict[str, str]] = {
     "no cross layer": {"model.crosses": "0"},
     "no blocks": {"model.blocks": "0"},
     "norm in the tokenizer too": {"model.token_norm": "true"},
+    "norms before the halves": {"model.norm": "pre_rms"},
     "no norms": {"model.norm": "none"},
     "mean readout": {"model.readout": "mean"},
 }
