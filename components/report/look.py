@@ -17,6 +17,7 @@ COLOURS = {
     "validation": "#5f87ee",
     "test": "#f0a35e",
     "outside": "#d5dae2",
+    "card": "#ffffff",
 }
 """Name of the CSS variable -> its light value, which marks the place in the SVG."""
 DARK = {
@@ -31,6 +32,7 @@ DARK = {
     "validation": "#7f9ff0",
     "test": "#e59a55",
     "outside": "#3a4454",
+    "card": "#171e28",
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 

@@ -204,9 +204,10 @@ def parallel_chart(results: Results) -> Any:
             .encode(color=_colour(list(frame["group"]), legend=False))
         )
     labels = pd.DataFrame(marks)
-    # First in white and fat, so that no line runs through a label.
+    # First fat and in the card's colour, so that no line runs through a label.
+    card = COLOURS["card"]
     for look in (
-        {"color": "white", "stroke": "white", "strokeWidth": 4},
+        {"color": card, "stroke": card, "strokeWidth": 4},
         {"color": COLOURS["muted"]},
     ):
         layers.append(
