@@ -16,7 +16,6 @@ is kept under ``--folder``. The last line is JSON.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.accuracy.data import RunData
+from benchmarks.accuracy.repeated import options, parsed
 from benchmarks.accuracy.table import spread
 from benchmarks.accuracy.training import measure
 from components.train.warm import meaning_of
@@ -243,18 +243,10 @@ def show(figures: dict[str, Any]) -> None:
 
 def main() -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.incremental")
-    parser.add_argument(
-        "--run", type=Path, default=Path("runs/demo"), help="root of two hemix runs"
-    )
-    parser.add_argument("--recipe", default="compact")
-    parser.add_argument("--seeds", type=int, default=3, help="at least 2 (default 3)")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--folder", type=Path, help="finished trainings (default RUN/incremental)")
-    parser.add_argument("--no-write", action="store_true", help="write no result file")
-    arguments = parser.parse_args()
-    if arguments.seeds < 2:
-        parser.error("--seeds: a deviation needs at least 2")
+    parser = options("incremental", __doc__, folder="incremental")
+    parser.add_argument("--recipe", default="compact", help="what is trained (default compact)")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="of the recipe")
+    arguments = parsed(parser)
     runs = RunFolder.at(arguments.run)
     record = RunRecord.read(runs.record)
     if record.baseline is None:
@@ -263,7 +255,7 @@ def main() -> int:
     first, second = Data.recorded(before), Data.recorded(record)
     overrides = dict(text.split("=", 1) for text in arguments.set)
     overrides = {"training.evaluations": str(EVALUATIONS), "training.patience": "100", **overrides}
-    folder = arguments.folder or arguments.run / "incremental"
+    folder = arguments.folder
     split = before.parameters["definition"]["split"]
     new_days = since(second, split["test"]["start"], folder / "new-days")
     seeds = []
@@ -282,7 +274,7 @@ def main() -> int:
         "seeds": arguments.seeds,
         "rows_kept": sum(example.rows.values()),
         "rows_new": sum(example.new.values()),
-        "threads": torch.get_num_threads(),
+        "threads": arguments.threads,
         "arms": summary(seeds),
     }
     show(figures)

@@ -27,14 +27,17 @@ def over_seeds(
     return row, scores
 
 
-def options(benchmark: str, text: str | None) -> argparse.ArgumentParser:
-    """A command line with the options that all comparisons have."""
+def options(
+    benchmark: str, text: str | None, *, folder: str = "accuracy"
+) -> argparse.ArgumentParser:
+    """A command line with the options that all comparisons have; ``folder``: the default, in RUN."""
     parser = argparse.ArgumentParser(description=text, prog=f"python -m benchmarks.{benchmark}")
     parser.add_argument("--run", type=Path, default=Path("runs/demo"), help="a finished hemix run")
     parser.add_argument("--seeds", type=int, default=3, help="at least 2 (default 3)")
     parser.add_argument("--threads", type=int, default=1, help="threads of a training (default 1)")
-    parser.add_argument("--folder", type=Path, help="finished trainings (default RUN/accuracy)")
+    parser.add_argument("--folder", type=Path, help=f"finished trainings (default RUN/{folder})")
     parser.add_argument("--no-write", action="store_true", help="write no result file")
+    parser.set_defaults(default_folder=folder)
     return parser
 
 
@@ -45,6 +48,6 @@ def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.seeds < 2:
         parser.error("--seeds: a deviation needs at least 2")
-    arguments.folder = arguments.folder or arguments.run / "accuracy"
+    arguments.folder = arguments.folder or arguments.run / arguments.default_folder
     torch.set_num_threads(arguments.threads)
     return arguments
