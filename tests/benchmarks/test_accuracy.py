@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import results
+from benchmarks import results, scaling
 from benchmarks.ablation import VARIANTS
 from benchmarks.accuracy import picture, search, table
 from benchmarks.accuracy.__main__ import compare
@@ -155,6 +155,18 @@ def test_the_pictures_name_every_model(tmp_path: Path) -> None:
     text = (tmp_path / "a.svg").read_text()
     assert "compact" in text
     assert "din" in text
+
+
+def test_the_lines_of_the_scaling_picture_hold_every_shape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {name for names in scaling.lines().values() for name in names} == set(shapes())
+    auc = {"mean": 0.7, "deviation": 0.01}
+    row = {"test": {"click": {"auc": auc}}, "parameters": {"dense": 10}, "flops_per_sample": 20}
+    monkeypatch.setattr(scaling, "RESULTS", tmp_path)
+    scaling.draw({"dataset": "toy", "tasks": ["click"], "models": dict.fromkeys(shapes(), row)})
+    text = (tmp_path / "scaling-toy.svg").read_text()
+    assert all(f">{word}<" in text for word in (*scaling.MIXERS, "width", "depth", "rank"))
 
 
 @pytest.mark.slow
