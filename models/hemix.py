@@ -23,8 +23,9 @@ X stands for one of the sequences G (global) and R (real-time).
 
 The equation numbers are INFERRED. INFERRED too: in (b) no or a few cross layers, one linear layer
 with LayerNorm and SiLU; the item projection merged into WK and WV, the null item, the norms' place,
-GELU and K, the mean readout, one tower a task over all impressions. Attested: two query kinds over two sequences, own
-query projections with shared keys and values, the three-stage mixing of rank R, a per-token FFN.
+GELU and K, the mean readout, one tower a task over all impressions. Attested: two query kinds over
+two sequences, own query projections with shared keys and values, the three-stage mixing of rank R,
+a per-token FFN.
 """
 
 from __future__ import annotations
