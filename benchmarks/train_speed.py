@@ -18,7 +18,6 @@ the ids and embedding rows that a sample must read, three times (read, gradient,
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -33,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.made_up import made_up_batch, made_up_spec
+from benchmarks.memory import peak_mb
 from benchmarks.plain_hemix import PlainHeMix
 from benchmarks.results import write_result
 from hemix.progress import say
@@ -87,7 +87,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     steps, batches = make(
         job["variant"], job["recipe"], job["history"], rows=job["rows"], full=job["full"]
     )
-    before = _peak_mb()
+    before = peak_mb()
     took: list[float] = []
     number, cpu = 0, 0.0
     end = float("inf")
@@ -102,11 +102,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         elif number > 2:
             took.append(wall)
             cpu += busy
-    return {"took": took, "cpu": cpu / len(took), "peak_mb": _peak_mb() - before}
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"took": took, "cpu": cpu / len(took), "peak_mb": peak_mb() - before}
 
 
 def matmul_gflops() -> float:
