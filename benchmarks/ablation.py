@@ -1,4 +1,4 @@
-"""What each part of HeMix is worth: section 3.5's list, each by configuration alone.
+"""What each part of HeMix is worth: each variant by configuration alone.
 
 ``python -m benchmarks.ablation --run runs/demo`` trains every variant with the same training, once
 a seed; nothing is tuned for a variant. Finished trainings are kept. The last line is JSON.

@@ -99,7 +99,7 @@ def compact() -> Recipe:
 
 
 def tiny() -> Recipe:
-    """HeMix of section 3.4's smallest shape, for CPUs and small public data."""
+    """The smallest HeMix of the shapes near the paper's, for CPUs and small public data."""
     return Recipe(
         name="tiny",
         ranker="hemix",
@@ -110,7 +110,7 @@ def tiny() -> Recipe:
 
 
 def unirank_like() -> Recipe:
-    """HeMix in the shape of the public benchmark run (section 1.9): K, V after an item projection."""
+    """HeMix as UniRank (arXiv 2607.19987) ran it: K, V after an item projection."""
     return Recipe(
         name="unirank_like",
         ranker="hemix",
