@@ -36,8 +36,11 @@ TYPES = ColumnTypes(
 )
 
 
-def definition() -> DatasetDefinition:
-    """Sequences of 50 and 20 events with author and tag; counters by user, item and author."""
+def definition(**sequences: object) -> DatasetDefinition:
+    """Sequences of 50 and 20 events with author and tag; counters by user, item and author.
+
+    ``sequences`` are other values of keys of the definition's sequences.
+    """
     keys = {"user_id": "user_id", "item_id": "item_id", "event_time": "event_time"}
     return DatasetDefinition.parse(
         {
@@ -61,7 +64,7 @@ def definition() -> DatasetDefinition:
             "categorical": [
                 {"name": name} for name in ("user_id", "item_id", "author_id", "tag", "tab", "city")
             ],
-            "sequences": {"columns": ["author_id", "tag"]},
+            "sequences": {"columns": ["author_id", "tag"], **sequences},
             "counters": [{"key": "user_id"}, {"key": "item_id"}, {"key": "author_id"}],
             "split": {
                 "train": {"start": "2022-01-08", "end": "2022-02-05"},

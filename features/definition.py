@@ -9,42 +9,30 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WrapValidator,
+    model_validator,
+)
 
+from features.times import duration, realtime_window, utc
 from hemix.errors import DefinitionError
 from hemix.files import digest_of
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-_DURATION = re.compile(r"^(\d+)\s*(s|m|h|d)$")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-
-def _utc(value: object) -> object:
-    """YAML dates, datetimes and ISO texts as aware UTC datetimes; texts without a zone are UTC."""
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    if not hasattr(value, "year"):
-        return value
-    if not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day)  # type: ignore[attr-defined]
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _duration(value: object) -> object:
-    """``90``, ``"90s"``, ``"5m"``, ``"1h"``, ``"2d"`` in seconds."""
-    if isinstance(value, str) and (match := _DURATION.match(value.strip())):
-        return int(match[1]) * _SECONDS[match[2]]
-    return value
-
-
-Time = Annotated[datetime, BeforeValidator(_utc)]
-Seconds = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
+Time = Annotated[datetime, BeforeValidator(utc)]
+Seconds = Annotated[int, BeforeValidator(duration), Field(ge=0)]
+RealtimeWindow = Annotated[Literal["day", "last"] | Seconds, WrapValidator(realtime_window)]
 
 
 class Part(BaseModel):
@@ -123,10 +111,11 @@ class Numeric(Part):
 
 
 class Sequences(Part):
-    """The two behaviour sequences of a user.
+    """The two behaviour sequences of a user; the most recent events are kept.
 
-    ``realtime`` holds the events of the window that ends at the interaction (``day``: since the
-    last UTC midnight), ``global`` everything before that window; the most recent events are kept.
+    ``realtime`` holds the visible events of the window that ends at the interaction (``day``: since
+    the last UTC midnight; ``last``: the ``realtime_length`` most recent ones, whatever their time),
+    ``global`` those before it; with ``overlap`` all visible ones, those of ``realtime`` too.
     ``columns`` are item attributes carried beside the item id. An event is visible to an
     interaction at t when ``event_time + availability_delay < t``.
     """
@@ -134,7 +123,9 @@ class Sequences(Part):
     columns: tuple[str, ...] = ()
     global_length: int = Field(default=50, ge=1, le=10_000)
     realtime_length: int = Field(default=20, ge=1, le=10_000)
-    realtime_window: Literal["day"] | Seconds = "day"
+    realtime_window: RealtimeWindow = "day"
+    # Left out when false: definitions that do not say it keep the digests and names they had.
+    overlap: bool = Field(default=False, exclude_if=lambda value: not value)
     availability_delay: Seconds = 0
 
 
@@ -156,8 +147,8 @@ class Counter(Part):
     @staticmethod
     def window_seconds(window: str) -> int | None:
         """Length of a window in seconds; None for ``ever``."""
-        match = _DURATION.match(window)
-        return int(match[1]) * _SECONDS[match[2]] if match else None
+        found = duration(window)
+        return found if isinstance(found, int) else None
 
 
 class Window(Part):

@@ -174,7 +174,8 @@ def user_state_schema(definition: DatasetDefinition, types: ColumnTypes) -> pa.S
     ``global_length`` events, the last ``realtime_length`` events of the real-time window and the
     last ``global_length`` events before that window, so that the sequences of the instant and of
     any later time without new events can be cut from them exactly. A real-time window that slides
-    (seconds) may later end anywhere inside itself, so all of its events stay.
+    (seconds) may later begin anywhere inside itself, so all of its events stay. Where the two
+    sequences overlap, or the window is the ``last`` events, they hold both sequences and no more.
     """
     counters = [c for c in definition.counter_columns if definition.side_of(c) == "user"]
     return pa.schema(

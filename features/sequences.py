@@ -27,17 +27,22 @@ class SequenceRanges:
     realtime_end: Ints
 
 
-def window_start(times: Ints, sequences: Sequences) -> Ints:
-    """Where the real-time window of an interaction begins, milliseconds ``[n]``."""
-    if sequences.realtime_window == "day":
-        return times - times % DAY_MS
-    return times - int(sequences.realtime_window) * 1000
+def _split(index: TimeIndex, users: Ints, times: Ints, visible: Ints, rule: Sequences) -> Ints:
+    """Position ``[queries]`` of the first event of the real-time window."""
+    if rule.realtime_window == "last":
+        return np.maximum(index.starts[users], visible - rule.realtime_length)
+    if rule.realtime_window == "day":
+        start = times - times % DAY_MS
+    else:
+        start = times - rule.realtime_window * 1000
+    return np.minimum(index.before(users, start), visible)
 
 
 def cut(index: TimeIndex, users: Ints, times: Ints, sequences: Sequences) -> SequenceRanges:
     """Ranges of the global and the real-time sequence of each query.
 
-    An event is visible when ``event_time + availability_delay < time``.
+    An event is visible when ``event_time + availability_delay < time``. The ranges are disjoint
+    unless the sequences overlap; then both end with the last visible event.
 
     Args:
         index: the events, by (user, time).
@@ -45,11 +50,11 @@ def cut(index: TimeIndex, users: Ints, times: Ints, sequences: Sequences) -> Seq
         times: int64 ``[queries]``, milliseconds.
     """
     visible = index.before(users, times - sequences.availability_delay * 1000)
-    split = np.minimum(index.before(users, window_start(times, sequences)), visible)
-    first = index.starts[users]
+    split = _split(index, users, times, visible, sequences)
+    end = visible if sequences.overlap else split
     return SequenceRanges(
-        global_start=np.maximum(first, split - sequences.global_length),
-        global_end=split,
+        global_start=np.maximum(index.starts[users], end - sequences.global_length),
+        global_end=end,
         realtime_start=np.maximum(split, visible - sequences.realtime_length),
         realtime_end=visible,
     )
@@ -58,14 +63,18 @@ def cut(index: TimeIndex, users: Ints, times: Ints, sequences: Sequences) -> Seq
 def history(index: TimeIndex, as_of: int, sequences: Sequences) -> Bools:
     """True ``[events]`` where an event belongs to its user's state as of an instant.
 
-    A real-time window that slides (seconds) may end anywhere in the window's events later, so all
-    of them stay; one that is the UTC day only needs the most recent.
+    A real-time window that slides (seconds) may begin anywhere in the window's events later, and
+    the global sequence ends there: all of them stay. Of the UTC day's only the most recent are
+    needed. Where no clock moves the end of the global sequence (``last``, overlap) the events of
+    the instant's two sequences are enough.
     """
     users = np.arange(len(index.starts) - 1)
     times = np.full(len(users), as_of, np.int64)
     ranges = cut(index, users, times, sequences)
     end = ranges.realtime_end
-    if sequences.realtime_window == "day":
+    if sequences.overlap or sequences.realtime_window == "last":
+        recent = ranges.realtime_start
+    elif sequences.realtime_window == "day":
         keep = max(sequences.global_length, sequences.realtime_length)
         recent = np.maximum(ranges.global_end, end - keep)
     else:

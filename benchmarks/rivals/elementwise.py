@@ -91,9 +91,16 @@ def make_sequences(
     rule = definition.sequences
     for row in group["rows"]:
         time = ms(row["event_time"])
-        end, split = bisect_left(times, time), bisect_left(times, time - time % DAY_MS)
+        end = bisect_left(times, time)
+        if rule.realtime_window == "last":
+            split = max(0, end - rule.realtime_length)
+        elif rule.realtime_window == "day":
+            split = bisect_left(times, time - time % DAY_MS)
+        else:
+            split = bisect_left(times, time - rule.realtime_window * 1000)
+        older = end if rule.overlap else split
         spans = {
-            "global": events[max(0, split - rule.global_length) : split],
+            "global": events[max(0, older - rule.global_length) : older],
             "realtime": events[max(split, end - rule.realtime_length) : end],
         }
         result = dict(row)

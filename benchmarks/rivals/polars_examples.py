@@ -87,18 +87,28 @@ def _ranges(rows: pl.DataFrame, seen: pl.DataFrame, definition: DatasetDefinitio
     asked = rows.select("user_id", "t").join(
         firsts, on="user_id", how="left", maintain_order="left"
     )
+    if rule.realtime_window == "day":
+        start = pl.col("t") // DAY_MS * DAY_MS
+    else:
+        seconds = 0 if rule.realtime_window == "last" else rule.realtime_window
+        start = pl.col("t") - seconds * 1000
     ends = []
-    for time in (pl.col("t"), pl.col("t") // DAY_MS * DAY_MS):
+    for time in (pl.col("t"), start):
         found = asked.select("user_id", "first", t=time).join_asof(
             known.select("user_id", "t", "end"),
             on="t", by="user_id", allow_exact_matches=False, check_sortedness=False,
         )  # fmt: skip
         ends.append(found.select(pl.coalesce("end", "first").fill_null(0)).to_series())
     first = asked["first"].fill_null(0)
-    return rows.with_columns(first=first, realtime_end=ends[0], global_end=ends[1]).with_columns(
-        global_start=pl.max_horizontal("first", pl.col("global_end") - rule.global_length),
-        realtime_start=pl.max_horizontal("global_end", pl.col("realtime_end") - rule.realtime_length),
-    ).drop("first")  # fmt: skip
+    rows = rows.with_columns(first=first, realtime_end=ends[0], split=ends[1])
+    last = pl.max_horizontal("first", pl.col("realtime_end") - rule.realtime_length)
+    split = last if rule.realtime_window == "last" else pl.col("split")
+    end = pl.col("realtime_end") if rule.overlap else split
+    return rows.with_columns(
+        global_start=pl.max_horizontal("first", end - rule.global_length),
+        global_end=end,
+        realtime_start=pl.max_horizontal(split, last),
+    ).drop("first", "split")
 
 
 def _gather(rows: pl.DataFrame, seen: pl.DataFrame, name: str) -> pl.DataFrame:

@@ -115,21 +115,23 @@ def sequence_columns(
 ) -> dict[str, Column]:
     """Cut the global and the real-time sequence of ``time_ms`` out of one user's history.
 
-    The history is oldest first and holds at least the last ``global_length`` events before the
-    window and the last ``realtime_length`` in it. Each column is (values, offsets ``[2]``).
+    The history is oldest first and holds at least the events of both (``user_state_schema``). Each
+    column is (values, offsets ``[2]``).
     """
     settings = definition.sequences
     times: np.ndarray = user.columns["history_event_time_ms"][0]
     exact: np.ndarray = user.columns["history_time_exact"][0]
-    visible = times + settings.availability_delay * 1000 < time_ms
-    if settings.realtime_window == "day":
-        start = time_ms - time_ms % DAY_MS
+    visible = np.flatnonzero(times + settings.availability_delay * 1000 < time_ms)
+    if settings.realtime_window == "last":
+        recent = np.arange(len(visible)) >= len(visible) - settings.realtime_length
+    elif settings.realtime_window == "day":
+        recent = times[visible] >= time_ms - time_ms % DAY_MS
     else:
-        start = time_ms - settings.realtime_window * 1000
-    recent = times >= start
+        recent = times[visible] >= time_ms - settings.realtime_window * 1000
+    older = visible if settings.overlap else visible[~recent]
     kept = {
-        "global": np.flatnonzero(visible & ~recent)[-settings.global_length :],
-        "realtime": np.flatnonzero(visible & recent)[-settings.realtime_length :],
+        "global": older[-settings.global_length :],
+        "realtime": visible[recent][-settings.realtime_length :],
     }
     names = ("item_id", *settings.columns, "action")
     columns: dict[str, Column] = {}

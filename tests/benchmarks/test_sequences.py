@@ -13,20 +13,28 @@ from benchmarks import results
 from benchmarks.generated import definition, write_log
 from benchmarks.rivals import elementwise, polars_examples
 from benchmarks.sequences import agree
-from features.examples import build
+from features import examples as ours
 
 
-def test_all_contenders_agree(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("window", "overlap"), [("day", False), ("10m", True), ("last", False), ("last", True)]
+)
+def test_all_contenders_agree(tmp_path: Path, window: str, overlap: bool) -> None:
     log = write_log(tmp_path / "events", 400)
     outs = [tmp_path / name for name in ("ours", "elementwise", "polars")]
-    build(definition(), log, outs[0])
-    elementwise.build(definition(), log, outs[1])
-    polars_examples.build(definition(), log, outs[2])
+    rule = definition(realtime_window=window, overlap=overlap, global_length=12, realtime_length=5)
+    for contender, out in zip((ours, elementwise, polars_examples), outs, strict=True):
+        contender.build(rule, log, out)
     assert agree(outs) == 400
-    other = write_log(tmp_path / "other", 400, seed=1)
-    polars_examples.build(definition(), other, tmp_path / "different")
+
+
+def test_other_rows_disagree(tmp_path: Path) -> None:
+    outs = [tmp_path / name for name in ("one", "other")]
+    for seed, out in enumerate(outs):
+        log = write_log(tmp_path / f"events-{seed}", 400, seed=seed)
+        polars_examples.build(definition(), log, out)
     with pytest.raises(AssertionError, match="differs"):
-        agree([outs[0], tmp_path / "different"])
+        agree(outs)
 
 
 def test_users_are_long_tailed(tmp_path: Path) -> None:

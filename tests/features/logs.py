@@ -6,7 +6,7 @@ import itertools
 import math
 import random
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -33,6 +33,10 @@ from hemix.files import write_json
 from tests.features.oracle import DAY, Oracle, Row
 
 MIDNIGHT = 19_000 * DAY
+SPLITS = [
+    (window, overlap) for window in ("day", 2, 3600, "2d", "last") for overlap in (False, True)
+]
+"""Every kind of real-time window, without and with the overlap of the global sequence."""
 TABLES = ("behaviors", "interactions", "users", "items")
 
 
@@ -206,7 +210,9 @@ def definition(**sequences: Any) -> DatasetDefinition:
 
 
 @st.composite
-def logs(draw: st.DrawFn, max_rows: int = 14) -> SmallLog:
+def logs(
+    draw: st.DrawFn, max_rows: int = 14, splits: Sequence[tuple[str | int, bool]] = SPLITS
+) -> SmallLog:
     """Ties, repeats, bounds instead of times, midnights, late, unknown and versioned items."""
     texts = draw(st.booleans())
     kind = pa.string() if texts else pa.int64()
@@ -226,10 +232,12 @@ def logs(draw: st.DrawFn, max_rows: int = 14) -> SmallLog:
             ]
         )
     )
+    window, overlap = draw(st.sampled_from(splits))
     made = definition(
         global_length=draw(st.integers(1, 4)),
         realtime_length=draw(st.integers(1, 3)),
-        realtime_window=draw(st.sampled_from(["day", 2, 3600, "2d"])),
+        realtime_window=window,
+        overlap=overlap,
         **small,
     )
     near = st.sampled_from(

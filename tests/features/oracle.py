@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from features.definition import Counter, DatasetDefinition
+from features.definition import Counter, DatasetDefinition, Sequences
 from features.schema import INEXACT_GAP, MISSING_INT, ColumnTypes, label_column
 
 Row = dict[str, Any]
+Event = TypeVar("Event")
 DAY = 86_400_000
 
 
@@ -48,6 +50,23 @@ def distinct(behaviors: list[Row]) -> list[Row]:
             seen.add(identity)
             result.append(row)
     return result
+
+
+def split(
+    rule: Sequences, visible: list[Event], time: int, time_of: Callable[[Event], int]
+) -> dict[str, list[Event]]:
+    """The two sequences at ``time`` of a user's visible events, oldest first."""
+    if rule.realtime_window == "last":
+        recent = visible[-rule.realtime_length :]
+        older = visible[: len(visible) - len(recent)]
+    else:
+        slide = None if rule.realtime_window == "day" else rule.realtime_window * 1000
+        start = time // DAY * DAY if slide is None else time - slide
+        older = [e for e in visible if time_of(e) < start]
+        recent = [e for e in visible if time_of(e) >= start]
+    if rule.overlap:
+        older = visible
+    return {"global": older[-rule.global_length :], "realtime": recent[-rule.realtime_length :]}
 
 
 class Oracle:
@@ -94,20 +113,12 @@ class Oracle:
         return total
 
     def sequences(self, user: object, time: int) -> dict[str, list[Row]]:
-        rule = self.definition.sequences
-        if rule.realtime_window == "day":
-            start = time // DAY * DAY
-        else:
-            start = time - rule.realtime_window * 1000
         visible = [
             e
             for e in self.behaviors
             if e["user_id"] == user and e["event_time"] + self.delay < time
         ]
-        return {
-            "global": [e for e in visible if e["event_time"] < start][-rule.global_length :],
-            "realtime": [e for e in visible if e["event_time"] >= start][-rule.realtime_length :],
-        }
+        return split(self.definition.sequences, visible, time, lambda e: int(e["event_time"]))
 
     def example(self, row: Row) -> Row:
         definition, time = self.definition, row["event_time"]

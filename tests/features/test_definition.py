@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from features.definition import EXAMPLES, DatasetDefinition
+from features.definition import EXAMPLES, DatasetDefinition, Sequences
 from features.schema import ColumnTypes, examples_schema
 from hemix.errors import DefinitionError
 
@@ -63,6 +63,42 @@ def test_split_digest_is_separate() -> None:
     two = DatasetDefinition.load("kuairand", {"split.train.end": "2022-04-29"})
     assert one.digest() != two.digest()
     assert one.digest(without_split=True) == two.digest(without_split=True)
+
+
+def test_split_of_the_sequences() -> None:
+    rule = DatasetDefinition.load(
+        "kuairand", {"sequences.realtime_window": "last", "sequences.overlap": True}
+    )
+    assert (rule.sequences.realtime_window, rule.sequences.overlap) == ("last", True)
+    assert DatasetDefinition.parse(rule.to_json()) == rule
+    six_hours = DatasetDefinition.load("kuairand", {"sequences.realtime_window": "6h"})
+    assert six_hours.sequences.realtime_window == 6 * 3600
+
+
+@pytest.mark.parametrize("window", ["week", -1, None, "last 20", ["day"]])
+def test_a_window_that_is_none_is_told_what_there_is(window: object) -> None:
+    message = r"sequences\.realtime_window: .* write day, last, or a length of time such as 30m"
+    with pytest.raises(DefinitionError, match=message):
+        DatasetDefinition.load("kuairand", {"sequences.realtime_window": window})
+
+
+def test_overlap_is_true_or_false() -> None:
+    with pytest.raises(DefinitionError, match=r"sequences\.overlap: .*boolean"):
+        DatasetDefinition.load("kuairand", {"sequences.overlap": "some"})
+
+
+def test_a_definition_without_overlap_keeps_its_digest() -> None:
+    # Written down: a key that is not set must not rename what was made before it existed.
+    assert Sequences().model_dump_json() == (
+        '{"columns":[],"global_length":50,"realtime_length":20,"realtime_window":"day",'
+        '"availability_delay":0}'
+    )
+    disjoint, overlapping = (
+        DatasetDefinition.load("kuairand", {"sequences.overlap": overlap})
+        for overlap in (False, True)
+    )
+    assert disjoint.digest() == DatasetDefinition.load("kuairand").digest()
+    assert disjoint.digest() != overlapping.digest()
 
 
 def test_validation_is_the_tail_of_training() -> None:

@@ -20,6 +20,7 @@ from hemix.files import read_json, sha256_folder
 from tests.features.logs import (
     DAY,
     MIDNIGHT,
+    SPLITS,
     SmallLog,
     build_in_memory,
     comparable,
@@ -42,9 +43,13 @@ def fast(log: SmallLog, **options: int) -> list[dict[str, object]]:
         )
 
 
-@CHEAP
-@given(log=logs(), shards=st.integers(1, 5), seed=st.integers(0, 99))
-def test_equals_the_oracle(log: SmallLog, shards: int, seed: int) -> None:
+@pytest.mark.parametrize("split", SPLITS)
+@settings(CHEAP, max_examples=25)
+@given(data=st.data(), shards=st.integers(1, 5), seed=st.integers(0, 99))
+def test_equals_the_oracle(
+    split: tuple[str | int, bool], data: st.DataObject, shards: int, seed: int
+) -> None:
+    log = data.draw(logs(splits=[split]))
     assert fast(log, shards=shards, seed=seed) == comparable(log.oracle().examples())
 
 
@@ -78,10 +83,19 @@ def test_nothing_later_changes_an_example(log: SmallLog, offset: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [(), ("--direct_running_mode=multi_processing", "--direct_num_workers=2")]
+    ("options", "rule"),
+    [
+        ((), {}),
+        (("--direct_running_mode=multi_processing", "--direct_num_workers=2"), {}),
+        ((), {"realtime_window": "last"}),
+        ((), {"realtime_window": "last", "overlap": True}),
+        ((), {"overlap": True}),
+    ],
 )
-def test_beam_equals_the_oracle(tmp_path: Path, options: tuple[str, ...]) -> None:
-    log = _one_log()
+def test_beam_equals_the_oracle(
+    tmp_path: Path, options: tuple[str, ...], rule: dict[str, object]
+) -> None:
+    log = _one_log(**rule)
     events = log.write(tmp_path / "events")
     build(log.definition, events, tmp_path / "out", runner_options=options, shards=5)
     assert read_examples(tmp_path / "out", log) == comparable(log.oracle().examples())
@@ -181,7 +195,7 @@ def test_no_interactions_is_an_error(tmp_path: Path) -> None:
         build(_one_log().definition, events, tmp_path / "out")
 
 
-def _one_log() -> SmallLog:
+def _one_log(**rule: object) -> SmallLog:
     """One log with much in it, the same every time."""
     import random
 
@@ -194,7 +208,7 @@ def _one_log() -> SmallLog:
         for _ in range(30)
     ]
     return SmallLog(
-        definition=definition(global_length=5, realtime_length=3),
+        definition=definition(global_length=5, realtime_length=3, **rule),
         types=ColumnTypes(
             user_id=pa.string(),
             item_id=pa.int64(),

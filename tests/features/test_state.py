@@ -8,14 +8,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.definition import DatasetDefinition
 from features.schema import INEXACT_GAP, item_state_schema, user_state_schema
 from features.state import build_state
-from tests.features.logs import DAY, MIDNIGHT, SmallLog, comparable, logs
-from tests.features.oracle import Row
+from tests.features.logs import DAY, MIDNIGHT, SPLITS, SmallLog, comparable, logs
+from tests.features.oracle import Row, split
 
 CHEAP = settings(
     max_examples=60,
@@ -45,17 +46,11 @@ def state(log: SmallLog, time: int) -> tuple[dict[object, Row], dict[object, Row
 
 def cut(row: Row, definition: DatasetDefinition, time: int) -> Row:
     """The sequences of an instant, from a user's history."""
-    rule = definition.sequences
-    slide = None if rule.realtime_window == "day" else rule.realtime_window * 1000
-    start = time // DAY * DAY if slide is None else time - slide
     columns = [row[f"history_{name}"] for name in NAMES[:-1]]
     events = list(
         zip(*columns, row["history_event_time_ms"], row["history_time_exact"], strict=True)
     )
-    parts = {
-        "global": [e for e in events if e[-2] < start][-rule.global_length :],
-        "realtime": [e for e in events if e[-2] >= start][-rule.realtime_length :],
-    }
+    parts = split(definition.sequences, events, time, lambda event: int(event[-2]))
     result: Row = {}
     for sequence, kept in parts.items():
         for place, name in enumerate(NAMES[:-1]):
@@ -78,9 +73,13 @@ def probes(log: SmallLog, time: int, users: list[object], items: list[object]) -
     return comparable([probed.example(row) for row in rows])
 
 
-@CHEAP
-@given(log=logs(), offset=st.sampled_from([-DAY, -1, 0, 1, 1001, 3_600_000, DAY, 4 * DAY]))
-def test_equals_an_example_of_the_instant(log: SmallLog, offset: int) -> None:
+@pytest.mark.parametrize("rule", SPLITS)
+@settings(CHEAP, max_examples=20)
+@given(data=st.data(), offset=st.sampled_from([-DAY, -1, 0, 1, 1001, 3_600_000, DAY, 4 * DAY]))
+def test_equals_an_example_of_the_instant(
+    rule: tuple[str | int, bool], data: st.DataObject, offset: int
+) -> None:
+    log = data.draw(logs(splits=[rule]))
     time = MIDNIGHT + offset
     users, items = state(log, time)
     limit = time - log.definition.sequences.availability_delay * 1000
@@ -97,9 +96,13 @@ def test_equals_an_example_of_the_instant(log: SmallLog, offset: int) -> None:
         assert {name: row[name] for name in sequences} == sequences
 
 
-@CHEAP
-@given(log=logs(), later=st.sampled_from([1, 1000, 2001, 3_600_000, DAY, 3 * DAY]))
-def test_serves_later_times_while_nothing_happens(log: SmallLog, later: int) -> None:
+@pytest.mark.parametrize("rule", SPLITS)
+@settings(CHEAP, max_examples=20)
+@given(data=st.data(), later=st.sampled_from([1, 1000, 2001, 3_600_000, DAY, 3 * DAY]))
+def test_serves_later_times_while_nothing_happens(
+    rule: tuple[str | int, bool], data: st.DataObject, later: int
+) -> None:
+    log = data.draw(logs(splits=[rule]))
     time = MIDNIGHT + 2000
     limit = time - log.definition.sequences.availability_delay * 1000
     quiet = replace(log, behaviors=[row for row in log.behaviors if row["event_time"] < limit])
@@ -111,6 +114,16 @@ def test_serves_later_times_while_nothing_happens(log: SmallLog, later: int) -> 
     ):
         sequences = cut(users[row["user_id"]], log.definition, time + later)
         assert {name: row[name] for name in sequences} == sequences
+
+
+@given(log=logs(splits=[(window, True) for window, _ in SPLITS] + [("last", False)]))
+@CHEAP
+def test_holds_no_more_than_both_sequences(log: SmallLog) -> None:
+    time, rule = MIDNIGHT + 2000, log.definition.sequences
+    for row in state(log, time)[0].values():
+        sequences, held = cut(row, log.definition, time), row["history_item_id"]
+        lengths = [len(sequences[f"{name}_item_id"]) for name in ("global", "realtime")]
+        assert len(held) == (max(lengths) if rule.overlap else sum(lengths))
 
 
 def test_state_of_the_real_log(

@@ -54,7 +54,20 @@ def visible(event: dict[str, Any], delay_s: int, time_ms: int) -> bool:
     return event["event_time_ms"] + 1000 * delay_s < time_ms
 
 
+def within(
+    definition: DatasetDefinition, seen: list[dict[str, Any]], time_ms: int
+) -> list[dict[str, Any]]:
+    """Which of the visible events lie in the real-time window."""
+    if definition.sequences.realtime_window == "last":
+        return [
+            e for n, e in enumerate(seen) if len(seen) - n <= definition.sequences.realtime_length
+        ]
+    start = window(definition, time_ms)
+    return [e for e in seen if e["event_time_ms"] >= start]
+
+
 def window(definition: DatasetDefinition, time_ms: int) -> int:
+    assert definition.sequences.realtime_window != "last"
     if definition.sequences.realtime_window == "day":
         day = datetime.fromtimestamp(time_ms / 1000, UTC).date()
         return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
@@ -67,10 +80,11 @@ def slow_sequences(
     """The contract of build_examples, read literally over all events of the user."""
     settings = definition.sequences
     seen = [e for e in events if visible(e, settings.availability_delay, time_ms)]
-    start = window(definition, time_ms)
+    recent = within(definition, seen, time_ms)
+    older = seen if settings.overlap else seen[: len(seen) - len(recent)]
     return {
-        "global": [e for e in seen if e["event_time_ms"] < start][-settings.global_length :],
-        "realtime": [e for e in seen if e["event_time_ms"] >= start][-settings.realtime_length :],
+        "global": older[-settings.global_length :],
+        "realtime": recent[-settings.realtime_length :],
     }
 
 
@@ -80,14 +94,16 @@ def slow_history(
     """What the state keeps of all events, as the schema of a user's state says."""
     settings = definition.sequences
     seen = [e for e in events if visible(e, settings.availability_delay, as_of)]
-    start = window(definition, as_of)
-    before = [n for n, e in enumerate(seen) if e["event_time_ms"] < start]
-    within = [n for n, e in enumerate(seen) if e["event_time_ms"] >= start]
+    first = len(seen) - len(within(definition, seen, as_of))
+    before, inside = list(range(first)), list(range(first, len(seen)))
+    recent = range(max(0, len(seen) - settings.global_length), len(seen))
+    if settings.overlap:
+        kept = {*recent, *inside[-settings.realtime_length :]}
+        return [seen[n] for n in sorted(kept)]
     if settings.realtime_window == "day":
-        recent = range(max(0, len(seen) - settings.global_length), len(seen))
-        kept = {*recent, *within[-settings.realtime_length :]}
+        kept = {*recent, *inside[-settings.realtime_length :]}
     else:
-        kept = set(within)
+        kept = set(inside)
     return [seen[n] for n in sorted(kept | set(before[-settings.global_length :]))]
 
 
@@ -106,9 +122,10 @@ EVENTS = st.lists(
 ).map(lambda events: sorted(events, key=lambda e: e["event_time_ms"]))
 
 
+@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize("window_s", ["day", "2h", "1d", "last"])
 @given(
     events=EVENTS,
-    window_s=st.sampled_from(["day", "2h", "1d"]),
     delay=st.sampled_from([0, 2, 3600]),
     lengths=st.tuples(st.integers(1, 6), st.integers(1, 6)),
     later=st.integers(0, 30 * HOUR) | st.just(0),
@@ -116,6 +133,7 @@ EVENTS = st.lists(
 def test_sequences_equal_those_of_all_events(
     events: list[dict[str, Any]],
     window_s: str,
+    overlap: bool,
     delay: int,
     lengths: tuple[int, int],
     later: int,
@@ -124,6 +142,7 @@ def test_sequences_equal_those_of_all_events(
         sequences={
             "columns": ["author_id"],
             "realtime_window": window_s,
+            "overlap": overlap,
             "availability_delay": delay,
             "global_length": lengths[0],
             "realtime_length": lengths[1],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.definition import DatasetDefinition
 from features.log import read_types
 from features.state import build_state
 from features.store import build_repository
@@ -21,6 +23,7 @@ from features.store.compare import differing_rows, from_arrow, value_at
 from features.store.gate import Known, gate
 from features.store.probes import Probes, choose_probes, true_examples
 from features.store.settings import open_store
+from features.store.within_day import compare_within_day
 from features.transform import TransformGraph
 from hemix.verdict import Verdict
 from tests.small import SmallRun
@@ -137,6 +140,33 @@ def test_one_changed_value_fails_and_is_named(
     assert "rows equal to the examples" in {c.check for c in failures}
     _change(repository, "item_counters", "item_id", item_id, feature, {"int64_val": true})
     assert _gate(repository, graph, truth).passed
+
+
+@pytest.mark.parametrize(
+    ("window", "overlap"),
+    [("day", True), ("6h", False), ("6h", True), ("last", False), ("last", True)],
+)
+def test_every_split_is_served_as_it_is_trained(
+    small_run: SmallRun, tmp_path: Path, window: str, overlap: bool
+) -> None:
+    value = json.loads(small_run.definition.to_json())
+    value["sequences"] |= {"global_length": 12, "realtime_length": 5}
+    value["sequences"] |= {"realtime_window": window, "overlap": overlap}
+    definition = DatasetDefinition.parse(value)
+    made = TransformGraph.load(small_run.transform)
+    graph = TransformGraph(
+        folder=made.folder, spec=made.spec, definition=definition, types=made.types
+    )
+    found = compare_within_day(
+        definition,
+        graph,
+        events=small_run.events,
+        as_of=AS_OF,
+        online_store="sqlite",
+        work=tmp_path,
+    )
+    assert found.differences == ()
+    assert found.rows_equal == found.rows > 0
 
 
 COLUMNS = st.one_of(
