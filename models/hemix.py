@@ -21,6 +21,9 @@ X stands for one of the sequences G (global) and R (real-time).
                S = LN(X + Y) ;  X' = LN(S + FFN_n(S))           FFN a token, GELU       eq. 19, 20
     (g) u = mean_n X_L[n] ;  logit_task = tower_task(u)                                 eq. 21
 
+Each part has alternatives (models/hemix_config.py); what is more than a line of them stands in
+models/hemix_variants.py.
+
 The equation numbers are INFERRED. INFERRED too: in (b) no or a few cross layers, one linear layer
 with LayerNorm and SiLU; the item projection merged into WK and WV, the null item, the norms' place,
 GELU and K, the mean readout, one tower a task over all impressions. Attested: two query kinds over
@@ -30,6 +33,7 @@ a per-token FFN.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,6 +49,8 @@ from models.chance import Dropout
 from models.hemix_config import HeMixConfig
 from models.layers import CrossLayer, split_axis, xavier_slices_
 from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker
+
+NORMS = {"post_layer": nn.LayerNorm, "pre_rms": nn.RMSNorm, "none": nn.Identity}
 
 
 class TokenNorm(nn.Module):
@@ -62,7 +68,7 @@ class TokenNorm(nn.Module):
 @dataclass(frozen=True, kw_only=True)
 class RequestFields:
     """What the tokenizer keeps of a request, ``[B or 1, .]``: ``e_request`` and its product with
-    the request's part of the first weight, ``W_t`` or that of the first cross layer.
+    the request's part of the first weight: ``W_t``, or that of a hidden or cross layer before it.
     """
 
     fields: Tensor
@@ -74,22 +80,29 @@ class Tokenizer(nn.Module):
 
     ``W_t`` is kept as a part for user and context and a part for the item, so that a request's
     part is computed once: ``z = e_request W_request + e_item W_item + b``. With crosses it is the
-    first layer's product that is shared; what follows it mixes both sides.
+    first layer's product that is shared; what follows it mixes both sides. With ``tokenizer_hidden``
+    these weights lead to the hidden layer, and ``second`` is ``W_t``. Behind the NS tokens it makes
+    the dynamic queries when they have a projection of their own.
     """
 
     def __init__(self, request_width: int, item_width: int, config: HeMixConfig) -> None:
         super().__init__()
-        tokens, width = config.dynamic, config.token_width
+        tokens, width, hidden = config.made, config.token_width, config.tokenizer_hidden
         self.split, self.inputs = (tokens, width), (request_width, item_width)
-        weight = xavier_slices_(torch.empty(tokens, request_width + item_width, width))
-        flat = weight.permute(1, 0, 2).reshape(request_width + item_width, tokens * width)
+        shape = (tokens, width) if hidden is None else (1, hidden)
+        weight = xavier_slices_(torch.empty(shape[0], request_width + item_width, shape[1]))
+        flat = weight.permute(1, 0, 2).flatten(1)
         self.request_weight = nn.Parameter(flat[:request_width].clone())
         self.item_weight = nn.Parameter(flat[request_width:].clone())
-        self.bias = nn.Parameter(torch.zeros(tokens * width))
+        self.bias = nn.Parameter(torch.zeros(flat.shape[1]))
         self.norm = TokenNorm(tokens, width) if config.token_norm else nn.Identity()
         self.crosses = nn.ModuleList(
             [CrossLayer(request_width + item_width) for _ in range(config.crosses)]
         )
+        self.second = None if hidden is None else nn.Linear(hidden, tokens * width)
+        if self.second is not None:
+            xavier_slices_(self.second.weight.data.view(tokens, width, -1))
+            nn.init.zeros_(self.second.bias)
 
     def request(self, e_request: Tensor) -> RequestFields:
         """The request's share of :meth:`forward` from ``e_request [B or 1, F_request]``."""
@@ -99,12 +112,15 @@ class Tokenizer(nn.Module):
         return RequestFields(fields=e_request, product=fn.linear(e_request, weight))
 
     def forward(self, request: RequestFields, item: Tensor) -> Tensor:
-        """The request's share and item embeddings ``[B, F_item]`` -> ``[B, N_ns, D]``."""
+        """The request's share and item embeddings ``[B, F_item]`` -> tokens ``[B, N_ns, D]``."""
         if self.crosses:
             z = self._crossed(request, item)
         else:
             z = request.product + item @ self.item_weight
-        return fn.silu(self.norm(split_axis(z + self.bias, -1, self.split)))
+        z = z + self.bias
+        if self.second is not None:
+            z = self.second(fn.silu(z))
+        return fn.silu(self.norm(split_axis(z, -1, self.split)))
 
     def _crossed(self, request: RequestFields, item: Tensor) -> Tensor:
         width, first = request.fields.shape[1], self._first_cross()
@@ -133,12 +149,13 @@ def reconstruct(g_BHF: Tensor, tokens: int) -> Tensor:
 class HeteroMixing(nn.Module):
     """Heterogeneous interaction of rank R: ``reconstruct(WR_m ReLU(WL_m fuse(X)_m))``, own m."""
 
-    def __init__(self, config: HeMixConfig) -> None:
+    def __init__(self, config: HeMixConfig, tokens: int) -> None:
         super().__init__()
         heads, own = config.mix_heads, 1 if config.shared_mixing else config.mix_heads
-        mixed = config.tokens * config.token_width // heads
+        mixed = tokens * config.token_width // heads
         rank = config.rank or mixed
         self.heads, self.aligned = heads, config.reconstruction
+        self.activation = config.mix_activation
         self.left = nn.Parameter(xavier_slices_(torch.empty(own, mixed, rank)))
         self.left_bias = nn.Parameter(torch.zeros(own, rank))
         self.right = nn.Parameter(xavier_slices_(torch.empty(own, rank, mixed)))
@@ -146,7 +163,7 @@ class HeteroMixing(nn.Module):
 
     def forward(self, x_BND: Tensor) -> Tensor:
         g = fuse(x_BND, self.heads)
-        u_BHR = fn.relu(self._mix(g, self.left) + self.left_bias)
+        u_BHR: Tensor = getattr(fn, self.activation)(self._mix(g, self.left) + self.left_bias)
         g = self._mix(u_BHR, self.right) + self.right_bias
         return reconstruct(g, x_BND.shape[1]) if self.aligned else g.reshape(x_BND.shape)
 
@@ -171,11 +188,14 @@ class HeteroFFN(nn.Module):
         self.down_bias = nn.Parameter(torch.zeros(own, width))
 
     def forward(self, x_BND: Tensor) -> Tensor:
-        hidden = fn.gelu(self._apply_own(x_BND, self.up) + self.up_bias)
-        return self._apply_own(hidden, self.down) + self.down_bias
+        return self.apply_own(self.hidden(x_BND), self.down) + self.down_bias
+
+    def hidden(self, x_BND: Tensor) -> Tensor:
+        """``[B, N, D] -> [B, N, K]``."""
+        return fn.gelu(self.apply_own(x_BND, self.up) + self.up_bias)
 
     @staticmethod
-    def _apply_own(x_BND: Tensor, weight: Tensor) -> Tensor:
+    def apply_own(x_BND: Tensor, weight: Tensor) -> Tensor:
         return torch.einsum("bnd,ndk->bnk", x_BND, weight.expand(x_BND.shape[1], -1, -1))
 
 
@@ -185,14 +205,11 @@ class HeteroMixerBlock(nn.Module):
     ``mixing`` maps ``[B, N, D]`` to itself; None leaves the FFN alone.
     """
 
-    def __init__(self, config: HeMixConfig, mixing: nn.Module | None) -> None:
+    def __init__(self, config: HeMixConfig, mixing: nn.Module | None, ffn: HeteroFFN) -> None:
         super().__init__()
-        width = config.token_width
-        self.mixing = mixing
-        hidden = config.ffn_expansion * width
-        self.ffn = HeteroFFN(config.tokens, width, hidden, shared=config.shared_ffn)
+        width, norm = config.token_width, NORMS[config.norm]
+        self.mixing, self.ffn = mixing, ffn
         self.pre = config.norm == "pre_rms"
-        norm = {"post_layer": nn.LayerNorm, "pre_rms": nn.RMSNorm, "none": nn.Identity}[config.norm]
         self.mixing_norm = norm(width) if mixing is not None else nn.Identity()
         self.ffn_norm = norm(width)
         self.dropout = Dropout(config.dropout)
@@ -238,7 +255,7 @@ class HeMix(Ranker):
     config_type = HeMixConfig
 
     def __init__(self, spec: FeatureSpec, config: HeMixConfig) -> None:
-        from models.hemix_variants import block_of, interest_of
+        from models.hemix_variants import EventEncoder, block_of, interests_of
 
         super().__init__(spec, config)
         assert len(spec.sequences) == 2, "HeMix reads two sequences: global, then real-time"
@@ -252,10 +269,16 @@ class HeMix(Ranker):
                 if config.positions
             ]
         )
+        self.encoders = nn.ModuleList(
+            [EventEncoder(config, event) for _ in self._read if config.encode_events]
+        )
         self.project = nn.Linear(event, width) if config.item_projection == "separate" else None
         event = event if self.project is None else width
-        self.attention = nn.ModuleList([interest_of(config, name, event) for name in config.read])
-        self.blocks = nn.ModuleList([block_of(config) for _ in range(config.blocks)])
+        self.attention = nn.ModuleList(interests_of(config, event))
+        own = len(spec.tasks) if config.readout == "task" else 0
+        self.task_tokens = nn.Parameter(torch.randn(own, width) * 0.02) if own else None
+        self.count = config.tokens + own
+        self.blocks = nn.ModuleList([block_of(config, self.count) for _ in range(config.blocks)])
         self.norm = nn.RMSNorm(width) if config.norm == "pre_rms" else nn.Identity()
         self.tower = self.towers(self._readout_width, config)
 
@@ -277,23 +300,29 @@ class HeMix(Ranker):
         assert isinstance(state, RequestState)
         t_ns = self._ns(state.fields, items)
         groups = zip(self._interests(), state.seen, self._groups(t_ns), strict=True)
-        out = [interest(seen, group) for interest, seen, group in groups]
-        return self._logits(torch.cat([*reversed(out), t_ns], 1))
+        return self._logits(self._joined([read(seen, group) for read, seen, group in groups], t_ns))
 
     def tokens(self, batch: Batch) -> Tensor:
-        """(b-e) The mixer's input ``[B, N, D]``: ``[O_R ; O_G ; T_ns]``, dynamic before fixed."""
+        """(b-e) The mixer's input ``[B, N, D]``, of every sequence dynamic before fixed."""
         fields = self._request_fields(batch)
         events = [self.events(batch, number) for number in range(len(self.attention))]
         t_ns = self._ns(fields, batch)
         groups = zip(self._interests(), events, self._groups(t_ns), strict=True)
-        out = [interest.read(seen, group) for interest, seen, group in groups]
-        return torch.cat([*reversed(out), t_ns], 1)
+        return self._joined([at.read(seen, group) for at, seen, group in groups], t_ns)
+
+    def _joined(self, out: list[Tensor], t_ns: Tensor) -> Tensor:
+        """(e) ``[O_R ; O_G ; T_ns]``, then the tasks' own tokens when they have some."""
+        parts = [*reversed(out), t_ns[:, : self.config.dynamic if self.config.feed_ns else 0]]
+        if self.task_tokens is not None:
+            parts.append(self.task_tokens.expand(len(t_ns), -1, -1))
+        return torch.cat(parts, 1)
 
     def events(self, request: Batch, number: int) -> Events:
         """(a) The events of the ``number``-th sequence that is read."""
         sequence = self.sequences[number]
-        offsets, layout, order = request.lists[sequence.name].offsets, None, None
-        if self.config.interest == "mixed":
+        lists, layout, order = request.lists[sequence.name], None, None
+        offsets = lists.offsets
+        if self.config.interest == "mixed" and not self.encoders:
             width = len(sequence.columns) * self.config.embedding.width
             layout = layout_of(offsets, 4 * width)
             order = None if layout is None else layout.order
@@ -303,28 +332,37 @@ class HeMix(Ranker):
             recency = after - 1 - torch.arange(len(after), device=after.device)  # 0: the latest
             recency = recency if order is None else recency[order]
             values = values + fn.embedding(recency, self.positions[number])
+        if self.encoders:
+            values = self.encoders[number](values, offsets, lists.longest)
         return Events(values=values, offsets=offsets, layout=layout, project=self.project)
 
     def _request_fields(self, batch: Batch) -> RequestFields:
         return self.tokenizer.request(self.embedding.fields(batch, REQUEST_SIDES).flatten(1))
 
     def _ns(self, fields: RequestFields, items: Batch) -> Tensor:
-        """(b) ``T_ns [B, N_G + N_R, D]``."""
+        """(b) ``T_ns [B, N_G + N_R, D]``; queries of their own behind it."""
         return self.tokenizer(fields, self.embedding.fields(items, ITEM_SIDES).flatten(1))
 
     def _groups(self, t_ns: Tensor) -> list[Tensor]:
-        """The NS tokens of each sequence that is read."""
-        sizes = [self.config.dynamic_global, self.config.dynamic_realtime]
-        parts = torch.split(t_ns, sizes, 1)
-        return [parts[at] for at in self._read]
+        """The tokens that ask each sequence that is read."""
+        return [t_ns[:, self.config.asking(name)] for name in self.config.read]
 
     def _logits(self, x_BND: Tensor) -> dict[str, Tensor]:
         """(f, g) Blocks, readout and towers."""
         for block in self.blocks:
             x_BND = block(x_BND)
-        x_BND = self.norm(x_BND)
-        u = x_BND.mean(1) if self.config.readout == "mean" else x_BND.flatten(1)
-        return {task: tower(u) for task, tower in self.tower.items()}
+        read = self._readout(self.norm(x_BND))
+        return {task: tower(u) for u, (task, tower) in zip(read, self.tower.items(), strict=True)}
+
+    def _readout(self, x_BND: Tensor) -> Sequence[Tensor]:
+        """(g) What the tower of each task reads."""
+        tasks = len(self.tower)
+        if self.config.readout == "task":
+            return x_BND[:, -tasks:].unbind(1)
+        if self.config.readout == "ns":
+            x_BND = x_BND[:, -self.config.dynamic :]
+        u = x_BND.flatten(1) if self.config.readout == "flatten" else x_BND.mean(1)
+        return [u] * tasks
 
     @property
     def _read(self) -> tuple[int, ...]:
@@ -341,7 +379,7 @@ class HeMix(Ranker):
 
     @property
     def _readout_width(self) -> int:
-        tokens = self.config.tokens if self.config.readout == "flatten" else 1
+        tokens = self.count if self.config.readout == "flatten" else 1
         return tokens * self.config.token_width
 
     def flops_per_sample(self) -> dict[str, int]:

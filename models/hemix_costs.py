@@ -1,6 +1,6 @@
 """What a HeMix costs: FLOPs of its parts at full lengths, 2 a multiply-add.
 
-Section 1.5 of the specification, with keys and values folded away (models/attention/fold.py).
+Keys and values are folded away (models/attention/fold.py).
 Norms, softmaxes and products of weights with weights (once a batch, not once a sample) are left
 out. Axes as in :mod:`models.hemix`.
 """
@@ -22,17 +22,21 @@ def flops(model: HeMix) -> dict[str, int]:
     c, d = model.config, model.config.token_width
     inputs = model.tokenizer.inputs
     both = sum(inputs)
-    # The request's share of a product over all fields: the split's, or the first cross's.
-    out = both if c.crosses else c.dynamic * d
+    made = c.made * d
+    # The request's share of a product over all fields: the split's, or that of what precedes it.
+    out = both if c.crosses else c.tokenizer_hidden or made
     request, candidate = 2 * inputs[0] * out, 2 * inputs[1] * out
     if c.crosses:
-        candidate += 2 * both * ((c.crosses - 1) * both + c.dynamic * d)
+        candidate += 2 * both * ((c.crosses - 1) * both + (c.tokenizer_hidden or made))
+    if c.tokenizer_hidden:
+        candidate += 2 * c.tokenizer_hidden * made
     for sequence, name in zip(model.sequences, c.read, strict=True):
         width = len(sequence.columns) * c.embedding.width
         shared, own = interest_flops(c, name, sequence.max_length, width)
         request, candidate = request + shared, candidate + own
-    candidate += c.blocks * block_flops(c)
-    readout = d * (c.tokens if c.readout == "flatten" else 1)
+        request += encoder_flops(c, sequence.max_length, width)
+    candidate += c.blocks * block_flops(c, model.count)
+    readout = d * (model.count if c.readout == "flatten" else 1)
     candidate += len(model.spec.tasks) * mlp_flops(readout, (*c.tower, 1))
     return {"request": request, "candidate": candidate}
 
@@ -59,17 +63,26 @@ def interest_flops(
     return request, dynamic * (fold + read)
 
 
+def encoder_flops(config: HeMixConfig, length: int, event_width: int) -> int:
+    """FLOPs of the layer that ``encode_events`` puts over a sequence."""
+    if not config.encode_events:
+        return 0
+    weights = 4 * event_width * config.token_width + 2 * config.ffn_expansion * event_width**2
+    return 2 * length * weights + 4 * length**2 * config.token_width
+
+
 def through(width: int, heads: int, event_width: int) -> int:
     """FLOPs of a query's two products, or of the one that they make when that is cheaper."""
     return 2 * min(width * (width + event_width), width * heads * event_width)
 
 
-def block_flops(config: HeMixConfig) -> int:
-    """FLOPs of one block for one candidate."""
-    n, d = config.tokens, config.token_width
-    ffn = 4 * config.ffn_expansion * n * d * d
+def block_flops(config: HeMixConfig, tokens: int) -> int:
+    """FLOPs of one block over ``tokens`` for one candidate."""
+    n, d = tokens, config.token_width
+    matrix = 2 * config.ffn_expansion * n * d * d
     if config.mixer == "tokenmixer_large":
-        return 3 * ffn
+        return 6 * matrix
+    ffn = (3 if config.ffn == "swiglu" else 2) * matrix
     mixing = {
         "hetero": 4 * n * d * (config.rank or n * d // config.mix_heads),
         "transformer": 8 * n * d * d + 4 * n * n * d,

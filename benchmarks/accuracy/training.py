@@ -63,7 +63,7 @@ def _what_counts(recipe: Recipe) -> list[Any]:
     """The recipe without settings left at their defaults: a new switch makes no old result void."""
     return [
         recipe.ranker,
-        recipe.model.model_dump(exclude={"embedding"}),
+        recipe.model.model_dump(exclude={"embedding"}, exclude_defaults=True),
         recipe.model.embedding.model_dump(exclude_defaults=True),
         recipe.training.model_dump(exclude_defaults=True),
     ]

@@ -54,7 +54,7 @@ class Events:
     def latest(self, count: int) -> Tensor:
         """The last events of every row, the latest first: ``[B, count, S]``, zeros where none is."""
         assert self.layout is None
-        if not len(self.values):
+        if not len(self.values) or not count:
             width = self.through(self.values).shape[1]
             return self.values.new_zeros(self.rows, count, width)
         back = torch.arange(count, device=self.offsets.device)

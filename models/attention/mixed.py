@@ -59,35 +59,54 @@ def folding_pays(queries: int, events: int, *, width: int, heads: int, event_wid
 class MixedHeteroAttention(Interest):
     """(c, d) Every query position has its own ``WQ [Q, D, D]``; ``WK, WV [S, D]`` are all events'.
 
-    The null item keeps the softmax defined for an empty sequence.
+    The null item keeps the softmax defined for an empty sequence. ``lender``: whose ``WK, WV`` are
+    used instead of own ones; they stay that module's parameters. With ``query_residual`` the result
+    is ``LN(Q + O)``.
     """
 
-    def __init__(self, config: HeMixConfig, dynamic: int, fixed: int, event_width: int) -> None:
+    def __init__(
+        self,
+        config: HeMixConfig,
+        dynamic: int,
+        fixed: int,
+        event_width: int,
+        lender: MixedHeteroAttention | None = None,
+    ) -> None:
         super().__init__()
         width = config.token_width
         self.heads, self.dynamic, self.count = config.attention_heads, dynamic, fixed
         self.fixed = nn.Parameter(torch.randn(fixed, width) * 0.02)
         own = dynamic + fixed if config.query_projection == "own" else 1
         self.query = nn.Parameter(xavier_slices_(torch.empty(own, width, width)))
-        self.key = nn.Parameter(xavier_slices_(torch.empty(event_width, width)))
-        self.value = nn.Parameter(xavier_slices_(torch.empty(event_width, width)))
+        self._lenders = () if lender is None else (lender,)  # a tuple: no submodule of this one
+        if lender is None:
+            self.key = nn.Parameter(xavier_slices_(torch.empty(event_width, width)))
+            self.value = nn.Parameter(xavier_slices_(torch.empty(event_width, width)))
         self.out = nn.Parameter(xavier_slices_(torch.empty(width, width)))
         self.null = nn.Parameter(torch.randn(2, width) * 0.02) if config.null_item else None
+        self.norm = nn.LayerNorm(width) if config.query_residual else None
+
+    @property
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """``WK, WV [S, D]``, its own or lent."""
+        owner = self._lenders[0] if self._lenders else self
+        return owner.key, owner.value
 
     def read(self, events: Events, t_BND: Tensor) -> Tensor:
         """Both kinds of queries in one pass over the events."""
-        of = self._maps(events)
-        fixed = self._fixed(events, of).expand(events.rows, -1, -1, -1)
-        folded = [fixed]
+        of, static = self._maps(events), self.static_queries(events)
+        fixed = self._fixed(static, of).expand(events.rows, -1, -1, -1)
+        folded, queries = [fixed], [static]
         if self.dynamic:
-            folded = [fold(t_BND, self._weight(0, self.dynamic), of.key, self.heads), fixed]
-        return self._attend(torch.cat(folded, 1), events, of)
+            asked = fold(t_BND, self._weight(0, self.dynamic), of.key, self.heads)
+            folded, queries = [asked, fixed], [t_BND, static]
+        return self._plus(queries, self._attend(torch.cat(folded, 1), events, of))
 
     def encode(self, events: Events) -> Seen:
         """The request's share: the events, and what the fixed queries read."""
-        of = self._maps(events)
-        fixed = self._fixed(events, of).expand(events.rows, -1, -1, -1)
-        return Seen(events=events, fixed=self._attend(fixed, events, of))
+        of, static = self._maps(events), self.static_queries(events)
+        fixed = self._fixed(static, of).expand(events.rows, -1, -1, -1)
+        return Seen(events=events, fixed=self._plus([static], self._attend(fixed, events, of)))
 
     def forward(self, seen: object, t_BND: Tensor) -> Tensor:
         """NS tokens ``[B, n, D]`` of the sequence's group -> ``[B, Q, D]``, dynamic before fixed."""
@@ -101,19 +120,21 @@ class MixedHeteroAttention(Interest):
             len(seen.events.values),
             width=self.out.shape[0],
             heads=self.heads,
-            event_width=len(self.key),
+            event_width=len(self.weights[0]),
         )
         if seen.events.rows > 1 or folds:
             folded = fold(t_BND, weight, of.key, self.heads)
-            return torch.cat([self._attend(folded, seen.events, of), fixed], 1)
-        queries = torch.einsum("bnd,nde->bne", t_BND, weight)
-        return torch.cat([self._with_keys(queries, seen.events), fixed], 1)
+            asked = self._attend(folded, seen.events, of)
+        else:
+            asked = self._with_keys(torch.einsum("bnd,nde->bne", t_BND, weight), seen.events)
+        return torch.cat([self._plus([t_BND], asked), fixed], 1)
 
     def keys_values(self, events: Events) -> tuple[Tensor, Tensor]:
         """Keys and values ``[A, L, a]`` of one request's events, the null item first."""
         assert events.layout is None, "a layout's empty places would be read as events"
         values = events.projected()
-        both = (values @ self.key, values @ self.value)
+        key, value = self.weights
+        both = (values @ key, values @ value)
         if self.null is not None:
             both = (torch.cat([self.null[:1], both[0]]), torch.cat([self.null[1:], both[1]]))
         keys, values = (split_axis(part, 1, (self.heads, -1)).transpose(0, 1) for part in both)
@@ -123,15 +144,22 @@ class MixedHeteroAttention(Interest):
         """Queries ``[B or 1, F, D]`` that no candidate changes: the learned ones."""
         return self.fixed[None]
 
-    def _fixed(self, events: Events, of: Maps) -> Tensor:
-        weight = self._weight(self.dynamic, self.count)
-        return fold(self.static_queries(events), weight, of.key, self.heads)
+    def _fixed(self, static: Tensor, of: Maps) -> Tensor:
+        return fold(static, self._weight(self.dynamic, self.count), of.key, self.heads)
+
+    def _plus(self, queries: list[Tensor], read_BQD: Tensor) -> Tensor:
+        """What was read, with the residual and its norm when the configuration has them."""
+        if self.norm is None:
+            return read_BQD
+        q_BQD = torch.cat([query.expand(len(read_BQD), -1, -1) for query in queries], 1)
+        y_BQD: Tensor = self.norm(q_BQD + read_BQD)
+        return y_BQD
 
     def _maps(self, events: Events) -> Maps:
         project = None
         if events.project is not None:
             project = (events.project.weight.T, events.project.bias)
-        return maps(self.key, self.value, self.null, project)
+        return maps(*self.weights, self.null, project)
 
     def _weight(self, first: int, count: int) -> Tensor:
         """``WQ [count, D, D]`` of some positions."""

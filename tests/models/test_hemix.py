@@ -253,7 +253,7 @@ def test_rank_of_a_heads_jacobian_is_at_most_r(rank: int) -> None:
         fixed_realtime=0,
     )
     assert five.tokens == 5
-    mixing = HeteroMixing(five)
+    mixing = HeteroMixing(five, five.tokens)
     torch.nn.init.normal_(mixing.left_bias)
     jacobian = torch.autograd.functional.jacobian(mixing, torch.randn(1, 5, 12))
     assert isinstance(jacobian, torch.Tensor)
