@@ -12,6 +12,8 @@ from models.batch import Batch
 from models.hemix import HeMix, HeteroFFN, HeteroMixing
 from models.hemix_variants import (
     DINInterest,
+    EventEncoder,
+    HeteroSwiGLU,
     MeanInterest,
     RecentQueries,
     SelfAttention,
@@ -34,25 +36,44 @@ def hemix_logits(model: HeMix, batch: Batch) -> dict[str, list[float]]:
     config = model.config
     result: dict[str, list[float]] = {task.name: [] for task in model.spec.tasks}
     for row in range(batch.size):
-        ns = ns_tokens(model, batch, row)
-        groups = {"global": ns[: config.dynamic_global], "realtime": ns[config.dynamic_global :]}
-        read = [
-            interest(module, groups[name], events(model, batch, row, number))
-            for number, (name, module) in enumerate(zip(config.read, model.attention, strict=True))
-        ]
-        tokens = [token for part in reversed(read) for token in part] + ns
+        made = made_tokens(model, batch, row)
+        ns, own = made[: config.dynamic], made[config.dynamic :]
+        sizes = {"global": config.dynamic_global, "realtime": config.dynamic_realtime}
+        all_grouped = config.feed_ns and not own
+        asking, groups = list(own or ns), {}
+        for name, size in sizes.items():
+            if all_grouped or name in config.read:
+                groups[name], asking = asking[:size], asking[size:]
+        assert asking == []
+        read = []
+        for number, (name, module) in enumerate(zip(config.read, model.attention, strict=True)):
+            lender = model.attention[0] if config.share_keys else module
+            found = events(model, batch, row, number)
+            read.append(interest(module, groups[name], found, lender))
+        tokens = [token for part in reversed(read) for token in part]
+        if config.feed_ns:
+            tokens += ns
+        if config.readout == "task":
+            tokens += list(model.task_tokens)
         for block in model.blocks:
             tokens = mix(block, tokens, pre=config.norm == "pre_rms")
         if config.norm == "pre_rms":
             tokens = [normed(model.norm, token) for token in tokens]
-        u = torch.stack(tokens).mean(0) if config.readout == "mean" else torch.cat(tokens)
-        for task in result:
+        for number, task in enumerate(result):
+            if config.readout == "mean":
+                u = torch.stack(tokens).mean(0)
+            elif config.readout == "flatten":
+                u = torch.cat(tokens)
+            elif config.readout == "ns":
+                u = sum(tokens[n] for n in range(len(tokens) - len(ns), len(tokens))) / len(ns)
+            else:
+                u = tokens[len(tokens) - len(result) + number]
             result[task].append(float(apply_tower(model.tower[task], u)))
     return result
 
 
-def ns_tokens(model: HeMix, batch: Batch, row: int) -> list[Tensor]:
-    """(b) Interact, then split."""
+def made_tokens(model: HeMix, batch: Batch, row: int) -> list[Tensor]:
+    """(b) Interact, then split: NS tokens, then queries of their own."""
     config, tokenizer = model.config, model.tokenizer
     x0 = torch.cat(
         field_vectors(model, batch, row, ("user", "context"))
@@ -62,8 +83,10 @@ def ns_tokens(model: HeMix, batch: Batch, row: int) -> list[Tensor]:
     for layer in tokenizer.crosses:
         x = cross(layer, x0, x)
     z = x @ torch.cat([tokenizer.request_weight, tokenizer.item_weight]) + tokenizer.bias
+    if tokenizer.second is not None:
+        z = tokenizer.second.weight @ (z * torch.sigmoid(z)) + tokenizer.second.bias
     ns = []
-    for n in range(config.dynamic):
+    for n in range(len(z) // config.token_width):
         part = z[n * config.token_width : (n + 1) * config.token_width]
         if config.token_norm:
             part = layer_norm(part) * tokenizer.norm.gain[n] + tokenizer.norm.shift[n]
@@ -78,11 +101,30 @@ def events(model: HeMix, batch: Batch, row: int, number: int) -> list[Tensor]:
     if model.config.positions:
         last = len(found) - 1
         found = [event + model.positions[number][last - at] for at, event in enumerate(found)]
+    if model.config.encode_events:
+        found = encoded(model.encoders[number], found)
     return found
 
 
-def interest(module: torch.nn.Module, ns: list[Tensor], found: list[Tensor]) -> list[Tensor]:
-    """(c, d) What a sequence becomes."""
+def encoded(layer: EventEncoder, found: list[Tensor]) -> list[Tensor]:
+    """One Transformer layer over a row's events."""
+    seen = [normed(layer.attention_norm, event) for event in found] if layer.pre else found
+    read = self_attention(layer, seen)
+    out = []
+    for event, other in zip(found, read, strict=True):
+        if layer.pre:
+            event = event + other
+            out.append(event + ffn(layer.ffn, normed(layer.ffn_norm, event), 0))
+        else:
+            event = normed(layer.attention_norm, event + other)
+            out.append(normed(layer.ffn_norm, event + ffn(layer.ffn, event, 0)))
+    return out
+
+
+def interest(
+    module: torch.nn.Module, ns: list[Tensor], found: list[Tensor], lender: torch.nn.Module
+) -> list[Tensor]:
+    """(c, d) What a sequence becomes; keys and values are the ``lender``'s."""
     if isinstance(module, MeanInterest):
         total = torch.zeros(len(module.value))
         for event in found:
@@ -106,16 +148,23 @@ def interest(module: torch.nn.Module, ns: list[Tensor], found: list[Tensor]) -> 
             queries.append(event @ module.recent)
     else:
         queries += list(module.fixed)
-    return attend(module, queries, found)
+    assert isinstance(lender, MixedHeteroAttention)
+    read = attend(module, queries, found, lender)
+    if module.norm is None:
+        return read
+    return [normed(module.norm, query + o) for query, o in zip(queries, read, strict=True)]
 
 
 def attend(
-    attention: MixedHeteroAttention, queries: list[Tensor], found: list[Tensor]
+    attention: MixedHeteroAttention,
+    queries: list[Tensor],
+    found: list[Tensor],
+    lender: MixedHeteroAttention,
 ) -> list[Tensor]:
     """Mixed Hetero Attention of one row, head by head."""
     width = attention.out.shape[0]
-    keys = [event @ attention.key for event in found]
-    values = [event @ attention.value for event in found]
+    keys = [event @ lender.key for event in found]
+    values = [event @ lender.value for event in found]
     if attention.null is not None:
         keys, values = [attention.null[0], *keys], [attention.null[1], *values]
     size = width // attention.heads
@@ -172,7 +221,7 @@ def hetero(module: HeteroMixing, tokens: list[Tensor]) -> list[Tensor]:
     for m in range(heads):
         own = 0 if len(module.left) == 1 else m
         g = torch.cat([token[m * size : (m + 1) * size] for token in tokens])
-        u = (g @ module.left[own] + module.left_bias[own]).clamp(min=0)
+        u = activated(module.activation, g @ module.left[own] + module.left_bias[own])
         mixed.append(u @ module.right[own] + module.right_bias[own])
     if not module.aligned:
         flat = torch.cat(mixed)
@@ -182,8 +231,15 @@ def hetero(module: HeteroMixing, tokens: list[Tensor]) -> list[Tensor]:
     ]
 
 
-def self_attention(module: SelfAttention, tokens: list[Tensor]) -> list[Tensor]:
-    size = len(tokens[0]) // module.heads
+def activated(name: str, x: Tensor) -> Tensor:
+    if name == "relu":
+        return x.clamp(min=0)
+    share = torch.sigmoid(x) if name == "silu" else 0.5 * (1 + torch.erf(x / math.sqrt(2)))
+    return x * share
+
+
+def self_attention(module: SelfAttention | EventEncoder, tokens: list[Tensor]) -> list[Tensor]:
+    size = module.qkv.shape[2] // module.heads
     q, k, v = ([token @ weight for token in tokens] for weight in module.qkv)
     out = []
     for n in range(len(tokens)):
@@ -226,7 +282,10 @@ def swiglu(module: TokenSwiGLU, x: Tensor, n: int) -> Tensor:
 def ffn(module: HeteroFFN, x: Tensor, n: int) -> Tensor:
     own = 0 if len(module.up) == 1 else n
     h = x @ module.up[own] + module.up_bias[own]
-    hidden = h * 0.5 * (1 + torch.erf(h / math.sqrt(2)))
+    if isinstance(module, HeteroSwiGLU):
+        hidden = h * activated("silu", x @ module.gate[own] + module.gate_bias[own])
+    else:
+        hidden = activated("gelu", h)
     return hidden @ module.down[own] + module.down_bias[own]
 
 
