@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hemix.spec import FeatureSpec, SequenceFeature, Side
 from models import chance, hashing
+from models.attention.events import Events
 from models.batch import SIDES, Batch
 from models.hashing import FEWEST_ROWS
 from models.layers import split_axis
@@ -221,8 +222,9 @@ class FeatureEmbedding(nn.Module):
 
     def mean(self, batch: Batch, sequence: SequenceFeature) -> Tensor:
         """The mean event of a row, column by column: ``[B, C, E]``, 0 when there is none."""
-        events, mask = self.sequence(batch, sequence)
-        mean = (events * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+        values, offsets = self.events(batch, sequence)
+        sums = Events(values=values, offsets=offsets).sums(values)
+        mean = sums / offsets.diff()[:, None].clamp(min=1)
         return split_axis(mean, 1, (len(sequence.columns), -1))
 
 

@@ -4,13 +4,17 @@ Paper: Zhou et al., "Deep Interest Network for Click-Through Rate Prediction", K
 arXiv 1706.06978. Interest (eq. 3): ``v = sum_j a(e_j, t) e_j`` with an MLP ``a`` over
 ``[e_j, t, e_j - t, e_j * t]`` whose outputs are not normalised.
 
-Axes: B batch, L events, W width of the columns that event and candidate share (item, author, ...),
-V width of all columns of an event, K the first hidden width of ``a``. Columns without a counterpart
-on the candidate (action, gap) are given to ``a`` and to the sum, but are not compared.
+Axes: B rows, T events of all rows, L of a single one, W width of the columns that event and candidate
+share (item, author, ...), V width of all columns of an event, K the first hidden width of ``a``.
+Columns without a counterpart on the candidate (action, gap) are given to ``a`` and to the sum, but
+are not compared.
 
 The first layer of ``a`` is linear in its parts, so what belongs to the events is computed once a
 request and what belongs to the candidate once a candidate:
 ``W [e, t, e - t, e * t, x] = (W_e + W_d) e + W_x x + (W_t - W_d) t + W_p (e * t)``.
+
+Rows are not padded: every event meets the candidate of its own row, and a row's sum is over its
+stretch of the events. Where many candidates read the events of one row (a request), each meets all.
 """
 
 from __future__ import annotations
@@ -23,23 +27,25 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from hemix.spec import FeatureSpec, SequenceFeature
+from models.attention.events import Events
 from models.batch import Batch
 from models.embeddings import FeatureEmbedding
-from models.layers import Tower, mlp_flops, split_axis
+from models.layers import Tower, mlp_flops
+
+ROOM = 2**19
+"""Numbers of a hidden layer that a request's candidates have at a time: they stay in the cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Events:
-    """The events' share of the attention, of one request or one a row.
+class Encoded:
+    """The events' share of the attention, of one request or of every row.
 
-    ``event [B, L, W]``, ``value [B, L, V]``, ``hidden [B, L, K]`` (their part of the first layer),
-    ``mask [B, L]`` (True = an event).
+    ``events``: their values ``[T, V]``, row after row, the W shared ones first; ``hidden [T, K]``:
+    their part of the first layer.
     """
 
-    event: Tensor
-    value: Tensor
+    events: Events
     hidden: Tensor
-    mask: Tensor
 
 
 class InterestAttention(nn.Module):
@@ -47,10 +53,8 @@ class InterestAttention(nn.Module):
 
     Example:
         >>> attention = InterestAttention(shared=4, extra=2, hidden=(8,))
-        >>> events = attention.encode(
-        ...     torch.zeros(1, 5, 4), torch.zeros(1, 5, 2), torch.ones(1, 5, dtype=torch.bool)
-        ... )
-        >>> attention.read(events, torch.zeros(3, 4)).shape
+        >>> events = Events(values=torch.zeros(5, 6), offsets=torch.tensor([0, 5]))
+        >>> attention.read(attention.encode(events), torch.zeros(3, 4)).shape
         torch.Size([3, 6])
     """
 
@@ -60,29 +64,47 @@ class InterestAttention(nn.Module):
         self.hidden = tuple(hidden)
         self.score = Tower(4 * shared + extra, hidden)
 
-    def forward(self, event: Tensor, extra: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-        """``event [B, L, W]``, ``extra [B, L, V - W]``, ``target [B, W]``, ``mask [B, L]``."""
-        return self.read(self.encode(event, extra, mask), target)
-
-    def encode(self, event: Tensor, extra: Tensor, mask: Tensor) -> Events:
+    def encode(self, events: Events) -> Encoded:
         """What no candidate changes; one row (a request) serves any number of candidates."""
         e, _, d, _, x = torch.split(self._first.weight, self.sizes, 1)
-        value = torch.cat([event, extra], -1)
-        hidden = fn.linear(value, torch.cat([e + d, x], 1))
-        return Events(event=event, value=value, hidden=hidden, mask=mask)
+        hidden = fn.linear(events.values, torch.cat([e + d, x], 1))
+        return Encoded(events=events, hidden=hidden)
 
-    def read(self, events: Events, target: Tensor) -> Tensor:
-        """The interest ``[B, V]`` in each ``target [B, W]``."""
+    def read(self, encoded: Encoded, target_BW: Tensor) -> Tensor:
+        """The interest ``[B, V]`` that each row has in its target, or one row in every target."""
+        if encoded.events.rows > 1:
+            return self._own(encoded, target_BW)
+        one = len(encoded.hidden) * max(self.hidden, default=1)
+        most = max(1, ROOM // max(1, one))
+        return torch.cat([self._all(encoded, some) for some in torch.split(target_BW, most)])
+
+    def _own(self, encoded: Encoded, target_BW: Tensor) -> Tensor:
+        """Every event meets the target of its row."""
+        events, whose = encoded.events, encoded.events.whose()
         _, t, d, p, _ = torch.split(self._first.weight, self.sizes, 1)
-        target_BK = fn.linear(target, t - d, self._first.bias)
-        product_BLK = fn.linear(events.event * target[:, None], p)
-        weight = events.hidden + target_BK[:, None] + product_BLK
+        target_BK = fn.linear(target_BW, t - d, self._first.bias)
+        product_TW = events.values[:, : self.sizes[0]] * target_BW.index_select(0, whose)
+        hidden = encoded.hidden + target_BK.index_select(0, whose)
+        weight_T1 = self._weight(torch.addmm(hidden, product_TW, p.T))
+        return events.sums(weight_T1 * events.values)
+
+    def _all(self, encoded: Encoded, target_BW: Tensor) -> Tensor:
+        """Every event of a single row meets every target."""
+        value_LV = encoded.events.values
+        _, t, d, p, _ = torch.split(self._first.weight, self.sizes, 1)
+        target_BK = fn.linear(target_BW, t - d, self._first.bias)
+        # W_p (e * t) = (W_p * t) e: one product for all targets, without any e * t.
+        map_CW = (target_BW[:, None] * p).flatten(0, 1)
+        product = torch.addmm(target_BK.flatten(), value_LV[:, : self.sizes[0]], map_CW.T)
+        product_LBK = product.view(len(value_LV), *target_BK.shape)
+        weight_LB = self._weight(encoded.hidden[:, None] + product_LBK).squeeze(-1)
+        return weight_LB.T @ value_LV
+
+    def _weight(self, hidden: Tensor) -> Tensor:
+        """``a [..., 1]`` from its first layer ``[..., K]``."""
         for layer in [*self.score.mlp.net, self.score.out][1:]:
-            weight = layer(weight)
-        weight_BL = weight.squeeze(-1) * events.mask
-        if len(events.value) == 1:  # one sequence for all rows: a plain product
-            return weight_BL @ events.value[0]
-        return torch.einsum("bl,blv->bv", weight_BL, events.value)
+            hidden = layer(hidden)
+        return hidden
 
     @property
     def _first(self) -> nn.Linear:
@@ -112,19 +134,19 @@ class SequenceInterest(InterestAttention):
         shared = [i for i, name in enumerate(names) if name in fields]
         super().__init__(len(shared) * width, (len(names) - len(shared)) * width, hidden)
         self.sequence = sequence
-        self.shared = shared
-        self.others = [i for i in range(len(names)) if i not in shared]
+        self.columns = [*shared, *(i for i in range(len(names)) if i not in shared)]
         self.target = [(names[i], fields[names[i]]) for i in shared]
 
-    def events(self, embedding: FeatureEmbedding, request: Batch) -> Events:
+    def events(self, embedding: FeatureEmbedding, request: Batch) -> Encoded:
         """The request's share, embeddings looked up once."""
-        events, mask = embedding.sequence(request, self.sequence)
-        events_BLCE = split_axis(events, -1, (len(self.sequence.columns), -1))
-        event = events_BLCE[:, :, self.shared].flatten(2)
-        return self.encode(event, events_BLCE[:, :, self.others].flatten(2), mask)
+        values, offsets = embedding.events(request, self.sequence)
+        if self.columns != sorted(self.columns):
+            parts = values.chunk(len(self.columns), 1)
+            values = torch.cat([parts[i] for i in self.columns], 1)
+        return self.encode(Events(values=values, offsets=offsets))
 
-    def of(self, embedding: FeatureEmbedding, events: Events, items: Batch) -> Tensor:
+    def of(self, embedding: FeatureEmbedding, encoded: Encoded, items: Batch) -> Tensor:
         """The interest ``[B, V]`` in the candidates ``items``."""
         parts = [embedding.lookup(name, items.ids[field]) for name, field in self.target]
-        empty = events.event.new_zeros(items.size, 0)
-        return self.read(events, torch.cat([empty, *parts], -1))
+        empty = encoded.hidden.new_zeros(items.size, 0)
+        return self.read(encoded, torch.cat([empty, *parts], -1))

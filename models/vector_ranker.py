@@ -22,7 +22,7 @@ from models.batch import Batch
 from models.layers import MLP, mlp_flops, split_axis
 from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
 from models.search import Choice, Space
-from models.target_attention import Events, SequenceInterest
+from models.target_attention import Encoded, SequenceInterest
 
 
 class VectorRankerConfig(RankerConfig):
@@ -39,7 +39,7 @@ class RequestVectors:
     """What candidates share: ``vectors [B or 1, R, E]`` and, for DIN, each sequence's events."""
 
     vectors: Tensor
-    events: tuple[Events, ...]
+    events: tuple[Encoded, ...]
 
 
 class VectorRanker(Ranker):

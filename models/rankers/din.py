@@ -21,7 +21,7 @@ from models.batch import SIDES, Batch
 from models.layers import MLP, mlp_flops
 from models.ranker import Ranker, RankerConfig
 from models.search import Choice, Space
-from models.target_attention import Events, SequenceInterest
+from models.target_attention import Encoded, SequenceInterest
 
 
 class DINConfig(RankerConfig):
@@ -40,7 +40,7 @@ class DINRequest:
     """What candidates share: the columns of the request, and the events of each sequence."""
 
     columns: Batch
-    events: tuple[Events, ...]
+    events: tuple[Encoded, ...]
 
 
 class DIN(Ranker):

@@ -13,7 +13,7 @@ from benchmarks.ablation import VARIANTS
 from benchmarks.accuracy import picture, search, table
 from benchmarks.accuracy.__main__ import compare
 from benchmarks.accuracy.data import HeldOut, RunData
-from benchmarks.accuracy.shapes import SHAPES
+from benchmarks.accuracy.shapes import SHAPES, shape_of
 from benchmarks.accuracy.training import train
 from benchmarks.scaling import shapes
 from hemix.errors import DataError
@@ -21,6 +21,7 @@ from models.recipes import recipe_of
 from models.registry import build
 from models.toy import toy_spec
 from pipelines.record import RunRecord, StepRecord
+from tests.models.test_default_shapes import RIVALS, dense
 from tests.small import SmallRun
 
 
@@ -190,4 +191,10 @@ def test_shapes_are_of_rankers_that_there_are(dataset: str) -> None:
         chosen = recipe_of(recipe, fields)
         assert chosen.ranker == recipe
         assert chosen.model != recipe_of(recipe).model
-        build(chosen.ranker, toy_spec(), chosen.model)
+
+
+@pytest.mark.parametrize("recipe", RIVALS)
+@pytest.mark.parametrize("dataset", SHAPES)
+def test_every_rival_has_the_size_of_hemix_within_a_tenth(dataset: str, recipe: str) -> None:
+    size = dense(dataset, recipe, shape_of(dataset, recipe))
+    assert abs(size / dense(dataset, "compact") - 1) < 0.1
