@@ -37,6 +37,16 @@ VARIANTS: dict[str, dict[str, str]] = {
     "norms before the halves": {"model.norm": "pre_rms"},
     "no norms": {"model.norm": "none"},
     "mean readout": {"model.readout": "mean"},
+    "a token a task read": {"model.readout": "task"},
+    "mean of the NS tokens read": {"model.readout": "ns"},
+    "a layer before the split": {"model.tokenizer_hidden": "128"},
+    "queries by a projection of their own": {"model.query_source": "own"},
+    "NS tokens not fed": {"model.feed_ns": "false"},
+    "keys and values shared": {"model.share_keys": "true"},
+    "residual of the query": {"model.query_residual": "true"},
+    "Transformer layer over the events": {"model.encode_events": "true"},
+    "GELU in the mixing": {"model.mix_activation": "gelu"},
+    "SwiGLU FFN": {"model.ffn": "swiglu"},
 }
 
 

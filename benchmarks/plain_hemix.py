@@ -33,7 +33,7 @@ class PlainHeMix(HeMix):
             assert isinstance(module, MixedHeteroAttention)
             x_BLS = e_BLS if self.project is None else self.project(e_BLS)
             out.append(padded_attention(module, x_BLS, mask, group))
-        return torch.cat([*reversed(out), t_ns], 1)
+        return self._joined(out, t_ns)
 
 
 def padded_attention(

@@ -1,4 +1,4 @@
-"""How fast HeMix trains on long histories: its engine against plain padded PyTorch, in one run.
+r"""How fast HeMix trains on long histories: its engine against plain padded PyTorch, in one run.
 
 The rows are those of benchmarks/made_up.py: histories of log-normal length, median a third of the
 longest, one row in seven full, and Zipf-like ids. A step is look-up, forward pass, loss,
@@ -11,8 +11,20 @@ weights and rows:
 
 Each variant of a history runs in a process of its own, in turns; a figure is the median step of all
 turns. MFU is the model's FLOPs (ours: keys and values folded away; a training step is three forward
-passes) over what one large float32 product of matrices reaches on this machine. ``gb_per_s`` counts
-the ids and embedding rows that a sample must read, three times (read, gradient, update).
+passes) over what one large product of matrices of the same precision reaches on the same device
+(``matmul_gflops``). ``gb_per_s`` counts the ids and embedding rows that a sample must read, three
+times (read, gradient, update); ``bandwidth_share`` is that over what a copy of a large tensor reaches
+there, bytes read and written (``copy_gb_per_s``). Both peaks are measured, none is a data sheet's.
+``peak_mb`` is what the steps need beside the model and the batches: of the process on the CPU, of
+torch's tensors on a GPU, where steps are timed to the end of the GPU's work.
+
+The shape of a large run, on a card (histories of 100 events and 20 real-time ones):
+
+    python -m benchmarks.train_speed --device cuda --precision bfloat16 --history 100 --rows 8192 \
+        --set model.token_width=256 --set model.blocks=3
+
+Recipes that drop ids draw for a padded batch; what that costs says
+``--set model.embedding.id_dropout=0.2``.
 """
 
 from __future__ import annotations
@@ -21,7 +33,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,11 +49,12 @@ from benchmarks.memory import peak_mb
 from benchmarks.plain_hemix import PlainHeMix
 from benchmarks.results import write_result
 from hemix.progress import say
-from models.attention.layout import plan
+from models.attention.reading import layout_of
 from models.batch import Batch
-from models.distributed import World
+from models.distributed import World, pick_device
 from models.hemix import HeMix
 from models.hemix_config import HeMixConfig
+from models.ranker import Ranker
 from models.recipes import recipe_of
 from models.steps import Steps
 
@@ -48,91 +62,161 @@ BATCH = {100: 2048, 1000: 512, 4000: 128, 10_000: 64}
 """Rows of a batch a history; others: so many that their events are some 200,000."""
 VARIANTS = ("plain", "folded", "ours")
 BATCHES = 3
+CPU = torch.device("cpu")
+MATMUL = {"cpu": 2048, "cuda": 8192}
+"""Sides of the matrices whose product is a device's peak."""
+COPY = {"cpu": 1 << 28, "cuda": 1 << 30}
+"""Bytes of the tensor whose copy is a device's peak."""
 app = typer.Typer(add_completion=False)
 
 
-def make(
-    variant: str,
-    recipe: str,
-    history: int,
-    *,
-    rows: int,
-    full: bool = False,
-    overrides: Mapping[str, str] | None = None,
-) -> tuple[Steps, list[Batch]]:
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What is trained, apart from the variant. ``overrides``: of the recipe, as ``--set`` has them."""
+
+    recipe: str
+    history: int
+    rows: int
+    full: bool = False
+    precision: str = "float32"
+    device: str = "cpu"
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+
+def make(variant: str, setup: Setup) -> tuple[Steps, list[Batch]]:
     """The variant's training, at its first step, and the batches it takes in turn."""
     ours = variant == "ours"
     chosen = recipe_of(
-        recipe,
+        setup.recipe,
         {
-            "training.batch_size": str(rows),
-            "training.precision": "float32",
+            **setup.overrides,
+            "training.batch_size": str(setup.rows),
+            "training.precision": setup.precision,
             "training.embedding_optimizer": "rowwise_adagrad" if ours else "adagrad",
             "model.embedding.sparse": str(ours).lower(),
             "training.fused_lookup": str(ours).lower(),
-            **(overrides or {}),
         },
     )
-    spec = made_up_spec(history)
+    spec = made_up_spec(setup.history)
     assert isinstance(chosen.model, HeMixConfig)
+    device = torch.device(setup.device)
     torch.manual_seed(0)
-    model = (PlainHeMix if variant == "plain" else HeMix)(spec, chosen.model).train()
-    batches = [made_up_batch(spec, rows, seed, full=full) for seed in range(BATCHES)]
-    return Steps(model, chosen.training, World(device=torch.device("cpu"))), batches
+    model = (PlainHeMix if variant == "plain" else HeMix)(spec, chosen.model).train().to(device)
+    batches = [
+        made_up_batch(spec, setup.rows, seed, full=setup.full).to(device) for seed in range(BATCHES)
+    ]
+    return Steps(model, chosen.training, World(device=device)), batches
 
 
-def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """Seconds of every step within ``job['seconds']``, processor seconds, and memory."""
-    torch.use_deterministic_algorithms(True)
-    steps, batches = make(
-        job["variant"], job["recipe"], job["history"], rows=job["rows"], full=job["full"]
-    )
-    before = peak_mb()
+def measure(variant: str, setup: Setup, seconds: float) -> dict[str, Any]:
+    """Seconds of every step within ``seconds``, processor seconds, and memory."""
+    device = torch.device(setup.device)
+    if device.type == "cpu":  # as models/train.py does
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    steps, batches = make(variant, setup)
+    memory = Memory(device)
     took: list[float] = []
     number, cpu = 0, 0.0
     end = float("inf")
     while time.perf_counter() < end or len(took) < 3:
         batch = batches[number % len(batches)]
         number += 1
+        finish(device)
         wall, busy = time.perf_counter(), time.process_time()
         steps.take(batch, number, 0.5)
+        finish(device)
         wall, busy = time.perf_counter() - wall, time.process_time() - busy
-        if number == 2:  # the first two warm caches and optimisers up
-            end = time.perf_counter() + job["seconds"]
+        if number == 2:  # the first two warm caches and optimisers up, and compile kernels
+            end = time.perf_counter() + seconds
         elif number > 2:
             took.append(wall)
             cpu += busy
-    return {"took": took, "cpu": cpu / len(took), "peak_mb": peak_mb() - before}
+    return {"took": took, "cpu": cpu / len(took), "peak_mb": memory.grown_mb()}
 
 
-def matmul_gflops() -> float:
-    """The best of many 2,048-wide float32 products: what MFU is a share of."""
-    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+class Memory:
+    """Peak memory from now on, over what is held now, in MB of 2^20 bytes."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        if device.type == "cuda":
+            finish(device)
+            torch.cuda.reset_peak_memory_stats(device)
+        self.before = self._peak()
+
+    def grown_mb(self) -> float:
+        return self._peak() - self.before
+
+    def _peak(self) -> float:
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        return peak_mb()
+
+
+def finish(device: torch.device) -> None:
+    """Wait until a GPU has done what it was asked."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def best_time(device: torch.device, work: Callable[[], object]) -> float:
+    """Seconds of the fastest of many times."""
     best = float("inf")
     for _ in range(20):
+        finish(device)
         start = time.perf_counter()
-        a @ b
+        work()
+        finish(device)
         best = min(best, time.perf_counter() - start)
-    return 2 * 2048**3 / best / 1e9
+    return best
 
 
-def case(recipe: str, history: int, *, seconds: float, turns: int, full: bool) -> dict[str, Any]:
+def matmul_gflops(device: torch.device = CPU, precision: str = "float32") -> float:
+    """The best of many products of two square matrices: what MFU is a share of."""
+    size = MATMUL[device.type]
+    a, b = torch.randn(2, size, size, device=device, dtype=getattr(torch, precision))
+    return 2 * size**3 / best_time(device, lambda: a @ b) / 1e9
+
+
+def copy_gb_per_s(device: torch.device = CPU) -> float:
+    """The best of many copies of a large tensor, bytes read and written."""
+    size = COPY[device.type]
+    source = torch.ones(size, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * size / best_time(device, lambda: target.copy_(source)) / 1e9
+
+
+def case(setup: Setup, *, seconds: float, turns: int) -> dict[str, Any]:
     """All variants at one history, in turns."""
-    rows = BATCH.get(history, max(16, 500_000 // history))
     results: dict[str, list[dict[str, Any]]] = {variant: [] for variant in VARIANTS}
     for _ in range(turns):
         for variant, found in results.items():
-            job = {"variant": variant, "recipe": recipe, "history": history, "rows": rows}
-            job |= {"seconds": seconds / turns, "full": full}
+            job = {"variant": variant, "setup": asdict(setup), "seconds": seconds / turns}
             command = [sys.executable, "-m", "benchmarks.train_speed", "--job", json.dumps(job)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             found.append(json.loads(done.stdout.splitlines()[-1]))
-    steps, batches = make("ours", recipe, history, rows=rows, full=full)
+    device = torch.device(setup.device)
+    peak, copied = matmul_gflops(device, setup.precision), copy_gb_per_s(device)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # the processes of the next case share the card
+    figures = summary(setup, results, peak, copied)
+    say(f"history {setup.history}{' (all full)' if setup.full else ''}: {json.dumps(figures)}")
+    return figures
+
+
+def summary(
+    setup: Setup, results: Mapping[str, list[dict[str, Any]]], peak: float, copied: float
+) -> dict[str, Any]:
+    """The figures of a case from what :func:`measure` found and the device's two peaks."""
+    rows = setup.rows
+    steps, batches = make("ours", replace(setup, device="cpu"))
     ranker = steps.ranker
-    peak = matmul_gflops()
     figures: dict[str, Any] = {
-        "history": history, "full": full, "rows": rows, "matmul_gflops": round(peak),
-        "waste_plain": round(_padding(batches), 4), "waste_ours": round(_waste(batches), 4),
+        "history": setup.history, "full": setup.full, "rows": rows,
+        "matmul_gflops": round(peak), "copy_gb_per_s": round(copied, 1),
+        "waste_plain": round(_padding(batches), 4),
+        "waste_ours": round(_waste(ranker, batches, torch.device(setup.device)), 4),
     }  # fmt: skip
     share = _share_of_events(batches)
     for variant, found in results.items():
@@ -146,12 +230,12 @@ def case(recipe: str, history: int, *, seconds: float, turns: int, full: bool) -
             "steps": sum(len(one["took"]) for one in found),
         }
     ours = figures["ours"]
-    parts = ranker.flops_per_sample()
     # FLOPs and bytes at full length, less what the shorter rows do not have.
-    work = 3 * _at_mean_length(parts, recipe, history, share)
+    work = 3 * _at_mean_length(ranker.flops_per_sample(), setup, share)
     ours["mfu"] = round(work * ours["samples_per_s"] / (peak * 1e9), 4)
     moved = 3 * sum(ranker.bytes_per_sample().values()) * share
     ours["gb_per_s"] = round(moved * ours["samples_per_s"] / 1e9, 3)
+    ours["bandwidth_share"] = round(ours["gb_per_s"] / copied, 4)
     figures["ratio"] = round(ours["samples_per_s"] / figures["plain"]["samples_per_s"], 2)
     figures["ratio_cpu"] = round(
         ours["samples_per_cpu_s"] / figures["plain"]["samples_per_cpu_s"], 2
@@ -159,13 +243,12 @@ def case(recipe: str, history: int, *, seconds: float, turns: int, full: bool) -
     figures["ratio_folded"] = round(
         figures["folded"]["samples_per_s"] / figures["plain"]["samples_per_s"], 2
     )
-    say(f"history {history}{' (all full)' if full else ''}: {json.dumps(figures)}")
     return figures
 
 
-def _at_mean_length(parts: dict[str, int], recipe: str, history: int, share: float) -> float:
+def _at_mean_length(parts: dict[str, int], setup: Setup, share: float) -> float:
     """FLOPs of a sample of mean length: they are linear in it."""
-    steps, _ = make("ours", recipe, 0, rows=1)
+    steps, _ = make("ours", replace(setup, history=0, rows=1, device="cpu"))
     empty = sum(steps.ranker.flops_per_sample().values())
     return empty + (sum(parts.values()) - empty) * share
 
@@ -186,16 +269,22 @@ def _padding(batches: list[Batch]) -> float:
     return 1 - sum(int(one.offsets[-1]) for one in lists) / places
 
 
-def _waste(batches: list[Batch]) -> float:
-    """The same of our layouts."""
-    lists = [one for batch in batches for one in batch.lists.values()]
-    places = sum(len(plan(one.offsets).order) for one in lists)
-    return 1 - sum(int(one.offsets[-1]) for one in lists) / places
+def _waste(ranker: Ranker, batches: list[Batch], device: torch.device) -> float:
+    """The same of our layouts, of which there are none where the kernel reads rows as they lie."""
+    width = 4 * ranker.embedding.config.width
+    places, events = 0, 0
+    for sequence in ranker.spec.sequences:
+        for batch in batches:
+            offsets = batch.lists[sequence.name].offsets
+            layout = layout_of(offsets.to(device), len(sequence.columns) * width)
+            events += int(offsets[-1])
+            places += int(offsets[-1]) if layout is None else len(layout.order)
+    return 1 - events / places
 
 
-def show(recipe: str, cases: list[dict[str, Any]]) -> None:
+def show(recipe: str, where: str, cases: list[dict[str, Any]]) -> None:
     """The figures as a table."""
-    table = Table(title=f"Training {recipe}: samples a second on {torch.get_num_threads()} cores")
+    table = Table(title=f"Training {recipe}: samples a second on {where}")
     for heading in (
         "history",
         "rows",
@@ -222,6 +311,17 @@ def main(
     history: Annotated[int, typer.Option(min=1, help="Longest history.")] = 1000,
     all_: Annotated[bool, typer.Option("--all", help="100, 1,000, 4,000 and 10,000.")] = False,
     recipe: Annotated[str, typer.Option(help="A HeMix recipe.")] = "tiny",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set a field of the recipe; repeatable."),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=0, help="Rows of a batch; 0: by the history.")] = 0,
+    device: Annotated[
+        str, typer.Option(help="cpu or cuda. [default: cuda when there is a GPU]")
+    ] = "",
+    precision: Annotated[
+        str, typer.Option(help="training.precision: float32, or bfloat16 by autocast.")
+    ] = "float32",
     seconds: Annotated[float, typer.Option(min=0.1, help="Time of a variant.")] = 20.0,
     turns: Annotated[int, typer.Option(min=1, help="Processes of a variant.")] = 2,
     full: Annotated[
@@ -233,29 +333,56 @@ def main(
 ) -> None:
     """Measure; the last line is JSON with samples_per_s and ratio_to_reference."""
     if job:
-        print(json.dumps(measure(json.loads(job))))
+        asked = json.loads(job)
+        print(json.dumps(measure(asked["variant"], Setup(**asked["setup"]), asked["seconds"])))
         return
-    histories = list(BATCH) if all_ else [history]
-    kinds = (False, True) if full else (False,)
+    place = torch.device(device) if device in ("cpu", "cuda") else pick_device()
+    if device not in ("", place.type) or (place.type == "cuda" and not torch.cuda.is_available()):
+        raise typer.BadParameter(f"--device {device}: cpu, or cuda where there is a GPU")
+    overrides = dict(_pair(one) for one in set_ or ())
     cases = [
-        case(recipe, one, seconds=seconds, turns=turns, full=kind)
-        for one in histories
-        for kind in kinds
+        case(
+            Setup(
+                recipe=recipe,
+                history=one,
+                rows=rows or BATCH.get(one, max(16, 500_000 // one)),
+                full=kind,
+                precision=precision,
+                device=place.type,
+                overrides=overrides,
+            ),
+            seconds=seconds,
+            turns=turns,
+        )
+        for one in (list(BATCH) if all_ else [history])
+        for kind in ((False, True) if full else (False,))
     ]
-    show(recipe, cases)
-    asked = next(c for c in cases if c["history"] == (1000 if all_ else history))
+    threads = torch.get_num_threads()
+    name = torch.cuda.get_device_name(place) if place.type == "cuda" else "cpu"
+    show(recipe, f"{threads} cores" if name == "cpu" else name, cases)
+    chosen = next(c for c in cases if c["history"] == (1000 if all_ else history))
     figures = {
-        "samples_per_s": asked["ours"]["samples_per_s"],
-        "ratio_to_reference": asked["ratio"],
+        "samples_per_s": chosen["ours"]["samples_per_s"],
+        "ratio_to_reference": chosen["ratio"],
         "recipe": recipe,
-        "threads": torch.get_num_threads(),
+        "set": overrides,
+        "device": name,
+        "precision": precision,
+        "threads": threads,
         "note": note,
         "cases": cases,
     }
     if write:
-        name = [Path(sys.executable).name, "-m", "benchmarks.train_speed", *sys.argv[1:]]
-        write_result("train_speed", figures, name)
+        command = [Path(sys.executable).name, "-m", "benchmarks.train_speed", *sys.argv[1:]]
+        write_result("train_speed", figures, command)
     print(json.dumps(figures))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise typer.BadParameter(f"--set {text!r}: write KEY=VALUE")
+    return key.strip(), value.strip()
 
 
 if __name__ == "__main__":
