@@ -69,6 +69,8 @@ class Layout:
 def plan(offsets: Tensor, *, event_bytes: int = 256, width: int = WIDTH) -> Layout:
     """The layout of rows that end at ``offsets`` (int64 ``[B + 1]``, from 0 on).
 
+    It is made on the CPU: offsets on a GPU are copied from there, which waits for the GPU's work.
+
     Example:
         >>> layout = plan(torch.tensor([0, 3, 3, 5]))
         >>> layout.order.tolist(), layout.rows.tolist()

@@ -16,7 +16,7 @@ LENGTHS = {"short": (3, 0, 1, 20), "several blocks": (70, 0, 130, 64)}
 
 
 @pytest.mark.parametrize("null", [True, False])
-@pytest.mark.parametrize(("many", "width"), [(3, 5), (16, 16), (17, 20)])
+@pytest.mark.parametrize(("many", "width"), [(3, 5), (16, 16), (17, 20), (70, 20)])
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
 def test_outputs_and_gradients_are_those_of_tiles(
     lengths: tuple[int, ...], many: int, width: int, null: bool
@@ -42,11 +42,12 @@ def test_outputs_and_gradients_are_those_of_tiles(
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
 
 
-def test_half_precision_is_near() -> None:
+@pytest.mark.parametrize("many", [4, 70])
+def test_half_precision_is_near(many: int) -> None:
     # Triton's interpreter knows no bfloat16 products; float16 takes the same way.
     torch.manual_seed(0)
     offsets = torch.tensor([0, 30, 30, 100])
-    q, values = torch.randn(3, 4, 16) / 4, torch.randn(100, 16, requires_grad=True)
+    q, values = torch.randn(3, many, 16) / 4, torch.randn(100, 16, requires_grad=True)
     with torch.autocast("cpu", dtype=torch.float16):
         half, _ = reading.fused(q, None, values, offsets)
     full, _ = reading.fused(q, None, values, offsets)
@@ -54,6 +55,13 @@ def test_half_precision_is_near() -> None:
     towards = torch.randn_like(full)
     rough, exact = (torch.autograd.grad(read, values, towards)[0] for read in (half, full))
     torch.testing.assert_close(rough, exact, rtol=0, atol=0.01)
+
+
+def test_more_queries_than_a_block_holds_are_split() -> None:
+    blocks = [
+        reading.blocks_of(70, 20, kind, reading.SHARED) for kind in (torch.float32, torch.half)
+    ]
+    assert [block.queries for block in blocks if block is not None] == [32, 64]
 
 
 def test_the_interpreter_runs_them() -> None:
