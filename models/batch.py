@@ -5,7 +5,7 @@ Axes: ``B`` rows, ``C`` columns of a sequence, ``T`` events of all rows, ``L`` o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,12 +75,9 @@ class Jagged:
             longest=max(part.longest for part in parts),
         )
 
-    def to(self, device: torch.device) -> Jagged:
-        return Jagged(
-            values=self.values.to(device, non_blocking=True),
-            offsets=self.offsets.to(device, non_blocking=True),
-            longest=self.longest,
-        )
+    def each(self, change: Callable[[Tensor], Tensor]) -> Jagged:
+        """Both tensors through ``change``."""
+        return replace(self, values=change(self.values), offsets=change(self.offsets))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,12 +178,20 @@ class Batch:
         )
 
     def to(self, device: torch.device) -> Batch:
+        """On ``device``; of a :meth:`pinned` batch a GPU copies while the CPU goes on."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> Batch:
+        """In page-locked memory, which a GPU reads by itself."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return Batch(
             size=self.size,
-            ids={k: v.to(device, non_blocking=True) for k, v in self.ids.items()},
-            numbers={k: v.to(device, non_blocking=True) for k, v in self.numbers.items()},
-            lists={k: v.to(device) for k, v in self.lists.items()},
-            labels={k: v.to(device, non_blocking=True) for k, v in self.labels.items()},
+            ids={k: change(v) for k, v in self.ids.items()},
+            numbers={k: change(v) for k, v in self.numbers.items()},
+            lists={k: v.each(change) for k, v in self.lists.items()},
+            labels={k: change(v) for k, v in self.labels.items()},
         )
 
 

@@ -28,7 +28,7 @@ def multi_task_bce(
 
     - ``masked``: ``y_g BCE(s(z_t), y_t)``, rows without g's label count 0. The mean is over all B
       rows, so that the two tasks together are the likelihood of the pair by the chain rule, and
-      equal shares of a batch may be averaged.
+      shares of a batch may be averaged by their rows, however many of them have g's label.
     - ``esmm``: ``BCE(s(z_g) s(z_t), y_g y_t)`` over all rows; the tower of t learns through the
       product alone (Ma et al., arXiv 1804.07931, eq. 3).
 
@@ -38,7 +38,8 @@ def multi_task_bce(
         0.6931471824645996
     """
     given = given or {}
-    joint: dict[str, tuple[Tensor, Tensor]] = {t: (z.float(), labels[t]) for t, z in logits.items()}
+    wide = {t: z if z.dtype == torch.float64 else z.float() for t, z in logits.items()}
+    joint: dict[str, tuple[Tensor, Tensor]] = {t: (z, labels[t]) for t, z in wide.items()}
     losses = {}
     for task, parent in given.items():
         (z_g, y_g), (z_t, y_t) = joint[parent], joint[task]

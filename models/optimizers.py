@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from models.ranker import Ranker
 from models.rowwise import RowwiseAdagrad
@@ -12,7 +14,10 @@ from models.training import Schedule, TrainingConfig
 
 
 def make_optimizers(ranker: Ranker, config: TrainingConfig) -> dict[str, torch.optim.Optimizer]:
-    """``dense`` (AdamW, no decay on vectors: biases, gains) and ``tables`` (as configured)."""
+    """``dense`` (AdamW, no decay on vectors: biases, gains) and ``tables`` (as configured).
+
+    AdamW on a GPU is one fused kernel for many parameters; a checkpoint does not tell them apart.
+    """
     dense = ranker.dense_parameters()
     tables = ranker.embedding_parameters()
     matrices = [p for p in dense if p.ndim > 1]
@@ -24,15 +29,22 @@ def make_optimizers(ranker: Ranker, config: TrainingConfig) -> dict[str, torch.o
     rate, decay = config.embedding_learning_rate, config.embedding_weight_decay
     table_optimizer: torch.optim.Optimizer
     if config.embedding_optimizer == "adamw":
-        table_optimizer = torch.optim.AdamW(tables, lr=rate, weight_decay=decay)
+        table_optimizer = torch.optim.AdamW(
+            tables, lr=rate, weight_decay=decay, fused=_fused(tables)
+        )
     elif config.embedding_optimizer == "rowwise_adagrad":
         table_optimizer = RowwiseAdagrad(tables, lr=rate, weight_decay=decay)
     else:
         table_optimizer = torch.optim.Adagrad(tables, lr=rate, weight_decay=decay)
     return {
-        "dense": torch.optim.AdamW(groups, lr=config.learning_rate),
+        "dense": torch.optim.AdamW(groups, lr=config.learning_rate, fused=_fused(dense)),
         "tables": table_optimizer,
     }
+
+
+def _fused(parameters: Sequence[Tensor]) -> bool | None:
+    """True where all lie on a GPU; None is torch's own choice, the plain loop on the CPU."""
+    return True if all(p.device.type == "cuda" for p in parameters) else None
 
 
 def rate_share(progress: float, warmup: float, schedule: Schedule = "linear") -> float:

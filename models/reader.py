@@ -11,6 +11,8 @@ is padded. The block's first rows, which complete a batch of the block before, a
 begin one of the next, stay random. Inside a batch rows stand so that every run of neighbours has
 short and long ones alike: shares of processes are work alike.
 
+Batches for a GPU are put into page-locked memory by the thread that reads ahead.
+
 When several processes share the batches, each reads the same rows and keeps its own part of each
 batch, neighbouring rows of it, so that the batches are the same however many processes there are.
 """
@@ -18,6 +20,8 @@ batch, neighbouring rows of it, so that the batches are the same however many pr
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 import queue
 import threading
 from collections.abc import Generator, Iterator, Sequence
@@ -30,8 +34,12 @@ import pyarrow.parquet as pq
 import torch
 
 from hemix.errors import DataError
+from hemix.files import digest_of
 from hemix.spec import FeatureSpec
 from models.batch import Batch
+
+PIECES, PIECE = 16, 1 << 14
+"""How many pieces of a file's data its digest looks at, and how many bytes each has."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +76,39 @@ def row_groups(folders: Sequence[Path]) -> list[RowGroup]:
     return found
 
 
+def content(path: Path) -> str:
+    """A hash that tells a Parquet file from others without reading all of it.
+
+    It is of the size, of the footer (row groups, sizes and statistics of their columns) and of
+    pieces spread evenly over the file, which also tell columns without statistics apart: of a small
+    file of every byte. The name is not part of it.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            total = hashlib.sha256(str(size).encode())
+            file.seek(max(size - 8, 0))
+            footer = int.from_bytes(file.read(4), "little") + 8  # its length stands behind it
+            last = max(size - PIECE, 0)
+            starts = {last * number // (PIECES - 1) for number in range(PIECES)}
+            ranges = [(max(size - footer, 0), footer), *((at, PIECE) for at in sorted(starts))]
+            for start, length in ranges:
+                file.seek(start)
+                total.update(file.read(length))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error}).") from error
+    return total.hexdigest()
+
+
 class ParquetReader:
     """Batches of the Parquet files under ``folders``.
 
     ``shuffle_rows=0`` keeps the rows in their order, balanced or not. ``drop_last`` leaves out an epoch's last,
     smaller batch. ``share = (k, n)`` keeps the k-th of n equal parts of every batch, k from 0.
+    ``device``: where the batches are going.
     """
 
     def __init__(
@@ -86,6 +122,7 @@ class ParquetReader:
         drop_last: bool = False,
         balance_lengths: bool = False,
         share: tuple[int, int] = (0, 1),
+        device: torch.device | None = None,
     ) -> None:
         self.spec = spec
         self.batch_size = batch_size
@@ -93,6 +130,7 @@ class ParquetReader:
         self.shuffle_rows = shuffle_rows
         self.balance_lengths = balance_lengths
         self.share = share
+        self.device = device
         self.groups = row_groups(folders)
         self.rows = sum(group.rows for group in self.groups)
         whole, rest = divmod(self.rows, batch_size)
@@ -103,7 +141,21 @@ class ParquetReader:
 
     def epoch(self, epoch: int = 0, start: int = 0) -> Generator[Batch, None, None]:
         """The batches ``start ..`` of an epoch, read ahead by a thread."""
-        yield from _ahead(self._epoch(epoch, start))
+        yield from _ahead(self._pinned(self._epoch(epoch, start)))
+
+    def digest(self) -> str:
+        """A hash of what the files hold, in the order in which they are read (:func:`content`)."""
+        return digest_of([content(path) for path in dict.fromkeys(g.path for g in self.groups)])
+
+    def _pinned(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """``batches`` as their device takes them; for the thread that reads ahead."""
+        if self.device is None or self.device.type != "cuda":
+            yield from batches
+            return
+        if self.device.index is not None:  # a thread begins with GPU 0, another process's
+            torch.cuda.set_device(self.device)
+        for batch in batches:
+            yield batch.pinned()
 
     def part(self, batch: int) -> slice:
         """Which rows of the whole batch number ``batch`` this reader keeps."""

@@ -6,6 +6,8 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,13 +26,17 @@ class Steps:
     """Takes steps on ``ranker``; ``average`` holds the moving average of its weights, if wanted.
 
     A batch is worked off in ``config.accumulate`` parts, one after the other, each with the random
-    numbers and the padding that it has in the whole batch: the gradient is that of the batch, and
-    memory that of a part.
+    numbers and the padding that it has in the whole batch, and with the weight of its rows: the
+    gradient is that of the batch, and memory that of a part. A batch of few rows has fewer parts.
+    ``backend``: of torch's compiler, where ``config`` compiles.
     """
 
-    def __init__(self, ranker: Ranker, config: TrainingConfig, world: World) -> None:
+    def __init__(
+        self, ranker: Ranker, config: TrainingConfig, world: World, *, backend: str = "inductor"
+    ) -> None:
         self.ranker, self.config, self.world = ranker, config, world
-        self.forward = compiled(world.wrap(ranker), config, world.device)
+        self.parallel = world.wrap(ranker)
+        self.forward = compiled(self.parallel, config, world.device, backend)
         self.optimizers = make_optimizers(ranker, config)
         self.average: dict[str, Tensor] | None = None
         if config.ema:
@@ -65,25 +71,31 @@ class Steps:
         if parts == 1:
             with self.world.chance(self.config.batch_size):
                 return self._part(batch)
-        mine = self.world.rows(self.config.batch_size)
+        # A data set of fewer rows than a batch is one small batch, of a process that is alone.
+        size = batch.size * self.world.size
+        mine = self.world.rows(size)
+        cuts = [batch.size * at // parts for at in range(parts + 1)]
+        parted = [slice(*ends) for ends in pairwise(cuts) if ends[0] < ends[1]]
         begin = torch.get_rng_state()
         on_gpu = torch.cuda.get_rng_state() if self.world.device.type == "cuda" else None
         everything = torch.arange(batch.size, device=self.world.device)
         losses = []
-        for at in range(parts):
+        for rows in parted:
             torch.set_rng_state(begin)
             if on_gpu is not None:
                 torch.cuda.set_rng_state(on_gpu)
-            rows = slice(batch.size * at // parts, batch.size * (at + 1) // parts)
             in_all = slice(mine.start + rows.start, mine.start + rows.stop)
             with (
-                chance.shared(chance.Rows(mine=in_all, size=self.config.batch_size)),
-                self._alone(last=at == parts - 1),
+                chance.shared(chance.Rows(mine=in_all, size=size)),
+                self._alone(last=rows is parted[-1]),
             ):
-                losses.append(self._part(batch.part(everything, rows)))
+                part = batch.part(everything, rows)
+                weight = len(parted) * part.size / batch.size
+                losses.append(self._part(part, parts=len(parted), weight=weight))
         return torch.stack(losses).mean()
 
-    def _part(self, batch: Batch) -> Tensor:
+    def _part(self, batch: Batch, *, parts: int = 1, weight: float = 1.0) -> Tensor:
+        """Add up the gradient of one of ``parts``; its loss times ``weight``, 1 of equal ones."""
         config, device = self.config, self.world.device
         precision = torch.autocast(
             device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16"
@@ -94,7 +106,8 @@ class Steps:
             loss = multi_task_bce(
                 logits, batch.labels, config.task_weights, config.given, config.given_loss
             )
-            (loss / config.accumulate).backward()  # type: ignore[no-untyped-call]
+            loss = loss * weight
+            (loss / parts).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
     def _looked_up(self, batch: Batch) -> contextlib.AbstractContextManager[None]:
@@ -106,16 +119,22 @@ class Steps:
     @contextlib.contextmanager
     def _alone(self, *, last: bool) -> Iterator[None]:
         """Gradients are averaged over the processes once, with the last part."""
-        wrapped = self.forward
-        if last or not isinstance(wrapped, nn.parallel.DistributedDataParallel):
+        parallel = self.parallel
+        if last or not isinstance(parallel, nn.parallel.DistributedDataParallel):
             yield
             return
-        with wrapped.no_sync():
+        with parallel.no_sync():
             yield
 
 
-def compiled(model: nn.Module, config: TrainingConfig, device: torch.device) -> nn.Module:
+def compiled(
+    model: nn.Module, config: TrainingConfig, device: torch.device, backend: str = "inductor"
+) -> nn.Module:
     """``model`` through torch's compiler, when ``config`` says so.
+
+    A CUDA graph is of one shape, and the number of events differs from batch to batch: torch would
+    record another graph for every number. So kernels of such shapes run without a graph, and
+    graphs hold the rest (fields, tokens, towers), whose shapes are those of a batch.
 
     Raises:
         DefinitionError: CUDA graphs without a GPU.
@@ -129,12 +148,15 @@ def compiled(model: nn.Module, config: TrainingConfig, device: torch.device) -> 
             hint="Set training.compile=inductor or none.",
         )
     compiler = os.environ.get("CXX", "g++")
-    if device.type == "cpu" and not (shutil.which(compiler) or shutil.which("clang++")):
+    native = backend == "inductor" and device.type == "cpu"
+    if native and not (shutil.which(compiler) or shutil.which("clang++")):
         raise EnvironmentProblem(
             f"training.compile={config.compile} needs a C++ compiler, and there is no {compiler!r}.",
             hint="Install g++ (or name another in CXX), or set training.compile=none.",
         )
-    mode = "reduce-overhead" if config.compile == "cuda_graphs" else None
-    result = torch.compile(model, mode=mode)
+    options: dict[str, Any] | None = None
+    if config.compile == "cuda_graphs":
+        options = {"triton.cudagraphs": True, "triton.cudagraph_skip_dynamic_graphs": True}
+    result = torch.compile(model, backend=backend, options=options)
     assert isinstance(result, nn.Module)
     return result

@@ -32,16 +32,22 @@ EVALUATION_ROWS = 4096
 POINTS = 50
 """Points of a loss curve."""
 SAY_EVERY_S = 5.0
+ASIDE = ("processes", "nodes", "checkpoint_every_s", "warm_start", "warm_rows")
+"""Fields of a training that may be others when it goes on. Processes change only the rounding of
+sums, by design (models/distributed.py); what a warm start comes to are the initial weights, which
+count by themselves. ``accumulate``, ``fused_lookup``, ``compile`` and ``precision`` are about speed
+and memory but round otherwise: the bits would not be those of one training."""
 
 
 class Trainer:
     """Trains ``recipe`` on the Parquet files of ``train``, stopping early by ``validation``.
 
     ``folder`` keeps the checkpoint and the TensorBoard files. A checkpoint of another recipe or of
-    other data is ignored. With a ``world`` of several processes each of them runs one trainer and
-    shares every batch (:mod:`models.distributed`); any number of processes may go on from a
-    checkpoint. ``tell`` hears how it goes, ``saved`` is called after each checkpoint, ``validated``
-    after each validation; it may raise to end the training. ``initial``: weights to begin with.
+    other data (training or validation) is ignored. With a ``world`` of several processes each of
+    them runs one trainer and shares every batch (:mod:`models.distributed`); any number of
+    processes may go on from a checkpoint. ``tell`` hears how it goes, ``saved`` is called after
+    each checkpoint, ``validated`` after each validation; it may raise to end the training.
+    ``initial``: weights to begin with.
 
     Raises:
         DataError: a folder holds no rows.
@@ -71,7 +77,9 @@ class Trainer:
         self.said = time.monotonic()
         self.fit_reader = self._reader([train])
         share = (self.world.rank, self.world.size)
-        self.validation = ParquetReader(spec, [validation], batch_size=EVALUATION_ROWS, share=share)
+        self.validation = ParquetReader(
+            spec, [validation], batch_size=EVALUATION_ROWS, share=share, device=self.device
+        )
         self.refit_reader = self._reader([train, validation]) if self.config.refit else None
         self.state = State(fingerprint=self._fingerprint())
         self.collisions = collisions(spec, recipe.model.embedding.hashed)
@@ -97,16 +105,17 @@ class Trainer:
             balance_lengths=c.balance_lengths,
             drop_last=True,
             share=(self.world.rank, self.world.size),
+            device=self.device,
         )
 
     def _fingerprint(self) -> str:
-        """What a checkpoint must agree with; how many processes there are is not part of it."""
+        """What a checkpoint must agree with: all that the course of a training depends on."""
         recipe = self.recipe.model_dump(mode="json")
-        for name in ("processes", "nodes"):
+        for name in ASIDE:
             del recipe["training"][name]
-        rows = [(str(g.path.name), g.index, g.rows) for g in self.fit_reader.groups]
+        data = [self.fit_reader.digest(), self.validation.digest()]
         begin = [] if self.initial is None else [checkpoint.digest(self.initial)]
-        return digest_of([recipe, self.spec.model_dump(), rows, *begin])
+        return digest_of([recipe, self.spec.model_dump(), data, *begin])
 
     def _say(self, line: str) -> None:
         if self.world.leads:
@@ -185,6 +194,7 @@ class Trainer:
         self.steps = Steps(self.ranker, self.config, self.world)
         self.best: dict[str, Tensor] = {}
         self.state.phase, self.state.step, self.state.done = phase, 0, False
+        self.state.without_gain = 0  # a refit has no validations to wait for
 
     def _finish(self) -> None:
         """Put the weights that are kept into the ranker: the best, or at a refit the last."""

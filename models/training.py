@@ -33,7 +33,7 @@ class TrainingConfig(BaseModel):
     machines share every batch (models/distributed.py), and each works its share off in
     ``accumulate`` parts. ``fused_lookup``: one look-up for all columns of a batch
     (models/lookup.py). ``compile``: the forward and backward pass through torch's compiler, on a
-    GPU also as CUDA graphs.
+    GPU also as CUDA graphs where shapes are the same in every batch (models/steps.py).
     ``warm_start``: begin with the weights of a model version (models/warm_start.py): ``champion``,
     or the path or location of its folder; empty for new weights. ``warm_rows``: what ids that the
     version did not know begin with, its row of the unknown id or a fresh one.
@@ -94,6 +94,11 @@ class TrainingConfig(BaseModel):
             raise ValueError(
                 f"batch_size {self.batch_size} does not come apart into accumulate "
                 f"{self.accumulate} equal parts in each of {self.world} processes"
+            )
+        if self.accumulate > 1 and self.compile == "cuda_graphs":
+            raise ValueError(
+                "compile=cuda_graphs overwrites the gradient of one part with that of the next: "
+                "set accumulate=1, or compile=inductor"
             )
         return self
 

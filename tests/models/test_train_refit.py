@@ -1,0 +1,71 @@
+"""A refit trains the steps that were best, also where patience ended the fit and across a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.state import Trained
+from models.toy import toy_spec
+from models.train import Trainer
+from tests.models.files import write_split
+from tests.models.ranks import run_until
+from tests.models.train_toy import toy_recipe, train
+
+RECIPE = toy_recipe(
+    training__epochs="6",
+    training__patience="1",
+    training__learning_rate="0.1",
+    training__embedding_learning_rate="0.1",
+    training__ema="0",
+)
+REFIT_BATCHES = (200 + 80) // 16
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_split(folder / "train", rows=200, seed=0)
+    write_split(folder / "validation", rows=80, seed=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return train(data, tmp_path_factory.mktemp("straight"), RECIPE)
+
+
+def fit_steps(trained: Trained) -> int:
+    return trained.state.validation[-1].step
+
+
+def test_a_refit_after_early_stopping_trains_the_best_steps(straight: Trained) -> None:
+    state = straight.state
+    assert state.best is not None
+    assert fit_steps(straight) < 6 * straight.steps_per_epoch
+    assert state.phase == "refit"
+    assert state.step == max(1, round(state.best.epoch * REFIT_BATCHES))
+    refit = [point for point in state.curve if point.phase == "refit"]
+    assert refit[-1].step == state.step
+    torch.manual_seed(RECIPE.training.seed)
+    new = RECIPE.build(toy_spec()).state_dict()
+    kept = straight.ranker.state_dict()
+    same = [name for name, weight in new.items() if torch.equal(weight, kept[name])]
+    assert set(same) <= {name for name, _ in straight.ranker.named_buffers()}
+
+
+@pytest.mark.parametrize("refit_steps", [0, 3])
+def test_a_killed_refit_ends_with_the_same_bits(
+    data: Path, tmp_path: Path, straight: Trained, refit_steps: int
+) -> None:
+    folders = data / "train", data / "validation"
+    assert refit_steps < straight.state.step
+    run_until(Trainer(RECIPE, toy_spec(), *folders, tmp_path), fit_steps(straight) + refit_steps)
+    resumed = train(data, tmp_path, RECIPE)
+    assert resumed.state.step == straight.state.step
+    assert resumed.state.best == straight.state.best
+    weights = straight.ranker.state_dict()
+    for name, weight in resumed.ranker.state_dict().items():
+        assert torch.equal(weight, weights[name]), name
