@@ -45,6 +45,7 @@ VARIANTS: dict[str, dict[str, str]] = {
     "keys and values shared": {"model.share_keys": "true"},
     "residual of the query": {"model.query_residual": "true"},
     "Transformer layer over the events": {"model.encode_events": "true"},
+    "DIN's interest among the fields": {"model.candidate_interest": "true"},
     "GELU in the mixing": {"model.mix_activation": "gelu"},
     "SwiGLU FFN": {"model.ffn": "swiglu"},
 }

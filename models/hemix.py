@@ -34,7 +34,7 @@ a per-token FFN.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +49,9 @@ from models.chance import Dropout
 from models.hemix_config import HeMixConfig
 from models.layers import CrossLayer, split_axis, xavier_slices_
 from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker
+from models.target_attention import Encoded, Interests
 
+CANDIDATE_HIDDEN = (32, 16)
 NORMS = {"post_layer": nn.LayerNorm, "pre_rms": nn.RMSNorm, "none": nn.Identity}
 
 
@@ -69,10 +71,12 @@ class TokenNorm(nn.Module):
 class RequestFields:
     """What the tokenizer keeps of a request, ``[B or 1, .]``: ``e_request`` and its product with
     the request's part of the first weight: ``W_t``, or that of a hidden or cross layer before it.
+    ``seen``: the events' share of the candidate's interests, when they are fields too.
     """
 
     fields: Tensor
     product: Tensor
+    seen: tuple[Encoded, ...] = ()
 
 
 class Tokenizer(nn.Module):
@@ -260,7 +264,10 @@ class HeMix(Ranker):
         super().__init__(spec, config)
         assert len(spec.sequences) == 2, "HeMix reads two sequences: global, then real-time"
         self.config, width = config, config.token_width
-        self.tokenizer = Tokenizer(self.width_of(REQUEST_SIDES), self.width_of(ITEM_SIDES), config)
+        among = self.sequences if config.candidate_interest else ()
+        self.candidate = Interests(spec, among, config.embedding.width, CANDIDATE_HIDDEN)
+        item_width = self.width_of(ITEM_SIDES) + self.candidate.width
+        self.tokenizer = Tokenizer(self.width_of(REQUEST_SIDES), item_width, config)
         event = len(spec.sequences[0].columns) * config.embedding.width
         self.positions = nn.ParameterList(
             [
@@ -337,11 +344,14 @@ class HeMix(Ranker):
         return Events(values=values, offsets=offsets, layout=layout, project=self.project)
 
     def _request_fields(self, batch: Batch) -> RequestFields:
-        return self.tokenizer.request(self.embedding.fields(batch, REQUEST_SIDES).flatten(1))
+        fields = self.tokenizer.request(self.embedding.fields(batch, REQUEST_SIDES).flatten(1))
+        return replace(fields, seen=self.candidate.events(self.embedding, batch))
 
     def _ns(self, fields: RequestFields, items: Batch) -> Tensor:
         """(b) ``T_ns [B, N_G + N_R, D]``; queries of their own behind it."""
-        return self.tokenizer(fields, self.embedding.fields(items, ITEM_SIDES).flatten(1))
+        item = [self.embedding.fields(items, ITEM_SIDES).flatten(1)]
+        item += self.candidate.of(self.embedding, fields.seen, items)
+        return self.tokenizer(fields, torch.cat(item, 1))
 
     def _groups(self, t_ns: Tensor) -> list[Tensor]:
         """The tokens that ask each sequence that is read."""

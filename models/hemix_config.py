@@ -31,7 +31,10 @@ class HeMixConfig(RankerConfig):
     the real-time one too; null items stay apart. ``query_residual``: ``O = LN(Q + attention)``, a norm
     a sequence. ``encode_events``: one Transformer layer over each sequence before anything reads it;
     no candidate changes it, its time grows with the square of the length. ``mix_activation``: of
-    HeteroMixing. ``ffn``: of HeteroMixer's tokens; ``swiglu`` has three matrices of the same size
+    HeteroMixing. ``candidate_interest``: DIN's interest of the candidate in each sequence stands among
+    the item's fields, before the crosses; it compares candidate and events in the table that they
+    share, which no query does (not the paper's: see docs/model-zoo.md for what it is worth).
+    ``ffn``: of HeteroMixer's tokens; ``swiglu`` has three matrices of the same size
     instead of two. Two more ``readout``: ``task``, a learned token a task goes through the mixer behind
     the others and its tower reads it alone; ``ns``, the mean of the NS tokens. With these two the last
     block works out tokens that nobody reads.
@@ -77,6 +80,7 @@ class HeMixConfig(RankerConfig):
     share_keys: bool = False
     query_residual: bool = False
     encode_events: bool = False
+    candidate_interest: bool = False
     mix_activation: Literal["relu", "gelu", "silu"] = "relu"
     ffn: Literal["gelu", "swiglu"] = "gelu"
     item_projection: Literal["merged", "separate"] = "merged"

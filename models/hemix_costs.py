@@ -35,6 +35,8 @@ def flops(model: HeMix) -> dict[str, int]:
         shared, own = interest_flops(c, name, sequence.max_length, width)
         request, candidate = request + shared, candidate + own
         request += encoder_flops(c, sequence.max_length, width)
+    shared, own = model.candidate.flops()
+    request, candidate = request + shared, candidate + own
     candidate += c.blocks * block_flops(c, model.count)
     readout = d * (model.count if c.readout == "flatten" else 1)
     candidate += len(model.spec.tasks) * mlp_flops(readout, (*c.tower, 1))

@@ -150,3 +150,42 @@ class SequenceInterest(InterestAttention):
         parts = [embedding.lookup(name, items.ids[field]) for name, field in self.target]
         empty = encoded.hidden.new_zeros(items.size, 0)
         return self.read(encoded, torch.cat([empty, *parts], -1))
+
+
+class Interests(nn.ModuleList):
+    """The interests that several ``sequences`` show in a candidate, one after the other; or none.
+
+    Example:
+        >>> from models.toy import toy_spec
+        >>> Interests(toy_spec(), toy_spec().sequences, 4, (8,)).width
+        24
+    """
+
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        sequences: Sequence[SequenceFeature],
+        width: int,
+        hidden: Sequence[int],
+    ) -> None:
+        super().__init__(SequenceInterest(spec, one, width, hidden) for one in sequences)
+        self.width = width * sum(len(one.columns) for one in sequences)
+
+    def events(self, embedding: FeatureEmbedding, request: Batch) -> tuple[Encoded, ...]:
+        """The request's share of each."""
+        return tuple(one.events(embedding, request) for one in self._each())
+
+    def of(
+        self, embedding: FeatureEmbedding, seen: Sequence[Encoded], items: Batch
+    ) -> list[Tensor]:
+        """The interests ``[B, V]`` in the candidates ``items``."""
+        both = zip(self._each(), seen, strict=True)
+        return [one.of(embedding, encoded, items) for one, encoded in both]
+
+    def flops(self) -> tuple[int, int]:
+        """A request's share and a candidate's, at full lengths."""
+        each = [one.flops(one.sequence.max_length) for one in self._each()]
+        return sum(request for request, _ in each), sum(candidate for _, candidate in each)
+
+    def _each(self) -> list[SequenceInterest]:
+        return [one for one in self if isinstance(one, SequenceInterest)]

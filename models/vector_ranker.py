@@ -22,7 +22,7 @@ from models.batch import Batch
 from models.layers import MLP, mlp_flops, split_axis
 from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
 from models.search import Choice, Space
-from models.target_attention import Encoded, SequenceInterest
+from models.target_attention import Encoded, Interests
 
 
 class VectorRankerConfig(RankerConfig):
@@ -48,10 +48,7 @@ class VectorRanker(Ranker):
     def __init__(self, spec: FeatureSpec, config: VectorRankerConfig) -> None:
         super().__init__(spec, config)
         width, din = config.embedding.width, config.interest == "din"
-        self.interests = nn.ModuleList(
-            SequenceInterest(spec, sequence, width, config.attention)
-            for sequence in (spec.sequences if din else ())
-        )
+        self.interests = Interests(spec, spec.sequences if din else (), width, config.attention)
 
     @property
     def groups(self) -> tuple[int, ...]:
@@ -72,15 +69,14 @@ class VectorRanker(Ranker):
         parts = [self.embedding.fields(request, REQUEST_SIDES)]
         if not self.interests:
             parts += [self.embedding.mean(request, sequence) for sequence in self.spec.sequences]
-        events = tuple(one.events(self.embedding, request) for one in self._readers())
+        events = self.interests.events(self.embedding, request)
         return RequestVectors(vectors=torch.cat(parts, 1), events=events)
 
     def candidate_vectors(self, state: RequestVectors, items: Batch) -> Tensor:
         """The vectors ``[B, V - R, E]`` that each of ``B`` candidates has for itself."""
         parts = [self.embedding.fields(items, ITEM_SIDES)]
-        for one, events in zip(self._readers(), state.events, strict=True):
-            interest = one.of(self.embedding, events, items)
-            parts.append(split_axis(interest, -1, (len(one.sequence.columns), -1)))
+        for interest in self.interests.of(self.embedding, state.events, items):
+            parts.append(split_axis(interest, -1, (-1, self.embedding.config.width)))
         return torch.cat(parts, 1)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -101,13 +97,9 @@ class VectorRanker(Ranker):
         """Logits ``[B]`` a task from a row's vectors."""
         raise NotImplementedError
 
-    def _readers(self) -> list[SequenceInterest]:
-        return [one for one in self.interests if isinstance(one, SequenceInterest)]
-
     def input_flops(self) -> tuple[int, int]:
         """Of the attention over the sequences: a request's share and a candidate's."""
-        each = [one.flops(one.sequence.max_length) for one in self._readers()]
-        return sum(request for request, _ in each), sum(candidate for _, candidate in each)
+        return self.interests.flops()
 
 
 class SharedMLP(MLP):

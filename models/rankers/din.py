@@ -21,7 +21,7 @@ from models.batch import SIDES, Batch
 from models.layers import MLP, mlp_flops
 from models.ranker import Ranker, RankerConfig
 from models.search import Choice, Space
-from models.target_attention import Encoded, SequenceInterest
+from models.target_attention import Encoded, Interests
 
 
 class DINConfig(RankerConfig):
@@ -59,18 +59,11 @@ class DIN(Ranker):
         super().__init__(spec, config)
         self.config = config
         width = config.embedding.width
-        self.attention = nn.ModuleList(
-            SequenceInterest(spec, sequence, width, config.attention) for sequence in spec.sequences
-        )
-        total = self.width_of(SIDES) + width * sum(len(s.columns) for s in spec.sequences)
+        self.attention = Interests(spec, spec.sequences, width, config.attention)
+        total = self.width_of(SIDES) + self.attention.width
         self.trunk = MLP(total, config.tower[:1], config.dropout)
         rest = config.model_copy(update={"tower": config.tower[1:]})
         self.tower = self.towers(self.trunk.width, rest)
-
-    def interest(self, batch: Batch, index: int) -> Tensor:
-        """The interest ``[B, V]`` that sequence ``index`` shows in each row's candidate."""
-        one = self._readers()[index]
-        return one.of(self.embedding, one.events(self.embedding, batch), batch)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Logits ``[B]`` a task."""
@@ -78,7 +71,7 @@ class DIN(Ranker):
 
     def encode_request(self, request: Batch) -> DINRequest:
         """The events' share of the attention, for every row of ``request``."""
-        events = tuple(one.events(self.embedding, request) for one in self._readers())
+        events = self.attention.events(self.embedding, request)
         return DINRequest(columns=replace(request, lists={}), events=events)
 
     def score_candidates(self, state: object, items: Batch) -> dict[str, Tensor]:
@@ -89,20 +82,13 @@ class DIN(Ranker):
             device = next(self.parameters()).device
             columns = columns.take(torch.zeros(items.size, dtype=torch.int64, device=device))
         parts = [self.embedding.fields(columns.beside(items)).flatten(1)]
-        parts += [
-            one.of(self.embedding, events, items)
-            for one, events in zip(self._readers(), state.events, strict=True)
-        ]
+        parts += self.attention.of(self.embedding, state.events, items)
         hidden = self.trunk(torch.cat(parts, 1))
         return {task: tower(hidden) for task, tower in self.tower.items()}
 
-    def _readers(self) -> list[SequenceInterest]:
-        return [one for one in self.attention if isinstance(one, SequenceInterest)]
-
     def flops_per_sample(self) -> dict[str, int]:
         """The events' share of the attention, at full lengths, is the request's."""
-        each = [one.flops(one.sequence.max_length) for one in self._readers()]
-        request, flops = (sum(part) for part in zip(*each, strict=True)) if each else (0, 0)
+        request, flops = self.attention.flops()
         first = self.trunk.net[0]
         assert isinstance(first, nn.Linear)
         flops += mlp_flops(first.in_features, self.config.tower[:1])

@@ -20,6 +20,7 @@ from models.hemix_variants import (
     TokenMixerLargeBlock,
     TokenSwiGLU,
 )
+from models.target_attention import SequenceInterest
 from tests.models.reference import (
     apply_mlp,
     apply_tower,
@@ -28,6 +29,7 @@ from tests.models.reference import (
     field_vectors,
     layer_norm,
 )
+from tests.models.reference_vectors import interest as din_interest
 
 
 @torch.no_grad()
@@ -78,6 +80,7 @@ def made_tokens(model: HeMix, batch: Batch, row: int) -> list[Tensor]:
     x0 = torch.cat(
         field_vectors(model, batch, row, ("user", "context"))
         + field_vectors(model, batch, row, ("item",))
+        + candidate_interests(model, batch, row)
     )
     x = x0
     for layer in tokenizer.crosses:
@@ -92,6 +95,16 @@ def made_tokens(model: HeMix, batch: Batch, row: int) -> list[Tensor]:
             part = layer_norm(part) * tokenizer.norm.gain[n] + tokenizer.norm.shift[n]
         ns.append(part * torch.sigmoid(part))
     return ns
+
+
+def candidate_interests(model: HeMix, batch: Batch, row: int) -> list[Tensor]:
+    """DIN's interest in each sequence that is read, column by column."""
+    found = []
+    for one in model.candidate:
+        assert isinstance(one, SequenceInterest)
+        index = [s.name for s in model.spec.sequences].index(one.sequence.name)
+        found += din_interest(model, one, events_of(model, batch, row, index), batch, row)
+    return found
 
 
 def events(model: HeMix, batch: Batch, row: int, number: int) -> list[Tensor]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from models.batch import Batch
+from models.ranker import Ranker
 from models.target_attention import SequenceInterest
 from models.vector_ranker import VectorRanker
 from tests.models.reference import apply_tower, events_of, field_vectors
@@ -54,7 +55,7 @@ def row_vectors(model: VectorRanker, batch: Batch, row: int) -> list[Tensor]:
 
 
 def interest(
-    model: VectorRanker, one: SequenceInterest, events: list[list[Tensor]], batch: Batch, row: int
+    model: Ranker, one: SequenceInterest, events: list[list[Tensor]], batch: Batch, row: int
 ) -> list[Tensor]:
     """DIN's sum, event by event: shared columns, then the others, one vector each."""
     fields = {f.vocabulary: f.name for f in model.spec.categorical if f.side == "item"}

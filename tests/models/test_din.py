@@ -36,9 +36,14 @@ def test_interest_depends_on_the_candidate() -> None:
     other = toy_batch(rows=7, seed=1)
     moved = other.ids["item_id"] != batch.ids["item_id"]
     seen = (batch.lists["global"].lengths > 0) & moved
-    before = model.interest(batch, 0)
+
+    def interest() -> torch.Tensor:
+        events = model.attention.events(model.embedding, batch)
+        return model.attention.of(model.embedding, events, batch)[0]
+
+    before = interest()
     batch.ids["item_id"] = other.ids["item_id"]
-    after = model.interest(batch, 0)
+    after = interest()
     assert not torch.isclose(before[seen], after[seen]).all(1).any()
     assert torch.equal(before[~moved], after[~moved])
 

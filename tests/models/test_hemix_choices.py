@@ -37,6 +37,7 @@ CHOICES: dict[str, dict[str, Any]] = {
     "share_keys": {"share_keys": True},
     "query_residual": {"query_residual": True},
     "encode_events": {"encode_events": True},
+    "candidate_interest": {"candidate_interest": True},
     "mix_activation": {"mix_activation": "gelu"},
     "ffn": {"ffn": "swiglu"},
     "readout task": {"readout": "task"},
@@ -55,6 +56,10 @@ TOKEN = 2 * D * RANK + D + 2 * D * K + K + D
 """Parameters of a block for one token."""
 LAYER = 4 * S * D + 2 * S * 24 + 24 + S + 2 * 2 * S
 """Of the layer over events: projections, FFN of expansion 2 with biases, two norms."""
+W, FIRST, SECOND = 8, 32, 16
+"""Width of the columns that event and candidate share; the hidden widths of DIN's network."""
+DIN = (4 * W + S - W) * FIRST + FIRST + FIRST * SECOND + SECOND + SECOND + 1
+"""Its parameters."""
 
 PARAMETERS = {
     "tokenizer_hidden": (24 + 1) * 7 + (7 + 1) * MADE - (24 + 1) * MADE,
@@ -63,6 +68,7 @@ PARAMETERS = {
     "share_keys": -2 * S * D,
     "query_residual": 2 * 2 * D,
     "encode_events": 2 * LAYER,
+    "candidate_interest": 2 * (DIN + S * MADE),
     "mix_activation": 0,
     "ffn": 2 * 12 * (D + 1) * K,
     "readout task": 2 * D + 2 * 2 * TOKEN,
@@ -79,6 +85,8 @@ def test_parameters_equal_hand_counts(name: str) -> None:
 BLOCK = 2 * (4 * D * RANK + 4 * D * K)
 """FLOPs of one token in two blocks of mixing and FFN."""
 OVER_EVENTS = sum(2 * L * (4 * S * D + 2 * S * 24) + 4 * L * L * D for L in (6, 3))
+EVENT = 2 * (W * FIRST + FIRST * SECOND + SECOND + S)
+"""FLOPs of an event that meets a candidate: its product, two layers, its part of the sum."""
 
 FLOPS = {
     "tokenizer_hidden": (2 * 12 * (7 - MADE), 2 * 12 * (7 - MADE) + 2 * 7 * MADE),
@@ -87,6 +95,10 @@ FLOPS = {
     "share_keys": (0, 0),
     "query_residual": (0, 0),
     "encode_events": (OVER_EVENTS, 0),
+    "candidate_interest": (
+        2 * (6 + 3) * S * FIRST,
+        2 * 2 * S * MADE + 2 * 2 * W * FIRST + (6 + 3) * EVENT,
+    ),
     "mix_activation": (0, 0),
     "ffn": (0, 2 * 12 * 2 * D * K),
     "readout task": (0, 2 * BLOCK),
