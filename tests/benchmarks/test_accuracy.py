@@ -15,6 +15,7 @@ from benchmarks.accuracy.__main__ import compare
 from benchmarks.accuracy.data import HeldOut, RunData
 from benchmarks.accuracy.shapes import SHAPES, shape_of
 from benchmarks.accuracy.training import train
+from benchmarks.interest import SWITCH
 from benchmarks.scaling import shapes
 from hemix.errors import DataError
 from models.recipes import recipe_of
@@ -145,6 +146,15 @@ def test_every_variant_is_a_shape_that_can_be_built() -> None:
     for overrides in [*VARIANTS.values(), *shapes().values()]:
         recipe = recipe_of("compact", overrides)
         build(recipe.ranker, toy_spec(), recipe.model)
+
+
+@pytest.mark.parametrize("recipe", SWITCH)
+def test_the_interest_is_what_is_switched(recipe: str) -> None:
+    without, with_it = (
+        build(chosen.ranker, toy_spec(), chosen.model).flops_per_sample()["request"]
+        for chosen in (recipe_of(recipe, part) for part in SWITCH[recipe])
+    )
+    assert without < with_it
 
 
 def test_the_pictures_name_every_model(tmp_path: Path) -> None:
