@@ -46,6 +46,11 @@ VARIANTS: dict[str, dict[str, str]] = {
     "residual of the query": {"model.query_residual": "true"},
     "Transformer layer over the events": {"model.encode_events": "true"},
     "DIN's interest among the fields": {"model.candidate_interest": "true"},
+    "that and TokenMixer-Large's block, width 36": {
+        **DIVISIBLE,
+        "model.candidate_interest": "true",
+        "model.mixer": "tokenmixer_large",
+    },
     "GELU in the mixing": {"model.mix_activation": "gelu"},
     "SwiGLU FFN": {"model.ffn": "swiglu"},
 }
