@@ -16,7 +16,6 @@ is kept under ``--folder``. The last line is JSON.
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import time
@@ -30,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.accuracy.data import RunData
-from benchmarks.accuracy.repeated import options, parsed
+from benchmarks.accuracy.repeated import options, parsed, published
 from benchmarks.accuracy.table import spread
 from benchmarks.accuracy.training import measure
 from components.train.warm import meaning_of
@@ -278,13 +277,7 @@ def main() -> int:
         "arms": summary(seeds),
     }
     show(figures)
-    if not arguments.no_write:
-        from benchmarks.results import write_result
-
-        command = ["python", "-m", "benchmarks.incremental", *sys.argv[1:]]
-        say(f"written: {write_result('incremental', figures, command).name}")
-    print(json.dumps(figures))
-    return 0
+    return published("incremental", figures, arguments, name="incremental")
 
 
 if __name__ == "__main__":

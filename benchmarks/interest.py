@@ -8,17 +8,15 @@ trainings are kept. The last line is JSON.
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
 from benchmarks.accuracy import table
 from benchmarks.accuracy.data import RunData
-from benchmarks.accuracy.repeated import options, parsed
+from benchmarks.accuracy.repeated import options, parsed, published
 from benchmarks.accuracy.shapes import shape_of
 from benchmarks.accuracy.variants import measure_all
 from hemix.files import read_json
-from hemix.progress import say
 
 # Without it comes first: differences are to that.
 SWITCH = {
@@ -49,13 +47,7 @@ def main() -> int:
         "dataset": dataset, "tasks": [task.name for task in data.spec.tasks], "models": rows
     }  # fmt: skip
     table.show(figures)
-    if not arguments.no_write:
-        from benchmarks.results import write_result
-
-        command = ["python", "-m", "benchmarks.interest", *sys.argv[1:]]
-        say(f"written: {write_result(f'interest-{dataset}', figures, command).name}")
-    print(json.dumps(figures))
-    return 0
+    return published("interest", figures, arguments)
 
 
 if __name__ == "__main__":

@@ -15,18 +15,16 @@ and more seeds, trials or models only add. The last line is JSON.
 from __future__ import annotations
 
 import functools
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy import peer, picture, search, table
 from benchmarks.accuracy.data import RunData, Scores
-from benchmarks.accuracy.repeated import Train, options, over_seeds, parsed
+from benchmarks.accuracy.repeated import Train, options, over_seeds, parsed, published
 from benchmarks.accuracy.shapes import shape_of
 from benchmarks.accuracy.training import train
 from hemix.files import read_json, write_json
-from hemix.progress import say
 
 REFERENCE = "compact"
 
@@ -139,19 +137,15 @@ def main() -> int:
         },
     }
     table.show(figures)
-    if not arguments.no_write:
-        from benchmarks.results import FOLDER, write_result
 
-        command = ["python", "-m", "benchmarks.accuracy", *sys.argv[1:]]
-        path = write_result(f"accuracy-{figures['dataset']}", figures, command)
-        latest = FOLDER / "accuracy.json"
+    def beside(path: Path) -> None:
+        latest = path.with_name("accuracy.json")
         kept = read_json(latest) if latest.exists() else {}
-        write_json(latest, kept | {figures["dataset"]: read_json(path)})
-        shown = FOLDER / f"accuracy-{figures['dataset']}.svg"
-        picture.draw(scores, REFERENCE, data.test, figures["dataset"], shown)
-        say(f"written: {path.name}, {latest.name}, {shown.name}")
-    print(json.dumps(figures))
-    return 0
+        write_json(latest, kept | {dataset: read_json(path)})
+        shown = path.with_name(f"accuracy-{dataset}.svg")
+        picture.draw(scores, REFERENCE, data.test, dataset, shown)
+
+    return published("accuracy", figures, arguments, then=beside)
 
 
 if __name__ == "__main__":

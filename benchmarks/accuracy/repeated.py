@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import json
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy import table
 from benchmarks.accuracy.data import RunData, Scores
+from benchmarks.results import write_result
 from hemix.progress import say
 
 Train = Callable[..., tuple[dict[str, Any], Scores]]
@@ -51,3 +54,24 @@ def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
     arguments.folder = arguments.folder or arguments.run / arguments.default_folder
     torch.set_num_threads(arguments.threads)
     return arguments
+
+
+def published(
+    benchmark: str,
+    figures: Mapping[str, Any],
+    arguments: argparse.Namespace,
+    *,
+    name: str | None = None,
+    then: Callable[[Path], object] = lambda _: None,
+) -> int:
+    """End a comparison: its dated file, what ``then`` makes beside it, and the JSON line; 0.
+
+    ``name``: the file's; by default ``benchmark`` and the data set. ``--no-write`` leaves the line alone.
+    """
+    if not arguments.no_write:
+        command = ["python", "-m", f"benchmarks.{benchmark}", *sys.argv[1:]]
+        path = write_result(name or f"{benchmark}-{figures['dataset']}", figures, command)
+        then(path)
+        say(f"written: {path.name}")
+    print(json.dumps(figures))
+    return 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,10 +9,9 @@ from typing import Any
 
 from benchmarks.accuracy import table
 from benchmarks.accuracy.data import RunData, Scores
-from benchmarks.accuracy.repeated import options, over_seeds, parsed
+from benchmarks.accuracy.repeated import options, over_seeds, parsed, published
 from benchmarks.accuracy.training import train
 from hemix.files import read_json
-from hemix.progress import say
 
 Overrides = Mapping[str, str]
 
@@ -64,12 +61,4 @@ def run(
         ),
     }
     table.show(figures)
-    if not arguments.no_write:
-        from benchmarks.results import write_result
-
-        command = ["python", "-m", f"benchmarks.{benchmark}", *sys.argv[1:]]
-        path = write_result(f"{benchmark}-{figures['dataset']}", figures, command)
-        say(f"written: {path.name}")
-        then(figures)
-    print(json.dumps(figures))
-    return 0
+    return published(benchmark, figures, arguments, then=lambda _: then(figures))

@@ -10,19 +10,17 @@ throughout. Finished trainings are kept: the last line is JSON.
 
 from __future__ import annotations
 
-import json
 import sys
 from functools import partial
 from typing import Any
 
 from benchmarks.accuracy import table
 from benchmarks.accuracy.data import RunData, Scores
-from benchmarks.accuracy.repeated import options, over_seeds, parsed
+from benchmarks.accuracy.repeated import options, over_seeds, parsed, published
 from benchmarks.accuracy.training import train
 from benchmarks.history.picture import draw
 from benchmarks.history.shorter import mean_length, shorten, shorter_spec
 from hemix.files import read_json
-from hemix.progress import say
 
 LENGTHS = (25, 100, 400, 1500)
 SEQUENCE = "global"
@@ -80,15 +78,10 @@ def main() -> int:
         "models": rows,
     }
     table.show(figures)
-    if not arguments.no_write:
-        from benchmarks.results import FOLDER, write_result
-
-        command = ["python", "-m", "benchmarks.history", *sys.argv[1:]]
-        path = write_result(f"history-{figures['dataset']}", figures, command)
-        draw(figures, FOLDER / f"history-{figures['dataset']}.svg")
-        say(f"written: {path.name}")
-    print(json.dumps(figures))
-    return 0
+    picture = f"history-{figures['dataset']}.svg"
+    return published(
+        "history", figures, arguments, then=lambda path: draw(figures, path.with_name(picture))
+    )
 
 
 if __name__ == "__main__":

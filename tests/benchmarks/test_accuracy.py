@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import doctest
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,13 @@ from benchmarks.ablation import VARIANTS
 from benchmarks.accuracy import picture, search, table
 from benchmarks.accuracy.__main__ import compare
 from benchmarks.accuracy.data import HeldOut, RunData
+from benchmarks.accuracy.repeated import published
 from benchmarks.accuracy.shapes import SHAPES, shape_of
 from benchmarks.accuracy.training import train
 from benchmarks.interest import SWITCH
 from benchmarks.scaling import shapes
 from hemix.errors import DataError
+from hemix.files import read_json
 from models.recipes import recipe_of
 from models.registry import build
 from models.toy import toy_spec
@@ -146,6 +150,25 @@ def test_every_variant_is_a_shape_that_can_be_built() -> None:
     for overrides in [*VARIANTS.values(), *shapes().values()]:
         recipe = recipe_of("compact", overrides)
         build(recipe.ranker, toy_spec(), recipe.model)
+
+
+def test_a_comparison_ends_with_its_file_and_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    figures, beside = {"dataset": "toy", "auc": 0.7}, []
+    quiet = argparse.Namespace(no_write=True)
+    assert published("interest", figures, quiet, then=beside.append) == 0
+    assert not beside
+    assert not list(tmp_path.iterdir())
+    assert (
+        published("interest", figures, argparse.Namespace(no_write=False), then=beside.append) == 0
+    )
+    (path,) = beside
+    assert path.name.startswith("interest-toy-")
+    assert read_json(path)["figures"] == figures
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert [json.loads(line) for line in lines] == [figures] * 2
 
 
 @pytest.mark.parametrize("recipe", SWITCH)

@@ -43,6 +43,13 @@ def learnable_batch(*, rows: int, seed: int) -> Batch:
     return Batch(size=rows, ids=batch.ids, numbers=batch.numbers, lists=batch.lists, labels=labels)
 
 
+def write_splits(folder: Path, *, train: int = 200, validation: int = 80) -> Path:
+    """Write ``train`` and ``validation`` of so many rows; the folder."""
+    write_split(folder / "train", rows=train, seed=0)
+    write_split(folder / "validation", rows=validation, seed=5)
+    return folder
+
+
 def write_split(
     folder: Path, *, rows: int, seed: int = 0, files: int = 2, group: int = 16
 ) -> pa.Table:

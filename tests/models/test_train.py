@@ -23,18 +23,15 @@ from models.recipes import TrainingConfig, recipe_of
 from models.registry import build
 from models.toy import toy_batch, toy_spec
 from models.validation import evaluate
-from tests.models.files import write_split
-from tests.models.train_toy import toy_recipe, train
+from tests.models.files import write_split, write_splits
+from tests.models.train_toy import HASTY, toy_recipe, train
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write_split(folder / "train", rows=200, seed=0)
-    write_split(folder / "validation", rows=80, seed=5)
-    return folder
+    return write_splits(tmp_path_factory.mktemp("data"))
 
 
 def test_a_killed_training_ends_with_the_same_bits(data: Path, tmp_path: Path) -> None:
@@ -102,13 +99,7 @@ def test_every_ranker_learns_the_rule(recipe: str, tmp_path: Path) -> None:
 
 
 def test_early_stopping_keeps_the_best_weights(data: Path, tmp_path: Path) -> None:
-    recipe = toy_recipe(
-        training__refit="false",
-        training__epochs="50",
-        training__learning_rate="0.1",
-        training__embedding_learning_rate="0.1",
-        training__ema="0",
-    )
+    recipe = toy_recipe(training__refit="false", training__epochs="50", **HASTY)
     trained = train(data, tmp_path, recipe)
     state = trained.state
     assert state.step < 50 * 12

@@ -15,7 +15,7 @@ from hemix.errors import DataError
 from models.reader import PIECE, PIECES, ParquetReader, content
 from models.toy import toy_spec
 from models.train import Trainer
-from tests.models.files import write_split
+from tests.models.files import write_split, write_splits
 from tests.models.train_toy import toy_recipe, train
 
 SHORT = {"training__epochs": "1", "training__refit": "false"}
@@ -23,9 +23,7 @@ SHORT = {"training__epochs": "1", "training__refit": "false"}
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    write_split(tmp_path / "train", rows=200, seed=0)
-    write_split(tmp_path / "validation", rows=80, seed=5)
-    return tmp_path
+    return write_splits(tmp_path)
 
 
 def fingerprint(data: Path, **overrides: str) -> str:

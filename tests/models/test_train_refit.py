@@ -10,26 +10,17 @@ import torch
 from models.state import Trained
 from models.toy import toy_spec
 from models.train import Trainer
-from tests.models.files import write_split
+from tests.models.files import write_splits
 from tests.models.ranks import run_until
-from tests.models.train_toy import toy_recipe, train
+from tests.models.train_toy import HASTY, toy_recipe, train
 
-RECIPE = toy_recipe(
-    training__epochs="6",
-    training__patience="1",
-    training__learning_rate="0.1",
-    training__embedding_learning_rate="0.1",
-    training__ema="0",
-)
+RECIPE = toy_recipe(training__epochs="6", training__patience="1", **HASTY)
 REFIT_BATCHES = (200 + 80) // 16
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write_split(folder / "train", rows=200, seed=0)
-    write_split(folder / "validation", rows=80, seed=5)
-    return folder
+    return write_splits(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from models.tuning.results import ENOUGH, Results, read_results, write_best
 from models.tuning.space import default_space, read_space, value_of
 from models.tuning.study import StudyFolder
 from models.tuning.tune import tune
-from tests.models.files import write_split
+from tests.models.files import write_split, write_splits
 from tests.models.tune_toy import SPACE, base, rows_in, study_in
 
 ROOT = Path(__file__).parents[2]
@@ -26,10 +26,7 @@ TRIALS = 4
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write_split(folder / "train", rows=320, seed=0)
-    write_split(folder / "validation", rows=100, seed=5)
-    return folder
+    return write_splits(tmp_path_factory.mktemp("data"), train=320, validation=100)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,13 @@ from models.state import Trained
 from models.toy import toy_spec
 from models.train import Trainer
 
+HASTY = {
+    "training__learning_rate": "0.1",
+    "training__embedding_learning_rate": "0.1",
+    "training__ema": "0",
+}
+"""For :func:`toy_recipe`: rates so high that validation is soon no better."""
+
 
 def toy_recipe(**overrides: str) -> Recipe:
     """Everything that has a state: dropout, EMA, two epochs, refit, a checkpoint a step."""
