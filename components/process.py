@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import sys
@@ -10,6 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from operator import attrgetter
 
 from hemix.errors import HemixError
 
@@ -37,15 +39,29 @@ def step_process() -> Iterator[None]:
 
 
 def error_record(error: HemixError) -> dict[str, str]:
-    """A HemixError as JSON-able text: type, message, hint."""
-    return {"type": type(error).__name__, "message": error.message, "hint": error.hint}
+    """A HemixError as JSON-able text: where its class is, message, hint."""
+    kind = type(error)
+    return {
+        "module": kind.__module__,
+        "type": kind.__qualname__,
+        "message": error.message,
+        "hint": error.hint,
+    }
 
 
 def error_of(record: dict[str, str]) -> HemixError:
-    """The error that :func:`error_record` described; unknown types become the base class."""
-    kinds: list[type[HemixError]] = [HemixError, *HemixError.__subclasses__()]
-    kind = next((kind for kind in kinds if kind.__name__ == record["type"]), HemixError)
-    return kind(record["message"], hint=record["hint"])
+    """The error that :func:`error_record` described, of the same class and so with its exit code.
+
+    A class that cannot be found any more becomes :class:`HemixError`.
+    """
+    kind: type[HemixError] = HemixError
+    with contextlib.suppress(ImportError, AttributeError):
+        found = attrgetter(record["type"])(importlib.import_module(record["module"]))
+        if isinstance(found, type) and issubclass(found, HemixError):
+            kind = found
+    error = kind.__new__(kind)  # some classes make their own message from other arguments
+    HemixError.__init__(error, record["message"], hint=record["hint"])
+    return error
 
 
 def _end_with_launcher() -> None:

@@ -73,6 +73,7 @@ def backfill_command(
       hemix backfill --from 2022-04-01 --to 2022-04-30 --root s3://ranker/hemix --set root=s3://logs/kuairand
     """
     from components.backfill.days import days_between
+    from features.runners import runner_flags
     from pipelines.client.arguments import Wanted
     from pipelines.overrides import parse_overrides
 
@@ -82,7 +83,7 @@ def backfill_command(
         dataset=definition or dataset,
         overrides=parse_overrides(set_ or ()),
         root=root,
-        runner_options=tuple(runner_options.split()),
+        runner_options=runner_flags(runner_options),
         first=first,
         last=last,
         destination=destination,

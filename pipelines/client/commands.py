@@ -84,6 +84,7 @@ def submit_command(
 
       hemix submit --attach 0f4e5c6a-1b7d-4f43-9f0c-2f1c1f0f8a11
     """
+    from features.runners import runner_flags
     from pipelines.client.arguments import Wanted
     from pipelines.client.compiled import ready
     from pipelines.client.runs import submit
@@ -105,7 +106,7 @@ def submit_command(
         policy=policy,
         share=share,
         online_store=online_store,
-        runner_options=tuple(runner_options.split()),
+        runner_options=runner_flags(runner_options),
         paths_in_pods=paths_in_pods,
     )
     made = ready(pipeline, wanted, settings, param or ())

@@ -145,7 +145,11 @@ OnlineStoreOption = Annotated[
 RunnerOption = Annotated[
     str,
     typer.Option(
-        metavar="OPTIONS", help="Beam options.", show_default=False, rich_help_panel=_DATA
+        metavar="OPTIONS",
+        help='Where Beam runs: flags, a YAML file, or YAML such as "{runner: flink, parallelism: 8}"; '
+        "see docs/operator/scaling.md.",
+        show_default=False,
+        rich_help_panel=_DATA,
     ),
 ]
 PathsInPodsOption = Annotated[

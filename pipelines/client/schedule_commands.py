@@ -98,6 +98,7 @@ def create_command(
 
       hemix schedule create weekly --every 7d --start 2026-01-05T03:00 --catch-up --root s3://ranker/hemix --definition my_log.yaml
     """
+    from features.runners import runner_flags
     from pipelines.client import triggers
     from pipelines.client.api import PipelinesApi
     from pipelines.client.arguments import Wanted
@@ -119,7 +120,7 @@ def create_command(
         policy=policy,
         share=share,
         online_store=online_store,
-        runner_options=tuple(runner_options.split()),
+        runner_options=runner_flags(runner_options),
         paths_in_pods=paths_in_pods,
     )
     connection = o.connect(host, namespace, token, token_file, ca_cert)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from features.definition import DatasetDefinition
+from features.runners import runner_flags
 from tests.kfp_server import KfpServer, Script
 from tests.pipelines.client.conftest import Hemix
 
@@ -138,6 +140,29 @@ def test_a_schedule_from_its_making_to_its_end(kfp: KfpServer, hemix: Hemix) -> 
     code, _, err = hemix("schedule", "delete", "nightly")
     assert (code, "no schedule 'nightly'" in err) == (12, True)
     assert len(kfp.runs) == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("submit", "retraining", "--no-follow"),
+        ("schedule", "create", "nightly", "--cron", "0 3 * * *"),
+        ("backfill", "--from", "2022-04-25", "--to", "2022-04-27", "--no-follow"),
+    ],
+)
+def test_runner_options_are_read_as_hemix_run_reads_them(
+    kfp: KfpServer, hemix: Hemix, small_definition: DatasetDefinition, command: tuple[str, ...]
+) -> None:
+    log = ("--set", f"root={small_definition.root}", "--paths-in-pods", "--root", "s3://ranker/x")
+    text = "{runner: direct, processes: 3}"
+    code, _, err = hemix(*command, *log, "--runner-options", text)
+    assert (code, err) == (0, "")
+    (made,) = (*kfp.runs.values(), *kfp.schedules.values())
+    found = made.body["runtime_config"]["parameters"]["runner_options"]
+    assert found == list(runner_flags(text))
+    code, _, err = hemix(*command, *log, "--runner-options", "{runner: nosuch}")
+    assert code == 2, err
+    assert "runner" in err
 
 
 def test_help_has_examples(hemix: Hemix) -> None:
