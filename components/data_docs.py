@@ -1,16 +1,19 @@
 """Great Expectations Data Docs as a folder of plain pages that need no network and no script.
 
 GX renders each validation; its pages load styles and scripts from elsewhere, so these are taken
-out and a small style sheet is put in.
+out and a small style sheet is put in. GX escapes some values and not others, so every text of the
+validation is hidden from it (:func:`components.pages.hide`) and escaped at the end.
 """
 
 from __future__ import annotations
 
+import copy
 import html
 import re
 from pathlib import Path
 from typing import Any
 
+from components.pages import POLICY, hide, show
 from hemix.files import atomic_folder
 
 _ELSEWHERE = (
@@ -19,6 +22,7 @@ _ELSEWHERE = (
     r"<link\b[^>]*>",
     r"<footer\b.*?</footer>",
     r"<img\b[^>]*https?://[^>]*>",
+    r'\son\w+="[^"]*"',
 )
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #1c2430; }
@@ -46,10 +50,23 @@ def write_pages(results: dict[str, Any], folder: Path) -> None:
         rows = []
         for name, result in results.items():
             file = f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}.html"
-            page = DefaultJinjaPageView().render(renderer.render(result))
-            (temporary / file).write_text(_offline(page, name), encoding="utf-8")
+            page = DefaultJinjaPageView().render(renderer.render(_hidden(result)))
+            (temporary / file).write_text(show(_offline(page, name)), encoding="utf-8")
             rows.append(_row(file, name, result))
         (temporary / "index.html").write_text(_index(rows), encoding="utf-8")
+
+
+def _hidden(result: Any) -> Any:
+    """A copy of a suite's result whose texts a renderer cannot take for markup."""
+    hidden = copy.deepcopy(result)
+    hidden.suite_name = hide(hidden.suite_name)
+    hidden.meta = hide(hidden.meta)
+    for outcome in hidden.results:
+        outcome.result = hide(outcome.result)
+        outcome.exception_info = hide(outcome.exception_info)
+        outcome.expectation_config.kwargs = hide(outcome.expectation_config.kwargs)
+        outcome.expectation_config.meta = hide(outcome.expectation_config.meta)
+    return hidden
 
 
 def _offline(page: str, name: str) -> str:
@@ -57,7 +74,7 @@ def _offline(page: str, name: str) -> str:
         page = re.sub(pattern, "", page, flags=re.DOTALL | re.IGNORECASE)
     page = re.sub(r'<a href="\.\./[^"]*"[^>]*>(.*?)</a>', r"\1", page, flags=re.DOTALL)
     page = re.sub(r"<title>.*?</title>", "", page, flags=re.DOTALL)
-    head = f"<title>{html.escape(name)}</title><style>{_STYLE}</style>"
+    head = f"{POLICY}<title>{html.escape(name)}</title><style>{_STYLE}</style>"
     back = '<p><a href="index.html">All suites</a></p>'
     heading = f"{back}<h1>{html.escape(name)}</h1>"
     page = page.replace("</head>", f"{head}</head>", 1)
@@ -76,7 +93,7 @@ def _row(file: str, name: str, result: Any) -> str:
 
 def _index(rows: list[str]) -> str:
     return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{POLICY}'
         f"<title>Data docs</title><style>{_STYLE}</style></head><body><h1>Data docs</h1>"
         "<table><tr><th>Suite</th><th>Expectations</th><th>Met</th></tr>"
         f"{''.join(rows)}</table></body></html>\n"

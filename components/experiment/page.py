@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.experiment.charts import lift_chart, metrics_chart
+from components.pages import environment
 from components.report.look import COLOURS, DARK, FONT, svg_of, variables
 from serving.experiments.design import Design
 from serving.experiments.policy import ExperimentPolicy
@@ -65,18 +66,18 @@ def render(
     notes: Notes,
 ) -> str:
     """The whole HTML text; charts are inline SVG, styles are inline, nothing is fetched."""
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        effect=effect, level=level, count=count, percent=percent, words=words, moment=moment
+    pages = environment(
+        TEMPLATES,
+        {
+            "effect": effect,
+            "level": level,
+            "count": count,
+            "percent": percent,
+            "words": words,
+            "moment": moment,
+        },
     )
     style = (
         STYLE.read_text()
@@ -86,7 +87,7 @@ def render(
     )
     title, tone = VERDICTS[decision.verdict]
     comparison = _of(analysis, decision)
-    return environment.get_template("page.html").render(
+    return pages.get_template("page.html").render(
         design=design,
         analysis=analysis,
         decision=decision,

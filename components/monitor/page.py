@@ -9,6 +9,7 @@ from typing import Any
 from components.monitor.checks import judged
 from components.monitor.measure import Drift, Measures
 from components.monitor.policy import MonitorPolicy
+from components.pages import environment
 from components.report.look import COLOURS, DARK, FONT, svg_of, variables
 from hemix.verdict import Check, Verdict
 
@@ -19,17 +20,11 @@ MISSING = "–"
 
 def render(measures: Measures, verdict: Verdict, policy: MonitorPolicy) -> str:
     """The whole HTML text; charts are inline SVG, styles are inline, nothing is fetched."""
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    pages = environment(
+        TEMPLATES, {"number": number, "limit": limit, "moment": moment, "count": count}
     )
-    environment.filters.update(number=number, limit=limit, moment=moment, count=count)
     style = (
         STYLE.read_text()
         .replace("/* light */", variables(COLOURS))
@@ -37,7 +32,7 @@ def render(measures: Measures, verdict: Verdict, policy: MonitorPolicy) -> str:
         .replace("/* font */", FONT)
     )
     charts = {d.version: drift_chart(d, policy.drift.psi) for d in measures.drift if d.psi}
-    return environment.get_template("page.html").render(
+    return pages.get_template("page.html").render(
         measures=measures,
         verdict=verdict,
         policy=policy,

@@ -34,6 +34,7 @@ DARK = {
     "outside": "#3a4454",
     "card": "#171e28",
 }
+_UNDRAWABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 
 
@@ -85,9 +86,18 @@ def svg_of(chart: Any, name: str) -> str:
     """
     import vl_convert
 
-    specification = {**chart.to_dict(), "config": config()}
+    specification = {**_drawable(chart.to_dict()), "config": config()}
     text: str = vl_convert.vegalite_to_svg(specification)
     return themed(text, name)
+
+
+def _drawable(part: Any) -> Any:
+    """A specification whose texts hold no marks that Vega cannot read in an expression or draw."""
+    if isinstance(part, str):
+        return _UNDRAWABLE.sub(" ", part)
+    if isinstance(part, dict):
+        return {_drawable(key): _drawable(value) for key, value in part.items()}
+    return [_drawable(entry) for entry in part] if isinstance(part, list) else part
 
 
 def themed(svg: str, name: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from components.evaluate.results import Results
+from components.pages import environment
 from components.report import charts
 from components.report.facts import DataFacts
 from components.report.formats import FILTERS
@@ -42,18 +43,10 @@ class Page:
 
 def render(page: Page) -> str:
     """The whole HTML text; charts are inline SVG, styles are inline, nothing is fetched."""
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(FILTERS)
-    environment.tests["missing"] = lambda part: isinstance(part, Missing)
+    pages = environment(TEMPLATES, FILTERS)
+    pages.tests["missing"] = lambda part: isinstance(part, Missing)
     style = (
         (TEMPLATES / "style.css")
         .read_text()
@@ -61,7 +54,7 @@ def render(page: Page) -> str:
         .replace("/* dark */", variables(DARK))
         .replace("/* font */", FONT)
     )
-    return environment.get_template("page.html").render(
+    return pages.get_template("page.html").render(
         page=page,
         style=Markup(style),
         stopped=stopped_by(page.gates),

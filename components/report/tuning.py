@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.pages import environment
 from components.report.formats import FILTERS
 from components.report.look import COLOURS, DARK, FONT, svg_of, variables
 from components.report.tuning_charts import deviation, ordered_fields, pictures, short, text_of
@@ -28,17 +29,11 @@ class StudyNotes:
 
 def render_study(results: Results, notes: StudyNotes) -> str:
     """The whole HTML text; charts are inline SVG, styles are inline, nothing is fetched."""
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    pages = environment(
+        TEMPLATES, {**FILTERS, "field": short, "value": text_of, "deviation": deviation}
     )
-    environment.filters.update(FILTERS, field=short, value=text_of, deviation=deviation)
     style = (
         (TEMPLATES / "style.css")
         .read_text()
@@ -47,7 +42,7 @@ def render_study(results: Results, notes: StudyNotes) -> str:
         .replace("/* font */", FONT)
     )
     drawn = pictures(results)
-    return environment.get_template("tuning.html").render(
+    return pages.get_template("tuning.html").render(
         results=results,
         notes=notes,
         style=Markup(style),

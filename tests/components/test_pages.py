@@ -1,0 +1,241 @@
+"""No page takes a text of the data for markup: with hostile texts it has the tags it has with tame ones."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from components.evaluate.results import (
+    Bootstrap,
+    CalibrationCurve,
+    Interval,
+    ModelInfo,
+    SliceResult,
+    TaskResult,
+)
+from components.evaluate.results import Results as Evaluated
+from components.monitor.measure import Drift, Measures
+from components.monitor.page import render as render_monitor
+from components.monitor.policy import MonitorPolicy
+from components.pages import POLICY, hide, show
+from components.report.facts import DataFacts, SplitFacts
+from components.report.lineage import DeploymentView, ModelView, RunView, StepView, Variant
+from components.report.page import Page
+from components.report.page import render as render_report
+from components.report.parts import Gate, Missing
+from components.report.training import TrainingView
+from components.report.tuning import StudyNotes, render_study
+from features.definition import DatasetDefinition
+from hemix.verdict import Check, Verdict
+from models.recipes import recipe_of
+from models.search import Choice
+from models.tuning.results import Results, TrialRow
+from models.tuning.study import StudySettings
+
+HOSTILE = [
+    "<img src=x onerror=alert(1)>",
+    "</script><script>alert(1)</script>",
+    '"><svg onload=alert(1)>',
+    "' onmouseover='alert(1)",
+    "{{7*7}}${7*7}$HOME",
+    "<!-- \u2028 ]]>",
+    "javascript:alert(1)",
+    "</title></style></textarea><iframe src=javascript:alert(1)>",
+    "\U000f0000img src=x onerror=alert(1)\\U000f0001",
+    "&lt;b&gt; \\u003cb\\u003e",
+]
+
+
+class Tags(HTMLParser):
+    """Tags with the names of their attributes; values that a browser would follow or run; the text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, ...]] = []
+        self.run: list[str] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, *sorted(name for name, _ in attrs)))
+        for name, value in attrs:
+            if name.startswith("on") or (name in ("href", "src", "xlink:href") and value):
+                self.run.append(f"{name}={value}")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def data_docs(text: str, folder: Path) -> str:
+    from components.expectations import Suite, load, validate
+
+    gxe = load()
+    frame = pd.DataFrame(
+        {"user": ["u1", "u1", "u2"], "item": [text, text, "tame"], text: [1, 2, None]}
+    )
+    suite = Suite(
+        table=f"interactions {text}",
+        frame=frame,
+        expectations=(
+            gxe.ExpectCompoundColumnsToBeUnique(column_list=["user", "item"]),
+            gxe.ExpectColumnValuesToBeInSet(column="item", value_set=["tame", f"{text}2"]),
+            gxe.ExpectColumnValuesToBeInSet(column="user", value_set=[text]),
+            gxe.ExpectColumnValuesToBeUnique(column="item"),
+            gxe.ExpectColumnValuesToNotBeNull(column=text),
+            gxe.ExpectTableColumnsToMatchSet(column_set=["user", text]),
+        ),
+    )
+    validate([suite], folder / "docs")
+    return "".join(path.read_text() for path in sorted((folder / "docs").iterdir()))
+
+
+def monitor(text: str, folder: Path) -> str:
+    measures = Measures(
+        since_ms=0, until_ms=1, users=1, unknown_users=0, items=1, unknown_items=0, processes=1,
+        drift=(Drift(version=text, samples=5, psi={text: 0.4, "age_scaled": 0.1}),),
+        calibration=(), ages_h={text: 1.0}, unreadable=0,
+    )  # fmt: skip
+    checks = [
+        Check.of(text, 0.4, 0.25, "at_most", slice=text, note=text),
+        Check.of("b", 0.1, 0.25, "at_most", slice=text, note=f"not judged: {text}"),
+    ]
+    return render_monitor(measures, Verdict.of("monitor", checks), MonitorPolicy.load(None))
+
+
+def report(text: str, folder: Path) -> str:
+    definition = DatasetDefinition.load("kuairand").model_copy(
+        update={"name": text, "description": text}
+    )
+    interval = Interval(value=0.7, low=0.6, high=0.8)
+    metrics = dict.fromkeys(
+        ("auc", "gauc", "impression_auc", "logloss", "normalized_entropy", "pcoc", "ece"), interval
+    )
+    models = ("candidate", "champion", "boosting", "popularity")
+    curve = CalibrationCurve(rows=(5, 5), predicted=(0.1, 0.2), observed=(0.1, 0.3))
+    task = TaskResult(
+        positives=5, rate=0.5, metrics=dict.fromkeys(models, metrics),
+        differences=dict.fromkeys(models[1:], metrics), calibration=dict.fromkeys(models, curve),
+    )  # fmt: skip
+    slices = tuple(
+        SliceResult(
+            dimension=text, slice=name, task=text, rows=900, users=30, positives=5,
+            auc=dict.fromkeys(models, interval), difference=dict.fromkeys(models[1:], interval),
+        )
+        for name in (text, "tame")
+    )  # fmt: skip
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    results = Evaluated(
+        dataset=text, window_start=moment, window_end=moment, rows=9, users=3, items=3, requests=3,
+        bootstrap=Bootstrap(replicates=10, seed=0, confidence=0.95),
+        models=tuple(ModelInfo(name=m, version=text, description=text) for m in models),
+        tasks={text: task}, slices=slices,
+    )  # fmt: skip
+    failed = Check.of(text, 1, 2, "at_least", slice=text, note=text)
+    points = pd.DataFrame({"step": [1, 2], "value": [0.5, 0.6], "series": [text, text]})
+    return render_report(
+        Page(
+            definition=definition,
+            gates=(
+                Gate(name=text, title=text, state="failed", checks=(failed,)),
+                Gate(name="b", title="b", state="passed", checks=(failed,)),
+            ),
+            facts=DataFacts(
+                rows=1, users=1, items=1, behaviors=1, repeats=0, conflicts=0, first=text, last=text,
+                splits=(SplitFacts(name=text, window=definition.split.test, rows=1, users=1, items=1, rates=dict.fromkeys(definition.tasks, 0.5)),),
+                days=(("2026-01-01", "train", 4), ("2026-01-02", "test", 5)),
+            ),
+            spec=Missing(reason=text),
+            training=TrainingView(
+                loss=points, auc=points, tasks=(text,), parameters=1, flops_per_sample=1.0,
+                seconds=1.0, reader_wait=None, steps=2, best_step=1,
+            ),
+            model=ModelView(
+                version=text, ranker=text, recipe=text, created="", window=("", ""),
+                digests=((text, text),), packages=((text, text),), size_mb=1.0,
+            ),
+            results=results,
+            deployment=DeploymentView(
+                version=text, state=text,
+                variants=(Variant(name=text, version=text, share=0.5), Variant(name="b", version="b", share=0.5)),
+            ),
+            run=RunView(
+                started="2026-01-01T00:00:00+00:00", seconds=1.0, packages=((text, text),),
+                steps=(StepView(name=text, status="succeeded", seconds=1.0, cached=True), StepView(name="b", status=text, seconds=1.0, cached=False)),
+            ),
+        )
+    )  # fmt: skip
+
+
+def tuning(text: str, folder: Path) -> str:
+    base = recipe_of("compact").model_copy(update={"name": text})
+    space = {"training.schedule": Choice(choices=("none", text))}
+    rows = [
+        TrialRow(
+            number=number, outcome="trained", value=0.6 + number / 100, own=number == 1,
+            values={"training.schedule": text if number % 2 else "none"}, auc={text: 0.6},
+            points=[(1, 0.5), (2, 0.6)], scores=[0.6], parameters={"dense": 9}, seconds=1.0,
+        )
+        for number in range(1, 5)
+    ]  # fmt: skip
+    rows.append(TrialRow(number=5, outcome="not possible", values={}, reason=text))
+    settings = StudySettings(
+        recipe=base.model_dump(mode="json"),
+        space={k: v.model_dump(mode="json") for k, v in space.items()},
+    )
+    results = Results(settings=settings, trials=rows, unimportant=text)
+    notes = StudyNotes(dataset=text, version=text, train_rows=1, validation_rows=1, best=text)
+    return render_study(results, notes)
+
+
+PAGES: dict[str, Callable[[str, Path], str]] = {
+    "data docs": data_docs,
+    "monitor": monitor,
+    "report": report,
+    "tuning": tuning,
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_hostile_texts_are_text(name: str, tmp_path: Path) -> None:
+    tame = Tags(PAGES[name]("plain words", tmp_path / "plain"))
+    text = " ".join(HOSTILE)
+    page = PAGES[name](text, tmp_path / "hostile")
+    assert POLICY in page
+    hostile = Tags(page)
+    assert sorted(hostile.tags) == sorted(tame.tags)
+    assert len(hostile.run) == len(tame.run)
+    assert all(re.fullmatch(r"href=(#[\w-]+|[a-z0-9-]+\.html)", entry) for entry in hostile.run)
+    assert "<img src=x onerror=alert(1)>" in hostile.text
+    assert "{{7*7}}${7*7}$HOME" in hostile.text
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_was_hidden_comes_back_as_text(text: str) -> None:
+    hidden = hide({text: [text, (text,)]})
+    assert not set("<>&\"'`${}\\\n") & set("".join(hidden))
+    assert hidden[hide(text)][1] == (hide(text),)
+    shown = text.replace("\U000f0000", "\ufffd")  # no text should hold a private code point
+    assert html.unescape(show(hide(text))) == shown
+    for written in (repr(hide(text)), json.dumps(hide(text))):
+        assert "<" not in show(written)
+        assert html.unescape(show(written)).count("<") == text.count("<")
+
+
+def test_every_environment_of_the_project_is_the_escaping_one() -> None:
+    root = Path(__file__).parents[2]
+    found = [
+        path.relative_to(root).as_posix()
+        for package in ("hemix", "features", "models", "serving", "components", "pipelines")
+        for path in (root / package).rglob("*.py")
+        if "jinja2.Environment(" in path.read_text()
+    ]
+    assert found == ["components/pages.py"]
