@@ -1,70 +1,66 @@
-"""Turn a log's own values into ours: ids, categories, numbers, times and 0/1 labels.
+"""Turn a log's own values into ours: ids, categories, numbers and 0/1 labels.
 
-A value that does not fit is refused with its column, file and what to do about it; nothing is
-guessed. ``Series`` here are polars columns of one batch.
+Whole numbers and texts stay exactly what they are: none goes through a float, and a float that may
+have lost digits is refused. A value that does not fit is refused with its file, column, row and
+what to do about it; nothing is guessed. ``Series`` here are polars columns of one batch, of the
+types that :func:`features.arrow_types.plain` makes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 from typing import Literal
 
 import polars as pl
 
+from features.place import Place
 from features.schema import MISSING_INT, MISSING_STRING
-from hemix.errors import DataError
+from hemix.bounds import MAX_NUMBER, MAX_TEXT
 
 Kind = Literal["int64", "string"]
-_WHOLE_TEXT = r"^-?(0|[1-9][0-9]{0,17})$"
-_WHOLE_FLOAT_TEXT = r"^-?(0|[1-9][0-9]{0,14})\.0+$"
-_PER_MS = {"s": 1_000, "ms": 1}
-_MS_PER_DAY = 86_400_000
-_EARLIEST_MS = 10 * 365 * _MS_PER_DAY  # 1980: anything before is a wrong unit, not a log
-_LATEST_MS = 130 * 365 * _MS_PER_DAY  # about 2100
-_TRUE = ("1", "1.0", "true", "t", "yes")
-_FALSE = ("0", "0.0", "false", "f", "no")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a column stands, for messages: ``interactions[0].columns.user_id``, name and file."""
-
-    key: str
-    column: str
-    url: str
-
-    def error(self, problem: str, hint: str = "") -> DataError:
-        return DataError(f"{self.key}: column {self.column!r} of {self.url} {problem}.", hint=hint)
+WHOLE_TEXT = r"^(0|-?[1-9][0-9]{0,18})$"
+POINT_ZERO = r"^-?(0|[1-9][0-9]*)\.0+$"
+"""Whole numbers as floats and decimals are written: ``7.0``."""
+_SHORT_POINT_ZERO = r"^(0|-?[1-9][0-9]{0,14})\.0+$"
+_TRUE = ("1", "1.0", "true", "t", "yes", "y")
+_FALSE = ("0", "0.0", "false", "f", "no", "n")
+_EXACT: dict[type[pl.DataType], int] = {pl.Float64: 2**53, pl.Float32: 2**24, pl.Float16: 2**11}
+_AS_NUMBER = "List numbers under `numeric`, not `categorical`."
+_AS_TEXT = "Write the column as text before the log is read."
 
 
 def kind_of(values: pl.Series, place: Place, *, is_csv: bool) -> Kind | None:
     """int64 or string for an id or categorical column of one batch; None when nothing is known.
 
-    Floats that hold only whole numbers are int64. CSV text is int64 when every value is a plain
-    integer (no leading zeros, no sign but ``-``).
+    Floats and decimals that hold only whole numbers are int64. CSV text is int64 when every value
+    is spelled as a whole number of 64 bits is (no leading zeros, no sign but ``-``), a ``.0`` aside.
+    Whole numbers beyond 64 bits are string: their digits.
 
     Raises:
-        DataError: a fractional number, a list or another type that cannot be an id or a category.
+        DataError: a fraction, or a float so large that it may have lost digits.
     """
     known = values.drop_nulls()
     dtype = values.dtype
-    if dtype == pl.Null or (known.is_empty() and (is_csv or dtype.is_float())):
+    if dtype == pl.Null or known.is_empty():
         return None
-    if dtype.is_integer() or dtype == pl.Boolean:
+    if dtype == pl.Boolean:
         return "int64"
-    if dtype.is_float() or dtype.is_decimal():
-        _whole(known.cast(pl.Float64), place)
-        return "int64" if known.cast(pl.Float64).is_not_nan().any() else None
-    if dtype in (pl.String, pl.Categorical, pl.Enum) or dtype.is_temporal():
-        if not is_csv:
-            return "string"
-        text = known.cast(pl.String)
-        whole = text.str.contains(_WHOLE_TEXT) | text.str.contains(_WHOLE_FLOAT_TEXT)
-        return "int64" if whole.all() else "string"
-    raise place.error(
-        f"holds {dtype}, which cannot be an id or a category",
-        "Choose one value a row (or `explode` a list of items) before the log is read.",
-    )
+    if dtype.is_integer():
+        return "string" if dtype in (pl.UInt64, pl.Int128) and _beyond(known) else "int64"
+    if dtype.is_float():
+        _exact(values, place)
+        return "int64" if known.is_not_nan().any() else None
+    if dtype.is_decimal():
+        digits = _digits(values, place).drop_nulls()
+        return "int64" if digits.cast(pl.Int64, strict=False).null_count() == 0 else "string"
+    if dtype.is_nested():
+        raise place.error(
+            f"holds {dtype}, which cannot be an id or a category", "Choose one value a row."
+        )
+    if dtype not in (pl.String, pl.Categorical, pl.Enum) or not is_csv:
+        return "string"
+    text = known.cast(pl.String)
+    return "int64" if _whole(text).null_count() == 0 else "string"
 
 
 def to_category(values: pl.Series, kind: Kind, place: Place) -> pl.Series:
@@ -77,72 +73,39 @@ def to_category(values: pl.Series, kind: Kind, place: Place) -> pl.Series:
 def to_id(values: pl.Series, kind: Kind, place: Place) -> pl.Series:
     """Ids, none of which may be missing."""
     converted = _text(values, place) if kind == "string" else _int64(values, place)
-    missing = converted.null_count() + (int((converted == "").sum()) if kind == "string" else 0)
-    if missing:
-        raise place.error(
+    absent = converted.is_null()
+    if kind == "string":
+        absent = absent | (converted == "").fill_null(False)
+    if missing := int(absent.sum()):
+        raise place.at(int(absent.arg_max() or 0)).error(
             f"lacks an id in {missing} of {len(values)} rows",
             "Drop or repair those rows in the log.",
         )
     return converted
 
 
-def to_number(values: pl.Series, place: Place) -> pl.Series:
+def to_number(values: pl.Series, place: Place, *, largest: float = MAX_NUMBER) -> pl.Series:
     """float64; missing values are NaN.
 
     Raises:
-        DataError: text that is not a number, infinity, or a type that is no number.
+        DataError: text that is not a number, infinity, or a number beyond ``largest``.
     """
-    dtype = values.dtype
-    if dtype in (pl.String, pl.Categorical, pl.Enum):
-        numbers = values.cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
-        _refuse(values, numbers.is_null() & values.is_not_null(), place, "not a number")
-    elif dtype.is_numeric() or dtype in (pl.Boolean, pl.Null):
+    if values.dtype in (pl.String, pl.Categorical, pl.Enum):
+        text = values.cast(pl.String).str.strip_chars()
+        numbers = text.cast(pl.Float64, strict=False)
+        place.refuse(values, numbers.is_null() & values.is_not_null(), "not a number")
+    elif values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null):
         numbers = values.cast(pl.Float64)
     else:
-        raise place.error(f"holds {dtype}, not numbers", "List it under `categorical` or drop it.")
-    _refuse(values, numbers.is_infinite().fill_null(False), place, "not a finite number")
+        raise place.error(f"holds {values.dtype}, not numbers", _AS_NUMBER)
+    place.refuse(values, numbers.is_infinite(), "not a finite number")
+    place.refuse(
+        values,
+        numbers.fill_nan(None).abs() > largest,
+        "a number beyond 32-bit floats, in which models compute",
+        "Scale the column down, or mark what is missing as empty.",
+    )
     return numbers.fill_null(float("nan"))
-
-
-def to_time(values: pl.Series, unit: str, place: Place, *, optional: bool = False) -> pl.Series:
-    """Milliseconds since 1970 (int64, UTC) from timestamps, dates, epoch numbers or ISO text.
-
-    Times without a zone are UTC. Missing ones stay null when ``optional``.
-
-    Raises:
-        DataError: an epoch number without a ``time_unit``, text that is no time, a missing time,
-            or times before 1980 or after 2100 (a wrong unit).
-    """
-    dtype = values.dtype
-    if dtype == pl.Datetime or dtype == pl.Date:
-        ms = values.cast(pl.Datetime("ms")) if dtype == pl.Date else values
-        ms = ms.dt.epoch("ms")
-    elif dtype.is_numeric():
-        ms = _epoch(values, unit, place)
-    elif dtype in (pl.String, pl.Categorical, pl.Enum):
-        text = values.cast(pl.String).str.strip_chars()
-        known = text.drop_nulls()
-        if len(known) and known.str.contains(r"^-?\d+(\.\d+)?$").all() and not _is_year(known):
-            ms = _epoch(
-                text.cast(pl.Float64 if known.str.contains(r"\.").any() else pl.Int64), unit, place
-            )
-        else:
-            ms = _iso(text, place)
-    elif dtype == pl.Null:
-        ms = values.cast(pl.Int64)
-    else:
-        raise place.error(
-            f"holds {dtype}, not times", "Give a timestamp, epoch number or ISO text."
-        )
-    if not optional and ms.null_count():
-        raise place.error(
-            f"lacks a time in {ms.null_count()} of {len(ms)} rows",
-            "Drop or repair those rows in the log.",
-        )
-    outside = ((ms < _EARLIEST_MS) | (ms > _LATEST_MS)).fill_null(False)
-    hint = f"time_unit is {unit!r}: check it." if dtype.is_numeric() else "Times must be UTC."
-    _refuse(values, outside, place, "not a time between 1980 and 2100", hint)
-    return ms
 
 
 def to_flag(values: pl.Series, place: Place) -> pl.Series:
@@ -152,22 +115,32 @@ def to_flag(values: pl.Series, place: Place) -> pl.Series:
         DataError: a missing value or one that is neither 0 nor 1.
     """
     dtype = values.dtype
+    if dtype.is_decimal():
+        values = values.cast(pl.String).str.replace(r"\.0*$", "")
+        dtype = values.dtype
     if dtype in (pl.Boolean, pl.Null) or dtype.is_numeric():
-        numbers = values.cast(pl.Float64)
-        flags = _flags(numbers, (1.0,), (0.0,))
+        flags = _flags(values.cast(pl.Float64), (1.0,), (0.0,))
     elif dtype in (pl.String, pl.Categorical, pl.Enum):
-        text = values.cast(pl.String).str.strip_chars().str.to_lowercase()
-        flags = _flags(text, _TRUE, _FALSE)
+        flags = _flags(values.cast(pl.String).str.strip_chars().str.to_lowercase(), _TRUE, _FALSE)
     else:
         raise place.error(f"holds {dtype}, not 0/1 labels")
-    _refuse(
+    place.refuse(
         values,
         flags.is_null(),
-        place,
         "not a 0/1 label",
-        "A label is 0 or 1; use `at_least` for a number, `contains_item` for a list.",
+        "A label is 0 or 1 (true or false, yes or no); use `at_least` for a number, `contains_item` "
+        "for a list, and write any other text as 0 and 1.",
     )
     return flags.cast(pl.Int8)
+
+
+def at_least(values: pl.Series, bound: float, place: Place) -> pl.Series:
+    """int8 1 where a number is ``bound`` or more; a missing one means that the thing was not done."""
+    if values.dtype.is_integer() and abs(bound) < 2**63:
+        reached = values.cast(pl.Int128) >= math.ceil(bound)
+        return reached.fill_null(False).cast(pl.Int8)
+    numbers = to_number(values, place, largest=math.inf).fill_nan(float("-inf"))
+    return (numbers >= bound).cast(pl.Int8)
 
 
 def _flags(values: pl.Series, yes: tuple[object, ...], no: tuple[object, ...]) -> pl.Series:
@@ -176,86 +149,98 @@ def _flags(values: pl.Series, yes: tuple[object, ...], no: tuple[object, ...]) -
     return values.alias("value").to_frame().select(flag).to_series()
 
 
+def _beyond(known: pl.Series) -> bool:
+    return known.cast(pl.Int64, strict=False).null_count() > 0
+
+
 def _int64(values: pl.Series, place: Place) -> pl.Series:
     dtype = values.dtype
     if dtype.is_integer() or dtype in (pl.Boolean, pl.Null):
         whole = values.cast(pl.Int64, strict=False)
-        _refuse(values, whole.is_null() & values.is_not_null(), place, "beyond 64 bits")
+        beyond = (whole.is_null() & values.is_not_null()) | (whole == MISSING_INT)
+        place.refuse(values, beyond, "beyond 64 bits with a sign", _AS_TEXT)
         return whole
-    numbers = values
-    if not (dtype.is_float() or dtype.is_decimal()):
-        text = values.cast(pl.String)
-        whole = text.cast(pl.Int64, strict=False)
-        numbers = text.cast(pl.Float64, strict=False).fill_nan(None)
-        _refuse(values, numbers.is_null() & values.is_not_null(), place, "not a whole number")
-        _whole(numbers.filter(whole.is_null()).drop_nulls(), place)
-        return whole.fill_null(numbers.cast(pl.Int64, strict=False))
-    numbers = numbers.cast(pl.Float64).fill_nan(None)
-    _whole(numbers.drop_nulls(), place)
-    return numbers.cast(pl.Int64)
+    if dtype.is_float():
+        return _exact(values, place)
+    text = _digits(values, place) if dtype.is_decimal() else values.cast(pl.String)
+    whole = _whole(text)
+    place.refuse(values, whole.is_null() & values.is_not_null(), "not a whole number", _AS_NUMBER)
+    return whole
+
+
+def _whole(text: pl.Series) -> pl.Series:
+    """Int64 where a text spells a whole number of 64 bits, null elsewhere."""
+    plain = text.str.contains(WHOLE_TEXT)
+    if not plain.fill_null(True).all():
+        zero = text.str.contains(_SHORT_POINT_ZERO)
+        cut = text.str.replace(r"\.0+$", "")
+        text, plain = cut, plain | zero
+    whole = text.cast(pl.Int64, strict=False)
+    frame = pl.DataFrame({"whole": whole, "plain": plain})
+    kept = pl.col("plain") & (pl.col("whole") != MISSING_INT)
+    return frame.select(pl.when(kept).then("whole")).to_series()
 
 
 def _text(values: pl.Series, place: Place) -> pl.Series:
-    if values.dtype.is_float() or values.dtype.is_decimal() or values.dtype == pl.Boolean:
-        values = _int64(values, place)
-    return values.cast(pl.String)
+    dtype = values.dtype
+    if dtype.is_float() or dtype == pl.Boolean:
+        return _int64(values, place).cast(pl.String)
+    if dtype.is_decimal():
+        return _digits(values, place)
+    if dtype == pl.Datetime:
+        return _moments(values)
+    text = values.cast(pl.String)
+    if dtype in (pl.String, pl.Categorical, pl.Enum):
+        _sendable(text, place)
+    return text
 
 
-def _whole(known: pl.Series, place: Place) -> None:
-    numbers = known.fill_nan(None).drop_nulls()
-    bad = ((numbers % 1) != 0) | (numbers.abs() >= 2**63)
-    _refuse(
-        numbers,
-        bad,
-        place,
-        "not a whole number",
-        "List numbers under `numeric`, not `categorical`.",
-    )
-
-
-def _epoch(values: pl.Series, unit: str, place: Place) -> pl.Series:
-    if unit == "auto":
-        raise place.error(
-            "holds numbers, and their unit is not known",
-            f"Set {place.key.split('.')[0]}.time_unit to s, ms, us or ns.",
+def _sendable(text: pl.Series, place: Place) -> None:
+    """What a request can hold and a vocabulary's file, too."""
+    if (text.str.len_bytes().max() or 0) > MAX_TEXT:
+        place.refuse(
+            text,
+            text.str.len_chars() > MAX_TEXT,
+            f"a text of more than {MAX_TEXT} characters",
+            "Shorten it, for example to a hash; requests must say the same.",
         )
-    numbers = values.fill_nan(None) if values.dtype.is_float() else values.cast(pl.Int64)
-    if unit in _PER_MS:
-        scaled = numbers * _PER_MS[unit]
-    else:
-        scaled = numbers // (1_000 if unit == "us" else 1_000_000)
-    if not scaled.dtype.is_float():
-        return scaled
-    _refuse(values, scaled.is_infinite().fill_null(False), place, "not a time")
-    return scaled.floor().cast(pl.Int64)
-
-
-def _is_year(text: pl.Series) -> bool:
-    """``20220425`` and the like: ISO basic dates, when all of them read as one."""
-    if not text.str.contains(r"^(19|20)\d{6}$").all():
-        return False
-    return text.str.to_date("%Y%m%d", strict=False).null_count() == 0
-
-
-def _iso(text: pl.Series, place: Place) -> pl.Series:
-    import pandas as pd
-
-    parsed = pd.to_datetime(text.to_list(), format="ISO8601", utc=True, errors="coerce")
-    ms = pl.Series(parsed.to_numpy("datetime64[ns]")).dt.epoch("ms")
-    _refuse(
+    place.refuse(
         text,
-        ms.is_null() & text.is_not_null(),
-        place,
-        "not a time",
-        "Write times as 2024-05-31T12:00:00Z, or as epoch numbers with `time_unit`.",
+        text.str.contains(r"[\r\n]"),
+        "a text with a line break",
+        "Replace line breaks before the log is read; requests must say the same.",
     )
-    return ms
 
 
-def _refuse(values: pl.Series, bad: pl.Series, place: Place, what: str, hint: str = "") -> None:
-    count = int(bad.sum())
-    if count:
-        example = values.filter(bad)[0]
-        raise place.error(
-            f"holds {example!r}, which is {what} ({count} such rows in a batch)", hint
-        )
+def _digits(values: pl.Series, place: Place) -> pl.Series:
+    """Decimals as the digits of a whole number."""
+    digits = values.cast(pl.String).str.replace(r"\.0*$", "")
+    place.refuse(values, digits.str.contains(".", literal=True), "not a whole number", _AS_NUMBER)
+    return digits
+
+
+def _moments(values: pl.Series) -> pl.Series:
+    """``2024-05-31 12:00:00.25``: the same text for an instant, whatever the column's unit."""
+    text = values.dt.to_string("%Y-%m-%d %H:%M:%S%.9f")
+    return text.str.replace(r"\.?0+$", "") if len(text) else text
+
+
+def _exact(values: pl.Series, place: Place) -> pl.Series:
+    """Floats as Int64, NaN as missing.
+
+    Raises:
+        DataError: a fraction, or a number that the float may not hold to its last digit.
+    """
+    limit = _EXACT[type(values.dtype)]
+    numbers = values.cast(pl.Float64).fill_nan(None)
+    place.refuse(
+        values, (numbers % 1 != 0) | numbers.is_infinite(), "not a whole number", _AS_NUMBER
+    )
+    place.refuse(
+        values,
+        numbers.abs() >= limit,
+        f"beyond the whole numbers that {values.dtype} holds exactly ({limit - 1}): "
+        "digits may be lost",
+        "Write the column as 64-bit integers or as text.",
+    )
+    return numbers.cast(pl.Int64)

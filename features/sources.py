@@ -7,12 +7,15 @@ Every reader yields polars frames of bounded size; nothing is sorted, joined or 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from features.conversions import Kind, Place, to_category, to_flag, to_id, to_number, to_time
+from features.arrow_types import decoded, elements, plain
+from features.conversions import Kind, at_least, to_category, to_flag, to_id, to_number
 from features.definition import (
     BehaviorSource,
     DatasetDefinition,
@@ -20,8 +23,12 @@ from features.definition import (
     Label,
     TableSource,
 )
+from features.keys import Ints
 from features.locations import SourceFile, find_files, sources
+from features.moments import to_time
+from features.place import Place
 from features.readers import BATCH_ROWS, check_columns, read_batches, schema_of
+from features.roles import check_types
 from features.schema import ColumnTypes, label_column
 from hemix.errors import DataError, DefinitionError
 from hemix.files import digest_of
@@ -45,16 +52,40 @@ def fingerprint(definition: DatasetDefinition) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Rows of one file as Arrow has them, lists exploded.
+
+    ``first_row`` counts the file's rows before it; ``parents`` and ``positions`` give each row's row
+    in the file's batch and place in its list, where lists were exploded.
+    """
+
+    file: SourceFile
+    table: pa.Table
+    first_row: int
+    parents: Ints | None = None
+    positions: Ints | None = None
+
+    @property
+    def height(self) -> int:
+        return int(self.table.num_rows)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reader:
-    """One source of a definition, its place in it and its files, checked to hold its columns."""
+    """One source of a definition, its place in it, its files and their schemas.
+
+    All files were checked to hold the columns that the definition names, of types that can be read
+    as what they are named for.
+    """
 
     where: str
     source: TableSource
     files: tuple[SourceFile, ...]
+    schemas: tuple[pa.Schema, ...]
 
     @staticmethod
     def open(definition: DatasetDefinition, source: TableSource, where: str) -> Reader:
-        """Find the files and check that each holds every column that the definition names."""
+        """Find the files and check their schemas; no value is read."""
         if both := set(source.columns) & set(source.constants):
             raise DefinitionError(f"{where}: {sorted(both)} stand in columns and in constants.")
         files = find_files(definition, source, where)
@@ -62,52 +93,88 @@ class Reader:
         needed |= {f"explode[{i}]": theirs for i, theirs in enumerate(source.explode)}
         if isinstance(source, InteractionSource):
             needed |= {f"labels.{task}": label.column for task, label in source.labels.items()}
-        for file in files:
-            schema = schema_of(file, where)
+        schemas = [schema_of(file, where) for file in files]
+        for file, schema in zip(files, schemas, strict=True):
             check_columns(file, schema, needed, where)
-            for name in source.explode:
-                kind = schema.field(name).type
-                if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-                    raise DataError(
-                        f"{where}.explode: {name!r} of {file.url} holds {kind}, not lists.",
-                        hint="Take it out of `explode`: lists are read from Parquet list columns.",
-                    )
-        return Reader(where=where, source=source, files=tuple(files))
+            check_types(definition, source, where, file, schema)
+        return Reader(where=where, source=source, files=tuple(files), schemas=tuple(schemas))
 
-    def place(self, ours: str, file: SourceFile) -> Place:
+    def place(self, ours: str, batch: Batch | SourceFile) -> Place:
         source = self.source
         theirs = source.columns.get(ours, ours)
         key = "constants" if ours in source.constants else "columns"
-        return Place(key=f"{self.where}.{key}.{ours}", column=theirs, url=file.url)
+        return _place(f"{self.where}.{key}.{ours}", theirs, batch)
 
-    def frames(self, extra: tuple[str, ...] = ()) -> Iterator[tuple[SourceFile, pl.DataFrame]]:
-        """Raw batches: their names, lists exploded, plus ``_position`` of a list's element."""
+    def has(self, ours: str) -> bool:
+        """True when the source has our column, from the log or as a constant."""
+        return ours in self.source.columns or ours in self.source.constants
+
+    def batches(self, extra: tuple[str, ...] = ()) -> Iterator[Batch]:
+        """Raw batches of bounded size; ``extra`` are further columns of theirs."""
         source = self.source
         columns = list(dict.fromkeys([*source.columns.values(), *source.explode, *extra]))
         rows = EXPLODED_ROWS if source.explode else BATCH_ROWS
         for file in self.files:
+            first = 0
             for table in read_batches(file, columns, self.where, rows):
-                frame = pl.DataFrame(pl.from_arrow(table))
-                yield file, self._explode(frame, file) if source.explode else frame
+                batch = Batch(file=file, table=table, first_row=first)
+                first += table.num_rows
+                yield self._explode(batch) if source.explode else batch
 
-    def _explode(self, frame: pl.DataFrame, file: SourceFile) -> pl.DataFrame:
-        first, *others = self.source.explode
-        length = frame[first].list.len().fill_null(0)
-        for name in others:
-            if not (frame[name].list.len().fill_null(0) == length).all():
+    def _explode(self, batch: Batch) -> Batch:
+        table, source = batch.table, self.source
+        values, lengths = elements(table[source.explode[0]])
+        columns = {source.explode[0]: values}
+        for name in source.explode[1:]:
+            columns[name], others = elements(table[name])
+            if not others.equals(lengths):
+                row = batch.first_row + pc.not_equal(others, lengths).index(True).as_py() + 1
                 raise DataError(
-                    f"{self.where}.explode: {first!r} and {name!r} of {file.url} differ in length "
-                    "in some rows.",
+                    f"{self.where}.explode: {source.explode[0]!r} and {name!r} of "
+                    f"{batch.file.url}, row {row}, differ in length.",
                     hint="Lists that are exploded together must be parallel.",
                 )
-        frame = frame.with_columns(pl.int_ranges(0, length, dtype=pl.Int32).alias("_position"))
-        return frame.filter(length > 0).explode([*self.source.explode, "_position"])
+        counts = lengths.to_numpy(zero_copy_only=False)
+        parents = np.repeat(np.arange(len(counts)), counts)
+        starts = np.cumsum(counts) - counts
+        rows = pa.array(parents)
+        for name in table.column_names:
+            if name not in columns:
+                columns[name] = decoded(table[name]).take(rows)
+        return replace(
+            batch,
+            table=pa.table({name: columns[name] for name in table.column_names}),
+            parents=parents,
+            positions=np.arange(len(parents)) - np.repeat(starts, counts),
+        )
 
-    def column(self, frame: pl.DataFrame, ours: str) -> pl.Series:
+    def column(self, batch: Batch, ours: str) -> pl.Series:
         """Our column of a raw batch, from the log or from a constant."""
         if ours in self.source.constants:
-            return pl.repeat(self.source.constants[ours], frame.height, eager=True)
-        return frame[self.source.columns[ours]]
+            return pl.repeat(self.source.constants[ours], batch.height, eager=True)
+        return plain(batch.table[self.source.columns[ours]], self.place(ours, batch))
+
+    def values_and_place(self, batch: Batch, ours: str) -> tuple[pl.Series, Place]:
+        """Our column of a batch as it is in the file, a list's elements one after another."""
+        theirs, place = self.source.columns[ours], self.place(ours, batch)
+        if theirs not in self.source.explode:
+            return plain(batch.table[theirs], place), place
+        values, lengths = elements(batch.table[theirs])
+        counts = lengths.to_numpy(zero_copy_only=False)
+        place = replace(place, parents=np.repeat(np.arange(len(counts)), counts))
+        return plain(values, place), place
+
+
+def _place(key: str, column: str, batch: Batch | SourceFile) -> Place:
+    if isinstance(batch, SourceFile):
+        return Place(key=key, column=column, url=batch.url)
+    return Place(
+        key=key,
+        column=column,
+        url=batch.file.url,
+        first_row=batch.first_row,
+        parents=batch.parents,
+    )
 
 
 def read_interactions(definition: DatasetDefinition, types: ColumnTypes) -> Iterator[pl.DataFrame]:
@@ -118,11 +185,10 @@ def read_interactions(definition: DatasetDefinition, types: ColumnTypes) -> Iter
     for index, source in enumerate(definition.interactions):
         reader = Reader.open(definition, source, f"interactions[{index}]")
         extra = tuple(source.labels[task].column for task in definition.tasks)
-        for file, frame in reader.frames(extra):
-            keys = _keys(reader, file, frame, types)
-            if "request_id" in (*source.columns, *source.constants):
-                place = reader.place("request_id", file)
-                request = to_id(reader.column(frame, "request_id"), "string", place)
+        for batch in reader.batches(extra):
+            keys = _keys(reader, batch, types)
+            if reader.has("request_id"):
+                request = _id(reader, batch, "request_id", "string")
             else:
                 request = (
                     pl.DataFrame(keys)
@@ -131,9 +197,10 @@ def read_interactions(definition: DatasetDefinition, types: ColumnTypes) -> Iter
                 )
             columns = {"request_id": request, **keys}
             for name in definition.context_columns:
-                columns[name] = _attribute(reader, file, frame, name, types.context[name])
+                columns[name] = _attribute(reader, batch, name, types.context[name])
             for task in definition.tasks:
-                columns[label_column(task)] = _label(reader, file, frame, task, source.labels[task])
+                label = source.labels[task]
+                columns[label_column(task)] = _label(reader, batch, task, label, keys["item_id"])
             yield pl.DataFrame(columns)
 
 
@@ -147,12 +214,12 @@ def read_behaviors(definition: DatasetDefinition, types: ColumnTypes) -> Iterato
     for index, source in enumerate(definition.behaviors):
         reader = Reader.open(definition, source, f"behaviors[{index}]")
         _refuse_extra(reader, {"user_id", "item_id", "event_time", "action", POSITION})
-        for file, frame in reader.frames():
-            keys = _keys(reader, file, frame, types)
-            action = to_id(reader.column(frame, "action"), "string", reader.place("action", file))
+        for batch in reader.batches():
+            keys = _keys(reader, batch, types)
+            action = _id(reader, batch, "action", "string")
             yield pl.DataFrame({**keys, "action": action}).with_columns(
                 pl.lit(source.exact_time).alias("time_exact"),
-                _position(source, reader, file, frame).alias(POSITION),
+                _position(source, reader, batch).alias(POSITION),
             )
 
 
@@ -169,78 +236,81 @@ def read_dimension(
     created = definition.item_created_at if side == "items" else None
     for index, source in enumerate(getattr(definition, side)):
         reader = Reader.open(definition, source, f"{side}[{index}]")
-        present = (*source.columns, *source.constants)
-        for file, frame in reader.frames():
+        for batch in reader.batches():
             kind = _kind(types.user_id if side == "users" else types.item_id)
-            columns = {key: to_id(reader.column(frame, key), kind, reader.place(key, file))}
-            for name in (name for name in kinds if name in present):
-                columns[name] = _attribute(reader, file, frame, name, kinds[name])
+            columns = {key: _id(reader, batch, key, kind)}
+            for name in filter(reader.has, kinds):
+                columns[name] = _attribute(reader, batch, name, kinds[name])
             for ours, theirs in (("created_at", created), ("valid_from", "valid_from")):
-                if theirs and theirs in present:
-                    values, place = reader.column(frame, theirs), reader.place(theirs, file)
-                    columns[ours] = to_time(values, source.time_unit, place, optional=True)
-            batch = pl.DataFrame(columns)
-            valid = batch["valid_from"].fill_null(0) if "valid_from" in columns else pl.lit(0)
-            yield index, batch.with_columns(valid.cast(pl.Int64).alias("valid_from"))
+                if theirs and reader.has(theirs):
+                    values, place = reader.column(batch, theirs), reader.place(theirs, batch)
+                    columns[ours] = to_time(values, source.time_unit, place, attribute=True)
+            frame = pl.DataFrame(columns)
+            valid = frame["valid_from"].fill_null(0) if "valid_from" in columns else pl.lit(0)
+            yield index, frame.with_columns(valid.cast(pl.Int64).alias("valid_from"))
 
 
-def _keys(
-    reader: Reader, file: SourceFile, frame: pl.DataFrame, types: ColumnTypes
-) -> dict[str, pl.Series]:
-    def place(name: str) -> Place:
-        return reader.place(name, file)
-
-    unit = reader.source.time_unit
+def _keys(reader: Reader, batch: Batch, types: ColumnTypes) -> dict[str, pl.Series]:
+    time, place = reader.column(batch, "event_time"), reader.place("event_time", batch)
     return {
-        "user_id": to_id(reader.column(frame, "user_id"), _kind(types.user_id), place("user_id")),
-        "item_id": to_id(reader.column(frame, "item_id"), _kind(types.item_id), place("item_id")),
-        "event_time": to_time(reader.column(frame, "event_time"), unit, place("event_time")),
+        "user_id": _id(reader, batch, "user_id", _kind(types.user_id)),
+        "item_id": _id(reader, batch, "item_id", _kind(types.item_id)),
+        "event_time": to_time(time, reader.source.time_unit, place),
     }
+
+
+def _id(reader: Reader, batch: Batch, ours: str, kind: Kind) -> pl.Series:
+    return to_id(reader.column(batch, ours), kind, reader.place(ours, batch))
 
 
 def _kind(kind: pa.DataType) -> Kind:
     return "int64" if pa.types.is_int64(kind) else "string"
 
 
-def _attribute(
-    reader: Reader, file: SourceFile, frame: pl.DataFrame, name: str, kind: pa.DataType
-) -> pl.Series:
-    values, place = reader.column(frame, name), reader.place(name, file)
+def _attribute(reader: Reader, batch: Batch, name: str, kind: pa.DataType) -> pl.Series:
+    """A declared column; missing in all rows of a source that does not have it."""
+    place = reader.place(name, batch)
+    if reader.has(name):
+        values = reader.column(batch, name)
+    else:
+        values = pl.repeat(None, batch.height, dtype=pl.Null, eager=True)
     if pa.types.is_float64(kind):
         return to_number(values, place)
     return to_category(values, _kind(kind), place)
 
 
-def _label(
-    reader: Reader, file: SourceFile, frame: pl.DataFrame, task: str, label: Label
-) -> pl.Series:
-    place = Place(key=f"{reader.where}.labels.{task}", column=label.column, url=file.url)
-    values = frame[label.column]
+def _label(reader: Reader, batch: Batch, task: str, label: Label, item_id: pl.Series) -> pl.Series:
+    place = _place(f"{reader.where}.labels.{task}", label.column, batch)
+    column = batch.table[label.column]
     if label.contains_item:
-        if not isinstance(values.dtype, pl.List):
-            raise place.error(f"holds {values.dtype}, not lists", "`contains_item` needs a list.")
-        item = reader.column(frame, "item_id").cast(values.dtype.inner)
-        hit = pl.DataFrame({"list": values, "item": item}).select(
-            pl.col("list").list.contains(pl.col("item")).fill_null(False)
-        )
-        return hit.to_series().cast(pl.Int8)
+        return _contains(column, item_id, place)
+    values = plain(column, place)
     if label.at_least is not None:
-        # A missing measurement means that the thing was not done.
-        numbers = to_number(values, place).fill_nan(float("-inf"))
-        return (numbers >= label.at_least).cast(pl.Int8)
+        return at_least(values, label.at_least, place)
     return to_flag(values, place)
 
 
-def _position(
-    source: BehaviorSource, reader: Reader, file: SourceFile, frame: pl.DataFrame
-) -> pl.Series:
-    zero = pl.repeat(0, frame.height, dtype=pl.Int32, eager=True)
+def _contains(lists: pa.ChunkedArray, item_id: pl.Series, place: Place) -> pl.Series:
+    """int8 1 where a row's list holds its item: both as ids of the items' one type."""
+    values, lengths = elements(lists)
+    rows = np.repeat(np.arange(len(lengths)), lengths.to_numpy(zero_copy_only=False))
+    inside = replace(place, parents=rows if place.parents is None else place.parents[rows])
+    kind: Kind = "string" if item_id.dtype == pl.String else "int64"
+    listed = to_category(plain(values, inside), kind, inside)
+    hits = rows[(listed == item_id.gather(rows)).to_numpy()]
+    return pl.Series((np.bincount(hits, minlength=len(lengths)) > 0).astype(np.int8))
+
+
+def _position(source: BehaviorSource, reader: Reader, batch: Batch) -> pl.Series:
     if source.exact_time:
-        return zero
+        return pl.repeat(0, batch.height, dtype=pl.Int32, eager=True)
     if POSITION in source.columns:
-        values = to_id(reader.column(frame, POSITION), "int64", reader.place(POSITION, file))
+        values, place = _id(reader, batch, POSITION, "int64"), reader.place(POSITION, batch)
+        place.refuse(values, (values.abs() >= 2**31), "a position beyond 32 bits")
         return values.cast(pl.Int32)
-    return frame["_position"] if source.explode else zero
+    if batch.positions is not None:
+        return pl.Series(batch.positions.astype(np.int32))
+    return pl.repeat(0, batch.height, dtype=pl.Int32, eager=True)
 
 
 def _refuse_extra(reader: Reader, used: set[str]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import enum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from hemix.errors import RequestError
 from serving.model_commands import models_app
 from serving.serve_commands import serve
 from serving.signing_commands import register as register_signing
+from serving.spoken import spoken_id, spoken_items, spoken_pair
 
 
 class Protocol(enum.StrEnum):
@@ -23,9 +23,18 @@ class Protocol(enum.StrEnum):
 
 def rank(
     user: Annotated[str, typer.Option(help="User id.")],
-    items: Annotated[str, typer.Option(metavar="A,B,C", help="Candidate item ids.")],
+    items: Annotated[
+        str | None, typer.Option(metavar="A,B,C", help="Candidate item ids, without blanks.")
+    ] = None,
+    item: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="One candidate, taken as it is (commas, blanks); repeat."),
+    ] = None,
     context: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A context column; repeat.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="A context column; repeat. A text of digits: 'tab=\"1\"'."
+        ),
     ] = None,
     url: Annotated[
         str | None,
@@ -49,11 +58,10 @@ def rank(
     from serving.client import rank as ask
     from serving.tables import answer_table, show
 
-    values = dict(_pair(text) for text in context or ())
     answer = ask(
-        _id(user, text_ids),
-        [_id(item.strip(), text_ids) for item in items.split(",") if item.strip()],
-        context=values,
+        spoken_id(user, as_text=text_ids),
+        spoken_items(items, item or [], as_text=text_ids),
+        context=dict(spoken_pair(text) for text in context or ()),
         url=url or ("127.0.0.1:8081" if protocol is Protocol.GRPC else "http://127.0.0.1:8080"),
         protocol=protocol.value,
     )
@@ -66,23 +74,3 @@ def register(app: typer.Typer) -> None:
     app.command("rank")(rank)
     register_signing(models_app)
     app.add_typer(models_app)
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise RequestError(f"--context {text}: give NAME=VALUE, for example tab=1.")
-    return name, _value(value)
-
-
-def _id(text: str, as_text: bool) -> int | str:
-    return int(text) if not as_text and text.removeprefix("-").isdecimal() else text
-
-
-def _value(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

@@ -6,7 +6,6 @@ guessed: ``"7"`` is not a number, ``7.0`` is not an id, ``true`` is neither.
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +15,11 @@ import pyarrow as pa
 
 from features.definition import DatasetDefinition
 from features.schema import ColumnTypes
+from hemix.bounds import LATEST_MS, MAX_INT, MAX_NUMBER, MAX_TEXT, MIN_INT
 from hemix.errors import RequestError
 
 MAX_CANDIDATES = 1_000
 MAX_INSTANCES = 16
-MAX_TEXT = 256
-"""Characters of an id, a context value or a request_id."""
-
 Kind = Literal["int", "text", "number"]
 Value = int | str | float
 
@@ -30,10 +27,8 @@ _FIELDS = ("user_id", "item_ids", "context", "request_id", "timestamp_ms")
 _KIND_WORDS: dict[Kind, str] = {
     "int": "a whole number",
     "text": f"a text of 1 to {MAX_TEXT} characters",
-    "number": "a finite number",
+    "number": f"a finite number of at most {MAX_NUMBER:.3g}",
 }
-_LATEST_MS = 4_102_444_800_000
-"""1 January 2100: later times are taken for microseconds or nanoseconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,14 +142,12 @@ def _kind(kind: pa.DataType) -> Kind:
 
 def _checked(value: object, kind: Kind, where: str, at: int | None = None) -> Value:
     if kind == "int":
-        if type(value) is int and -(2**63) < value < 2**63:
+        if type(value) is int and MIN_INT <= value <= MAX_INT:
             return value
     elif kind == "text":
         if type(value) is str and 0 < len(value) <= MAX_TEXT and _is_unicode(value):
             return value
-    elif (type(value) is float and math.isfinite(value)) or (
-        type(value) is int and abs(value) < 2**63
-    ):
+    elif type(value) in (int, float) and -MAX_NUMBER <= value <= MAX_NUMBER:
         return float(value)
     place = where if at is None else f"{where}[{at}]"
     raise RequestError(f"{place}: {_short(value)} must be {_KIND_WORDS[kind]}.")
@@ -176,7 +169,7 @@ def _request_id(value: object, where: str) -> str:
 def _timestamp(value: object, where: str) -> int | None:
     if value is None:
         return None
-    if type(value) is not int or not 0 < value < _LATEST_MS:
+    if type(value) is not int or not 0 < value < LATEST_MS:
         raise RequestError(
             f"{where}timestamp_ms: {_short(value)} must be whole milliseconds since 1970, UTC."
         )

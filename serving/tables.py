@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from serving.registry import Registry
@@ -80,7 +81,7 @@ def answer_table(answer: Mapping[str, Any]) -> Table:
     unknown = set(answer["unknown_items"])
     flags = f"; flags: {', '.join(answer['flags'])}" if answer["flags"] else ""
     table = Table(
-        title=f"user {answer['user_id']}: {answer['variant']} {answer['version']}{flags}",
+        title=f"user {escape(str(answer['user_id']))}: {answer['variant']} {answer['version']}{flags}",
         title_justify="left",
     )
     table.add_column("rank", justify="right")
@@ -90,5 +91,7 @@ def answer_table(answer: Mapping[str, Any]) -> Table:
     table.add_column("")
     for rank, item in enumerate(answer["ranked_item_ids"], start=1):
         scores = [f"{values[at[item]]:.4f}" for values in answer["scores"].values()]
-        table.add_row(str(rank), str(item), *scores, "unknown item" if item in unknown else "")
+        table.add_row(
+            str(rank), escape(str(item)), *scores, "unknown item" if item in unknown else ""
+        )
     return table

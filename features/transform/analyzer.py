@@ -17,8 +17,10 @@ from features.schema import MISSING_INT
 from features.transform.histogram import Counts, count, merge, scaling
 from features.transform.plan import NumberPlan, VocabularyPlan
 
-MISSING_LINE = b"\0"
-"""Stands for the empty string in a vocabulary's file, where empty lines are not allowed."""
+MISSING_LINE = b"\xff"
+"""Stands for the empty string in a vocabulary's file, where empty lines are not allowed.
+
+No text of a log can be it: texts are UTF-8, and this byte stands in none."""
 Parts = list[list[Counts]]
 Outputs = tuple[Any, ...]
 
@@ -100,7 +102,8 @@ def number_scaling(x_BF: Any, numbers: Sequence[NumberPlan]) -> tuple[Any, Any, 
 def vocabulary_lines(counts: Counts, min_count: int) -> list[bytes]:
     """A vocabulary's file, a line a value: the missing value, then values by falling count.
 
-    Ties are ordered by value. Values with a line break cannot stand in a file and stay unknown.
+    Ties are ordered by value. Ingest let no value with a line break in; one that came another way
+    cannot stand in a file and stays unknown.
     """
     values, amounts = counts
     order = np.lexsort((np.arange(len(values)), -amounts))

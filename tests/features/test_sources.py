@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.column_types import infer_types
-from features.conversions import Place, kind_of, to_category, to_flag, to_id, to_number, to_time
+from features.conversions import kind_of, to_category, to_flag, to_id, to_number
 from features.definition import DatasetDefinition
+from features.moments import to_time
+from features.place import Place
 from features.schema import MISSING_INT
 from features.sources import fingerprint, read_behaviors, read_dimension, read_interactions
 from hemix.errors import DataError, DefinitionError, EnvironmentProblem
@@ -122,7 +124,7 @@ def test_odd_times() -> None:
     assert to_time(pl.Series(["20220425"]), "auto", PLACE).to_list() == [day]
     assert to_time(pl.Series([date(2022, 4, 25)]), "auto", PLACE).to_list() == [day]
     assert to_time(pl.Series([1650844800.25]), "s", PLACE).to_list() == [day + 250]
-    assert to_time(pl.Series([None, day]), "ms", PLACE, optional=True).to_list() == [None, day]
+    assert to_time(pl.Series([None, day]), "ms", PLACE, attribute=True).to_list() == [None, day]
 
 
 @pytest.mark.parametrize(

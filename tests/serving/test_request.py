@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hemix.bounds import MAX_TEXT
 from hemix.errors import RequestError
 from serving.request import MAX_CANDIDATES, MAX_INSTANCES, RequestContract
 
@@ -39,7 +40,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (good(context={"colour": 1}), "context.colour: no such context column; known: tab, page"),
     (good(context={"tab": "1"}), "context.tab: 1 must be a whole number"),
     (good(context={"page": 1}), "context.page: 1 must be a text"),
-    (good(context={"page": "x" * 300}), "context.page: x+... must be a text"),
+    (good(context={"page": "x" * (MAX_TEXT + 1)}), "context.page: x+... must be a text"),
     (good(context={"price": math.inf}), "context.price: inf must be a finite number"),
     (good(context={"price": 10**400}), "context.price: 1000.* must be a finite number"),
     (good(request_id=5), "request_id: 5 must be a text"),
@@ -93,7 +94,7 @@ def test_a_good_request_comes_through_as_it_is() -> None:
 
 def test_text_ids_are_texts() -> None:
     assert TEXTS.parse({"user_id": "u", "item_ids": ["a"]}).item_ids == ["a"]
-    for item in ("", 1, "x" * 300):
+    for item in ("", 1, "x" * (MAX_TEXT + 1)):
         with pytest.raises(RequestError, match=r"item_ids\[0\]"):
             TEXTS.parse({"user_id": "u", "item_ids": [item]})
 
