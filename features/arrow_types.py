@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -148,7 +149,9 @@ def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     kind, types = array.type, pa.types
     if types.is_run_end_encoded(kind):
-        return decoded(pc.run_end_decode(array))
+        rows = np.arange(array.offset, array.offset + len(array))
+        runs = np.searchsorted(array.run_ends.to_numpy(), rows, side="right")
+        return decoded(array.values).take(pa.array(runs))
     if types.is_dictionary(kind):
         return decoded(decoded(array.dictionary).take(array.indices.cast(pa.int64())))
     if isinstance(kind, pa.Bool8Type):
@@ -160,9 +163,11 @@ def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     if types.is_binary_view(kind):
         return array.cast(pa.large_binary())
     inner = element(kind)
-    if inner is not None and not types.is_null(kind) and not types.is_large_list(kind):
-        return array.cast(pa.large_list(inner))
-    return array
+    if inner is None or types.is_null(kind) or types.is_large_list(kind):
+        return array
+    ends = np.cumsum(pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False))
+    offsets = pa.array(np.concatenate([[0], ends]).astype(np.int64))
+    return pa.LargeListArray.from_arrays(offsets, pc.list_flatten(array), mask=array.is_null())
 
 
 def elements(column: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:

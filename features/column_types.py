@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from features.arrow_types import Family, element, family
-from features.conversions import POINT_ZERO, Kind, kind_of, to_category
+from features.conversions import POINT_ZERO, Kind, kind_of, lossy, to_category
 from features.definition import DatasetDefinition
 from features.locations import SourceFile, sources
 from features.place import Place
@@ -52,9 +52,18 @@ class _Seen:
             self.kinds.add(kind)
             self.families.setdefault(found, place)
 
-    def add_values(self, values: pl.Series, found: str, place: Place, *, is_csv: bool) -> None:
+    def add_values(
+        self, values: pl.Series, found: str, place: Place, *, is_csv: bool, is_id: bool
+    ) -> None:
         self.add(kind_of(values, place, is_csv=is_csv), found, place)
         if values.dtype == pl.String:
+            if is_id:
+                place.refuse(
+                    values,
+                    lossy(values),
+                    "a float as text: digits of the id may be lost",
+                    "Write the ids as whole numbers or as text where they come from.",
+                )
             zeros = values.filter(values.str.ends_with("0"))
             zeros = zeros.filter(zeros.str.contains(POINT_ZERO)).unique()
             if len(zeros):
@@ -86,7 +95,9 @@ def infer_types(definition: DatasetDefinition) -> ColumnTypes:
                 value = pl.Series([reader.source.constants[side[1]]])
                 found = "text" if value.dtype == pl.String else "integer"
                 place = reader.place(side[1], reader.files[0])
-                seen.setdefault(side, _Seen()).add_values(value, found, place, is_csv=False)
+                seen.setdefault(side, _Seen()).add_values(
+                    value, found, place, is_csv=False, is_id=side[0] == "ids"
+                )
         _survey(reader, names, seen)
     for side, found in seen.items():
         found.check()
@@ -149,7 +160,9 @@ def _survey(reader: Reader, names: list[Side], seen: dict[Side, _Seen]) -> None:
         for side, values, place in _column_batches(reader, file, list(unread)):
             is_csv = file.format == "csv" or reader.source.columns[side[1]] in file.partitions
             found = unread[side]
-            seen.setdefault(side, _Seen()).add_values(values, found, place, is_csv=is_csv)
+            seen.setdefault(side, _Seen()).add_values(
+                values, found, place, is_csv=is_csv, is_id=side[0] == "ids"
+            )
 
 
 def _value_type(reader: Reader, schema: pa.Schema, name: str) -> pa.DataType:

@@ -18,10 +18,9 @@ from features.schema import MISSING_INT, MISSING_STRING
 from hemix.bounds import MAX_NUMBER, MAX_TEXT
 
 Kind = Literal["int64", "string"]
-WHOLE_TEXT = r"^(0|-?[1-9][0-9]{0,18})$"
-POINT_ZERO = r"^-?(0|[1-9][0-9]*)\.0+$"
+_WHOLE_TEXT = r"^(0|-?[1-9][0-9]{0,18})$"
+POINT_ZERO = r"^(0|-?[1-9][0-9]*)\.0+$"
 """Whole numbers as floats and decimals are written: ``7.0``."""
-_SHORT_POINT_ZERO = r"^(0|-?[1-9][0-9]{0,14})\.0+$"
 _TRUE = ("1", "1.0", "true", "t", "yes", "y")
 _FALSE = ("0", "0.0", "false", "f", "no", "n")
 _EXACT: dict[type[pl.DataType], int] = {pl.Float64: 2**53, pl.Float32: 2**24, pl.Float16: 2**11}
@@ -170,15 +169,24 @@ def _int64(values: pl.Series, place: Place) -> pl.Series:
 
 def _whole(text: pl.Series) -> pl.Series:
     """Int64 where a text spells a whole number of 64 bits, null elsewhere."""
-    plain = text.str.contains(WHOLE_TEXT)
-    if not plain.fill_null(True).all():
-        zero = text.str.contains(_SHORT_POINT_ZERO)
-        cut = text.str.replace(r"\.0+$", "")
-        text, plain = cut, plain | zero
-    whole = text.cast(pl.Int64, strict=False)
-    frame = pl.DataFrame({"whole": whole, "plain": plain})
-    kept = pl.col("plain") & (pl.col("whole") != MISSING_INT)
+    frame = text.to_frame("text")
+    plain, kept = pl.col("text").str.contains(_WHOLE_TEXT), pl.col("whole") != MISSING_INT
+    if not frame.select(plain.fill_null(True).all()).item():
+        # A number with a point may come from a float: it is whole as far as floats are exact.
+        point = pl.col("text").str.contains(POINT_ZERO)
+        frame = frame.select(
+            plain.alias("plain"), point.alias("point"), pl.col("text").str.replace(r"\.0+$", "")
+        )
+        kept = kept & (pl.col("plain") | (pl.col("point") & (pl.col("whole").abs() < 2**53)))
+    frame = frame.with_columns(pl.col("text").cast(pl.Int64, strict=False).alias("whole"))
     return frame.select(pl.when(kept).then("whole")).to_series()
+
+
+def lossy(text: pl.Series) -> pl.Series:
+    """True where a text is how a float beyond its exact whole numbers is written: ``1.5e+18``."""
+    point = text.str.ends_with(".0") & (text.str.len_bytes() > 17)
+    long = point & text.str.contains(r"^-?[1-9][0-9]{15,}\.0$")
+    return long | text.str.contains(r"^-?[1-9](\.[0-9]+)?e\+[0-9]{2,3}$")
 
 
 def _text(values: pl.Series, place: Place) -> pl.Series:
