@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 POLICY = (
-    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+    '<meta HTTP-EQUIV="Content-Security-Policy" content="default-src \'none\'; '
     "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'\">"
 )
 """Nothing is fetched, no script runs: not even one that got past the escaping."""

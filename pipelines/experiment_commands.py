@@ -322,6 +322,8 @@ def _examine(
     )
     verdict = decision.verdict + (" (applied)" if decision.applied else "")
     _say(Console(file=sys.stdout), verdict, decision.reasons, target)
+    if decision.verdict == "unusable":
+        raise typer.Exit(4)  # as a gate that fails
 
 
 def _cluster(settings: Path) -> str:

@@ -78,6 +78,11 @@ CALIBRATION_OUTCOMES = Gauge(
     "Outcomes in the window that calibration is measured on.",
     ["task", "variant"],
 )
+CALIBRATION_LOST = Counter(
+    "hemix_calibration_lost",
+    "Outcomes that calibration could not count: unreadable, or of an item or task not in their answer.",
+    ["reason"],
+)
 FEATURE_AGE = Gauge(
     "hemix_feature_age_seconds", "Age of the newest row read of a feature view.", ["view"]
 )

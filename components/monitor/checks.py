@@ -13,7 +13,7 @@ def checks_of(measures: Measures, policy: MonitorPolicy) -> list[Check]:
     """One check a feature, task and variant, view, and kind of id."""
     return [
         *(check for drift in measures.drift for check in _drift(drift, policy)),
-        *(_calibration(found, policy) for found in measures.calibration),
+        *_calibrations(measures, policy),
         *(
             Check.of("feature age, hours", age, policy.freshness.hours, "at_most", slice=view)
             for view, age in measures.ages_h.items()
@@ -43,6 +43,23 @@ def _drift(drift: Drift, policy: MonitorPolicy) -> list[Check]:
             sample_size=drift.samples,
         )
         for feature, value in sorted(drift.psi.items())
+    ]
+
+
+def _calibrations(measures: Measures, policy: MonitorPolicy) -> list[Check]:
+    """One check a task and variant; where the logs were lost, one that says why none is judged."""
+    if not measures.lost:
+        return [_calibration(found, policy) for found in measures.calibration]
+    return [
+        Check(
+            check="calibration, predicted over observed",
+            value=None,
+            threshold=policy.calibration.band,
+            direction="between",
+            passed=True,
+            slice="all",
+            note=f"{NOT_JUDGED}: {' '.join(measures.lost)}",
+        )
     ]
 
 

@@ -53,7 +53,9 @@ class Calibrated:
 
 @dataclass(frozen=True, kw_only=True)
 class Measures:
-    """Everything of one window; ``ages_h``: view -> age of its newest row in hours."""
+    """Everything of one window; ``ages_h``: view -> age of its newest row in hours; ``lost``: why too
+    many outcomes were left out to judge calibration, empty when they were not.
+    """
 
     since_ms: int
     until_ms: int
@@ -66,6 +68,7 @@ class Measures:
     calibration: tuple[Calibrated, ...]
     ages_h: dict[str, float]
     unreadable: int
+    lost: tuple[str, ...] = ()
 
 
 def measure(
@@ -77,6 +80,7 @@ def measure(
     since_ms: int,
     until_ms: int,
     attribution_ms: int,
+    most_lost: float,
 ) -> Measures:
     """Read and add up what was written between ``since_ms`` and ``until_ms``.
 
@@ -85,6 +89,14 @@ def measure(
         ModelVersionError: a live version's transform is not in the registry.
     """
     snapshots, unreadable = read_snapshots(exposures)
+    calibration, lost = calibration_of(
+        exposures,
+        outcomes,
+        since_ms=since_ms,
+        until_ms=until_ms,
+        attribution_ms=attribution_ms,
+        most_lost=most_lost,
+    )
     recent = [s for s in snapshots if since_ms < s.time_ms <= until_ms]
     return Measures(
         since_ms=since_ms,
@@ -98,9 +110,8 @@ def measure(
             _drift(recent, version, version_bins(registry, version))
             for version in registry.state().shares
         ),
-        calibration=calibration_of(
-            exposures, outcomes, since_ms=since_ms, until_ms=until_ms, attribution_ms=attribution_ms
-        ),
+        calibration=calibration,
+        lost=lost,
         ages_h=_ages(recent, feature_store, until_ms),
         unreadable=unreadable,
     )
@@ -140,25 +151,45 @@ def _drift(snapshots: Iterable[Snapshot], version: str, bins: FeatureBins) -> Dr
 
 
 def calibration_of(
-    exposures: str, outcomes: str, *, since_ms: int, until_ms: int, attribution_ms: int
-) -> tuple[Calibrated, ...]:
+    exposures: str,
+    outcomes: str,
+    *,
+    since_ms: int,
+    until_ms: int,
+    attribution_ms: int,
+    most_lost: float,
+) -> tuple[tuple[Calibrated, ...], tuple[str, ...]]:
     """Predicted and observed of requests of the window whose outcomes came; empty without any.
 
     An item counts when it has an outcome, whatever its value.
+
+    Returns:
+        ``(found, lost)``; ``lost`` says why more than ``most_lost`` of exposures or outcomes were
+        left out.
     """
     import polars as pl
 
-    from serving.experiments.joining import attribute
-    from serving.experiments.logs import read_exposures, read_outcomes
+    from serving.experiments.joining import join
+    from serving.experiments.logs import ExposureTable, OutcomeTable, read_exposures, read_outcomes
+    from serving.experiments.losses import losses_of, too_many
 
     if not (_any(exposures, "exposures-") and _any(outcomes, "")):
-        return ()
-    read = read_exposures(exposures, layer=MODEL_LAYER)
-    own = read.rows.filter(pl.col("time_ms").is_between(since_ms, until_ms, closed="right"))
-    requests = own.unique("request_id", keep="first", maintain_order=True)
-    joined, _ = attribute(requests, read_outcomes(outcomes).rows, window_ms=attribution_ms)
-    parts = [_of_task(joined, requests, task) for task in read.tasks]
-    return tuple(part for group in parts for part in group)
+        return (), ()
+    read, followed = read_exposures(exposures, layer=MODEL_LAYER), read_outcomes(outcomes)
+    # One epoch: the window's. Outcomes of older requests are not lost.
+    window = pl.col("time_ms").is_between(since_ms, until_ms, closed="right")
+    rows = read.rows.with_columns(epoch=pl.when(window).then(pl.lit("now")).otherwise(pl.lit("")))
+    joined = join(
+        ExposureTable(
+            rows=rows, tasks=read.tasks, unreadable=read.unreadable, example=read.example
+        ),
+        OutcomeTable(rows=followed.rows, unreadable=followed.unreadable, example=followed.example),
+        epoch="now",
+        window_ms=attribution_ms,
+    )
+    parts = [_of_task(joined.outcomes, joined.requests, task) for task in read.tasks]
+    lost = too_many(losses_of(joined), most_lost)
+    return tuple(part for group in parts for part in group), tuple(lost)
 
 
 def _of_task(joined: pl.DataFrame, requests: pl.DataFrame, task: str) -> list[Calibrated]:

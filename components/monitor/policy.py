@@ -33,6 +33,7 @@ class CalibrationPolicy(_Part):
     band: tuple[Positive, Positive]
     minimum_outcomes: Rows
     attribution_hours: Positive
+    most_lost: float = Field(default=0.1, ge=0, le=1)
 
     @model_validator(mode="after")
     def _ordered(self) -> CalibrationPolicy:

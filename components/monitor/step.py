@@ -60,6 +60,7 @@ def run(
         since_ms=round(until - rules.window_hours * HOUR_MS),
         until_ms=until,
         attribution_ms=round(rules.calibration.attribution_hours * HOUR_MS),
+        most_lost=rules.calibration.most_lost,
     )
     verdict = Verdict.of(GATE, checks_of(measures, rules))
     verdict.write(out_verdict)
@@ -72,4 +73,6 @@ def run(
         failed = [*failed[:NAMED], f"and {len(failed) - NAMED} more"]
     result = "; ".join(failed) or "all passed"
     say(f"monitor: {len(verdict.checks)} checks, {open_} not judged; {result}")
+    for reason in measures.lost:
+        say(f"monitor: calibration is not judged: {reason}")
     return verdict

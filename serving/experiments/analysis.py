@@ -12,6 +12,7 @@ from serving.experiments.effects import Effect, Floats, compare
 from serving.experiments.guards import guard_results
 from serving.experiments.joining import Joined, attribute
 from serving.experiments.logs import OutcomeTable
+from serving.experiments.losses import losses_of, notes_of, unusable
 from serving.experiments.measures import Table, Values, table_of, values_of
 from serving.experiments.mismatch import sequential
 from serving.experiments.policy import ExperimentPolicy, Metric
@@ -59,6 +60,8 @@ def analyse(
     Raises:
         DefinitionError: a metric's task has no outcomes.
     """
+    losses = losses_of(joined)
+    lost = unusable(joined, losses, policy)
     data = _data(design, joined)
     times = data.table.requests["request_ms"]
     split = sequential(
@@ -69,7 +72,8 @@ def analyse(
     alpha = policy.alpha / max(len(design.arms) - 1, 1)
     requests = np.bincount(data.arms[data.table.users], minlength=len(design.arms))
     comparisons: tuple[Comparison, ...] = ()
-    if design.running and data.table.rows and len(np.unique(data.arms)) == len(design.arms):
+    everywhere = data.table.rows and len(np.unique(data.arms)) == len(design.arms)
+    if design.running and everywhere and not lost:
         comparisons = _comparisons(design, data, joined, outcomes, policy, alpha, known)
     return Analysis(
         layer=design.layer,
@@ -95,6 +99,9 @@ def analyse(
         ),
         comparisons=comparisons,
         counts=asdict(joined.counts),
+        losses=losses,
+        unusable=tuple(lost),
+        notes=tuple(notes_of(joined, policy)),
     )
 
 

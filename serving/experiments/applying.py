@@ -24,7 +24,7 @@ def apply(decision: Decision, registry: Registry) -> Decision:
         DefinitionError: the decision is about a layer of ``experiments.yaml``.
         RegistryError: the registry cannot be read or written.
     """
-    if decision.verdict in ("none", "continue"):
+    if decision.verdict in ("none", "unusable", "continue"):
         return decision
     if decision.layer != MODEL_LAYER:
         raise DefinitionError(

@@ -9,29 +9,37 @@ from serving.experiments.results import Analysis, Comparison, Decision, MetricRe
 MOST_STRAYED = 0.001
 """Share of users with two variants above which the assignment is taken to be broken."""
 
-_RANK: dict[Verdict, int] = {"promote": 2, "continue": 1, "roll_back": 0, "none": -1}
+_RANK: dict[Verdict, int] = {
+    "promote": 2,
+    "continue": 1,
+    "roll_back": 0,
+    "unusable": -1,
+    "none": -1,
+}
 
 
 def decide(design: Design, analysis: Analysis, policy: ExperimentPolicy) -> Decision:
-    """What to do now. The split comes first, then harm, then gain, then the time that has passed.
+    """What to do now. Lost logs come first, then the split, then harm, then gain, then the time that has passed.
 
     With several arms against the control the best one speaks: the first that may be promoted, else
     one that may go on; only when all have lost is the verdict to roll back.
     """
     if not design.running:
         return _decision(design, "none", "", ["No experiment runs."])
-    broken = _broken(analysis)
     arms = {arm.name: arm.version for arm in design.arms}
+    if analysis.unusable:
+        return _decision(design, "unusable", design.arms[1].name, list(analysis.unusable), arms)
+    broken = _broken(analysis)
     if broken:
         return _decision(design, policy.on_mismatch, design.arms[1].name, broken, arms)
     few = _too_few(analysis, policy)
     if few:
-        return _decision(design, "continue", design.arms[1].name, few, arms)
+        return _decision(design, "continue", design.arms[1].name, [*few, *analysis.notes], arms)
     found = [
         (comparison, *_verdict(comparison, analysis, policy)) for comparison in analysis.comparisons
     ]
     best, verdict, reasons = max(found, key=lambda entry: _RANK[entry[1]])
-    return _decision(design, verdict, best.arm, reasons, arms)
+    return _decision(design, verdict, best.arm, [*reasons, *analysis.notes], arms)
 
 
 def _decision(
@@ -69,11 +77,17 @@ def _broken(analysis: Analysis) -> list[str]:
 
 
 def _too_few(analysis: Analysis, policy: ExperimentPolicy) -> list[str]:
-    return [
+    few = [
         f"{arm.name} has {arm.users:,} users; {policy.minimum_users:,} are needed before metrics count."
         for arm in analysis.arms
         if arm.users < policy.minimum_users
     ]
+    if few and (others := analysis.counts.get("other_epochs", 0)):
+        few.append(
+            f"{others:,} requests are of another split than {analysis.epoch}: an experiment begins "
+            "anew when salt, versions or shares change."
+        )
+    return few
 
 
 def _verdict(

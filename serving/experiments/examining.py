@@ -62,7 +62,13 @@ def examine(
         return Examination(design=design, analysis=None, decision=_nothing(design))
     shown = read_exposures(exposures, layer=layer)
     followed = read_outcomes(outcomes)
-    joined = join(shown, followed, epoch=design.epoch, window_ms=policy.attribution_ms)
+    joined = join(
+        shown,
+        followed,
+        epoch=design.epoch,
+        window_ms=policy.attribution_ms,
+        arms={arm.name: arm.version for arm in design.arms},
+    )
     analysis = analyse(design, joined, followed, policy, known=_known(known))
     return Examination(design=design, analysis=analysis, decision=decide(design, analysis, policy))
 

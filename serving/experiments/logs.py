@@ -6,7 +6,6 @@ is counted, never guessed.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,34 +13,45 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from hemix.errors import DataError, StorageError
+from hemix.errors import DataError
+from serving.experiments.cells import id_of, time_of
+from serving.experiments.left_out import LeftOut
+from serving.experiments.outcome_files import outcomes_of, schema
 
 if TYPE_CHECKING:
     import polars as pl
 
-OUTCOME_COLUMNS = ("request_id", "item_id", "task", "value", "time_ms")
+EXPOSURES = "exposures-"
+"""What the names of exposure files begin with."""
+_ROWS = (".csv", ".tsv", ".json", ".ndjson", ".avro", ".orc", ".gz", ".zst", ".bz2", ".zip", ".xz")
+"""Endings of files that hold rows which are not read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExposureTable:
     """One row a logged line, in the order of request time.
 
-    ``rows``: request_id, user_id (text), request_ms, time_ms, latency_ms, layers and epochs of the
-    asked layer as ``variant`` and ``epoch``, error, flags (list), item_ids (list of text), order
-    (JSON text), ``scores_<task>`` (list of float32). ``unreadable`` lines were left out.
+    ``rows``: request_id, user_id (text), request_ms, time_ms, latency_ms, version, layers and epochs
+    of the asked layer as ``variant`` and ``epoch``, error, flags (list), item_ids (list of text),
+    order (JSON text), ``scores_<task>`` (list of float32). ``unreadable`` lines were left out, as
+    were those of ``other_layers``, which do not know the asked one.
     """
 
     rows: pl.DataFrame
     tasks: tuple[str, ...]
     unreadable: int
+    other_layers: int = 0
+    example: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutcomeTable:
-    """``rows``: request_id, item_id (text), task, value (float), time_ms; ``unreadable`` left out."""
+    """``rows``: request_id, item_id (text), task, value (float), time_ms; ``unreadable`` left out,
+    the first of them as ``example``."""
 
     rows: pl.DataFrame
     unreadable: int
+    example: str = ""
 
 
 def read_exposures(location: str, *, layer: str) -> ExposureTable:
@@ -54,25 +64,34 @@ def read_exposures(location: str, *, layer: str) -> ExposureTable:
     import polars as pl
 
     lines: list[dict[str, Any]] = []
-    unreadable = 0
-    for name, data in _files(location, (".jsonl",), "exposures-"):
-        del name
-        for line in data.splitlines():
-            row = _exposure(line, layer)
-            if row is None:
-                unreadable += 1
-            elif row:
+    unreadable, other_layers = LeftOut(), 0
+    for name, data in _files(location, (".jsonl",), EXPOSURES):
+        for number, line in enumerate(data.splitlines(), start=1):
+            try:
+                row = _exposure(line, layer)
+            except ValueError as error:
+                unreadable.add("unreadable", 1, f"{name}, line {number}: {error}")
+                continue
+            if row:
                 lines.append(row)
+            else:
+                other_layers += 1
+    if other_layers and not lines:
+        raise DataError(
+            f"{location}: none of {other_layers:,} exposure lines knows the layer {layer}.",
+            hint="Was its experiments.yaml beside the registry of the endpoint that logged them?",
+        )
     tasks = tuple(dict.fromkeys(task for row in lines for task in row["scores"]))
     for row in lines:
         scores = row.pop("scores")
         row.update({f"scores_{task}": scores.get(task) for task in tasks})
-    schema: dict[str, Any] = {
+    kinds: dict[str, Any] = {
         "request_id": pl.String,
         "user_id": pl.String,
         "request_ms": pl.Int64,
         "time_ms": pl.Int64,
         "latency_ms": pl.Float64,
+        "version": pl.String,
         "variant": pl.String,
         "epoch": pl.String,
         "error": pl.String,
@@ -81,14 +100,20 @@ def read_exposures(location: str, *, layer: str) -> ExposureTable:
         "order": pl.String,
         **{f"scores_{task}": pl.List(pl.Float32) for task in tasks},
     }
-    rows = pl.DataFrame(lines, schema=schema, orient="row").sort(
+    rows = pl.DataFrame(lines, schema=kinds, orient="row").sort(
         "request_ms", "time_ms", "request_id"
     )
-    return ExposureTable(rows=rows, tasks=tasks, unreadable=unreadable)
+    return ExposureTable(
+        rows=rows,
+        tasks=tasks,
+        unreadable=unreadable.total,
+        other_layers=other_layers,
+        example=unreadable.examples.get("unreadable", ""),
+    )
 
 
 def read_outcomes(location: str) -> OutcomeTable:
-    """All outcomes at ``location``: Parquet or JSON lines with :data:`OUTCOME_COLUMNS`.
+    """All outcomes at ``location``: Parquet or JSON lines with ``OUTCOME_COLUMNS``.
 
     Raises:
         DataError: no such file, or a Parquet file lacks a column; names it.
@@ -96,113 +121,89 @@ def read_outcomes(location: str) -> OutcomeTable:
     """
     import polars as pl
 
-    tables = [
-        pl.DataFrame(
-            schema={
-                "request_id": pl.String,
-                "item_id": pl.String,
-                "task": pl.String,
-                "value": pl.Float64,
-                "time_ms": pl.Int64,
-            }
-        )
-    ]
-    unreadable = 0
+    tables = [pl.DataFrame(schema=schema())]
+    left_out = LeftOut()
     for name, data in _files(location, (".jsonl", ".parquet"), ""):
-        if name.endswith(".parquet"):
-            table, lost = _parquet(name, data), 0
-        else:
-            table, lost = _json_lines(data)
-        tables.append(table.select(tables[0].columns))
-        unreadable += lost
-    whole = pl.concat(tables)
-    good = whole.drop_nulls().filter(pl.col("value").is_finite())
-    return OutcomeTable(rows=good, unreadable=unreadable + whole.height - good.height)
+        table, lost = outcomes_of(name, data)
+        tables.append(table)
+        left_out.join(lost)
+    return OutcomeTable(
+        rows=pl.concat(tables),
+        unreadable=left_out.total,
+        example=left_out.examples.get("unreadable", ""),
+    )
 
 
-def outcomes_of(name: str, data: bytes) -> pl.DataFrame:
-    """The good rows of one file's bytes, with :data:`OUTCOME_COLUMNS`; errors as above."""
-    import polars as pl
-
-    table = _parquet(name, data) if name.endswith(".parquet") else _json_lines(data)[0]
-    return table.drop_nulls().filter(pl.col("value").is_finite())
-
-
-def _exposure(line: bytes, layer: str) -> dict[str, Any] | None:
-    """A line as a row; None when it cannot be read, empty when it does not know the layer."""
+def _exposure(line: bytes, layer: str) -> dict[str, Any]:
+    """A line as a row, empty when it does not know the layer; ValueError when it cannot be read."""
     try:
         found = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error})") from error
+    try:
         layers = found["layers"]
         if layer not in layers:
             return {}
-        return {
-            "request_id": str(found["request_id"]),
-            "user_id": str(found["user_id"]),
-            "request_ms": int(found["request_ms"]),
-            "time_ms": int(found["time_ms"]),
+        row = {
             "latency_ms": float(found["latency_ms"]),
+            "version": str(found.get("version") or ""),
             "variant": str(layers[layer]),
             "epoch": str(found["epochs"][layer]),
             "error": str(found["error"]),
             "flags": [str(flag) for flag in found["flags"]],
-            "item_ids": [str(item) for item in found["item_ids"]],
             "order": orjson.dumps(found["order"]).decode() if found["order"] else None,
-            "scores": dict(found["scores"]),
         }
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
-        return None
+        for name, reader in (("request_id", id_of), ("user_id", id_of)):
+            row[name] = _cell(name, reader, found[name])
+        for name in ("request_ms", "time_ms"):
+            row[name] = _cell(name, time_of, found[name])
+        row["item_ids"] = [_cell("item_ids", id_of, item) for item in found["item_ids"]]
+        row["scores"] = {
+            str(task): [None if score is None else float(score) for score in scores]
+            for task, scores in found["scores"].items()
+        }
+        if any(len(scores) != len(row["item_ids"]) for scores in row["scores"].values()):
+            raise ValueError("scores: not as many as item_ids")
+    except KeyError as error:
+        raise ValueError(f"{error.args[0]} is missing") from error
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"not an exposure ({error})") from error
+    return row
 
 
-def _parquet(name: str, data: bytes) -> pl.DataFrame:
-    import polars as pl
-
+def _cell(name: str, reader: Any, value: object) -> Any:
     try:
-        table = pl.read_parquet(io.BytesIO(data))
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise StorageError(f"{name}: not a Parquet file ({error}).") from error
-    missing = [column for column in OUTCOME_COLUMNS if column not in table.columns]
-    if missing:
-        raise DataError(
-            f"{name}: outcomes lack the column {missing[0]}.",
-            hint=f"Outcomes have the columns {', '.join(OUTCOME_COLUMNS)}.",
-        )
-    try:
-        return table.select(
-            *(pl.col(column).cast(pl.String) for column in ("request_id", "item_id", "task")),
-            pl.col("value").cast(pl.Float64),
-            pl.col("time_ms").cast(pl.Int64),
-        )
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"{name}: value and time_ms must be numbers ({error}).") from error
-
-
-def _json_lines(data: bytes) -> tuple[pl.DataFrame, int]:
-    import polars as pl
-
-    rows, unreadable = [], 0
-    for line in data.splitlines():
-        try:
-            found = orjson.loads(line)
-            request, item, task = (str(found[name]) for name in OUTCOME_COLUMNS[:3])
-            rows.append((request, item, task, float(found["value"]), int(found["time_ms"])))
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-            unreadable += 1
-    kinds = (pl.String, pl.String, pl.String, pl.Float64, pl.Int64)
-    schema = dict(zip(OUTCOME_COLUMNS, kinds, strict=True))
-    return pl.DataFrame(rows, schema=schema, orient="row"), unreadable
+        return reader(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {value!r} {error}") from error
 
 
 def _files(location: str, endings: tuple[str, ...], beginning: str) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of each log file of a folder (hidden ones are being written), or of one file."""
+    """Name and bytes of each log file of a folder, or of one file.
+
+    Hidden ones are being written; ``_SUCCESS`` and the like are other programs' marks.
+
+    Raises:
+        DataError: there is none, or beside them lies a file of rows that cannot be read here.
+    """
     from hemix.storage import is_remote, join, list_files, read_bytes
 
     if not is_remote(location) and Path(location).is_file():
+        if not location.lower().endswith(endings):
+            raise _not_read(location, endings)
         yield location, Path(location).read_bytes()
         return
     found = False
     for name in list_files(location):
-        last = name.rpartition("/")[2]
-        if not last.startswith(".") and last.startswith(beginning) and last.endswith(endings):
+        last = name.rpartition("/")[2].lower()
+        if any(part.startswith((".", "_")) for part in name.split("/")):
+            continue
+        own = last.startswith(beginning) and (beginning or not last.startswith(EXPOSURES))
+        if not own:
+            continue
+        if last.endswith(_ROWS):
+            raise _not_read(join(location, name), endings)
+        if last.endswith(endings):
             data = read_bytes(join(location, name))
             if data is not None:
                 found = True
@@ -213,3 +214,10 @@ def _files(location: str, endings: tuple[str, ...], beginning: str) -> Iterator[
             f"{location} holds no {what}.",
             hint="Give the folder (or s3:// prefix) that the endpoint and its clients log to.",
         )
+
+
+def _not_read(name: str, endings: tuple[str, ...]) -> DataError:
+    return DataError(
+        f"{name}: this kind of file is not read.",
+        hint=f"Write {' or '.join(endings)}, or take the file out of the folder.",
+    )

@@ -90,6 +90,8 @@ class ExperimentPolicy(_Part):
     horizon: float = Field(gt=1)
     minimum_users: int = Field(ge=50)
     attribution_hours: Positive
+    most_lost: float = Field(ge=0, le=1)
+    largest_user: float = Field(gt=0, le=1)
     primary: Metric
     secondary: tuple[Metric, ...] = ()
     promote_when: Literal["better", "not_worse"]

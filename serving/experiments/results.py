@@ -20,7 +20,7 @@ def _bound(value: object) -> object:
 
 Bound = Annotated[float | None, BeforeValidator(_bound)]
 GuardState = Literal["fine", "harmed", "unclear"]
-Verdict = Literal["none", "continue", "promote", "roll_back"]
+Verdict = Literal["none", "unusable", "continue", "promote", "roll_back"]
 
 
 class _Part(BaseModel):
@@ -96,8 +96,30 @@ class Comparison(_Part):
     guards: tuple[GuardResult, ...]
 
 
+class Loss(_Part):
+    """``count`` of ``total`` exposures or outcomes that were left out for one ``reason`` (a name of
+    :class:`serving.experiments.joining.Counts`), the first of them, and what it is likely to come of.
+    """
+
+    of: Literal["exposures", "outcomes"]
+    reason: str
+    count: int
+    total: int
+    example: str
+    cause: str
+
+    @property
+    def share(self) -> float:
+        return self.count / self.total if self.total > 0 else 0.0
+
+
 class Analysis(_Part):
-    """The whole analysis of one layer. Times are Unix milliseconds, None without requests."""
+    """The whole analysis of one layer. Times are Unix milliseconds, None without requests.
+
+    ``unusable`` says why too much of the logs was lost to judge by the rest; there are then no
+    ``comparisons``. ``losses`` names every reason for which something was left out. ``notes``: what
+    else whoever decides should know.
+    """
 
     layer: str
     epoch: str
@@ -108,6 +130,9 @@ class Analysis(_Part):
     mismatch: MismatchResult
     comparisons: tuple[Comparison, ...]
     counts: dict[str, int]
+    losses: tuple[Loss, ...] = ()
+    unusable: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def days(self) -> float:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from hemix.errors import HemixError
 from hemix.storage import is_remote, join, list_files, read_bytes
+from serving.experiments.left_out import LeftOut
 from serving.monitoring.windows import SlidingSums
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Calibration:
     ) -> None:
         self._answers: OrderedDict[str, _Remembered] = OrderedDict()
         self._limit = remembered
+        self.lost = LeftOut()
         self._sums = SlidingSums(slots=slots, slot_s=slot_s, clock=clock)
 
     def remember(self, answer: RankingAnswer) -> None:
@@ -54,9 +56,16 @@ class Calibration:
             self._answers.popitem(last=False)
 
     def outcome(self, request_id: str, item_id: str, task: str, value: float) -> bool:
-        """Count an outcome; False when its request is not ours, or it says nothing new."""
+        """Count an outcome; False when its request is not ours, or it says nothing new.
+
+        One of our request's that is of another item or task is counted in ``lost``.
+        """
         found = self._answers.get(request_id)
-        if found is None or task not in found.answer.scores:
+        if found is None:
+            return False
+        example = f"request_id {request_id!r}, item_id {item_id!r}, task {task!r}"
+        if task not in found.answer.scores:
+            self.lost.add("other_tasks", 1, example)
             return False
         before = found.counted.get((item_id, task))
         if before is not None and value <= before:
@@ -64,6 +73,7 @@ class Calibration:
         try:
             at = [str(item) for item in found.answer.item_ids].index(item_id)
         except ValueError:
+            self.lost.add("foreign_items", 1, example)
             return False
         found.counted[item_id, task] = value
         name = f"{task}\n{found.answer.variant}"
@@ -92,9 +102,10 @@ class OutcomeFiles:
     def __init__(self, location: str) -> None:
         self._location = location
         self._read: dict[str, int] = {}
+        self.lost = LeftOut()
 
     def news(self) -> Iterator[tuple[str, str, str, float]]:
-        """``(request_id, item_id, task, value)`` of new lines.
+        """``(request_id, item_id, task, value)`` of new lines; others are counted in ``lost``.
 
         Raises:
             StorageError, DataError: a file cannot be read; after all others, and it is tried again.
@@ -110,14 +121,16 @@ class OutcomeFiles:
             raise failed
 
     def _rows(self, name: str) -> list[tuple[str, str, str, float]]:
-        from serving.experiments.logs import outcomes_of
+        from serving.experiments.outcome_files import outcomes_of
 
         data = read_bytes(join(self._location, name)) or b""
         begin, end = 0, len(data)
         if name.endswith(".jsonl"):
             begin = self._read.get(name, 0)
             end = data.rfind(b"\n") + 1  # the last line may still be being written
-        table = outcomes_of(name, data[begin:end])
+        first = data.count(b"\n", 0, begin) + 1
+        table, lost = outcomes_of(name, data[begin:end], first=first)
+        self.lost.join(lost)
         self._read[name] = end
         return table.select("request_id", "item_id", "task", "value").rows()
 

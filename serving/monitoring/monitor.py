@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from prometheus_client import Gauge
 
-from hemix.errors import HemixError
+from hemix.errors import DataError, HemixError
 from serving.answer import FEATURES_UNAVAILABLE, UNKNOWN_USER, RankingAnswer
 from serving.metrics import (
+    CALIBRATION_LOST,
     CALIBRATION_OUTCOMES,
     CALIBRATION_PCOC,
     DRIFT_PSI,
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hemix.serving")
 
+FEWEST = 20
+MOST_LOST = 0.1
+"""Share of new outcomes, of at least :data:`FEWEST`, beyond which the log says what is lost."""
 _QUEUE = 10_000
 _REQUESTS = "requests"
 _Values = dict[tuple[str, ...], float]
@@ -226,8 +230,26 @@ class Monitor:
 
     def _join_outcomes(self) -> None:
         assert self._outcomes is not None
-        for row in self._outcomes.news():
-            self._calibration.outcome(*row)
+        read = 0
+        try:
+            for row in self._outcomes.news():
+                read += 1
+                self._calibration.outcome(*row)
+        finally:
+            lost = self._outcomes.lost.taken()
+            read += lost.total
+            lost.join(self._calibration.lost.taken())
+            for reason, count in lost.counts.items():
+                CALIBRATION_LOST.labels(reason).inc(count)
+        if read >= FEWEST and lost.total > MOST_LOST * read:
+            told = "; ".join(
+                f"{count:,} {reason.replace('_', ' ')}, for example {lost.examples[reason]}"
+                for reason, count in lost.counts.items()
+            )
+            raise DataError(
+                f"calibration leaves out {lost.total:,} of {read:,} new outcomes: {told}.",
+                hint="Outcomes have request_id, item_id and task as in the answer, value and time_ms.",
+            )
 
     def _publish(self) -> None:
         totals = self._unknown.totals().get(_REQUESTS)

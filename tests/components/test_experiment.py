@@ -70,7 +70,8 @@ def test_the_record_holds_the_figures(better: Path) -> None:
     assert primary["variance_kept"] < 0.9  # two days of behaviour tell who clicks
     counts = record["analysis"]["counts"]
     assert counts["other_epochs"] == 2 * 3_000
-    assert counts["orphans"] == 3 * 2 * 3_000
+    assert counts["other_requests"] == 3 * 2 * 3_000
+    assert counts["orphans"] == 0
     assert record["analysis"]["mismatch"]["found"] is False
 
 

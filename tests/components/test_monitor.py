@@ -205,3 +205,19 @@ def test_a_missing_registry_and_a_wrong_policy_are_said(site: Path) -> None:
 
 def test_the_default_policy_loads() -> None:
     assert MonitorPolicy.load().calibration.band == (0.8, 1.25)
+
+
+def test_lost_outcomes_are_said_and_not_judged(site: Path) -> None:
+    snapshot(site, [61, 29, 10, 0])
+    log_requests(site, predicted=0.5, positives=50)
+    path = site / "outcomes" / "outcomes.jsonl"
+    rows = [json.loads(text) for text in path.read_text().splitlines()]
+    path.write_text(
+        "".join(json.dumps({**row, "item_id": f"i{row['item_id']}"}) + "\n" for row in rows)
+    )
+    verdict = monitor(site)
+    assert verdict.passed, "no reason to train anew"
+    (check,) = (c for c in verdict.checks if c.check.startswith("calibration"))
+    assert not judged(check)
+    assert "100 outcomes of items that were not in their request" in check.note
+    assert "Calibration is not judged: 100 of 100 outcomes" in (site / "page.html").read_text()

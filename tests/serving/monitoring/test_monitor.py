@@ -279,3 +279,22 @@ def test_a_folder_that_cannot_be_written_keeps_the_counts(tmp_path: Path) -> Non
     monitor.step()
     ((snapshot,), _) = read_snapshots(str(place))
     assert snapshot.users == 1
+
+
+def test_outcomes_that_calibration_cannot_count_are_told_with_the_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    config = MonitorConfig(outcomes=str(tmp_path), publish_s=0, outcomes_s=1)
+    monitor = Monitor(config, clock=clock)
+    monitor.answered(answer(0, click=0.75))
+    good = line("r0", 1)
+    (tmp_path / "a.jsonl").write_bytes(good.replace(b'"time_ms": 1', b'"time_ms": 1651363200') * 30)
+    (tmp_path / "b.jsonl").write_bytes(line("r0", 99) * 5 + good)
+    monitor.step()
+    (record,) = [record for record in caplog.records if "leaves out" in record.getMessage()]
+    text = record.getMessage()
+    assert "leaves out 35 of 36 new outcomes: 30 unreadable, for example" in text
+    assert "looks like seconds" in text
+    assert "5 foreign items, for example request_id 'r0', item_id '99'" in text
+    assert gauge(CALIBRATION_PCOC, "click", "champion") == 0.75
