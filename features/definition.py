@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from features.dialect import TextRules
 from features.times import duration, realtime_window, utc
 from hemix.errors import DefinitionError
 from hemix.files import digest_of
@@ -41,12 +42,13 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class TableSource(Part):
+class TableSource(Part, TextRules):
     """Files that hold one table, and which of their columns are which of ours.
 
     ``paths`` are files, folders or globs, local (relative to the definition's ``root``), ``s3://``
     or ``gs://``. ``columns`` maps our name to theirs. ``explode`` names their parallel list
-    columns: one row per list element. ``constants`` adds columns that hold one value.
+    columns: one row per list element. ``constants`` adds columns that hold one value. How CSV text
+    is written stands beside them (``TextRules``).
     """
 
     paths: tuple[str, ...] = Field(min_length=1)
@@ -355,15 +357,10 @@ class DatasetDefinition(Part):
             del value["split"]
         return digest_of(value)
 
-    def locate(self, path: str) -> str:
-        """A source path made absolute against ``root`` (URLs stay as they are)."""
-        path = os.path.expandvars(path)
-        if "://" in path or os.path.isabs(path):
-            return path
-        return f"{self.root.rstrip('/')}/{path}"
-
 
 def _resolve_root(root: str, folder: Path) -> str:
+    if "://" not in root and (folder / root).exists():
+        return str((folder / root).resolve())  # a name as it is, whatever signs it holds
     root = os.path.expanduser(os.path.expandvars(root))
     return root if "://" in root or os.path.isabs(root) else str((folder / root).resolve())
 

@@ -9,19 +9,24 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from features.definition import DatasetDefinition, TableSource
-from hemix.errors import DataError, EnvironmentProblem, StorageError
+from features.dialect import Dialect, plain_name
+from features.listing import local_files, stored_files
+from features.partitions import partitions
+from hemix.errors import DataError, DefinitionError, EnvironmentProblem, StorageError
 
 Format = Literal["parquet", "csv"]
 _PARQUET = (".parquet", ".pq", ".parq")
-_TEXT = (".csv", ".tsv", ".txt")
-_PACKED = (".gz", ".bz2", ".zst")
+_TEXT = (".csv", ".tsv", ".tab", ".txt")
+
+
+_PLAIN = Dialect()
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
     """One file of a source.
 
-    ``partitions`` are the ``name=value`` folders it lies in; ``stamp`` changes when its content
+    ``partitions`` are the ``name=value`` folders it lies in (None: missing); ``stamp`` changes when its content
     does (etag where the store has one, else the time of the last change).
     """
 
@@ -31,7 +36,8 @@ class SourceFile:
     size: int
     stamp: str
     format: Format
-    partitions: dict[str, str] = field(default_factory=dict)
+    dialect: Dialect = _PLAIN
+    partitions: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -55,31 +61,65 @@ def find_files(definition: DatasetDefinition, source: TableSource, where: str) -
     """
     found: dict[str, SourceFile] = {}
     for path in source.paths:
-        address = _address(definition.root, path)
-        filesystem, inner = _open_place(address, where)
-        try:
-            names = _expand(filesystem, inner)
-            infos = [(name, filesystem.info(name)) for name in names]
-        except FileNotFoundError:
-            infos = []
-        except OSError as error:
-            raise StorageError(f"{where}: cannot list {address}: {error}.") from error
-        if not infos:
+        filesystem, names, address = _names(definition.root, path, where)
+        if not names:
             raise DataError(
                 f"{where}.paths: no file matches {address}.",
                 hint="Check the path or glob, and `root` (paths are relative to it).",
             )
-        for name, info in infos:
-            file = _describe(filesystem, name, info, source, where)
+        for name in names:
+            file = _describe(filesystem, name, source, where)
             found[file.url] = file
-    return [found[url] for url in sorted(found)]
+    files = [found[url] for url in sorted(found)]
+    if source.says_how_text_is_written and not any(file.format == "csv" for file in files):
+        raise DefinitionError(
+            f"{where}: says how CSV text is written, but all of its files are Parquet.",
+            hint="Take separator, quote, escape, encoding, lines_in_quotes and header out.",
+        )
+    return files
 
 
-def _address(root: str, path: str) -> str:
-    path = os.path.expanduser(os.path.expandvars(path))
-    if "://" in path or os.path.isabs(path):
-        return path
-    return f"{root.rstrip('/')}/{path}"
+def _names(root: str, path: str, where: str) -> tuple[Any, list[str], str]:
+    """The file system, the files that ``path`` names, and the address as messages call it."""
+    expanded = os.path.expanduser(os.path.expandvars(path))
+    address = ""
+    for written in dict.fromkeys((path, expanded)):
+        if "://" in written or os.path.isabs(written):
+            base, rest = _anchor(written)
+        else:
+            base, rest = root, written
+        address = base if not rest else f"{base.rstrip('/')}/{rest}"
+        try:
+            if "://" not in base:
+                filesystem = _local()
+                names = local_files(base, rest)
+            else:
+                filesystem, inner = _open_place(base, where)
+                names = stored_files(filesystem, inner, rest)
+        except (FileNotFoundError, NotADirectoryError):
+            names = []
+        except ValueError as error:
+            raise DataError(f"{where}.paths: {path}: {error}.") from error
+        except OSError as error:
+            raise StorageError(f"{where}: cannot list {address}: {error}.") from error
+        if names:
+            break
+    return filesystem, names, address
+
+
+def _anchor(path: str) -> tuple[str, str]:
+    """What of an absolute path or URL is no pattern, and what is relative to it."""
+    scheme, mark, rest = path.rpartition("://")
+    if not mark:
+        return "/", path.lstrip("/")
+    bucket, _, key = rest.partition("/")
+    return f"{scheme}{mark}{bucket}", key
+
+
+def _local() -> Any:
+    from fsspec.implementations.local import LocalFileSystem
+
+    return LocalFileSystem()
 
 
 def _open_place(address: str, where: str) -> tuple[Any, str]:
@@ -120,37 +160,26 @@ def _arrow_place(address: str) -> tuple[Any, str]:
     return ArrowFSWrapper(fs.GcsFileSystem(**options)), path.removeprefix("anonymous@")
 
 
-def _expand(filesystem: Any, path: str) -> list[str]:
-    """Files of a file, folder or glob; hidden files and ``_SUCCESS`` marks are not data."""
-    names = [path]
-    if any(mark in path for mark in "*?["):
-        names = [name for name in filesystem.glob(path) if not _is_hidden(name.rsplit("/", 1)[-1])]
-    files: list[str] = []
-    for name in names:
-        if filesystem.isdir(name):
-            base = name.rstrip("/")
-            inner = (found[len(base) :] for found in filesystem.find(base))
-            files += [base + rest for rest in inner if not _is_hidden(rest)]
-        else:
-            files.append(name)
-    return files
-
-
-def _is_hidden(relative: str) -> bool:
-    return any(part.startswith((".", "_")) for part in relative.split("/") if part)
-
-
-def _describe(
-    filesystem: Any, name: str, info: dict[str, Any], source: TableSource, where: str
-) -> SourceFile:
-    size = int(info.get("size") or 0)
+def _describe(filesystem: Any, name: str, source: TableSource, where: str) -> SourceFile:
     url = filesystem.unstrip_protocol(name)
+    try:
+        info = filesystem.info(name)
+        if info.get("islink"):
+            os.stat(name)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{where}: {url} leads to a file that is not there.", hint="Mend or remove the link."
+        ) from error
+    except OSError as error:
+        raise StorageError(f"{where}: cannot read {url}: {error}.") from error
+    if info["type"] == "other" and not os.path.isfile(name):
+        raise DataError(f"{where}: {url} is no regular file.", hint="Take it out of the folder.")
+    size = int(info.get("size") or 0)
     if size == 0:
         raise DataError(f"{where}: {url} is empty.", hint="Copy or export the file again.")
     stamp = next(
         (str(info[key]) for key in ("ETag", "etag", "mtime", "LastModified") if info.get(key)), ""
     )
-    partitions = dict(part.split("=", 1) for part in name.split("/")[:-1] if part.count("=") == 1)
     return SourceFile(
         filesystem=filesystem,
         path=name,
@@ -158,16 +187,15 @@ def _describe(
         size=size,
         stamp=stamp,
         format=_format(filesystem, name, source, where),
-        partitions=partitions,
+        dialect=Dialect.of(source, name),
+        partitions=partitions(name, where, url),
     )
 
 
 def _format(filesystem: Any, name: str, source: TableSource, where: str) -> Format:
     if source.format != "auto":
         return source.format
-    plain = name.lower()
-    for packed in _PACKED:
-        plain = plain.removesuffix(packed)
+    plain = plain_name(name)
     if plain.endswith(_PARQUET):
         return "parquet"
     if plain.endswith(_TEXT):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import lzma
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from features.csv_hints import header_hint
+from features.csv_reader import CsvText
 from features.locations import SourceFile
 from hemix.errors import DataError, HemixError, StorageError
 
 BATCH_ROWS = 131_072
-_NULLS = ["", "NULL", "null", "NaN", "nan", "\\N"]
 
 
 def schema_of(file: SourceFile, where: str) -> pa.Schema:
@@ -33,8 +35,7 @@ def _own_schema(file: SourceFile, where: str) -> pa.Schema:
     with _open(file, where) as handle:
         if file.format == "parquet":
             return pq.read_schema(handle)
-        reader = pacsv.open_csv(handle, parse_options=_parse(file))
-        return pa.schema([(name, pa.string()) for name in reader.schema.names])
+        return pa.schema([(name, pa.string()) for name in _csv(file, handle, where).names()])
 
 
 def read_batches(
@@ -48,13 +49,15 @@ def read_batches(
     own = set(_own_schema(file, where).names) if file.partitions else set(columns)
     inside = [name for name in columns if name in own]
     with _open(file, where) as handle:
-        for batch in _batches(file, handle, inside, batch_rows):
-            table = pa.table(batch)
+        for table in _tables(file, handle, inside, where, batch_rows):
+            rows = table.num_rows
+            values = {name: table.column(name) for name in inside}
             for name in columns:
-                if name not in table.column_names:
-                    value = pa.array([file.partitions[name]] * table.num_rows, pa.string())
-                    table = table.append_column(name, value)
-            yield table.select(columns)
+                if name not in values:
+                    values[name] = pa.chunked_array(
+                        [pa.array([file.partitions[name]] * rows, pa.string())]
+                    )
+            yield pa.table({name: values[name] for name in columns})
 
 
 def check_columns(file: SourceFile, schema: pa.Schema, needed: dict[str, str], where: str) -> None:
@@ -67,35 +70,35 @@ def check_columns(file: SourceFile, schema: pa.Schema, needed: dict[str, str], w
         count = schema.names.count(name)
         if count != 1:
             problem = "has no column" if count == 0 else f"has {count} columns called"
+            hint = f"Correct {where}.{key} in the definition."
+            if count == 0 and file.format == "csv":
+                own = [n for n in schema.names if n not in file.partitions]
+                hint = header_hint(own, [*needed.values()], file.dialect, where) or hint
             raise DataError(
                 f"{where}.{key}: {file.url} {problem} {name!r}; it has: "
-                f"{', '.join(sorted(set(schema.names)))}.",
-                hint=f"Correct {where}.{key} in the definition.",
+                f"{', '.join(sorted({_called(n) for n in schema.names}))}.",
+                hint=hint,
             )
 
 
-def _batches(
-    file: SourceFile, handle: Any, columns: list[str], batch_rows: int
-) -> Iterator[pa.RecordBatch]:
-    if file.format == "parquet":
-        yield from pq.ParquetFile(handle).iter_batches(batch_size=batch_rows, columns=columns)
+def _called(name: str) -> str:
+    """A column's name, between quotes where it would not be clear without."""
+    plain = name.isprintable() and name == name.strip() and name and "," not in name
+    return name if plain else repr(name)
+
+
+def _tables(
+    file: SourceFile, handle: Any, columns: list[str], where: str, batch_rows: int
+) -> Iterator[pa.Table]:
+    if file.format == "csv":
+        yield from _csv(file, handle, where).tables(columns, batch_rows)
         return
-    reader = pacsv.open_csv(
-        handle,
-        parse_options=_parse(file),
-        convert_options=pacsv.ConvertOptions(
-            include_columns=columns,
-            column_types={name: pa.string() for name in columns},
-            null_values=_NULLS,
-            strings_can_be_null=True,
-        ),
-    )
-    yield from reader
+    batches = pq.ParquetFile(handle).iter_batches(batch_size=batch_rows, columns=columns)
+    yield from (pa.table(batch) for batch in batches)
 
 
-def _parse(file: SourceFile) -> pacsv.ParseOptions:
-    tabs = ".tsv" in file.name.lower()
-    return pacsv.ParseOptions(delimiter="\t" if tabs else ",", newlines_in_values=True)
+def _csv(file: SourceFile, handle: Any, where: str) -> CsvText:
+    return CsvText(handle=handle, dialect=file.dialect, where=where, url=file.url)
 
 
 @contextlib.contextmanager
@@ -103,8 +106,7 @@ def _open(file: SourceFile, where: str) -> Iterator[Any]:
     """The file's bytes; whatever fails while it is open names the file."""
     try:
         with contextlib.ExitStack() as stack:
-            packed = "infer" if file.format == "csv" else None
-            yield stack.enter_context(file.filesystem.open(file.path, "rb", compression=packed))
+            yield stack.enter_context(file.filesystem.open(file.path, "rb"))
     except HemixError:
         raise
     except pa.ArrowInvalid as error:
@@ -112,7 +114,12 @@ def _open(file: SourceFile, where: str) -> Iterator[Any]:
             f"{where}: {file.url} is damaged, truncated or not {file.format}: {_first(error)}.",
             hint="Copy or export the file again.",
         ) from error
-    except (OSError, EOFError) as error:
+    except pa.ArrowNotImplementedError as error:
+        raise DataError(
+            f"{where}: {file.url} holds what cannot be read here: {_first(error)}.",
+            hint="Export it again with plain types, without encryption.",
+        ) from error
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise StorageError(
             f"{where}: cannot read {file.url}: {_first(error)}.",
             hint="Check that it is whole and that you may read it.",
