@@ -339,9 +339,13 @@ class _Parser:
             self._file.dialect.separator.encode()
         ):
             hint = "The row ends with a separator that the header lacks: give both the same."
+        if found == expected - 1 and not self._names[-1]:
+            hint = "The header ends with a separator that the row lacks: give both the same."
         said = "the definition's header" if self._file.dialect.header else "the header"
         return self._error(
-            line, f"has {found} values, {said} has {expected}: {_shown(record.text)}", hint
+            line,
+            f"has {found} value{'' if found == 1 else 's'}, {said} has {expected}: {_shown(record.text)}",
+            hint,
         )
 
     def _name(self, column: int) -> str:

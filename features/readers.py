@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import lzma
 import zlib
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from features.locations import SourceFile
 from hemix.errors import DataError, HemixError, StorageError
 
 BATCH_ROWS = 131_072
+_LISTED_NAMES, _LISTED_LETTERS = 60, 100
 
 
 def schema_of(file: SourceFile, where: str) -> pa.Schema:
@@ -75,16 +77,20 @@ def check_columns(file: SourceFile, schema: pa.Schema, needed: dict[str, str], w
                 own = [n for n in schema.names if n not in file.partitions]
                 hint = header_hint(own, [*needed.values()], file.dialect, where) or hint
             raise DataError(
-                f"{where}.{key}: {file.url} {problem} {name!r}; it has: "
-                f"{', '.join(sorted({_called(n) for n in schema.names}))}.",
+                f"{where}.{key}: {file.url} {problem} {name!r}; it has: {_listed(schema.names)}.",
                 hint=hint,
             )
 
 
-def _called(name: str) -> str:
-    """A column's name, between quotes where it would not be clear without."""
-    plain = name.isprintable() and name == name.strip() and name and "," not in name
-    return name if plain else repr(name)
+def _listed(names: list[str]) -> str:
+    """Names in order, between quotes where they would not be clear without; long lists cut."""
+    shown = [
+        n if n.isprintable() and n == n.strip() and n and "," not in n else repr(n)
+        for n in sorted(set(names))[:_LISTED_NAMES]
+    ]
+    more = len(set(names)) - len(shown)
+    cut = ", ".join(n if len(n) <= _LISTED_LETTERS else n[:_LISTED_LETTERS] + "..." for n in shown)
+    return cut + (f" and {more} more" if more else "")
 
 
 def _tables(
@@ -119,7 +125,12 @@ def _open(file: SourceFile, where: str) -> Iterator[Any]:
             f"{where}: {file.url} holds what cannot be read here: {_first(error)}.",
             hint="Export it again with plain types, without encryption.",
         ) from error
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+        raise StorageError(
+            f"{where}: {file.url} is damaged or truncated: {_first(error)}.",
+            hint="Copy or export the file again.",
+        ) from error
+    except OSError as error:
         raise StorageError(
             f"{where}: cannot read {file.url}: {_first(error)}.",
             hint="Check that it is whole and that you may read it.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import bz2
 import codecs
 import gzip
+import io
 import lzma
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,9 +27,11 @@ _MARKS = {  # UTF-32's begins with UTF-16's, so it comes first
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
+_TAR_AT, _TAR = 257, b"ustar"
+_BZ2, _BZ2_BLOCK = b"BZh", b"1AY&SY"
 _UNPACK: dict[bytes, Callable[[Any], Any]] = {
     b"\x1f\x8b\x08": gzip.open,
-    b"BZh": bz2.open,
+    _BZ2: bz2.open,
     b"\x28\xb5\x2f\xfd": lambda handle: pa.CompressedInputStream(handle, "zstd"),
     b"\xfd7zXZ\0": lzma.open,
 }
@@ -39,7 +42,6 @@ _NOT_TEXT = {
     b"\xd0\xcf\x11\xe0": "an old spreadsheet",
     b"PAR1": "a Parquet file",
 }
-_TAR_AT, _TAR = 257, b"ustar"
 
 
 def text_blocks(handle: Any, encoding: str, where: str, url: str) -> Iterator[bytes]:
@@ -62,43 +64,33 @@ def text_blocks(handle: Any, encoding: str, where: str, url: str) -> Iterator[by
 
 
 def _unpacked(handle: Any, where: str, url: str) -> Any:
-    while True:
-        head = handle.read(_TAR_AT + len(_TAR))
-        handle.seek(0)
-        what = next((kind for magic, kind in _NOT_TEXT.items() if head.startswith(magic)), None)
-        if head[_TAR_AT:] == _TAR:
-            what = "a tar archive"
-        if what:
-            raise DataError(
-                f"{where}: {url} holds {what}, not CSV text.",
-                hint="Unpack it or export it as CSV; single files may be packed as .gz, .bz2, "
-                f".zst or .xz. For Parquet set {where}.format.",
-            )
-        unpack = next((open_ for magic, open_ in _UNPACK.items() if head.startswith(magic)), None)
-        if unpack is None or (head.startswith(b"BZh") and head[4:10] != b"1AY&SY"):
-            return handle
-        handle = _Peeked(unpack(handle))
+    """A stream of the text; packed once or not at all."""
+    head = handle.read(_TAR_AT + len(_TAR))
+    handle.seek(0)
+    unpack = _packed(head, where, url)
+    if unpack is None:
+        return handle
+    plain = io.BufferedReader(unpack(handle), 1 << 16)
+    if _packed(plain.peek()[: len(head)], where, url):
+        raise DataError(f"{where}: {url} is packed twice.", hint="Unpack it once.")
+    return plain
 
 
-class _Peeked:
-    """A stream whose first bytes may be read and given back once."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._head = b""
-        self._given = b""
-
-    def read(self, size: int) -> bytes:
-        if self._head:
-            block, self._head = self._head, b""
-            return block
-        block = self._stream.read(size)
-        self._given = self._given or block
-        return bytes(block)
-
-    def seek(self, position: int) -> None:
-        assert position == 0
-        self._head = self._given
+def _packed(head: bytes, where: str, url: str) -> Callable[[Any], Any] | None:
+    """How to unpack what begins with ``head``; None for text, refused when it is neither."""
+    what = next((kind for magic, kind in _NOT_TEXT.items() if head.startswith(magic)), None)
+    if head[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR:
+        what = "a tar archive"
+    if what:
+        raise DataError(
+            f"{where}: {url} holds {what}, not CSV text.",
+            hint="Unpack it or export it as CSV; single files may be packed as .gz, .bz2, "
+            f".zst or .xz. For Parquet set {where}.format.",
+        )
+    for magic, unpack in _UNPACK.items():
+        if head.startswith(magic) and (magic != _BZ2 or head[4:10] == _BZ2_BLOCK):
+            return unpack
+    return None
 
 
 def _codec(head: bytes, encoding: str, where: str, url: str) -> tuple[str, int]:
