@@ -16,14 +16,19 @@ _SIGNS = re.compile(r"[*?[]")
 
 def local_files(root: str, path: str) -> list[str]:
     """Paths on this machine, each file once however many links lead to it; empty for none."""
-    found: dict[str, str] = {}
+    found: dict[str, tuple[int, str]] = {}
     for name in _local_names(root, path):
         for file in _below(name) if os.path.isdir(name) else [name]:
             real = os.path.realpath(file)
-            # Of a file and its links, the file: its folders' names may say more.
-            if real not in found or (file == real and found[real] != real):
-                found[real] = file
-    return sorted(found.values())
+            # The way with the fewest links: its folders' names say the most.
+            found[real] = min(found.get(real, (1 << 30, "")), (_links(file), file))
+    return sorted(file for _, file in found.values())
+
+
+def _links(file: str) -> int:
+    """How many parts of a path are links."""
+    parts = file.split("/")
+    return sum(os.path.islink("/".join(parts[:end])) for end in range(2, len(parts) + 1))
 
 
 def stored_files(filesystem: Any, root: str, path: str) -> list[str]:

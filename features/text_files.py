@@ -28,7 +28,7 @@ _MARKS = {  # UTF-32's begins with UTF-16's, so it comes first
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
 _TAR_AT, _TAR = 257, b"ustar"
-_BZ2, _BZ2_BLOCK = b"BZh", b"1AY&SY"
+_BZ2, _BZ2_BLOCKS = b"BZh", (b"1AY&SY", b"\x17rE8P\x90")  # a block, the end
 _UNPACK: dict[bytes, Callable[[Any], Any]] = {
     b"\x1f\x8b\x08": gzip.open,
     _BZ2: bz2.open,
@@ -71,7 +71,7 @@ def _unpacked(handle: Any, where: str, url: str) -> Any:
     if unpack is None:
         return handle
     plain = io.BufferedReader(unpack(handle), 1 << 16)
-    if _packed(plain.peek()[: len(head)], where, url):
+    if _packed(plain.peek(), where, url):
         raise DataError(f"{where}: {url} is packed twice.", hint="Unpack it once.")
     return plain
 
@@ -88,7 +88,7 @@ def _packed(head: bytes, where: str, url: str) -> Callable[[Any], Any] | None:
             f".zst or .xz. For Parquet set {where}.format.",
         )
     for magic, unpack in _UNPACK.items():
-        if head.startswith(magic) and (magic != _BZ2 or head[4:10] == _BZ2_BLOCK):
+        if head.startswith(magic) and (magic != _BZ2 or head[4:10] in _BZ2_BLOCKS):
             return unpack
     return None
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hemix.errors import StorageError
+from hemix.errors import EnvironmentProblem, StorageError
 
 
 def _storage_error(path: Path, error: OSError) -> StorageError:
@@ -23,6 +23,20 @@ def _storage_error(path: Path, error: OSError) -> StorageError:
         errno.EROFS: "The file system is read-only: choose another output folder.",
     }.get(error.errno or 0, "Check the folder and run again.")
     return StorageError(f"{path}: cannot write ({error.strerror}).", hint=hint)
+
+
+def refuse_patterns(folder: Path) -> None:
+    """Refuse a folder that TensorFlow, which saves transforms there, would take for a pattern.
+
+    Raises:
+        EnvironmentProblem: ``*``, ``?``, ``[`` or a backslash stands in its path; names the sign.
+    """
+    if sign := next((sign for sign in "*?[\\" if sign in str(folder)), ""):
+        raise EnvironmentProblem(
+            f"{folder}: models cannot be made in or read from a folder with {sign!r} in its path.",
+            hint="Choose another folder: TensorFlow takes *, ?, [ and \\ in paths for patterns. "
+            "Logs may lie in folders of any name.",
+        )
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hemix.errors import EnvironmentProblem, StorageError
+from hemix.files import refuse_patterns
 from hemix.lease import lease
 from hemix.storage import cache_folder, is_remote, join, local_copy
 
@@ -25,11 +26,17 @@ class RunFolder:
     root: Path
     remote: str = ""
 
+    def __post_init__(self) -> None:
+        refuse_patterns(self.root)
+
     @staticmethod
     def at(location: str | Path) -> RunFolder:
         """The root at a local path or at ``s3://bucket/prefix``.
 
         The scratch folder of a remote one is below ``$HEMIX_CACHE`` (default ``~/.cache/hemix``).
+
+        Raises:
+            EnvironmentProblem: the folder's name is one that TensorFlow takes for a pattern.
         """
         if not is_remote(location):
             return RunFolder(Path(location).resolve())

@@ -31,7 +31,7 @@ from features.transform.engine import tensorflow
 from features.transform.plan import RawColumn, TransformPlan, make_plan
 from features.transform.preprocessing import preprocessing_fn
 from hemix.errors import DataError
-from hemix.files import atomic_folder, write_json
+from hemix.files import atomic_folder, refuse_patterns, write_json
 from hemix.progress import say
 
 BATCH_ROWS = 8192
@@ -129,7 +129,9 @@ def fit(
 
     Raises:
         DataError: an empty split or a missing column; the message names it.
+        EnvironmentProblem: the output's path holds signs of patterns.
     """
+    refuse_patterns(out_transform)
     priors = survey(definition, types, examples)
     tensorflow()
     import apache_beam as beam

@@ -9,10 +9,16 @@ from typing import Any
 from features.transform.columns import Column
 from features.transform.engine import tensorflow
 from features.transform.plan import RawColumn
+from hemix.files import refuse_patterns
 
 
 def restore(saved_model: Path) -> Any:
-    """The saved transform."""
+    """The saved transform.
+
+    Raises:
+        EnvironmentProblem: its path holds signs of patterns.
+    """
+    refuse_patterns(saved_model)
     tf = tensorflow()
     return tf.saved_model.load(str(saved_model))
 

@@ -84,7 +84,7 @@ def _known(path: Path | None) -> pl.DataFrame | None:
     import polars as pl
 
     try:
-        table = pl.read_parquet(path)
+        table = pl.read_parquet(path, glob=False, hive_partitioning=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{path}: cannot read as Parquet ({error}).") from error
     numbers = [
