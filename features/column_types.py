@@ -17,7 +17,7 @@ from features.conversions import POINT_ZERO, Kind, kind_of, lossy, to_category
 from features.definition import DatasetDefinition
 from features.locations import SourceFile, sources
 from features.place import Place
-from features.readers import read_batches
+from features.readers import is_plain_text, read_batches
 from features.schema import ColumnTypes
 from features.sources import Batch, Reader
 from hemix.errors import DataError
@@ -158,7 +158,7 @@ def _survey(reader: Reader, names: list[Side], seen: dict[Side, _Seen]) -> None:
             else:
                 unread[side] = found
         for side, values, place in _column_batches(reader, file, list(unread)):
-            is_csv = file.format == "csv" or reader.source.columns[side[1]] in file.partitions
+            is_csv = is_plain_text(file, schema.field(reader.source.columns[side[1]]))
             found = unread[side]
             seen.setdefault(side, _Seen()).add_values(
                 values, found, place, is_csv=is_csv, is_id=side[0] == "ids"

@@ -18,18 +18,27 @@ from features.locations import SourceFile
 from hemix.errors import DataError, HemixError, StorageError
 
 BATCH_ROWS = 131_072
+FOLDER = {b"hemix": b"folder"}
+"""Metadata of a column that stands in the names of folders only."""
 _LISTED_NAMES, _LISTED_LETTERS = 60, 100
 
 
 def schema_of(file: SourceFile, where: str) -> pa.Schema:
     """Names and types of a file's columns; every CSV column is text.
 
+    A column that its folders' names give and the file itself does not is marked :data:`FOLDER`.
+
     Raises:
         StorageError: the file is truncated, damaged or unreadable.
     """
     schema = _own_schema(file, where)
-    extra = [(n, pa.string()) for n in file.partitions if n not in schema.names]
-    return pa.schema([*schema, *(pa.field(*pair) for pair in extra)])
+    extra = [name for name in file.partitions if name not in schema.names]
+    return pa.schema([*schema, *(pa.field(n, pa.string(), metadata=FOLDER) for n in extra)])
+
+
+def is_plain_text(file: SourceFile, column: pa.Field) -> bool:
+    """True when values stand as text whatever they mean: in CSV, or in a folder's name."""
+    return file.format == "csv" or column.metadata == FOLDER
 
 
 def _own_schema(file: SourceFile, where: str) -> pa.Schema:

@@ -9,10 +9,12 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
+from s3fs import S3FileSystem
 
+from features.column_types import infer_types
 from features.definition import DatasetDefinition
 from features.locations import find_files
-from features.sources import Reader
+from features.sources import read_interactions
 from features.transform.pruned import restore
 from hemix.errors import DataError, DefinitionError, EnvironmentProblem
 from pipelines.folder import RunFolder
@@ -55,8 +57,8 @@ def test_a_log_is_read_in_a_folder_of_any_name(tmp_path: Path, name: str) -> Non
     (tmp_path / name / "definition.yaml").write_text(yaml.safe_dump(value))
     loaded = DatasetDefinition.load(tmp_path / name / "definition.yaml")
     for said in (loaded, definition):
-        reader = Reader.open(said, said.interactions[0], "interactions[0]")
-        assert sum(frame.height for _, frame in reader.frames()) == 600
+        rows = read_interactions(said, infer_types(said))
+        assert sum(frame.height for frame in rows) == 600
     below = DatasetDefinition.load(_moved(tmp_path, name, value))
     assert find_files(below, below.users[0], "users[0]")[0].name == "customers.csv"
 
@@ -132,6 +134,7 @@ def test_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str) ->
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "none")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    S3FileSystem.clear_instance_cache()  # it would keep another test's address
     root = "logs [a] #1 50%x"
     names = ["p1.csv", "p2.csv", "day [1].csv", "dé=S%C3%A3o/p3.csv", "_tmp/p4.csv", "day 1.csv"]
     with object_store({f"{root}/{name}": b"a,b\n1,2\n" for name in names}) as address:
@@ -145,6 +148,7 @@ def test_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str) ->
         assert named(place, f"{place}/day [1].csv") == ["day [1].csv"]
         with pytest.raises(DataError, match="no file matches"):
             named(place, "nosuch*.csv")
+    S3FileSystem.clear_instance_cache()
 
 
 def test_text_rules_for_parquet_alone_are_refused(tmp_path: Path) -> None:
@@ -181,9 +185,6 @@ def column(folder: Path, values: dict[str, str], *, read: str, csv: bool = False
         value["interactions"][0]["paths"] = ["log"]
         value["interactions"][0]["columns"]["device"] = read
 
-    from features.column_types import infer_types
-    from features.sources import read_interactions
-
     definition = write_log(folder, change=change)
     rows = pl.concat(list(read_interactions(definition, infer_types(definition))))
     found: list[Any] = rows.sort("user_id")["device"].to_list()
@@ -210,6 +211,18 @@ MISSING = -(2**63)
 )
 def test_folders_name_values(tmp_path: Path, csv: bool, read: str, values: dict[str, Any]) -> None:
     assert column(tmp_path, values, read=read, csv=csv) == list(values.values())
+
+
+def test_a_files_own_text_keeps_its_type_below_a_folder_of_that_name(tmp_path: Path) -> None:
+    write_log(tmp_path / "device=1")
+    frame = pl.read_csv(tmp_path / "device=1" / "views.csv").with_columns(device=pl.lit("7"))
+    frame.write_parquet(tmp_path / "device=1" / "views.parquet")
+
+    def change(value: dict[str, Any]) -> None:
+        value["interactions"][0]["paths"] = ["views.parquet"]
+
+    definition = write_log(tmp_path / "device=1", change=change)
+    assert str(infer_types(definition).context["device"]) == "string"
 
 
 def test_bytes_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
