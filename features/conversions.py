@@ -83,6 +83,20 @@ def to_id(values: pl.Series, kind: Kind, place: Place) -> pl.Series:
     return converted
 
 
+def to_text(values: pl.Series, place: Place) -> pl.Series:
+    """Values as the one text that each has whatever the column's type; missing ones stay null.
+
+    Raises:
+        DataError: a fraction, or a float so large that it may have lost digits.
+    """
+    dtype = values.dtype
+    if dtype.is_float() or dtype == pl.Boolean:
+        return _int64(values, place).cast(pl.String)
+    if dtype.is_decimal():
+        return _digits(values, place)
+    return _moments(values) if dtype == pl.Datetime else values.cast(pl.String)
+
+
 def to_number(values: pl.Series, place: Place, *, largest: float = MAX_NUMBER) -> pl.Series:
     """float64; missing values are NaN.
 
@@ -190,15 +204,8 @@ def lossy(text: pl.Series) -> pl.Series:
 
 
 def _text(values: pl.Series, place: Place) -> pl.Series:
-    dtype = values.dtype
-    if dtype.is_float() or dtype == pl.Boolean:
-        return _int64(values, place).cast(pl.String)
-    if dtype.is_decimal():
-        return _digits(values, place)
-    if dtype == pl.Datetime:
-        return _moments(values)
-    text = values.cast(pl.String)
-    if dtype in (pl.String, pl.Categorical, pl.Enum):
+    text = to_text(values, place)
+    if values.dtype in (pl.String, pl.Categorical, pl.Enum):
         _sendable(text, place)
     return text
 

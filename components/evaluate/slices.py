@@ -65,6 +65,13 @@ def _values(column: pa.ChunkedArray) -> Names:
     missing = "" if pa.types.is_string(column.type) else MISSING_INT
     values = column.to_numpy(zero_copy_only=False)
     unique, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
-    named: Names = np.array([UNKNOWN if v == missing else str(v) for v in unique], dtype=object)
+    named: Names = np.array(
+        [UNKNOWN if v == missing else _named(str(v)) for v in unique], dtype=object
+    )
     named[np.argsort(-counts, kind="stable")[MOST_VALUES:]] = OTHER
     return named[codes]
+
+
+def _named(value: str) -> str:
+    """A value's own name; in quotes where a slice of another meaning is called so."""
+    return repr(value) if value in (UNKNOWN, OTHER) or value.startswith("'") else value

@@ -58,7 +58,7 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
             values = pd.Series(column.to_numpy())
             missing = values == MISSING_INT if pa.types.is_int64(kind) else None
             if missing is not None and missing.any():
-                values = values.astype("float64").mask(missing)
+                values = values.astype("Int64").mask(missing)  # exact, unlike float64
             columns[name] = values
     return pd.DataFrame(columns)
 

@@ -15,6 +15,7 @@ from features.schema import INEXACT_GAP, MISSING_INT, MISSING_STRING, ColumnType
 from features.store.rows import OnlineRows, column_dtype
 from features.store.views import CREATED_AT, HISTORY, LISTED
 from features.transform.columns import Column
+from hemix.bounds import MAX_INT, MIN_INT
 from hemix.errors import RequestError
 
 DAY_MS = 86_400_000
@@ -101,7 +102,7 @@ def _context_value(name: str, kind: pa.DataType, value: Any) -> Any:
         good, missing = isinstance(value, int | float), float("nan")
         expected = "a number"
     else:
-        good, missing = isinstance(value, int) and -(2**63) <= value < 2**63, MISSING_INT
+        good, missing = isinstance(value, int) and MIN_INT <= value <= MAX_INT, MISSING_INT
         expected = "a whole number"
     if value is None:
         return missing

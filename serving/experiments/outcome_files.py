@@ -51,17 +51,28 @@ def outcomes_of(name: str, data: bytes, *, first: int = 1) -> tuple[pl.DataFrame
 
 def _parquet(name: str, data: bytes) -> tuple[pl.DataFrame, LeftOut]:
     import polars as pl
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from features.arrow_types import plain
+    from features.place import Place
 
     try:
-        table = pl.read_parquet(io.BytesIO(data))
-    except (pl.exceptions.PolarsError, OSError) as error:
+        raw = pq.read_table(io.BytesIO(data))
+    except (pa.ArrowException, OSError) as error:
         raise StorageError(f"{name}: not a Parquet file ({error}).") from error
-    missing = [column for column in OUTCOME_COLUMNS if column not in table.columns]
+    missing = [column for column in OUTCOME_COLUMNS if column not in raw.column_names]
     if missing:
         raise DataError(
             f"{name}: outcomes lack the column {missing[0]}.",
             hint=f"Outcomes have the columns {', '.join(OUTCOME_COLUMNS)}.",
         )
+    table = pl.DataFrame(
+        {
+            column: plain(raw[column], Place(key="outcomes", column=column, url=name))
+            for column in OUTCOME_COLUMNS
+        }
+    )
     left_out = LeftOut()
     read = pl.DataFrame([_column(name, table[column]) for column in OUTCOME_COLUMNS])
     bad = pl.Series("bad", [False] * table.height, dtype=pl.Boolean)
@@ -105,6 +116,11 @@ def _column(name: str, values: pl.Series) -> pl.Series:
     if target == pl.String and (kind == pl.String or kind.is_integer()):
         text = values.cast(pl.String)
         return _known(text, text != "")
+    if target == pl.String and kind in (pl.Float32, pl.Float16):
+        from features.conversions import to_text
+        from features.place import Place
+
+        return to_text(values, Place(key="outcomes", column=column, url=name))
     reader = _READERS[column]
     return pl.Series(column, [_or_none(reader, value) for value in values], dtype=target)
 

@@ -183,6 +183,15 @@ def test_slice_names(small_definition: DatasetDefinition) -> None:
     assert found["tab"].tolist() == ["1", "1", "2", "unknown", "1"]
 
 
+def test_values_called_like_the_rest_stay_apart() -> None:
+    values = ["other"] * 3 + ["unknown"] * 3 + [""] * 3 + [f"v{i}" for i in range(9)]
+    named = slices._values(pa.chunked_array([pa.array(values)])).tolist()
+    assert named[0] == "'other'"
+    assert named[3] == "'unknown'"
+    assert named[6] == slices.UNKNOWN
+    assert named.count(slices.OTHER) == 12 - slices.MOST_VALUES
+
+
 def test_a_damaged_document_is_named(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("{}")
     with pytest.raises(StorageError, match=r"metrics\.json: not an evaluation"):

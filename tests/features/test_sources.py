@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.column_types import infer_types
-from features.conversions import kind_of, to_category, to_flag, to_id, to_number
+from features.conversions import at_least, kind_of, to_category, to_flag, to_id, to_number
 from features.definition import DatasetDefinition
 from features.moments import to_time
 from features.place import Place
@@ -151,6 +151,48 @@ def test_flags() -> None:
     for bad in ([2], [None], ["maybe"], [0.5], [float("nan")]):
         with pytest.raises(DataError, match="not a 0/1 label"):
             to_flag(pl.Series(bad, strict=False), PLACE)
+
+
+def test_labels_have_no_order() -> None:
+    """What is 1 is what says so, never what sorts last; other pairs of texts are refused."""
+    assert to_flag(pl.Series(["Y", "n", "No"]), PLACE).to_list() == [1, 0, 0]
+    assert to_flag(pl.Series([Decimal("1.00"), Decimal("0.00")]), PLACE).to_list() == [1, 0]
+    for bad in (["bought", "not_bought"], ["click", "no_click"], [1, 2], [-1, 1], ["-1", "1"]):
+        with pytest.raises(DataError, match=r"row \d, holds .* not a 0/1 label") as refused:
+            to_flag(pl.Series(bad), PLACE)
+        assert "at_least" in str(refused.value.hint)
+    with pytest.raises(DataError, match="not a 0/1 label"):
+        to_flag(
+            pl.Series([Decimal("1.0000000000000000000000001")], dtype=pl.Decimal(38, 25)), PLACE
+        )
+
+
+def test_at_least_compares_whole_numbers_exactly() -> None:
+    values = pl.Series([2**53 + 3, 2**53 + 4, None, -(2**63)])
+    assert at_least(values, float(2**53 + 4), PLACE).to_list() == [0, 1, 0, 0]
+    assert at_least(pl.Series([2, 3]), 2.5, PLACE).to_list() == [0, 1]
+    assert at_least(pl.Series([1e300, None, 0.5]), 0.5, PLACE).to_list() == [1, 0, 1]
+
+
+def test_numbers_beyond_what_models_compute_in_are_refused() -> None:
+    with pytest.raises(DataError, match="row 2, holds 1e\\+39, which is a number beyond 32-bit"):
+        to_number(pl.Series([3.4e38, 1e39]), PLACE)
+
+
+def test_epoch_numbers_are_exact_in_every_form() -> None:
+    second = 1_651_363_200
+    for ms in (123, 999, 1, 0):
+        texts = pl.Series([f"{second}.{ms:03}", f"{second}.{ms:03}9", f"-{second}.{ms:03}"])
+        for values in (texts, texts.cast(pl.Decimal(20, 4))):
+            read = to_time(values, "s", PLACE, attribute=True).to_list()
+            assert read == [second * 1000 + ms] * 2 + [-(second * 1000 + ms)]
+        assert to_time(pl.Series([second + ms / 1000]), "s", PLACE).to_list() == [
+            second * 1000 + ms
+        ]
+    with pytest.raises(DataError, match="not a time between 1980"):
+        to_time(pl.Series([2**62]), "s", PLACE)  # would wrap around to a time of today
+    with pytest.raises(DataError, match="the time may be lost"):
+        to_time(pl.Series([float(second)], dtype=pl.Float32), "s", PLACE)
 
 
 # ---- labels, lists, requests ----------------------------------------------------------------------

@@ -167,3 +167,41 @@ def test_digest_names_the_content(fitted: Fitted, tmp_path: Path) -> None:
     assert TransformGraph.load(copy).digest() == fitted.graph.digest()
     (copy / "priors.json").write_text('{"click": 0.5}')
     assert TransformGraph.load(copy).digest() != fitted.graph.digest()
+
+
+def test_no_text_is_the_missing_one(tmp_path: Path) -> None:
+    """Texts that a vocabulary's file could take for something else have ids of their own."""
+    odd = [
+        "\0",
+        "\0\0",
+        "a\0",
+        "a",
+        " a",
+        "a ",
+        "\x85",
+        "\u2028",
+        "\x0b",
+        "\x1c",
+        "\x7f",
+        "-1",
+        "\ufffd",
+    ]
+    table = examples_table(300, seed=3)
+    cities = ([*odd, ""] * 40)[: table.num_rows]
+    at = table.schema.get_field_index("city")
+    table = table.set_column(at, table.schema.field(at), pa.array(cities))
+    run(
+        definition=DEFINITION,
+        examples=write_examples(table, tmp_path / "examples"),
+        out_transformed=tmp_path / "transformed",
+        out_transform=tmp_path / "transform",
+    )
+    graph = TransformGraph.load(tmp_path / "transform")
+    ids = graph.apply_table(table)["city_index"].to_pylist()
+    by_text = {
+        text: {i for i, city in zip(ids, cities, strict=True) if city == text} for text in cities
+    }
+    assert by_text.pop("") == {0}
+    assert sorted(len(found) for found in by_text.values()) == [1] * len(odd)
+    assert len(set.union(*by_text.values())) == len(odd)
+    assert min(min(found) for found in by_text.values()) > 1  # known, not hashed

@@ -1,0 +1,175 @@
+"""What ingest accepts, the endpoint accepts: the same values through both, in every protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.conversions import Kind, to_category, to_id, to_number
+from features.place import Place
+from hemix.bounds import MAX_INT, MAX_NUMBER, MAX_TEXT, MIN_INT
+from hemix.errors import DataError, RequestError
+from serving.client import to_v2
+from serving.kserving import import_kserve
+from serving.request import RequestContract
+from serving.spoken import spoken_id, spoken_items, spoken_pair
+
+PLACE = Place(key="interactions[0].columns.user_id", column="u", url="file:///log.parquet")
+
+import_kserve()
+from kserve import InferInput, InferRequest  # noqa: E402 - with an empty command line
+
+from serving.tensors import instance_of  # noqa: E402
+
+WHOLE = st.one_of(
+    st.integers(-(2**64), 2**64),
+    st.sampled_from([-(2**63), MIN_INT, MAX_INT, 2**63, 2**53 + 1, 0, -1]),
+)
+TEXT = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(
+        [" a", "a,b", "\0", "a\0", "\n", "\r", "\x85", "\u2028", "7", "007", "null", "🦊"]
+    ),
+    st.integers(MAX_TEXT - 1, MAX_TEXT + 1).map("é".__mul__),
+)
+NUMBER = st.one_of(
+    st.floats(),
+    st.sampled_from([MAX_NUMBER, -MAX_NUMBER, 1e39, 2.0**64, 5e-324]),
+)
+
+
+def accepted(values: list[Any], kind: Kind) -> bool:
+    """Whether ingest takes the value as an id and as a category."""
+    column = pl.Series(values, strict=False)
+    try:
+        to_category(column, kind, PLACE)
+        return to_id(column, kind, PLACE).to_list() == values
+    except DataError:
+        return False
+
+
+def v1(instance: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = orjson.loads(json.dumps(instance))
+    return found
+
+
+def _request(instance: dict[str, Any]) -> InferRequest:
+    body = to_v2(instance)
+    inputs = [
+        InferInput(name=i["name"], shape=i["shape"], datatype=i["datatype"], data=i["data"])
+        for i in body["inputs"]
+    ]
+    return InferRequest(model_name="ranker", request_id=body.get("id", ""), infer_inputs=inputs)
+
+
+def v2(instance: dict[str, Any]) -> dict[str, Any]:
+    return instance_of(_request(v1(instance)))
+
+
+def grpc(instance: dict[str, Any]) -> dict[str, Any]:
+    message = _request(instance).to_grpc()
+    return instance_of(
+        InferRequest.from_grpc(type(message).FromString(message.SerializeToString()))
+    )
+
+
+PROTOCOLS = [v1, v2, grpc]
+Carry = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@pytest.mark.parametrize("carry", PROTOCOLS)
+@settings(deadline=None, max_examples=60)
+@given(value=WHOLE)
+def test_whole_numbers(carry: Carry, value: int) -> None:
+    contract = RequestContract(user_id="int", item_id="int", context={"tab": "int"})
+    instance = {"user_id": value, "item_ids": [value], "context": {"tab": value}}
+    if accepted([value], "int64"):
+        read = contract.parse(carry(instance))
+        assert (read.user_id, read.item_ids, read.context) == (value, [value], {"tab": value})
+    elif carry is v1:  # the other protocols cannot even spell what is beyond 64 bits
+        with pytest.raises(RequestError, match="user_id"):
+            contract.parse(carry(instance))
+
+
+@pytest.mark.parametrize("carry", PROTOCOLS)
+@settings(deadline=None, max_examples=80)
+@given(value=TEXT)
+def test_texts(carry: Carry, value: str) -> None:
+    contract = RequestContract(user_id="text", item_id="text", context={"page": "text"})
+    if accepted([value], "string"):
+        instance = {
+            "user_id": value,
+            "item_ids": [value],
+            "context": {"page": value},
+            "request_id": value,
+        }
+        read = contract.parse(carry(instance))
+        assert (read.user_id, read.item_ids, read.context) == (value, [value], {"page": value})
+        assert read.request_id == value
+        # ... and from a shell
+        assert spoken_id(value, as_text=True) == value
+        assert spoken_items(None, [value], as_text=True) == [value]
+        assert spoken_pair("page=" + json.dumps(value)) == ("page", value)
+
+
+@pytest.mark.parametrize("carry", PROTOCOLS)
+@settings(deadline=None, max_examples=60)
+@given(value=NUMBER)
+def test_numbers(carry: Carry, value: float) -> None:
+    contract = RequestContract(user_id="int", item_id="int", context={"price": "number"})
+    try:
+        known = to_number(pl.Series([value]), PLACE).is_not_nan().all()
+    except DataError:
+        known = False
+    instance = {"user_id": 1, "item_ids": [1], "context": {"price": value}}
+    if known:
+        assert contract.parse(carry(instance)).context == {"price": value}
+    elif carry is not v1 or (value == value and abs(value) != float("inf")):
+        with pytest.raises(RequestError, match=r"context\.price: .* must be a finite number"):
+            contract.parse(carry(instance))
+
+
+@pytest.mark.parametrize("value", [float(2**53 + 2), 7.0, 1e18])
+def test_a_float_tensor_is_no_id(value: float) -> None:
+    contract = RequestContract(user_id="int", item_id="int", context={})
+    tensors = [
+        InferInput(name="user_id", shape=[1], datatype="FP64", data=[value]),
+        InferInput(name="item_ids", shape=[1], datatype="INT64", data=[1]),
+    ]
+    request = InferRequest(model_name="ranker", infer_inputs=tensors)
+    for form in (request, InferRequest.from_grpc(request.to_grpc())):
+        with pytest.raises(RequestError, match=r"user_id: .* must be a whole number"):
+            contract.parse(instance_of(form))
+
+
+@pytest.mark.parametrize(
+    "text", ["007", "+5", "1_000", "\uff15", "12E5", "0x1F", "-0", " 7", "1.0"]
+)
+def test_what_is_not_exactly_a_number_is_sent_as_text(text: str) -> None:
+    assert spoken_id(text, as_text=False) == text
+    assert spoken_items(None, [text], as_text=False) == [text]
+
+
+def test_words_of_the_shell() -> None:
+    assert spoken_id("-12", as_text=False) == -12
+    assert spoken_items("1, 2,", [" a", "b,c"], as_text=False) == [1, 2, " a", "b,c"]
+    assert [spoken_pair(f"x={v}")[1] for v in ("3", "1.5", "12E5", "nan", "a=b", '"3"')] == [
+        3,
+        1.5,
+        "12E5",
+        "nan",
+        "a=b",
+        "3",
+    ]
+    for bad in ("x", "=3", 'x="3'):
+        with pytest.raises(RequestError, match="--context"):
+            spoken_pair(bad)
+    with pytest.raises(RequestError, match="--items"):
+        spoken_items(" , ", [], as_text=False)
