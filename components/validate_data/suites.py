@@ -25,7 +25,7 @@ KNOWN_SHARE = 0.5
 SOME_SHARE = 0.01
 PRESENT_SHARE = 0.001
 NOT_NEGATIVE_SHARE = 0.95
-LARGEST_NUMBER = 1e15
+LARGEST_NUMBER = 1e19
 EARLIEST = datetime(1990, 1, 1)
 
 _KEYS = {
@@ -117,7 +117,7 @@ def _times(gxe: Any) -> list[Any]:
 
 
 def _range(gxe: Any, name: str, scale: str) -> Any:
-    """Logarithms want few negatives; other numbers must stay within float32's reach."""
+    """Logarithms want few negatives; other numbers are no larger than a 64-bit integer."""
     if scale == "log":
         return gxe.ExpectColumnValuesToBeBetween(
             column=name, min_value=0, mostly=NOT_NEGATIVE_SHARE

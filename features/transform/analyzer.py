@@ -12,29 +12,44 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from features.schema import MISSING_INT
-from features.transform.histogram import Counts, count, merge, scaling
+from features.transform.histogram import count, merge, scaling
 from features.transform.plan import NumberPlan, VocabularyPlan
 
 MISSING_LINE = b"\xff"
 """Stands for the empty string in a vocabulary's file, where empty lines are not allowed.
 
 No text of a log can be it: texts are UTF-8, and this byte stands in none."""
-Parts = list[list[Counts]]
+Counts = tuple[npt.NDArray[Any], npt.NDArray[np.int64]]
+"""Sorted distinct values and how often they occur."""
+Parts = list[list[Any]]
+Merge = Callable[[Parts], list[Any]]
 Outputs = tuple[Any, ...]
 
 
-def _combine_fn(finish: Callable[[Parts], Outputs]) -> Any:
+def add_up(parts: Iterable[list[Counts]]) -> list[Counts]:
+    """The sum of counts of the same vocabularies."""
+    added = []
+    for features in zip(*parts, strict=True):
+        values, where = np.unique(np.concatenate([v for v, _ in features]), return_inverse=True)
+        counts = np.zeros(len(values), np.int64)
+        np.add.at(counts, where, np.concatenate([c for _, c in features]))
+        added.append((values, counts))
+    return added
+
+
+def _combine_fn(merge: Merge, finish: Callable[[Parts], Outputs]) -> Any:
     import apache_beam as beam
 
     class MergeCounts(beam.CombineFn):
-        """Adds up lists of (values, counts)."""
+        """Adds up the lists that batches were counted to."""
 
         def create_accumulator(self) -> Parts:
             return []
 
-        def add_input(self, accumulator: Parts, part: list[Counts]) -> Parts:
+        def add_input(self, accumulator: Parts, part: list[Any]) -> Parts:
             accumulator.append(part)
             return accumulator if len(accumulator) < 8 else [merge(accumulator)]
 
@@ -49,7 +64,8 @@ def _combine_fn(finish: Callable[[Parts], Outputs]) -> Any:
 
 
 def _analyser(
-    prepare: Callable[[Outputs], list[Counts]],
+    prepare: Callable[[Outputs], list[Any]],
+    merge: Merge,
     finish: Callable[[Parts, str], Outputs],
     outputs: int,
 ) -> Any:
@@ -63,7 +79,8 @@ def _analyser(
             result = (
                 batches
                 | "Count" >> beam.Map(prepare)
-                | "Merge" >> beam.CombineGlobally(_combine_fn(lambda parts: finish(parts, folder)))
+                | "Merge"
+                >> beam.CombineGlobally(_combine_fn(merge, lambda parts: finish(parts, folder)))
             )
             return tuple(
                 result | f"Output{i}" >> beam.Map(lambda found, i: found[i], i=i)
@@ -76,7 +93,9 @@ def _analyser(
 def number_scaling(x_BF: Any, numbers: Sequence[NumberPlan]) -> tuple[Any, Any, Any]:
     """Means [F], deviations [F] and bucket edges [F, K] over the analysed data.
 
-    ``x_BF`` is float32, NaN where missing; column f is ``numbers[f]``.
+    All are float64: a float32 cannot tell the seconds of a day from each other. ``x_BF`` is NaN
+    where missing; column f is ``numbers[f]``. They are one constant of the graph,
+    ``[F, 2 + K]``, from which :mod:`features.transform.meaning` reads them back.
     """
     import tensorflow as tf
     import tensorflow_transform as tft
@@ -86,17 +105,21 @@ def number_scaling(x_BF: Any, numbers: Sequence[NumberPlan]) -> tuple[Any, Any, 
 
     def finish(parts: Parts, folder: str) -> Outputs:
         found = scaling(parts, logs, buckets)
-        return found.mean_F, found.deviation_F, found.edges_FK
+        return (np.column_stack([found.mean_F, found.deviation_F, found.edges_FK]),)
 
-    size, width = len(numbers), max(1, max(buckets) - 2)
-    mean_F, deviation_F, edges_FK = tft.experimental.ptransform_analyzer(
+    (scaling_FK,) = tft.experimental.ptransform_analyzer(
         [x_BF],
-        _analyser(lambda inputs: count(inputs[0]), finish, 3),
-        [tf.float32, tf.float32, tf.float32],
-        [[size], [size], [size, width]],
+        _analyser(lambda inputs: count(inputs[0]), merge, finish, 1),
+        [tf.float64],
+        [[len(numbers), scaling_width(numbers)]],
         name="number_scaling",
     )
-    return mean_F, deviation_F, edges_FK
+    return scaling_FK[:, 0], scaling_FK[:, 1], scaling_FK[:, 2:]
+
+
+def scaling_width(numbers: Sequence[NumberPlan]) -> int:
+    """Columns of the constant: mean, deviation and the edges of the number with the most buckets."""
+    return 2 + max(1, max(number.buckets for number in numbers) - 2)
 
 
 def vocabulary_lines(counts: Counts, min_count: int) -> list[bytes]:
@@ -149,7 +172,7 @@ def vocabulary_files(
 
     return tft.experimental.ptransform_analyzer(
         [*values, *counts],
-        _analyser(prepare, finish, size),
+        _analyser(prepare, add_up, finish, size),
         [tf.string] * size,
         [[]] * size,
         output_asset_default_values=[b"0"] * size,

@@ -1,8 +1,7 @@
 """What the ids and numbers of a fitted transform stand for, read back from its artifact.
 
-A vocabulary is a text file beside the graph. Means, deviations and edges of numbers are constants
-inside it: the edges are the graph's one matrix of the numbers' shape, means and deviations follow
-from what the graph makes of two known values.
+A vocabulary is a text file beside the graph. Means, deviations and edges of numbers are one constant
+inside it, the only one of its type and shape (:func:`features.transform.analyzer.number_scaling`).
 """
 
 from __future__ import annotations
@@ -14,14 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from features.transform.columns import MISSING, Column
+from features.transform.analyzer import scaling_width
 from features.transform.graph import TransformGraph
-from features.transform.plan import RATE_PRIOR_WEIGHT, SIDES, NumberPlan
+from features.transform.plan import SIDES
 from hemix.errors import StorageError
-
-Floats = npt.NDArray[np.float64]
-PROBES = (0.0, 1000.0)
-"""Raw values by which a scaling is read off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,47 +56,28 @@ def vocabulary_values(graph: TransformGraph) -> dict[str, list[bytes]]:
 
 
 def number_scalings(graph: TransformGraph) -> dict[str, NumberScaling]:
-    """The scaling of each number by its transformed name; one whose scaling cannot be read is left out.
+    """The scaling of each number by its transformed name.
 
     Raises:
-        StorageError: the graph holds no matrix of edges.
+        StorageError: the graph holds no such constant.
     """
     numbers = [number for side in SIDES for number in graph.plan.numbers_of(side)]
     if not numbers:
         return {}
-    edges_FK = _edges(graph.folder, len(numbers), max(1, max(n.buckets for n in numbers) - 2))
-    rows: dict[str, Column] = {}
-    for column in graph.inputs():
-        dtype = {"int": np.int64, "string": object, "float": np.float64}[column.kind]
-        values = np.full(len(PROBES), MISSING[column.kind], dtype)
-        if not column.ragged and column.kind != "string":
-            values = np.array(PROBES).astype(dtype)
-        offsets = np.arange(len(PROBES) + 1, dtype=np.int64)
-        rows[column.name] = (values, offsets) if column.ragged else values
-    scaled = graph.apply_columns(rows, set(SIDES))
-    found = {}
-    for number, edges in zip(numbers, edges_FK, strict=True):
-        x = scaled[f"{number.name}_scaled"]
-        assert isinstance(x, np.ndarray)
-        y = _unscaled(number, np.array(PROBES))
-        slope = (float(x[1]) - float(x[0])) / (y[1] - y[0])
-        found[f"{number.name}_scaled"] = NumberScaling(
-            mean=float(y[0] - float(x[0]) / slope),
-            deviation=float(1 / slope),
-            edges=tuple(float(edge) for edge in edges if np.isfinite(edge)),
+    scaling_FK = _constant(graph.folder, (len(numbers), scaling_width(numbers)))
+    return {
+        f"{number.name}_scaled": NumberScaling(
+            mean=float(row[0]),
+            deviation=float(row[1]),
+            edges=tuple(float(edge) for edge in row[2:] if np.isfinite(edge)),
             log=number.scale == "log",
         )
-    return found
+        for number, row in zip(numbers, scaling_FK, strict=True)
+    }
 
 
-def _unscaled(number: NumberPlan, raw: Floats) -> Floats:
-    """y of :class:`NumberScaling` when every input column holds ``raw``."""
-    if number.positives:
-        raw = (raw + RATE_PRIOR_WEIGHT * number.prior) / (raw + RATE_PRIOR_WEIGHT)
-    return np.log1p(raw) if number.scale == "log" else raw
-
-
-def _edges(folder: Path, numbers: int, width: int) -> npt.NDArray[np.float32]:
+def _constant(folder: Path, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """The graph's one float64 constant of this shape (:func:`number_scaling`)."""
     from features.transform.engine import tensorflow
 
     tensorflow()
@@ -116,12 +92,14 @@ def _edges(folder: Path, numbers: int, width: int) -> npt.NDArray[np.float32]:
     matrices = [
         tensor_util.MakeNdarray(tensor)
         for tensor in constants
-        if [d.size for d in tensor.tensor_shape.dim] == [numbers, width]
+        if [d.size for d in tensor.tensor_shape.dim] == [*shape]
     ]
-    matrices = [matrix for matrix in matrices if matrix.dtype == np.float32]
+    matrices = [matrix for matrix in matrices if matrix.dtype == np.float64]
     if len(matrices) != 1:
         raise StorageError(
-            f"{file}: holds {len(matrices)} matrices of {numbers} by {width} edges, not one.",
-            hint="A warm start cannot use this version; train without training.warm_start.",
+            f"{file}: holds {len(matrices)} matrices of {shape[0]} by {shape[1]} doubles, not one: the "
+            "scaling of numbers cannot be read.",
+            hint="The version was fitted by an earlier release of hemix, or is damaged: "
+            "train without training.warm_start.",
         )
     return matrices[0]

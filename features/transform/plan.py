@@ -33,6 +33,8 @@ GAP_BOUNDARIES = tuple(2**k for k in range(24))
 """Seconds; gap id ``1 + number of boundaries <= gap``: 1 is under a second, 25 over 97 days."""
 TIME_FIELD_SIZES = {"hour": 24, "weekday": 7}
 COUNTER_BUCKETS = 16
+FARTHEST = 1e6
+"""Deviations from the mean at which a scaled number is held: what follows multiplies float32s."""
 RATE_PRIOR_WEIGHT = 20.0
 """Impressions that the prior click rate counts for in a smoothed rate."""
 

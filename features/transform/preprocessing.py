@@ -12,6 +12,7 @@ from typing import Any
 from features.schema import MISSING_INT
 from features.transform.analyzer import MISSING_LINE, number_scaling, vocabulary_files
 from features.transform.plan import (
+    FARTHEST,
     GAP_BOUNDARIES,
     RATE_PRIOR_WEIGHT,
     SIDES,
@@ -24,7 +25,7 @@ from features.transform.plan import (
 
 Tensors = dict[str, Any]
 LANES = 16
-"""Numbers of a side are padded to a multiple of this, the widest float32 vector of a CPU: a value's
+"""Numbers of a side are padded to a multiple of this, a multiple of every CPU's vector: a value's
 logarithm is then always computed by the vectorised kernel, whatever the batch, bit for bit."""
 
 
@@ -125,14 +126,15 @@ def _gap_ids(seconds: Any) -> Any:
 
 
 def _raw_number(number: NumberPlan, inputs: Mapping[str, Any]) -> Any:
-    """One number [B] as float32, NaN where missing."""
+    """One number [B] as float64, NaN where missing."""
     import tensorflow as tf
 
     parts = []
     for name in number.inputs:
         x = inputs[name]
-        y = tf.cast(x, tf.float32)
-        parts.append(tf.where(x < 0, float("nan"), y) if x.dtype == tf.int64 else y)
+        y = tf.cast(x, tf.float64)
+        nothing = tf.constant(float("nan"), tf.float64)
+        parts.append(tf.where(x < 0, nothing, y) if x.dtype == tf.int64 else y)
     if not number.positives:
         return parts[0]
     weight = RATE_PRIOR_WEIGHT
@@ -174,8 +176,8 @@ def _scaled(
     padded = tf.pad(tf.abs(x_BF), [[0, 0], [0, -F % LANES]])
     log_BF = tf.sign(x_BF) * tf.math.log1p(padded)[:, :F]
     y_BF = tf.where(tf.constant([n.scale == "log" for n in numbers])[None], log_BF, x_BF)
-    y_BF = (y_BF - mean_F) / deviation_F
-    y_BF = tf.where(known_BF, y_BF, tf.zeros_like(y_BF))
+    y_BF = tf.clip_by_value((y_BF - mean_F) / deviation_F, -FARTHEST, FARTHEST)
+    y_BF = tf.cast(tf.where(known_BF, y_BF, tf.zeros_like(y_BF)), tf.float32)
     outputs: Tensors = {}
     for f, (y, bucket) in enumerate(
         zip(tf.unstack(y_BF, F, axis=1), tf.unstack(bucket_BF, F, axis=1), strict=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -36,16 +35,6 @@ def gap_id(seconds: int) -> int:
     return 0 if seconds < 0 else 1 + sum(edge <= seconds for edge in GAPS)
 
 
-def float32(x: float) -> float:
-    return struct.unpack("f", struct.pack("f", x))[0]
-
-
-def rounded(x: float) -> float:
-    """Float32 with 11 mantissa bits cleared."""
-    bits = struct.unpack("I", struct.pack("f", x))[0]
-    return struct.unpack("f", struct.pack("I", bits & ~0x7FF))[0] + 0.0
-
-
 def edges(values: Sequence[float], bins: int) -> list[float]:
     """Lower edges of equally heavy bins; what a heavy value leaves is shared out again."""
     counts = sorted(Counter(values).items())
@@ -63,7 +52,7 @@ class Numbers:
 
     def __init__(self, training: Sequence[float], scale: str, buckets: int) -> None:
         self.scale = scale
-        values = [rounded(v) for v in training if math.isfinite(v)]
+        values = [v for v in training if math.isfinite(v)]
         self.edges = edges(values, buckets - 1)
         scaled = [self.on_scale(v) for v in values]
         self.mean = sum(scaled) / len(scaled) if scaled else 0.0
@@ -77,7 +66,7 @@ class Numbers:
         return (self.on_scale(x) - self.mean) / self.deviation if math.isfinite(x) else 0.0
 
     def bucket(self, x: float) -> int:
-        return 1 + sum(float32(x) >= edge for edge in self.edges) if math.isfinite(x) else 0
+        return 1 + sum(x >= edge for edge in self.edges) if math.isfinite(x) else 0
 
 
 def raw_numbers(

@@ -4,8 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.definition import DatasetDefinition
-from features.transform.analyzer import vocabulary_lines
-from features.transform.histogram import Counts
+from features.transform.analyzer import Counts, vocabulary_lines
 from features.transform.plan import make_plan
 from tests.features.transform.tiny import DEFINITION, TYPES
 

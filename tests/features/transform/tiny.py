@@ -80,7 +80,8 @@ def _values(rng: np.random.Generator, name: str, kind: pa.DataType, n: int, size
     if pa.types.is_string(kind):
         return _strings(rng, "é " if name.endswith("author") else name[-2:], n, size)
     if pa.types.is_floating(kind):
-        x = rng.exponential(20, n) - (5 if name == "age" else 0)
+        # Far from zero beside their spread, and on both sides of it.
+        x = rng.exponential(20, n) + {"age": 20_270_400, "price": -5}.get(name, 0)
         x[rng.random(n) < 0.15] = np.nan
         return x
     x = rng.zipf(1.4, n) % (size * 20 if name.endswith("item_id") else size)
