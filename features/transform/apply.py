@@ -34,7 +34,7 @@ def transform_file(transform: Path, source: Path, window: Window, out: Path) -> 
     graph = _graph(transform)
     writer: pq.ParquetWriter | None = None
     rows = 0
-    with atomic_file(out) as temporary:
+    with atomic_file(out, durable=False) as temporary:
         for batch in read_batches(source, window, TABLE_ROWS):
             table = graph.apply_table(pa.Table.from_batches([batch]))
             if writer is None:

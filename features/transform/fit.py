@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from features.definition import DatasetDefinition, Window
 from features.runner import beam_options, own_errors
 from features.schema import ColumnTypes, examples_schema, label_column
+from features.transform.canonical import ASSETS, canonical
 from features.transform.columns import (
     ARROW,
     column_names,
@@ -144,7 +145,9 @@ def fit(
     beside = out_transform.parent  # where all workers see it, as they must see the output
     beside.mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(dir=beside, prefix=f".{out_transform.name}.") as scratch,
+        tempfile.TemporaryDirectory(
+            dir=beside, prefix=f".{out_transform.name}.", suffix=".scratch"
+        ) as scratch,
         atomic_folder(out_transform) as folder,
     ):
         with (
@@ -163,12 +166,14 @@ def fit(
                 tensor_adapter_config(plan.raw),
             ) | "Analyse" >> tft_beam.AnalyzeDataset(preprocessing_fn(plan))
             _ = fitted | "Write" >> tft_beam.WriteTransformFn(str(folder / "transform_fn"))
-        assets = folder / "transform_fn" / "transform_fn" / "assets"
+        canonical(folder / "transform_fn" / "transform_fn")
+        assets = folder / "transform_fn" / "transform_fn" / ASSETS
         sizes = {  # the first line is the missing value
             v.name: (assets / v.name).read_bytes().count(b"\n") - 1 for v in plan.vocabularies
         }
         plan.spec(sizes).write(folder / "spec.json")
         write_json(folder / "types.json", types.to_json())
         write_json(folder / "priors.json", priors)
-        (folder / "definition.json").write_text(definition.to_json())
+        anywhere = definition.model_copy(update={"root": "."})  # the log's place decides nothing
+        (folder / "definition.json").write_text(anywhere.to_json())
     return plan

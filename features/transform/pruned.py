@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from features.transform.allowed import require_allowed
 from features.transform.columns import Column
 from features.transform.engine import tensorflow
 from features.transform.plan import RawColumn
@@ -17,8 +18,10 @@ def restore(saved_model: Path) -> Any:
 
     Raises:
         EnvironmentProblem: its path holds signs of patterns.
+        ModelVersionError: the graph holds what no transform of ours does; the message names it.
     """
     refuse_patterns(saved_model)
+    require_allowed(saved_model)
     tf = tensorflow()
     return tf.saved_model.load(str(saved_model))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
@@ -17,6 +20,7 @@ from components.transform.step import run
 from features.schema import MISSING_INT
 from features.transform import Column, TransformGraph
 from features.transform.columns import raw_columns
+from features.transform.plan import FARTHEST
 from hemix.errors import DataError, StorageError
 from hemix.files import sha256_folder
 from hemix.spec import Side
@@ -90,16 +94,56 @@ def test_order_files_and_processes_do_not_matter(fitted: Fitted, tmp_path: Path)
         out_transformed=tmp_path / "transformed",
         out_transform=tmp_path / "transform",
     )
-    for name in ("spec.json", "priors.json", "statistics.json"):
-        assert (tmp_path / "transform" / name).read_bytes() == (
-            fitted.transform / name
-        ).read_bytes()
-    assets = "transform_fn/transform_fn/assets"
-    assert sha256_folder(tmp_path / "transform" / assets) == sha256_folder(
-        fitted.transform / assets
-    )
+    assert sha256_folder(tmp_path / "transform") == sha256_folder(fitted.transform)
     again = TransformGraph.load(tmp_path / "transform")
     assert again.apply_table(fitted.table).equals(fitted.graph.apply_table(fitted.table))
+
+
+def test_another_process_writes_the_same_bytes(fitted: Fitted, tmp_path: Path) -> None:
+    """In a folder of another name, with other hashes of texts and other numbers of functions."""
+    program = """
+import sys
+from pathlib import Path
+from components.transform.step import run
+from features.transform.engine import tensorflow
+from tests.features.transform.tiny import DEFINITION
+tf = tensorflow()
+for _ in range(3):
+    tf.function(lambda x: x + 1)(tf.constant(1))
+out = Path(sys.argv[2])
+run(
+    definition=DEFINITION.model_copy(update={"root": str(out)}),
+    examples=Path(sys.argv[1]),
+    out_transformed=out / "rows",
+    out_transform=out / "graph",
+)
+"""
+    out = tmp_path / "another place"
+    subprocess.run(
+        [sys.executable, "-c", program, str(fitted.examples), str(out)],
+        check=True,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+    )
+    assert sha256_folder(out / "graph") == sha256_folder(fitted.transform)
+    assert sha256_folder(out / "rows") == sha256_folder(fitted.transformed)
+
+
+def test_scaled_numbers_are_finite_and_of_order_one(fitted: Fitted) -> None:
+    """Also far from zero beside their spread, and for values such as no row of training held."""
+    whole = fitted.graph.apply_table(fitted.table)
+    ages = whole["age_scaled"].to_numpy()
+    assert abs(ages.mean()) < 0.2
+    assert 0.5 < ages.std() < 2
+    assert len(np.unique(whole["age_bucket"].to_numpy())) == 5  # 0 is missing
+    strange = [1e300, -1e300, 5e-324, 1.7e308, float("inf"), float("-inf"), float("nan")]
+    table = fitted.table.slice(0, len(strange))
+    for name in ("age", "price"):
+        at = table.column_names.index(name)
+        table = table.set_column(at, name, pa.array(strange, pa.float64()))
+    found = fitted.graph.apply_table(table)
+    for name in ("age", "price"):
+        assert np.all(np.abs(found[f"{name}_scaled"].to_numpy()) <= FARTHEST)
+        assert found[f"{name}_bucket"].to_pylist()[-3:] == [0, 0, 0]
 
 
 def test_threads_share_a_fresh_graph(fitted: Fitted) -> None:
