@@ -29,7 +29,7 @@ def write(scratch: Path, batches: Sequence[pa.RecordBatch]) -> list[Reference]:
     name = f"{uuid.uuid4().hex}.arrow"
     options = pa.ipc.IpcWriteOptions(unify_dictionaries=True)
     with (
-        atomic_file(scratch / name) as path,
+        atomic_file(scratch / name, durable=False) as path,
         pa.OSFile(str(path), "wb") as sink,
         pa.ipc.new_file(sink, batches[0].schema, options=options) as writer,
     ):

@@ -1,4 +1,9 @@
-"""Files that are either whole or absent: write under a temporary name, then rename."""
+"""Files that are either whole or absent: write under a temporary name, then rename.
+
+What is written is as readable as the umask says, whatever wrote it. A file, and a folder that is
+``durable``, is on the disk when it gets its name, so that it is whole after a power cut too. What a
+killed process leaves is a hidden name ending in ``.tmp``, ``.old`` or ``.scratch``; :func:`sweep` removes it.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +12,19 @@ import errno
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
-import tempfile
+import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from hemix.errors import EnvironmentProblem, StorageError
+
+_LEFT = re.compile(r"^\..+\.(\d+-[0-9a-f]{12}|[a-z0-9_]{8})\.(tmp|old|scratch)$")
+"""Hidden names of ours; the second form is that of earlier releases and of scratch folders."""
 
 
 def _storage_error(path: Path, error: OSError) -> StorageError:
@@ -40,8 +51,10 @@ def refuse_patterns(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it over ``path`` when the block succeeds.
+
+    ``durable``: it is on the disk before it has its name; False for what a run makes again anyway.
 
     Raises:
         StorageError: the disk is full or not writable; ``path`` is then as it was before.
@@ -49,12 +62,17 @@ def atomic_file(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        os.close(handle)
-        temporary = Path(name)
+        name = _hidden(path, "tmp")
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
+        temporary = name
+        mode = stat.S_IMODE(name.stat().st_mode)
         yield temporary
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, mode)  # some libraries write a file of their own over it
+        if durable:
+            _flush(temporary)
         os.replace(temporary, path)
+        if durable:
+            _flush(path.parent)
     except OSError as error:
         raise _storage_error(path, error) from error
     finally:
@@ -63,8 +81,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield an empty temporary folder beside ``path``; it replaces ``path`` when the block succeeds.
+
+    ``durable``: every file is on the disk first. For what cannot be made again from what stays.
 
     Raises:
         StorageError: the disk is full or not writable; ``path`` is then as it was before.
@@ -72,14 +92,20 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+        name = _hidden(path, "tmp")
+        name.mkdir()
+        temporary = name
+        mode = stat.S_IMODE(name.stat().st_mode)
         yield temporary
-        os.chmod(temporary, 0o755)
+        _settle(temporary, mode, durable=durable)
         old: Path | None = None
         if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
+            old = _hidden(path, "old")
+            old.mkdir()
             os.rename(path, old / "was")
         os.rename(temporary, path)
+        if durable:
+            _flush(path.parent)
         if old is not None:
             shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
@@ -87,6 +113,64 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None and temporary.exists():
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _hidden(path: Path, suffix: str) -> Path:
+    """A new name beside ``path``; long names are cut, a file system takes 255 bytes."""
+    kept = os.fsencode(path.name)[:200].decode(errors="ignore")
+    return path.with_name(f".{kept}.{os.getpid()}-{secrets.token_hex(6)}.{suffix}")
+
+
+def _settle(folder: Path, mode: int, *, durable: bool) -> None:
+    """Give all that is in a new folder the rights that a new folder and a new file have here."""
+    for place, _, files in os.walk(folder):
+        os.chmod(place, mode)
+        for name in files:
+            file = Path(place, name)
+            if not file.is_symlink():
+                os.chmod(file, mode & 0o666)
+                if durable:
+                    _flush(file)
+        if durable:
+            _flush(Path(place))
+
+
+def _flush(path: Path) -> None:
+    """Have a file's bytes, or a folder's names, on the disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # this file system cannot flush a folder
+            raise
+    finally:
+        os.close(handle)
+
+
+def sweep(folder: Path, *, older_s: float = 3600.0) -> list[Path]:
+    """Remove what killed processes left below ``folder``; what was removed.
+
+    Only hidden names of :func:`atomic_file` and :func:`atomic_folder`, and only when nothing in them
+    changed for ``older_s``: a process that is still writing keeps its own.
+    """
+    removed = []
+    before = time.time() - older_s
+    for place, folders, files in os.walk(folder):
+        for name in [n for n in (*folders, *files) if _LEFT.match(n)]:
+            path = Path(place, name)
+            if _changed(path) < before:
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+                removed.append(path)
+        folders[:] = [n for n in folders if not _LEFT.match(n)]
+    return removed
+
+
+def _changed(path: Path) -> float:
+    """When a file, or anything below a folder, last changed."""
+    times = [path.lstat().st_mtime]
+    for place, folders, files in os.walk(path):
+        times += [Path(place, name).lstat().st_mtime for name in (*folders, *files)]
+    return max(times)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -309,7 +309,7 @@ def _copy(source: Path, target: Path, *, replace: bool) -> None:
         return
     if not source.is_dir():
         raise StorageError(f"{source}: there is no such file or folder.")
-    with atomic_folder(target) as folder:
+    with atomic_folder(target, durable=True) as folder:
         shutil.copytree(source, folder, dirs_exist_ok=True)
 
 

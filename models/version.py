@@ -95,7 +95,7 @@ def write(
     Raises:
         StorageError: the folder cannot be written.
     """
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, durable=True) as temporary:
         shutil.copytree(transform, temporary / TRANSFORM)
         weights = {name: value.cpu().contiguous() for name, value in ranker.state_dict().items()}
         save_file(weights, temporary / WEIGHTS)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from hemix.errors import GateFailed, HemixError
+from hemix.files import sweep
 from hemix.revision import package_versions
 from hemix.storage import join, read_bytes, remove
 from hemix.verdict import Verdict
@@ -34,6 +35,7 @@ def run(request: RunRequest, observer: RunObserver) -> RunRecord:
         HemixError: the request cannot be used, or a step failed.
     """
     with request.folder.locked() as check:
+        sweep(request.folder.root)
         planned = plan(request)
         against = f"compared with {planned.baseline}" if planned.baseline else "the first"
         observer.told(f"Version {planned.version} of {planned.definition.name}, {against}.")

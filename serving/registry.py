@@ -195,7 +195,7 @@ class FolderRegistry(Registry):
                 return state
             after = move(state)
             self._sweep()
-            with atomic_folder(folder) as temporary:
+            with atomic_folder(folder, durable=True) as temporary:
                 shutil.copytree(model, temporary, dirs_exist_ok=True)
                 verify(temporary)
             self._write(after)
