@@ -21,6 +21,7 @@ from hemix.errors import DefinitionError
 from models.attention.events import Events
 from models.attention.mixed import Interest, MixedHeteroAttention
 from models.chance import Dropout, dropout_events
+from models.compiling import left_alone
 from models.hemix import NORMS, HeteroFFN, HeteroMixerBlock, HeteroMixing, fuse, reconstruct
 from models.hemix_config import HeMixConfig, SequenceName
 from models.layers import MLP, split_axis, xavier_slices_
@@ -161,7 +162,7 @@ class EventEncoder(nn.Module):
         y_TS: Tensor = self.ffn_norm(e_TS + dropped(ffn(e_TS)))
         return y_TS
 
-    @torch.compiler.disable  # its shapes hang on the data: nothing to compile once
+    @left_alone  # its shapes hang on the data: nothing to compile once
     def _attend(self, x_TS: Tensor, offsets: Tensor) -> Tensor:
         q_TD, k_TD, v_TD = (x_TS @ weight for weight in self.qkv)
         if not len(x_TS):  # nothing to read; all weights still get a gradient, of zeros

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hemix.errors import DefinitionError, EnvironmentProblem
 from models import chance
 from models.batch import Batch
+from models.compiling import load_compiler
 from models.distributed import World
 from models.losses import multi_task_bce
 from models.optimizers import make_optimizers, set_rates
@@ -138,7 +139,7 @@ def compiled(
 
     Raises:
         DefinitionError: CUDA graphs without a GPU.
-        EnvironmentProblem: the machine has no C++ compiler.
+        EnvironmentProblem: the machine has no C++ compiler; TensorFlow was imported before Triton.
     """
     if config.compile == "none":
         return model
@@ -157,6 +158,7 @@ def compiled(
     options: dict[str, Any] | None = None
     if config.compile == "cuda_graphs":
         options = {"triton.cudagraphs": True, "triton.cudagraph_skip_dynamic_graphs": True}
+    load_compiler()
     result = torch.compile(model, backend=backend, options=options)
     assert isinstance(result, nn.Module)
     return result

@@ -62,6 +62,7 @@ def run(
         StorageError: an output cannot be written.
         EnvironmentProblem: processes died again and again, or the cluster refused or failed the job.
     """
+    from models.compiling import load_compiler
     from models.recipes import recipe_of
     from models.train import Trainer
     from models.version import write
@@ -70,6 +71,8 @@ def run(
     spec = FeatureSpec.read(transform / "spec.json")
     training, validation = transformed / "train", transformed / "validation"
     _check_labels(spec, training, chosen.training.given)
+    if chosen.training.compile != "none":
+        load_compiler()  # before a warm start reads transforms with TensorFlow
     warm = warm_weights(chosen, spec, transform, champion)
     started = time.monotonic()
     if together := chosen.training.world > 1:

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.compiling import left_alone
+
 WIDTH = 256
 """Events of a whole stretch."""
 TILE_COST = 150
@@ -65,7 +67,7 @@ class Layout:
         return 1 - int(self.offsets[-1]) / places if places else 0.0
 
 
-@torch.compiler.disable
+@left_alone
 def plan(offsets: Tensor, *, event_bytes: int = 256, width: int = WIDTH) -> Layout:
     """The layout of rows that end at ``offsets`` (int64 ``[B + 1]``, from 0 on).
 

@@ -17,6 +17,7 @@ from torch.nn import functional as fn
 from models.attention import tiled
 from models.attention.events import Events
 from models.attention.layout import Layout, plan
+from models.compiling import left_alone, load_triton
 
 SHARED = 101_376
 """Bytes of shared memory that a block of threads may have on consumer cards, 99 KiB; an A100 gives
@@ -155,11 +156,12 @@ def attend_one(q_MS: Tensor, null: bool, events_TS: Tensor) -> Tensor:
     return read if null else fn.pad(read, (0, 1))
 
 
-@torch.compiler.disable  # as the tiles
+@left_alone  # as the tiles
 def fused(
     q_BMS: Tensor, null_BM: Tensor | None, events_TS: Tensor, offsets: Tensor
 ) -> tuple[Tensor, Tensor]:
     """By the kernel, of events ``[T, S]`` that lie row after row."""
+    load_triton()
     from models.attention.kernels import Fused
 
     kind = _kind(q_BMS, events_TS)

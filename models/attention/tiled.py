@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.attention.layout import Layout
+from models.compiling import left_alone
 
 NEVER = float("-inf")
 
@@ -87,7 +88,7 @@ def _cut(scratch: Tensor, *shape: int) -> Tensor:
     return scratch[: count * many * width].view(shape)
 
 
-@torch.compiler.disable  # layouts differ from batch to batch: nothing to compile once
+@left_alone  # layouts differ from batch to batch: nothing to compile once
 def attend(
     q_BMS: Tensor, null_BM: Tensor | None, events_PS: Tensor, layout: Layout
 ) -> tuple[Tensor, Tensor]:
