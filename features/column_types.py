@@ -99,6 +99,7 @@ def infer_types(definition: DatasetDefinition) -> ColumnTypes:
                     value, found, place, is_csv=False, is_id=side[0] == "ids"
                 )
         _survey(reader, names, seen)
+    _share_vocabularies(definition, seen)
     for side, found in seen.items():
         found.check()
         if found.kind == "string" and len(found.point_zero):
@@ -116,6 +117,17 @@ def infer_types(definition: DatasetDefinition) -> ColumnTypes:
         items={name: arrow("items", name) for name in definition.item_columns},
         context={name: arrow("interactions", name) for name in definition.context_columns},
     )
+
+
+def _share_vocabularies(definition: DatasetDefinition, seen: dict[Side, _Seen]) -> None:
+    """Fields that share ids are of one type: text as soon as one of them is."""
+    shared = {field.name: field.vocabulary or field.name for field in definition.categorical}
+    texts = {
+        shared[name] for (_, name), s in seen.items() if name in shared and "string" in s.kinds
+    }
+    for (_, name), found in seen.items():
+        if shared.get(name) in texts:
+            found.kinds.add("string")
 
 
 def _readers(definition: DatasetDefinition) -> Iterator[tuple[Reader, list[Side]]]:

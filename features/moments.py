@@ -10,6 +10,8 @@ from features.place import Place
 from hemix.bounds import EARLIEST_MS, FIRST_DATE_MS, LAST_DATE_MS, LATEST_MS
 
 _PER_MS = {"us": 1_000, "ns": 1_000_000}
+_YEARS = r"^[12]\d{3}$"
+_DAYS = r"^(18|19|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$"
 _NUMBER = r"^-?\d{1,30}(\.\d+)?$"
 _EXACT = {pl.Float32: 2**24, pl.Float16: 2**11}
 
@@ -68,7 +70,18 @@ def _ms(values: pl.Series) -> pl.Series:
     return values.to_physical() // _PER_MS.get(values.dtype.time_unit, 1)
 
 
-def _check_unit(unit: str, place: Place) -> None:
+def _check_unit(values: pl.Series, unit: str, place: Place) -> None:
+    """Refuse numbers that are years or days of the calendar, and numbers of no stated unit."""
+    known = values.drop_nulls().cast(pl.String).str.replace(r"\.0*$", "")
+    for what, written in ((_YEARS, "1969-01-01"), (_DAYS, "2024-05-31")):
+        if len(known) and known.str.contains(what).all():
+            raise place.at(0).error(
+                f"holds {known[0]}, a date and not a time since 1970 in {unit}"
+                if unit != "auto"
+                else f"holds {known[0]}, and the unit of such numbers is not known",
+                f"Write dates as {written}; for epoch numbers set "
+                f"{place.key.split('.')[0]}.time_unit to s, ms, us or ns.",
+            )
     if unit == "auto":
         raise place.error(
             "holds numbers, and their unit is not known",
@@ -78,7 +91,7 @@ def _check_unit(unit: str, place: Place) -> None:
 
 def _epoch(values: pl.Series, unit: str, place: Place) -> pl.Series:
     """Whole epoch numbers of any size; what no year up to 9999 holds becomes its bound."""
-    _check_unit(unit, place)
+    _check_unit(values, unit, place)
     whole = values.cast(pl.Int64, strict=False)
     place.refuse(values, whole.is_null() & values.is_not_null(), "not a time: beyond 64 bits")
     if unit == "s":
@@ -88,7 +101,7 @@ def _epoch(values: pl.Series, unit: str, place: Place) -> pl.Series:
 
 def _text_epoch(text: pl.Series, unit: str, place: Place) -> pl.Series:
     """Epoch numbers with or without a fraction, digit by digit."""
-    _check_unit(unit, place)
+    _check_unit(text, unit, place)
     parts = text.str.extract_groups(r"^(-?)(\d+)(?:\.(\d+))?$").struct.unnest()
     sign, whole, fraction = (parts[name].alias(name) for name in parts.columns)
     fraction = fraction.fill_null("")
@@ -105,7 +118,7 @@ def _text_epoch(text: pl.Series, unit: str, place: Place) -> pl.Series:
 
 
 def _float_epoch(values: pl.Series, unit: str, place: Place) -> pl.Series:
-    _check_unit(unit, place)
+    _check_unit(values, unit, place)
     numbers = values.cast(pl.Float64).fill_nan(None)
     place.refuse(values, numbers.is_infinite(), "not a time")
     if limit := _EXACT.get(type(values.dtype)):

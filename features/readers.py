@@ -108,7 +108,9 @@ def _tables(
     if file.format == "csv":
         yield from _csv(file, handle, where).tables(columns, batch_rows)
         return
-    batches = pq.ParquetFile(handle).iter_batches(batch_size=batch_rows, columns=columns)
+    # Spark's 96-bit times reach beyond what nanoseconds can hold, and would wrap around silently.
+    parquet = pq.ParquetFile(handle, coerce_int96_timestamp_unit="us")
+    batches = parquet.iter_batches(batch_size=batch_rows, columns=columns)
     yield from (pa.table(batch) for batch in batches)
 
 

@@ -139,6 +139,14 @@ class _Ingest:
             f"{facts['items']:,} items, {facts['rows']['behaviors']:,} behaviors; "
             f"{dropped:,} exact repeats dropped"
         )
+        for name in ("user_id", "item_id"):
+            if pairs := self._facts["interactions"].look_alikes(name):
+                one, other = pairs[0]
+                say(
+                    f"ingest: {len(pairs):,} values of {name} differ from another only in blanks, "
+                    f"case, leading zeros or Unicode form, such as {other!r} from {one!r}: each is "
+                    "an id of its own"
+                )
 
     def _part(self, table: str, day: str) -> Path:
         return self._folder / table / f"day={day}" / "part-0.parquet"

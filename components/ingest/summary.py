@@ -45,6 +45,16 @@ class FactSummary:
     def count(self, name: str) -> int:
         return self.ids[name].height if name in self.ids else 0
 
+    def look_alikes(self, name: str) -> list[tuple[str, str]]:
+        """Pairs of text ids that differ only in blanks, case, leading zeros or Unicode form."""
+        if name not in self.ids or self.ids[name].schema[name] != pl.String:
+            return []
+        plain = pl.col(name).str.strip_chars().str.normalize("NFKC").str.to_lowercase()
+        form = plain.str.replace(r"^0+(.)", "$1").alias("form")
+        groups = self.ids[name].select(name, form).sort(name).group_by("form", maintain_order=True)
+        same = groups.agg(pl.col(name)).filter(pl.col(name).list.len() > 1)[name].to_list()
+        return [(group[0], other) for group in same for other in group[1:]]
+
     def time_range(self) -> list[str] | None:
         if self.first_ms is None or self.last_ms is None:
             return None
@@ -108,6 +118,9 @@ def summary_of(
         "rows": {table: written.get(table, 0) for table in TABLES},
         "exact_repeats_dropped": {table: repeats[table].exact for table in TABLES},
         "conflicts": {table: repeats[table].conflicts for table in TABLES},
+        "look_alikes": {
+            name: len(interactions.look_alikes(name)) for name in ("user_id", "item_id")
+        },
         "users": interactions.count("user_id"),
         "items": interactions.count("item_id"),
         "users_with_behaviors": behaviors.count("user_id"),

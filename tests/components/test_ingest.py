@@ -372,3 +372,13 @@ def test_integer_and_text_ids_of_two_files_agree_on_text(tmp_path: Path) -> None
     items = table(ingest(definition, tmp_path / "events"), "items")
     assert {"501", "502"} <= set(items["item_id"])
     assert items.height == products().height + 2
+
+
+def test_ids_that_look_alike_are_counted(tmp_path: Path) -> None:
+    texts = ["Ana", "ana", "ana ", "007", "7", "caf\u00e9", "cafe\u0301", "bob", "0"]
+    raw = views(90).with_columns(customer=pl.Series(texts * 10))
+    definition = write_log(tmp_path / "log", views=raw)
+    step.run(definition=definition, out_events=tmp_path / "events")
+    found = read_json(tmp_path / "events" / "summary.json")
+    assert found["users"] == len(texts)
+    assert found["look_alikes"] == {"user_id": 4, "item_id": 0}

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from features.column_types import infer_types
 from features.conversions import to_category, to_id
 from features.definition import DatasetDefinition
+from features.moments import to_time
 from features.place import Place
 from features.schema import MISSING_INT
 from features.sources import read_dimension, read_interactions
@@ -362,3 +363,40 @@ def test_what_is_no_date_is_refused_with_its_row(tmp_path: Path, made: str) -> N
     (tmp_path / "born.csv").write_text(f"id,made\np1,{made}\n")
     with pytest.raises(DataError, match=r"born\.csv, row 1, holds .*not a time"):
         list(read_dimension(definition, infer_types(definition), "items"))
+
+
+@pytest.mark.parametrize("values", [[1969, 2024], [20240531, 19690815]])
+@pytest.mark.parametrize("unit", ["auto", "s", "ms"])
+def test_years_and_days_are_no_epoch_numbers(values: list[int], unit: str) -> None:
+    for form in (pl.Series(values), pl.Series(values, dtype=pl.Float64)):
+        with pytest.raises(DataError, match=rf"row 1, holds {values[0]}, ") as refused:
+            to_time(form, unit, PLACE, attribute=True)
+        assert "Write dates as" in str(refused.value.hint)
+
+
+def test_times_of_96_bits_do_not_wrap_around(tmp_path: Path) -> None:
+    def made(value: dict[str, Any]) -> None:
+        value["items"][0]["columns"]["made"] = "made"
+        value["item_created_at"] = "made"
+
+    definition = write_log(tmp_path, change=made)
+    moments = [datetime(9999, 12, 31), datetime(1, 1, 1), datetime(2024, 5, 31)] * 10
+    table = pq.read_table(tmp_path / "products.parquet")
+    table = table.append_column("made", pa.array(moments, pa.timestamp("us")))
+    pq.write_table(table, tmp_path / "products.parquet", use_deprecated_int96_timestamps=True)
+    ((_, frame),) = read_dimension(definition, infer_types(definition), "items")
+    years = frame["created_at"].cast(pl.Datetime("ms")).dt.year().to_list()
+    assert years == [9999, 1, 2024] * 10
+
+
+def test_fields_that_share_a_vocabulary_are_of_one_type(tmp_path: Path) -> None:
+    def shared(value: dict[str, Any]) -> None:
+        value["interactions"][0]["columns"]["last"] = "last"
+        value["categorical"].append({"name": "last", "vocabulary": "item_id"})
+
+    raw = views(30).with_columns(last=pl.lit(7))
+    definition = write_log(tmp_path, views=raw, change=shared)
+    types = infer_types(definition)
+    assert (types.item_id, types.context["last"]) == (pa.string(), pa.string())
+    frame = pl.concat(list(read_interactions(definition, types)))
+    assert frame["last"].unique().to_list() == ["7"]
