@@ -16,6 +16,12 @@ UNKNOWN_ITEMS = "unknown_items"
 FEATURES_UNAVAILABLE = "features_unavailable"
 PREDICTOR_UNAVAILABLE = "predictor_unavailable"
 ORDER_UNAVAILABLE = "order_unavailable"
+VERSION_UNAVAILABLE = "version_unavailable"
+"""The champion answered: the version of the user's variant is refused, or failed in this request."""
+TIME_BEFORE_FEATURES = "time_before_features"
+"""The request's time is before that of the features it was answered with: they know its future."""
+TIME_AHEAD = "time_ahead"
+"""The request's time is more than a day ahead of the endpoint's clock."""
 
 
 def final_scores(scores: Mapping[str, Floats], order: Mapping[str, float] | None) -> Floats:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hemix.errors import HemixError
-from serving.contract import PredictorUnavailable
+from serving.contract import PredictorFaulty, PredictorUnavailable
 from serving.metrics import PREDICTOR_ERRORS, PREDICTOR_RETRIES
-from serving.wire import HEADER_LENGTH, Tensors, unpack
+from serving.tensors import Tensors
+from serving.wire import HEADER_LENGTH, unpack
 
 if TYPE_CHECKING:
     import aiohttp
@@ -65,7 +66,10 @@ class PredictorCalls:
             reason = f"no answer in {self._deadline_s} s"
             raise self._failed(version, url, "deadline", reason) from error
         except _Refused as error:
-            raise self._failed(version, url, "status", str(error)) from error
+            failure = self._failed(version, url, "status", str(error))
+            if error.faulty:
+                failure = PredictorFaulty(str(failure))
+            raise failure from error
         except OSError as error:  # aiohttp's connection errors are
             raise self._failed(version, url, "connection", str(error)) from error
         self._failures.pop(version, None)
@@ -114,11 +118,12 @@ class PredictorCalls:
         except aiohttp.ClientPayloadError as error:
             raise _Refused(f"it broke off its answer ({error})") from error
         if answer.status != 200 or length is None:
-            raise _Refused(f"it answered {answer.status}: {body[:200].decode(errors='replace')}")
+            reason = f"it answered {answer.status}: {body[:200].decode(errors='replace')}"
+            raise _Refused(reason, faulty=answer.status in (400, 500))
         try:
             return unpack(body, int(length), side="outputs")
         except (HemixError, ValueError) as error:
-            raise _Refused(f"its answer is not binary tensors ({error})") from error
+            raise _Refused(f"its answer is not binary tensors ({error})", faulty=True) from error
 
     def _failed(self, version: str, url: str, kind: str, reason: str) -> PredictorUnavailable:
         PREDICTOR_ERRORS.labels(version, kind).inc()
@@ -130,4 +135,8 @@ class PredictorCalls:
 
 
 class _Refused(Exception):
-    """An answer that holds no scores."""
+    """An answer that holds no scores; ``faulty``: the version itself could not score."""
+
+    def __init__(self, reason: str, *, faulty: bool = False) -> None:
+        super().__init__(reason)
+        self.faulty = faulty

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from hemix.errors import EnvironmentProblem, RequestError
 from serving.kserving import import_kserve
-from serving.tensors import CONTEXT, SCORE
+from serving.ranking_tensors import CONTEXT, SCORE
 
 Protocol = Literal["v1", "v2", "grpc"]
 Id = int | str

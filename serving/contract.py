@@ -40,6 +40,10 @@ class PredictorUnavailable(HemixError):
     http_status = 503
 
 
+class PredictorFaulty(PredictorUnavailable):
+    """A version's predictor answered, but with a failure of its own or with unsound scores."""
+
+
 class RawInput(BaseModel):
     """A column that the model takes: one value a row, or a list a row."""
 

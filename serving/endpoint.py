@@ -11,14 +11,12 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from kserve import InferRequest
-
-from hemix.errors import RequestError
 from serving.answer import RankingAnswer
 from serving.ranker import LocalRanker, Prepared, Ranker
+from serving.ranking_tensors import instance_of, output_names, outputs_of
 from serving.remote import RemoteRanker, RemoteVersion
 from serving.request import RankingRequest
-from serving.tensors import instance_of, response_of
+from serving.tensors import TensorRequest, TensorResponse, require_outputs
 from serving.version import LoadedVersion, Version
 from serving.working import WorkingModel
 
@@ -29,10 +27,10 @@ V = TypeVar("V", bound=Version)
 
 @dataclass(frozen=True, kw_only=True)
 class Batch(Generic[V]):
-    """The prepared requests of one call and the protocol they came by."""
+    """The prepared requests of one call; ``tensors``: the V2 request, when it was one."""
 
     prepared: list[Prepared[V]]
-    tensors: bool
+    tensors: TensorRequest | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +38,7 @@ class Answers:
     """What ``predict`` hands to ``postprocess``."""
 
     answers: list[RankingAnswer]
-    tensors: bool
+    tensors: TensorRequest | None
 
 
 class _RankingModel(WorkingModel, abc.ABC, Generic[V]):
@@ -51,10 +49,8 @@ class _RankingModel(WorkingModel, abc.ABC, Generic[V]):
     def __init__(self, *, workers: int, max_waiting: int) -> None:
         super().__init__(MODEL_NAME, workers=workers, max_waiting=max_waiting)
 
-    async def preprocess(
-        self, payload: dict[str, Any] | InferRequest, headers: dict[str, str] | None = None
-    ) -> Batch[V]:
-        tensors = isinstance(payload, InferRequest)
+    async def preprocess(self, payload: object, headers: dict[str, str] | None = None) -> Batch[V]:
+        tensors = payload if isinstance(payload, TensorRequest) else None
         requests = self._requests(payload)
         prepared = [await self.work(self._ranker.prepare, request) for request in requests]
         return Batch(prepared=prepared, tensors=tensors)
@@ -69,8 +65,15 @@ class _RankingModel(WorkingModel, abc.ABC, Generic[V]):
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> Any:
-        if result.tensors:
-            return response_of(result.answers[0], self.name)
+        if result.tensors is not None:
+            answer = result.answers[0]
+            return TensorResponse(
+                request=result.tensors,
+                request_id=answer.request_id,
+                model_name=self.name,
+                model_version=answer.version,
+                outputs=outputs_of(answer),
+            )
         return {"predictions": [answer.to_json() for answer in result.answers]}
 
     def get_input_types(self) -> list[dict[str, Any]]:
@@ -105,12 +108,25 @@ class _RankingModel(WorkingModel, abc.ABC, Generic[V]):
             {"name": "unknown_items", "datatype": item, "shape": [-1]},
         ]
 
+    @property
+    def answers_by_version(self) -> bool:
+        """The user's variant says which version answers."""
+        return False
+
+    def live_versions(self) -> list[str]:
+        """The champion first."""
+        self.require_ready()
+        return list(self._ranker.pool.live.serving())
+
     def _requests(self, payload: object) -> list[RankingRequest]:
-        if isinstance(payload, InferRequest):
-            return [self._ranker.validate_one(instance_of(payload))]
-        if isinstance(payload, bytes):
-            raise RequestError('Send JSON with "Content-Type: application/json".')
-        return self._ranker.validate(payload)
+        if not isinstance(payload, TensorRequest):
+            return self._ranker.validate(payload)
+        if payload.wanted:
+            live = self._ranker.pool.live.versions.values()
+            tasks = dict.fromkeys(task for version in live for task in version.definition.tasks)
+            names = output_names(tasks)
+            require_outputs(payload.wanted, names, names)
+        return [self._ranker.validate_one(instance_of(payload))]
 
 
 class RankerModel(_RankingModel[LoadedVersion]):
@@ -130,7 +146,7 @@ class RankerModel(_RankingModel[LoadedVersion]):
         return Answers(answers=answers, tensors=payload.tensors)
 
     def _answer(self, prepared: Prepared[LoadedVersion]) -> RankingAnswer:
-        return self._ranker.finish(prepared, self._ranker.score(prepared))
+        return self._ranker.finish(*self._ranker.score(prepared))
 
 
 class TransformerModel(_RankingModel[RemoteVersion]):

@@ -59,7 +59,7 @@ class BodyLimit:
         await self._app(scope, replay, send)
 
     async def _refuse(self, send: Send) -> None:
-        body = b'{"error": "The body is larger than %d bytes."}' % self._limit
+        body = b'{"error": "body: is larger than %d bytes."}' % self._limit
         headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
         await send({"type": "http.response.start", "status": 413, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -40,8 +40,13 @@ VERSION_LIVE = Gauge(
 )
 VERSION_REFUSED = Gauge(
     "hemix_version_refused",
-    "1 for a version that the registry names and that would not load.",
-    ["version"],
+    "1 for a version that the registry names and that does not serve, by what is wrong with it.",
+    ["version", "reason"],
+)
+VERSION_FAILURES = Counter(
+    "hemix_version_failures",
+    "Requests that a version failed: scores that are no probabilities (scores), or any other error.",
+    ["version", "reason"],
 )
 REGISTRY_ERRORS = Counter("hemix_registry_errors", "Times the registry's state could not be used.")
 EXPOSURES = Counter("hemix_exposures", "Exposure lines by what became of them.", ["outcome"])

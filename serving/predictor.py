@@ -10,20 +10,26 @@ Imported by :mod:`serving.serve_predictor` only: it needs kserve at import.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from kserve import InferOutput, InferRequest, InferResponse
 
 from hemix.errors import RequestError
 from serving.contract import OFFSETS, Contract, RawInput
+from serving.echo import short
 from serving.metrics import REQUESTS, timed
+from serving.ranking_tensors import SCORE
 from serving.request import MAX_CANDIDATES
-from serving.tensors import SCORE
+from serving.tensors import (
+    TensorRequest,
+    TensorResponse,
+    Tensors,
+    Wanted,
+    datatype_of,
+    require_outputs,
+)
 from serving.version import LoadedModel
-from serving.wire import Tensors, array_of, datatype_of, objects, pack
 from serving.working import WorkingModel
 
 if TYPE_CHECKING:
@@ -31,30 +37,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TensorRequest:
-    """A V2 request with binary tensors, decoded."""
-
-    head: Mapping[str, Any]
-    tensors: Tensors
-
-
-@dataclass(frozen=True, kw_only=True)
-class Packed:
-    """A V2 response with binary tensors; ``json_length`` is where they begin."""
-
-    body: bytes
-    json_length: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Scoring:
-    """One request on its way: what to score, what else to answer, and how."""
+    """One request on its way: what to score, and what else to answer."""
 
-    request_id: str
+    request: TensorRequest
     user: Columns
     items: Columns
     extra: tuple[str, ...]
-    binary: bool
 
 
 class PredictorModel(WorkingModel):
@@ -69,15 +58,11 @@ class PredictorModel(WorkingModel):
         self._transformed = frozenset(model.graph.outputs())
         self.ready = True
 
-    async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> Scoring:
+    async def preprocess(self, payload: object, headers: dict[str, str] | None = None) -> Scoring:
+        if not isinstance(payload, TensorRequest):
+            raise RequestError("path: a predictor speaks KServe V2: POST /v2/models/NAME/infer.")
         with timed("validate"):
-            if isinstance(payload, TensorRequest):
-                wanted = [output.get("name") for output in payload.head.get("outputs", ())]
-                return self._scoring(payload.tensors, payload.head.get("id"), wanted, binary=True)
-            if isinstance(payload, InferRequest):
-                wanted = [output.name for output in payload.request_outputs or ()]
-                return self._scoring(_tensors(payload), payload.id, wanted, binary=False)
-        raise RequestError("A predictor speaks KServe V2: POST /v2/models/NAME/infer.")
+            return self._scoring(payload)
 
     async def predict(
         self, payload: Scoring, headers: dict[str, str] | None = None
@@ -89,26 +74,15 @@ class PredictorModel(WorkingModel):
         result: tuple[Scoring, Tensors],
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
-    ) -> InferResponse | Packed:
+    ) -> TensorResponse:
         scoring, outputs = result
         REQUESTS.labels("", self.name, "200").inc()
-        if scoring.binary:
-            body, length = pack(
-                outputs, request_id=scoring.request_id, side="outputs", model_name=self.name
-            )
-            return Packed(body=body, json_length=length)
-        return InferResponse(
-            response_id=scoring.request_id,
+        return TensorResponse(
+            request=replace(scoring.request, wanted=_with_offsets(scoring.request.wanted, outputs)),
+            request_id=scoring.request.request_id or uuid.uuid4().hex,
             model_name=self.name,
-            infer_outputs=[
-                InferOutput(
-                    name=name,
-                    shape=list(values.shape),
-                    datatype=datatype_of(values),
-                    data=values.tolist(),
-                )
-                for name, values in outputs.items()
-            ],
+            model_version=self.name,
+            outputs=outputs,
         )
 
     def get_input_types(self) -> list[dict[str, Any]]:
@@ -129,22 +103,17 @@ class PredictorModel(WorkingModel):
             for task in self.contract.tasks
         ]
 
-    def _scoring(
-        self, tensors: Tensors, request_id: str | None, wanted: list[Any], *, binary: bool
-    ) -> Scoring:
-        scores = {f"{SCORE}{task}" for task in self.contract.tasks}
-        extra = tuple(name for name in wanted if name not in scores)
-        for name in extra:
-            if name not in self._transformed:
-                raise RequestError(f"{str(name)[:40]}: there is no such output.")
-        user, items = columns_of(self.contract, tensors)
-        return Scoring(
-            request_id=request_id or uuid.uuid4().hex,
-            user=user,
-            items=items,
-            extra=extra,
-            binary=binary,
-        )
+    def _scoring(self, request: TensorRequest) -> Scoring:
+        scores = [f"{SCORE}{task}" for task in self.contract.tasks]
+        require_outputs(request.wanted, {*scores, *self._transformed}, scores)
+        for name, shape in request.shapes.items():
+            if len(shape) != 1:
+                raise RequestError(
+                    f"{short(name)}: shape {short(list(shape))} must have one dimension."
+                )
+        user, items = columns_of(self.contract, request.tensors)
+        extra = tuple(w.name for w in request.wanted if w.name not in scores)
+        return Scoring(request=request, user=user, items=items, extra=extra)
 
     def _score(self, scoring: Scoring) -> Tensors:
         from features.store.assemble import RequestColumns
@@ -169,7 +138,7 @@ def columns_of(contract: Contract, tensors: Tensors) -> tuple[Columns, Columns]:
     known |= {column.name + OFFSETS for column in contract.inputs if column.ragged}
     for name in tensors:
         if name not in known:
-            raise RequestError(f"{name[:40]}: version {contract.version} has no such column.")
+            raise RequestError(f"{short(name)}: version {contract.version} has no such column.")
     user = {column.name: _column(column, tensors, 1) for column in contract.users}
     rows = _rows(contract, tensors)
     return user, {column.name: _column(column, tensors, rows) for column in contract.items}
@@ -215,37 +184,6 @@ def _of_type(column: RawInput, tensors: Tensors) -> np.ndarray:
     return values
 
 
-def _tensors(request: InferRequest) -> Tensors:
-    """The tensors of a JSON or gRPC request, as one-dimensional arrays."""
-    tensors: Tensors = {}
-    for tensor in request.inputs:
-        if tensor.name in tensors:
-            raise RequestError(f"{tensor.name}: the tensor stands twice.")
-        if tensor._raw_data is not None:
-            values = array_of(tensor.name, tensor.datatype, tensor._raw_data)
-        else:
-            values = _listed(tensor.name, tensor.datatype, list(tensor.data or ()))
-        if list(tensor.shape) != [len(values)]:
-            raise RequestError(
-                f"{tensor.name}: shape {list(tensor.shape)} does not hold {len(values)} values;"
-                " give one dimension."
-            )
-        tensors[tensor.name] = values
-    return tensors
-
-
-def _listed(name: str, datatype: str, data: list[Any]) -> np.ndarray:
-    empty = array_of(name, datatype, b"")
-    try:
-        if empty.dtype == object:
-            return objects([v.decode() if isinstance(v, bytes) else str(v) for v in data])
-        if empty.dtype.kind == "i" and any(type(value) is not int for value in data):
-            raise ValueError("not whole numbers")
-        return np.array(data, dtype=empty.dtype)
-    except (TypeError, ValueError, OverflowError, UnicodeDecodeError) as error:
-        raise RequestError(f"{name}: its data are not {datatype} ({error}).") from error
-
-
 def _flat(encoded: Encoded, names: tuple[str, ...]) -> Tensors:
     found: Tensors = {}
     for name in names:
@@ -256,3 +194,13 @@ def _flat(encoded: Encoded, names: tuple[str, ...]) -> Tensors:
         else:
             found[name] = value
     return found
+
+
+def _with_offsets(wanted: tuple[Wanted, ...], outputs: Tensors) -> tuple[Wanted, ...]:
+    """A list column that is asked for comes with its offsets."""
+    found: list[Wanted] = []
+    for output in wanted:
+        found.append(output)
+        if output.name + OFFSETS in outputs:
+            found.append(Wanted(name=output.name + OFFSETS, binary=output.binary))
+    return tuple(found)

@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from hemix.errors import FeatureStoreError
+from hemix.errors import FeatureStoreError, HemixError, ModelVersionError, RequestError
 from serving.answer import (
     FEATURES_UNAVAILABLE,
     ORDER_UNAVAILABLE,
     UNKNOWN_ITEMS,
     UNKNOWN_USER,
+    VERSION_UNAVAILABLE,
     Floats,
     RankingAnswer,
 )
 from serving.assignment import Variant
+from serving.conduct import MOST, WINDOW, Conduct
 from serving.experiments.assigned import Assigned
 from serving.experiments.live import LiveExperiments
 from serving.exposures import Exposure, ExposureLog
@@ -34,6 +36,7 @@ from serving.metrics import (
     STAGE_SECONDS,
     STORE_ERRORS,
     UNKNOWN_USERS,
+    VERSION_FAILURES,
     timed,
 )
 from serving.metrics import (
@@ -42,6 +45,8 @@ from serving.metrics import (
 from serving.monitoring.monitor import Monitor
 from serving.pool import VersionPool
 from serving.request import RankingRequest
+from serving.soundness import UnsoundScores, require_sound
+from serving.times import time_flags
 from serving.version import LoadedVersion, Version
 
 if TYPE_CHECKING:
@@ -84,6 +89,7 @@ class Ranker(Generic[V]):
         self._exposures = exposures
         self._experiments = experiments or LiveExperiments(None)
         self._monitor = monitor
+        self._conduct = Conduct()
 
     def validate(self, body: object) -> list[RankingRequest]:
         """Check a V1 body; RequestError names the field."""
@@ -96,13 +102,28 @@ class Ranker(Generic[V]):
             return self.pool.live.contract.parse(instance)
 
     def prepare(self, request: RankingRequest) -> Prepared[V]:
-        """Assign the variants, look the features up, assemble and encode them."""
+        """Assign the variants, look the features up, assemble and encode them.
+
+        Where the variant's version does not serve, or fails in this, the champion answers: the
+        variant stays, and :data:`VERSION_UNAVAILABLE` is among the flags.
+        """
         started = time.perf_counter()
         live = self.pool.live
         variant, version = live.of(request.user_id)
         assigned = (live.assigned(variant), *self._experiments.assign(request.user_id))
         time_ms = request.timestamp_ms or round(time.time() * 1000)
-        encoded, flags, unknown = self._encoded(version, request, time_ms)
+        own = version.name == variant.version
+        try:
+            encoded, flags, unknown = self._encoded(version, request, time_ms)
+        except RequestError:
+            raise
+        except Exception as error:
+            failed, version = version, self.instead_of(version, error)
+            encoded, flags, unknown = self._encoded(version, request, time_ms)
+            self.blame(failed, error)
+            own = False
+        if not own:
+            flags = (*flags, VERSION_UNAVAILABLE)
         return Prepared(
             request=request,
             variant=variant,
@@ -115,12 +136,38 @@ class Ranker(Generic[V]):
             started=started,
         )
 
-    def prepare_again(self, prepared: Prepared[V], version: V) -> Prepared[V]:
-        """The same request, of the same variants, for another version."""
+    def prepare_again(self, prepared: Prepared[V], version: V, flag: str) -> Prepared[V]:
+        """The same request, of the same variants, for another version, flagged with why."""
         encoded, flags, unknown = self._encoded(version, prepared.request, prepared.time_ms)
         return replace(
-            prepared, version=version, encoded=encoded, flags=flags, unknown_items=unknown
+            prepared,
+            version=version,
+            encoded=encoded,
+            flags=(*flags, flag),
+            unknown_items=unknown,
         )
+
+    def instead_of(self, version: V, error: Exception) -> V:
+        """The champion, to answer a request that ``version`` failed; counts and logs the failure.
+
+        Raises:
+            Exception: ``error``, when it is the champion that failed.
+        """
+        unsound = isinstance(error, UnsoundScores)
+        VERSION_FAILURES.labels(version.name, "scores" if unsound else "error").inc()
+        if self._conduct.worth_a_line(version.name):
+            known = isinstance(error, HemixError)
+            logger.error("A request failed: %s", error, exc_info=None if known else error)
+        champion = self.pool.live.champion
+        if champion is version:
+            raise error
+        return champion
+
+    def blame(self, version: V, error: Exception) -> None:
+        """Hold a failure against a challenger, once the champion has answered the same request."""
+        if self._conduct.failed(version.name):
+            text = f"{MOST} of its last {WINDOW} requests or fewer failed, the last one: {error}"
+            self.pool.take_out(version.name, ModelVersionError(text))
 
     def _encoded(
         self, version: V, request: RankingRequest, time_ms: int
@@ -137,6 +184,8 @@ class Ranker(Generic[V]):
         if available:
             unknown = [request.item_ids[at] for at in np.flatnonzero(~item_rows.known)]  # type: ignore[assignment]
             flags = _flags(known_user=bool(user_rows.known[0]), unknown=len(unknown))
+        if request.timestamp_ms is not None:
+            flags += time_flags(time_ms, list(version.online.newest.values()))
         return encoded, flags, unknown
 
     @staticmethod
@@ -202,17 +251,36 @@ class Ranker(Generic[V]):
 class LocalRanker(Ranker[LoadedVersion]):
     """All of the work in one process."""
 
-    def score(self, prepared: Prepared[LoadedVersion]) -> dict[str, Floats]:
-        """Probabilities of each task, float32 [N]; a failure is logged as the variant's own."""
+    def score(
+        self, prepared: Prepared[LoadedVersion]
+    ) -> tuple[Prepared[LoadedVersion], dict[str, Floats]]:
+        """Probabilities of each task, float32 [N], of the request's version.
+
+        The champion's when its own fails; the request then is another, which says so.
+        """
+        version = prepared.version
         try:
-            with timed("score"):
-                scores = prepared.version.score(prepared.encoded)
+            try:
+                return prepared, self._scores(prepared)
+            except Exception as error:
+                champion = self.instead_of(version, error)
+                again = self.prepare_again(prepared, champion, VERSION_UNAVAILABLE)
+                scores = self._scores(again)
+                self.blame(version, error)
+                return again, scores
         except Exception as error:
             self.failed(prepared, error)
             raise
+
+    def _scores(self, prepared: Prepared[LoadedVersion]) -> dict[str, Floats]:
+        version = prepared.version
+        with timed("score"):
+            scores = version.score(prepared.encoded)
+        require_sound(version.name, scores, len(prepared.request.item_ids))
+        self._conduct.answered(version.name)
         if self._monitor is not None and self._monitor.wants():
             user, items = prepared.encoded
-            self._monitor.sample(prepared.version.name, prepared.version.bins, {**user, **items})
+            self._monitor.sample(version.name, version.bins, {**user, **items})
         return scores
 
 

@@ -13,7 +13,7 @@ import contextlib
 import fcntl
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,14 @@ from hemix.storage import is_remote, join
 from hemix.verdict import Verdict
 from serving import state as moves
 from serving.signing import signed
-from serving.state import Note, RegistryState, parse_state, state_bytes, summary_of
+from serving.state import (
+    MAX_STATE_BYTES,
+    Note,
+    RegistryState,
+    parse_state,
+    state_bytes,
+    summary_of,
+)
 
 if TYPE_CHECKING:
     from models.version import Manifest
@@ -55,6 +62,10 @@ class Registry(abc.ABC):
     @abc.abstractmethod
     def folder(self, version: str) -> Path:
         """A local folder with the whole version; RegistryError when the registry lacks it."""
+
+    def files(self, version: str) -> Hashable:
+        """Something that changes when a version's files do; None where looking would cost too much."""
+        return None
 
     @abc.abstractmethod
     def manifest(self, version: str) -> Manifest:
@@ -162,8 +173,28 @@ class FolderRegistry(Registry):
         return self.state_path.exists()
 
     def state(self) -> RegistryState:
-        data = self.state_path.read_bytes() if self.state_path.exists() else None
+        try:
+            if self.state_path.stat().st_size > MAX_STATE_BYTES:
+                raise RegistryError(
+                    f"{self.state_path}: is larger than {MAX_STATE_BYTES} bytes, no registry state.",
+                    hint="Restore it from a copy.",
+                )
+            data = self.state_path.read_bytes()
+        except FileNotFoundError:
+            data = None
+        except OSError as error:
+            raise RegistryError(
+                f"{self.state_path}: cannot read ({error.strerror}).",
+                hint="Restore it from a copy.",
+            ) from error
         return parse_state(data, str(self.state_path))
+
+    def files(self, version: str) -> Hashable:
+        folder = self.root / "versions" / version
+        return tuple(
+            (str(path.relative_to(folder)), (stat := path.stat()).st_mtime_ns, stat.st_size)
+            for path in sorted(folder.rglob("*"))
+        )
 
     def folder(self, version: str) -> Path:
         self.state().state_of(version)

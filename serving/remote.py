@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from serving.answer import PREDICTOR_UNAVAILABLE, Floats
+from serving.answer import PREDICTOR_UNAVAILABLE, VERSION_UNAVAILABLE, Floats
 from serving.calls import Message, PredictorCalls
-from serving.contract import OFFSETS, Contract, PredictorUnavailable, RawInput, fetch_contract
+from serving.contract import (
+    OFFSETS,
+    Contract,
+    PredictorFaulty,
+    PredictorUnavailable,
+    RawInput,
+    fetch_contract,
+)
 from serving.experiments.live import LiveExperiments
 from serving.exposures import ExposureLog
 from serving.metrics import PREDICTOR_FALLBACKS, Stage, timed
@@ -19,9 +26,11 @@ from serving.monitoring.monitor import Monitor
 from serving.pool import VersionPool
 from serving.predictors import PredictorsFile
 from serving.ranker import Prepared, Ranker
-from serving.tensors import SCORE
+from serving.ranking_tensors import SCORE
+from serving.soundness import UnsoundScores, require_sound
+from serving.tensors import Tensors
 from serving.version import Version, open_features
-from serving.wire import Tensors, pack
+from serving.wire import pack
 
 if TYPE_CHECKING:
     from features.store.assemble import RequestColumns
@@ -94,7 +103,8 @@ class RemoteRanker(Ranker[RemoteVersion]):
         """Scores of the request's version; of the champion when its own does not answer.
 
         The request keeps its variant, so that an analysis compares those who were assigned; its
-        version is the one that answered, and :data:`PREDICTOR_UNAVAILABLE` is among its flags.
+        version is the one that answered, and :data:`PREDICTOR_UNAVAILABLE` is among its flags, or
+        :data:`VERSION_UNAVAILABLE` when the predictor answered but could not score.
 
         Raises:
             PredictorUnavailable: the champion's predictor does not answer either; names it.
@@ -108,18 +118,22 @@ class RemoteRanker(Ranker[RemoteVersion]):
     async def _or_champion(
         self, prepared: Prepared[RemoteVersion], work: Worker
     ) -> tuple[Prepared[RemoteVersion], dict[str, Floats]]:
+        version = prepared.version
         try:
             return prepared, await self._ask(prepared)
+        except PredictorFaulty as error:
+            champion, failure, flag = self.instead_of(version, error), error, VERSION_UNAVAILABLE
         except PredictorUnavailable as error:
-            live = self.pool.live
-            champion = live.versions[live.variants[0].version]
-            if champion.name == prepared.version.name:
+            champion, failure, flag = self.pool.live.champion, None, PREDICTOR_UNAVAILABLE
+            if champion.name == version.name:
                 raise
             logger.warning("Answered by the champion: %s", error)
-            PREDICTOR_FALLBACKS.labels(prepared.version.name).inc()
-        again: Prepared[RemoteVersion] = await work(self.prepare_again, prepared, champion)
-        again = replace(again, flags=(*again.flags, PREDICTOR_UNAVAILABLE))
-        return again, await self._ask(again)
+        PREDICTOR_FALLBACKS.labels(version.name).inc()
+        again: Prepared[RemoteVersion] = await work(self.prepare_again, prepared, champion, flag)
+        scores = await self._ask(again)
+        if failure is not None:
+            self.blame(version, failure)
+        return again, scores
 
     async def _ask(self, prepared: Prepared[RemoteVersion]) -> dict[str, Floats]:
         version = prepared.version
@@ -127,24 +141,30 @@ class RemoteRanker(Ranker[RemoteVersion]):
             _, outputs = await self._calls.infer(version.url(), version.name, prepared.encoded)
         if prepared.encoded.sampled and self._monitor is not None:
             self._monitor.sample(version.name, version.bins, outputs)
-        return scores_of(version, outputs, len(prepared.request.item_ids))
+        scores = scores_of(version, outputs, len(prepared.request.item_ids))
+        self._conduct.answered(version.name)
+        return scores
 
 
 def scores_of(version: RemoteVersion, outputs: Tensors, candidates: int) -> dict[str, Floats]:
     """Probabilities of each task, float32 ``[N]``.
 
     Raises:
-        PredictorUnavailable: a task's scores are missing or not one a candidate.
+        PredictorFaulty: a task's scores are missing, not one a candidate, or no probabilities.
     """
     scores: dict[str, Floats] = {}
     for task in version.contract.tasks:
         found = outputs.get(f"{SCORE}{task}")
         if found is None or found.dtype != np.float32 or len(found) != candidates:
-            raise PredictorUnavailable(
+            raise PredictorFaulty(
                 f"Predictor {version.name}: {SCORE}{task} is not FP32 [{candidates}].",
                 hint="Predictor and transformer must be of the same release.",
             )
         scores[task] = found
+    try:
+        require_sound(version.name, scores, candidates)
+    except UnsoundScores as error:
+        raise PredictorFaulty(str(error)) from error
     return scores
 
 

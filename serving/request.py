@@ -15,8 +15,10 @@ import pyarrow as pa
 
 from features.definition import DatasetDefinition
 from features.schema import ColumnTypes
-from hemix.bounds import LATEST_MS, MAX_INT, MAX_NUMBER, MAX_TEXT, MIN_INT
+from hemix.bounds import MAX_INT, MAX_NUMBER, MAX_TEXT, MIN_INT
 from hemix.errors import RequestError
+from serving.echo import is_unicode, short
+from serving.times import milliseconds
 
 MAX_CANDIDATES = 1_000
 MAX_INSTANCES = 16
@@ -68,7 +70,7 @@ class RequestContract:
     def parse_body(self, body: object) -> list[RankingRequest]:
         """Check a V1 body ``{"instances": [...]}`` of 1 to :data:`MAX_INSTANCES` requests."""
         if not isinstance(body, dict):
-            raise RequestError('The body must be a JSON object {"instances": [...]}.')
+            raise RequestError('body: must be a JSON object {"instances": [...]}.')
         _known(body, ("instances", "parameters", "signature_name"), "")
         instances = body.get("instances")
         if not isinstance(instances, list):
@@ -127,7 +129,7 @@ class RequestContract:
             if name not in self.context:
                 known = ", ".join(self.context) or "none"
                 raise RequestError(
-                    f"{where}context.{_short(name)}: no such context column; known: {known}."
+                    f"{where}context.{short(name)}: no such context column; known: {known}."
                 )
             if value is not None:
                 checked[name] = _checked(value, self.context[name], f"{where}context.{name}")
@@ -145,17 +147,12 @@ def _checked(value: object, kind: Kind, where: str, at: int | None = None) -> Va
         if type(value) is int and MIN_INT <= value <= MAX_INT:
             return value
     elif kind == "text":
-        if type(value) is str and 0 < len(value) <= MAX_TEXT and _is_unicode(value):
+        if type(value) is str and 0 < len(value) <= MAX_TEXT and is_unicode(value):
             return value
     elif type(value) in (int, float) and -MAX_NUMBER <= value <= MAX_NUMBER:
         return float(value)
     place = where if at is None else f"{where}[{at}]"
-    raise RequestError(f"{place}: {_short(value)} must be {_KIND_WORDS[kind]}.")
-
-
-def _is_unicode(text: str) -> bool:
-    """False for half of a surrogate pair, which JSON can spell and UTF-8 cannot."""
-    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+    raise RequestError(f"{place}: {short(value)} must be {_KIND_WORDS[kind]}.")
 
 
 def _request_id(value: object, where: str) -> str:
@@ -167,22 +164,10 @@ def _request_id(value: object, where: str) -> str:
 
 
 def _timestamp(value: object, where: str) -> int | None:
-    if value is None:
-        return None
-    if type(value) is not int or not 0 < value < LATEST_MS:
-        raise RequestError(
-            f"{where}timestamp_ms: {_short(value)} must be whole milliseconds since 1970, UTC."
-        )
-    return value
+    return None if value is None else milliseconds(value, f"{where}timestamp_ms")
 
 
 def _known(given: Mapping[str, Any], known: Sequence[str], where: str) -> None:
     for name in given:
         if name not in known:
-            raise RequestError(f"{where}{_short(name)}: no such field; known: {', '.join(known)}.")
-
-
-def _short(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    text = text.encode(errors="replace").decode()  # an answer must be able to carry it
-    return text if len(text) <= 40 else f"{text[:40]}..."
+            raise RequestError(f"{where}{short(name)}: no such field; known: {', '.join(known)}.")

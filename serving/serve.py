@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hemix.errors import HemixError
 from hemix.progress import say
 from serving.experiments.live import LiveExperiments
 from serving.exposures import ExposureLog
 from serving.kserving import import_kserve
+from serving.loading import Loader
 from serving.monitoring.monitor import Monitor, MonitorConfig
 from serving.pool import VersionPool, newest_rows
 from serving.process import Listening, Ports, addresses, limit_threads, log_to_stderr, run_server
@@ -75,7 +77,7 @@ def serve(config: ServeConfig) -> None:
             item_cache_s=config.item_cache_s,
         )
 
-    pool = VersionPool(registry, load=load)
+    pool = VersionPool(registry, Loader(load, files=registry.files))
     pool.watch(config.watch_s)
     experiments.watch(config.watch_s)
     monitor = Monitor(config.monitor, newest=lambda: newest_rows(pool))
@@ -100,11 +102,19 @@ def serve(config: ServeConfig) -> None:
 
 
 def _check_champion(registry: Registry) -> None:
-    """What is wrong with the champion's files is said before anything slow is imported."""
+    """What is wrong with the champion's files is said before anything slow is imported.
+
+    When there was a champion before it, loading decides which of them serves.
+    """
     from models.version import verify
 
-    champion = registry.state().champion
-    assert champion is not None
-    folder = registry.folder(champion)
-    require_signed(folder)
-    verify(folder)
+    state = registry.state()
+    assert state.champion is not None
+    try:
+        folder = registry.folder(state.champion)
+        require_signed(folder)
+        verify(folder)
+    except HemixError as error:
+        if not set(state.champions) - {state.champion}:
+            raise
+        say(f"serve: the champion cannot be used: {error}")

@@ -16,6 +16,7 @@ from serving.contract import fetch_contract
 from serving.experiments.live import LiveExperiments
 from serving.exposures import ExposureLog
 from serving.kserving import import_kserve
+from serving.loading import Loader
 from serving.monitoring.monitor import Monitor, MonitorConfig
 from serving.pool import VersionPool, newest_rows
 from serving.predictors import PredictorsFile
@@ -160,7 +161,8 @@ class _Beginning(threading.Thread):
             champion = self._file.state().champion
             assert champion is not None
             fetch_contract(self._file.url(champion), champion, timeout_s=5.0)
-            return VersionPool(self._file, load=load, retry_s=5.0)
+            loader = Loader(load, files=self._file.url, retry_s=5.0, longest_s=60.0)
+            return VersionPool(self._file, loader)
         except HemixError as error:
             if str(error) != self._said:  # and not once a second
                 logger.warning("Not ready yet: %s", error)

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hemix.errors import RegistryError
 from hemix.files import digest_of
 from hemix.verdict import Verdict
+
+MAX_STATE_BYTES = 16_000_000
+"""A hundred thousand moves; what is larger was not written by a registry."""
 
 VersionState = Literal["candidate", "challenger", "champion", "retired"]
 
@@ -56,6 +59,22 @@ class RegistryState(_Part):
     champions: tuple[str, ...] = ()
     versions: dict[str, VersionState] = {}
     history: tuple[Event, ...] = ()
+
+    @model_validator(mode="after")
+    def _whole(self) -> RegistryState:
+        names = [challenger.version for challenger in self.challengers]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"challenger {min(twice)} stands twice")
+        if self.champion in names:
+            raise ValueError(f"{self.champion} is champion and challenger at once")
+        if names and self.champion is None:
+            raise ValueError("there are challengers and no champion")
+        if sum(challenger.share for challenger in self.challengers) > 1.0 + 1e-9:
+            raise ValueError("the challengers' shares sum to more than 1")
+        for name in (self.champion, *names):
+            if name is not None and name not in self.versions:
+                raise ValueError(f"{name} serves and is not among the versions")
+        return self
 
     @property
     def shares(self) -> dict[str, float]:
@@ -264,9 +283,13 @@ def parse_state(data: bytes | None, where: str) -> RegistryState:
         return RegistryState()
     try:
         return RegistryState.model_validate_json(data)
-    except ValueError as error:
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
         raise RegistryError(
-            f"{where}: not a registry state ({error}).", hint="Restore it from a copy."
+            f"{where}: not a registry state ({key}{': ' if key else ''}{reason}).",
+            hint="Restore it from a copy.",
         ) from error
 
 

@@ -1,149 +1,164 @@
-"""Ranking requests and answers as the named tensors of KServe's V2 protocol (REST and gRPC).
+"""Tensors of KServe's V2 protocol, however they came: as JSON, as binary data or by gRPC.
 
-In: ``user_id`` [1] and ``item_ids`` [N] as INT64 or BYTES, optional ``context_<name>`` [1] and
-``timestamp_ms`` [1]; the request's id is ``id``. Out: ``item_ids``, ``ranked_item_ids`` [N],
-``score_<task>`` [N] FP32, ``user_id``, ``version``, ``variant`` [1], ``flags`` [F],
-``unknown_items`` [U].
+:class:`TensorRequest` and :class:`TensorResponse` are what the models of both roles take and give;
+:mod:`serving.v2_http` and :mod:`serving.v2_grpc` read and write them. Every tensor is checked while
+it is read: a known datatype, values of that type and no other, as many as its shape says.
 """
 
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from hemix.errors import RequestError
-from serving.answer import RankingAnswer
+from serving.echo import is_unicode, short
 
-if TYPE_CHECKING:
-    from kserve import InferInput, InferOutput, InferRequest, InferResponse
+NUMBERS: dict[str, np.dtype[Any]] = {
+    "INT8": np.dtype("<i1"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "UINT8": np.dtype("<u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+}
+"""V2's numbers that are taken; besides them BYTES, which are UTF-8 texts."""
 
-CONTEXT = "context_"
-SCORE = "score_"
-_WHOLE = {"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"}
-_TYPES = _WHOLE | {"FP32", "FP64", "BYTES"}
+MAX_DIMENSIONS = 8
+_RANGES: dict[str, tuple[int | float, int | float]] = {
+    name: (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    if dtype.kind in "iu"
+    else (float(np.finfo(dtype).min), float(np.finfo(dtype).max))
+    for name, dtype in NUMBERS.items()
+}
+_NAMES = {dtype: name for name, dtype in NUMBERS.items()}
+
+Tensors = dict[str, np.ndarray]
+"""Name -> one-dimensional array of one of :data:`NUMBERS`' types, or of texts (object)."""
 
 
-def instance_of(request: InferRequest) -> dict[str, Any]:
-    """The V1 instance that a V2 request says; types and ranges are the contract's to check.
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """An output that a request asks for; ``binary``: as binary data, None when it does not say."""
+
+    name: str
+    binary: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorRequest:
+    """A checked V2 request.
+
+    Args:
+        request_id: empty when the request has none.
+        tensors: its inputs.
+        wanted: the outputs that it asks for; none asks for the usual ones.
+        binary: answer as binary data (REST) or raw contents (gRPC) where ``wanted`` does not say.
+        shapes: the inputs' shapes.
+    """
+
+    request_id: str
+    tensors: Tensors
+    wanted: tuple[Wanted, ...]
+    binary: bool
+    shapes: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorResponse:
+    """What a model answers: all its outputs, in order; ``request`` says which are to be sent."""
+
+    request: TensorRequest
+    request_id: str
+    model_name: str
+    model_version: str
+    outputs: Tensors
+
+    def sent(self) -> list[tuple[str, np.ndarray, bool]]:
+        """Name, values, and whether as binary data, of what the request asked for."""
+        binary = self.request.binary
+        if not self.request.wanted:
+            return [(name, values, binary) for name, values in self.outputs.items()]
+        return [
+            (w.name, self.outputs[w.name], binary if w.binary is None else w.binary)
+            for w in self.request.wanted
+            if w.name in self.outputs
+        ]
+
+
+def require_outputs(wanted: Sequence[Wanted], known: Iterable[str], usual: Iterable[str]) -> None:
+    """Raise RequestError when an output is asked for that is none; ``usual`` are named as known."""
+    known = frozenset(known)
+    for number, output in enumerate(wanted):
+        if output.name not in known:
+            raise RequestError(
+                f"outputs.{number}.name: {short(output.name)} is no output;"
+                f" known: {', '.join(usual)}."
+            )
+
+
+def datatype_of(values: np.ndarray) -> str:
+    """V2's name of an array's type: texts are BYTES."""
+    return "BYTES" if values.dtype == object else _NAMES[values.dtype]
+
+
+def objects(texts: Sequence[str]) -> np.ndarray:
+    """Texts as a one-dimensional object array."""
+    array = np.empty(len(texts), dtype=object)
+    array[:] = texts
+    return array
+
+
+def require_datatype(name: str, datatype: object) -> str:
+    """Raise RequestError when a tensor's datatype is not one that is taken."""
+    if datatype == "BYTES" or (isinstance(datatype, str) and datatype in NUMBERS):
+        return str(datatype)
+    known = ", ".join((*NUMBERS, "BYTES"))
+    raise RequestError(f"{short(name)}: datatype {short(datatype)} is not one of {known}.")
+
+
+def require_size(name: str, shape: Sequence[int], count: int) -> None:
+    """Raise RequestError when a shape does not hold ``count`` values."""
+    if len(shape) > MAX_DIMENSIONS:
+        raise RequestError(f"{short(name)}: shape has {len(shape)} dimensions; give one.")
+    if any(size < 0 for size in shape):
+        raise RequestError(f"{short(name)}: shape {short(list(shape))} holds a negative size.")
+    if math.prod(shape) != count:
+        raise RequestError(
+            f"{short(name)}: shape {short(list(shape))} does not hold {count} values."
+        )
+
+
+def array_of(name: str, datatype: str, values: Sequence[Any]) -> np.ndarray:
+    """Values that are of ``datatype`` already, as Python spells them, as an array.
 
     Raises:
-        RequestError: a tensor that is unknown, stands twice, or whose data does not fit its shape.
+        RequestError: a value is not of the datatype, or not in its range; names it.
     """
-    instance: dict[str, Any] = {"request_id": request.id or None}
-    context: dict[str, Any] = {}
-    seen: set[str] = set()
-    for tensor in request.inputs:
-        name = tensor.name
-        if name in seen:
-            raise RequestError(f"{name}: the tensor stands twice.")
-        seen.add(name)
-        if name == "item_ids":
-            instance[name] = _values(tensor)
-        elif name in ("user_id", "timestamp_ms"):
-            instance[name] = _one(tensor)
-        elif name.startswith(CONTEXT):
-            context[name.removeprefix(CONTEXT)] = _one(tensor)
-        else:
-            raise RequestError(
-                f"{name[:40]}: no such tensor; known: user_id, item_ids, timestamp_ms, context_<name>."
-            )
-    if context:
-        instance["context"] = context
-    return instance
+    if datatype == "BYTES":
+        for at, value in enumerate(values):
+            if type(value) is not str or not is_unicode(value):
+                raise _not(name, at, value, "a text, as BYTES are")
+        return objects(values)
+    dtype = NUMBERS[datatype]
+    whole = dtype.kind in "iu"
+    for at, value in enumerate(values):
+        if type(value) is not int and (whole or type(value) is not float):
+            raise _not(name, at, value, f"{'a whole ' if whole else 'a '}number, as {datatype} is")
+    low, high = _RANGES[datatype]
+    for at, value in enumerate(values):
+        # NaN and the infinities are numbers of FP32 and FP64.
+        if not low <= value <= high and (whole or (value == value and abs(value) != math.inf)):
+            raise _not(name, at, value, f"in the range of {datatype}")
+    return np.array(values, dtype=dtype)
 
 
-def response_of(answer: RankingAnswer, model_name: str) -> InferResponse:
-    """The answer as a V2 response."""
-    from kserve import InferResponse
-
-    outputs = [
-        _ids("user_id", [answer.user_id]),
-        _ids("item_ids", answer.item_ids),
-        _ids("ranked_item_ids", answer.ranked_item_ids),
-        *(
-            _tensor(f"{SCORE}{task}", "FP32", scores.tolist())
-            for task, scores in answer.scores.items()
-        ),
-        _texts("version", [answer.version]),
-        _texts("variant", [answer.variant]),
-        _texts("flags", answer.flags),
-        _ids("unknown_items", answer.unknown_items, like=answer.item_ids),
-    ]
-    return InferResponse(
-        response_id=answer.request_id,
-        model_name=model_name,
-        model_version=answer.version,
-        infer_outputs=outputs,
-    )
-
-
-def _one(tensor: InferInput) -> Any:
-    values = _values(tensor)
-    if len(values) != 1:
-        raise RequestError(f"{tensor.name}: {len(values)} values; give exactly one.")
-    return values[0]
-
-
-def _values(tensor: InferInput) -> list[Any]:
-    if tensor.datatype not in _TYPES:
-        raise RequestError(
-            f"{tensor.name}: datatype {tensor.datatype[:20]} is not one of {', '.join(sorted(_TYPES))}."
-        )
-    shape = tuple(tensor.shape)
-    if any(size < 0 for size in shape):
-        raise RequestError(f"{tensor.name}: shape {list(shape)} holds a negative size.")
-    values = _raw(tensor) if tensor._raw_data is not None else _flat(tensor)
-    if math.prod(shape) != len(values):
-        raise RequestError(
-            f"{tensor.name}: shape {list(shape)} does not hold {len(values)} values."
-        )
-    return [_decoded(tensor.name, value) for value in values]
-
-
-def _raw(tensor: InferInput) -> list[Any]:
-    try:
-        return list(tensor.as_numpy().ravel().tolist())
-    except (ValueError, struct.error) as error:
-        raise RequestError(
-            f"{tensor.name}: its bytes are not {tensor.datatype} of shape {list(tensor.shape)}."
-        ) from error
-
-
-def _flat(tensor: InferInput) -> list[Any]:
-    """V2's JSON data may be flat or nested as the shape says."""
-    values = list(tensor.data or ())
-    for _ in range(max(len(tensor.shape) - 1, 0)):
-        if not any(isinstance(value, list) for value in values):
-            break
-        values = [v for value in values for v in (value if isinstance(value, list) else [value])]
-    return values
-
-
-def _decoded(name: str, value: Any) -> Any:
-    if not isinstance(value, bytes):
-        return value
-    try:
-        return value.decode()
-    except UnicodeDecodeError as error:
-        raise RequestError(f"{name}: its bytes are not UTF-8 text.") from error
-
-
-def _ids(
-    name: str, values: Sequence[int | str], like: Sequence[int | str] | None = None
-) -> InferOutput:
-    sample = (like or values)[0]
-    if isinstance(sample, int):
-        return _tensor(name, "INT64", list(values))
-    return _texts(name, [str(value) for value in values])
-
-
-def _texts(name: str, values: Sequence[str]) -> InferOutput:
-    return _tensor(name, "BYTES", list(values))
-
-
-def _tensor(name: str, datatype: str, values: list[Any]) -> InferOutput:
-    from kserve import InferOutput
-
-    return InferOutput(name=name, shape=[len(values)], datatype=datatype, data=values)
+def _not(name: str, at: int, value: object, what: str) -> RequestError:
+    return RequestError(f"{short(name)}[{at}]: {short(value)} must be {what}.")

@@ -23,6 +23,8 @@ from serving.metrics import Stage
 from serving.monitoring.drift import FeatureBins
 from serving.request import RankingRequest, Value
 from serving.signing import require_signed
+from serving.soundness import require_sound
+from serving.trial import require_finite_weights, try_out
 
 if TYPE_CHECKING:
     from features.store.assemble import RequestColumns
@@ -130,11 +132,12 @@ class LoadedVersion(Version):
 
 
 def load_model(folder: Path) -> LoadedModel:
-    """Verify a version's folder and load its graph and its scorer.
+    """Verify a version's folder, load its graph and its scorer, and try them out.
 
     Raises:
         ModelVersionError: a file is not what the manifest says, or not signed as it must be;
             names it.
+        UnsoundScores: it scores some rows with what is no probability.
     """
     from features.transform.graph import TransformGraph
     from models.inference import Scorer
@@ -142,11 +145,14 @@ def load_model(folder: Path) -> LoadedModel:
 
     require_signed(folder)
     manifest = verify(folder)
-    return LoadedModel(
+    model = LoadedModel(
         name=manifest.version,
         graph=TransformGraph.load(folder / "transform", warm=[USER_SIDES, ITEM_SIDES]),
         scorer=Scorer.load(folder),
     )
+    require_finite_weights(model.name, model.scorer)
+    try_out(model.name, model.scorer, Statistics.read(folder / "transform" / "statistics.json"))
+    return model
 
 
 def load_version(
@@ -162,6 +168,7 @@ def load_version(
 
     Raises:
         ModelVersionError: a file is not what the manifest says; names it.
+        UnsoundScores: it scores some rows with what is no probability.
         FeatureStoreError: the store does not hold the version's feature service.
     """
     from models.version import read_manifest
@@ -185,7 +192,8 @@ def load_version(
         model=model,
     )
     for size in WARM_SIZES:
-        version.score(version.encode(version.warm_up(size)))
+        scores = version.score(version.encode(version.warm_up(size)))
+        require_sound(version.name, scores, size)
     return version
 
 

@@ -80,6 +80,15 @@ class WorkingModel(Model):
         finally:
             self._waiting -= 1
 
+    @property
+    def answers_by_version(self) -> bool:
+        """Whether a request may name the version that answers it."""
+        return True
+
+    def live_versions(self) -> list[str]:
+        """The versions that answer requests."""
+        return [self.name]
+
     def require_ready(self) -> None:
         """Raise :class:`NotWarm` until the model is ready."""
         if not self.ready:

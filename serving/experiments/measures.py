@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 
 from hemix.errors import DefinitionError
-from serving.answer import FEATURES_UNAVAILABLE, PREDICTOR_UNAVAILABLE
+from serving.answer import FEATURES_UNAVAILABLE, PREDICTOR_UNAVAILABLE, VERSION_UNAVAILABLE
 from serving.experiments.effects import Floats
 from serving.experiments.policy import Metric
 from serving.experiments.sums import Codes
@@ -17,7 +17,7 @@ from serving.experiments.sums import Codes
 if TYPE_CHECKING:
     import polars as pl
 
-DEGRADED = (FEATURES_UNAVAILABLE, PREDICTOR_UNAVAILABLE)
+DEGRADED = (FEATURES_UNAVAILABLE, PREDICTOR_UNAVAILABLE, VERSION_UNAVAILABLE)
 """Flags of an answer that was not made the way its variant should make it."""
 
 

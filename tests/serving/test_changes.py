@@ -61,7 +61,7 @@ def test_a_tampered_challenger_is_refused_and_the_champion_goes_on(
     good = weights.read_bytes()
     weights.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
     registry.challenge("v3", share=0.5)
-    until(lambda: running.metrics().get('hemix_version_refused{version="v3"}') == 1)
+    until(lambda: running.metrics().get('hemix_version_refused{reason="files",version="v3"}') == 1)
     assert served(running) == {"v1"}
     assert (
         "model.safetensors: the file is not the one its manifest names" in running.log.read_text()

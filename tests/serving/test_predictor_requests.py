@@ -16,7 +16,8 @@ from hemix.spec import FeatureSpec
 from serving.contract import Contract, RawInput
 from serving.kserving import import_kserve
 from serving.remote import encode
-from serving.wire import objects, pack, unpack
+from serving.tensors import objects
+from serving.wire import pack, unpack
 
 import_kserve()
 from serving.predictor import columns_of  # noqa: E402 - kserve first, with an empty command line

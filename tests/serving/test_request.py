@@ -64,8 +64,8 @@ def test_what_breaks_the_contract_is_named(instance: dict[str, Any], message: st
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (None, "The body must be a JSON object"),
-        ([], "The body must be a JSON object"),
+        (None, "body: must be a JSON object"),
+        ([], "body: must be a JSON object"),
         ({}, "instances: give a list"),
         ({"instances": {}}, "instances: give a list"),
         ({"instances": []}, "instances: 0 requests"),

@@ -144,7 +144,8 @@ def test_the_predictor_says_what_it_takes_and_refuses_the_rest(split: Split) -> 
 def test_json_tensors_score_as_binary_ones(split: Split) -> None:
     """By hand, as with curl: a user and two items of whom nothing is known."""
     from serving.contract import Contract
-    from serving.wire import HEADER_LENGTH, datatype_of, pack, unpack
+    from serving.tensors import datatype_of
+    from serving.wire import HEADER_LENGTH, pack, unpack
 
     predictor = split.predictors["v1"]
     _, content = get(f"{predictor.url}/v2/models/v1/contract")

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from hemix.errors import RequestError
-from serving.wire import objects, pack, unpack
+from serving.tensors import objects
+from serving.wire import pack, unpack
 
 COLUMNS = st.one_of(
     arrays.arrays(np.int64, st.integers(0, 20)),

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import pytest
+
+from hemix.errors import HemixError, RequestError
+from serving.bodies import GZIP_FROM, deflated, inflated
+from serving.limits import BodyTooLarge
+
+TEXT = b'{"instances": []}' * 40
+
+
+def raw_deflate(data: bytes) -> bytes:
+    stream = zlib.compressobj(wbits=-15)
+    return stream.compress(data) + stream.flush()
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (TEXT, None),
+        (TEXT, "identity"),
+        (gzip.compress(TEXT), "gzip"),
+        (gzip.compress(TEXT), " GZip "),
+        (gzip.compress(TEXT[:100]) + gzip.compress(TEXT[100:]), "gzip"),
+        (zlib.compress(TEXT), "deflate"),
+        (raw_deflate(TEXT), "deflate"),
+        (gzip.compress(zlib.compress(TEXT)), "deflate, gzip"),
+    ],
+)
+def test_compressed_bodies_are_read(body: bytes, encoding: str | None) -> None:
+    assert inflated(body, encoding, limit=10_000) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "message"),
+    [
+        (TEXT, "br", "Content-Encoding: give gzip, deflate or none"),
+        (TEXT, "gzip", "body: is not gzip"),
+        (b"", "gzip", "body: its gzip stream is cut short"),
+        (gzip.compress(TEXT)[:-5], "gzip", "body: its gzip stream is cut short"),
+        (gzip.compress(TEXT) + b"rest", "gzip", "body: is not gzip"),
+        (zlib.compress(TEXT) + b"rest", "deflate", "body: 4 bytes follow"),
+        (gzip.compress(TEXT), "deflate", "body: is not deflate"),
+    ],
+)
+def test_what_is_not_whole_is_refused(body: bytes, encoding: str, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        inflated(body, encoding, limit=10_000)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_bomb_is_refused_before_it_goes_off(layers: int) -> None:
+    import tracemalloc
+
+    bomb = bytes(100_000_000)
+    for _ in range(layers):
+        bomb = gzip.compress(bomb, 6)
+    tracemalloc.start()
+    with pytest.raises(BodyTooLarge, match="larger than 1000000 bytes") as caught:
+        inflated(bomb, ", ".join(["gzip"] * layers), limit=1_000_000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert isinstance(caught.value, HemixError)
+    assert caught.value.http_status == 413
+    assert peak < 5_000_000
+
+
+def test_answers_are_compressed_for_those_who_accept_it() -> None:
+    large = b"x" * GZIP_FROM
+    for accepted in ("gzip", "br, gzip;q=0.5", "GZIP"):
+        body, headers = deflated(large, accepted)
+        assert gzip.decompress(body) == large
+        assert headers["Content-Encoding"] == "gzip"
+    for accepted in (None, "", "br", "gzip;q=0", "gzip; q=0.0"):
+        assert deflated(large, accepted) == (large, {})
+    assert deflated(large[1:], "gzip") == (large[1:], {})
