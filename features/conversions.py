@@ -149,7 +149,12 @@ def to_flag(values: pl.Series, place: Place) -> pl.Series:
 
 def at_least(values: pl.Series, bound: float, place: Place) -> pl.Series:
     """int8 1 where a number is ``bound`` or more; a missing one means that the thing was not done."""
-    if values.dtype.is_integer() and abs(bound) < 2**63:
+    if values.dtype == pl.String:
+        whole = values.str.strip_chars().cast(pl.Int64, strict=False)
+        values = whole if whole.null_count() == values.null_count() else values
+    # Floats tell numbers apart below 2^53 only: whole ones and great ones are compared as they are.
+    great = values.dtype.is_decimal() and bound >= 2**52
+    if (values.dtype.is_integer() or great) and abs(bound) < 2**63:
         reached = values.cast(pl.Int128) >= math.ceil(bound)
         return reached.fill_null(False).cast(pl.Int8)
     numbers = to_number(values, place, largest=math.inf).fill_nan(float("-inf"))

@@ -170,7 +170,10 @@ def test_labels_have_no_order() -> None:
 def test_at_least_compares_whole_numbers_exactly() -> None:
     values = pl.Series([2**53 + 3, 2**53 + 4, None, -(2**63)])
     assert at_least(values, float(2**53 + 4), PLACE).to_list() == [0, 1, 0, 0]
+    for form in (values.cast(pl.String), values.cast(pl.Decimal(30, 2))):
+        assert at_least(form, float(2**53 + 4), PLACE).to_list() == [0, 1, 0, 0]
     assert at_least(pl.Series([2, 3]), 2.5, PLACE).to_list() == [0, 1]
+    assert at_least(pl.Series(["2", "2.5"]), 2.5, PLACE).to_list() == [0, 1]
     assert at_least(pl.Series([1e300, None, 0.5]), 0.5, PLACE).to_list() == [1, 0, 1]
 
 
