@@ -37,13 +37,15 @@ Family = Literal[
 _VALUES: frozenset[Family] = frozenset(
     {"null", "boolean", "integer", "float", "decimal", "text", "bytes"}
 )
-_NAMES: frozenset[Family] = _VALUES | {"uuid", "date", "timestamp"}
+_FLAGS: frozenset[Family] = frozenset({"boolean"})
+_DATES: frozenset[Family] = frozenset({"date", "timestamp"})
+_NAMES: frozenset[Family] = _VALUES | _DATES | frozenset[Family]({"uuid"})
 _READ: dict[Role, frozenset[Family]] = {
     "id": _NAMES,
     "category": _NAMES,
     "number": _VALUES,
     "label": _VALUES,
-    "time": (_VALUES | {"date", "timestamp"}) - {"boolean"},
+    "time": _VALUES - _FLAGS | _DATES,
 }
 _ROLES: dict[Role, str] = {
     "id": "an id",

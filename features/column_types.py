@@ -93,10 +93,10 @@ def infer_types(definition: DatasetDefinition) -> ColumnTypes:
         for side in names:
             if side[1] in reader.source.constants:
                 value = pl.Series([reader.source.constants[side[1]]])
-                found = "text" if value.dtype == pl.String else "integer"
+                kind = "text" if value.dtype == pl.String else "integer"
                 place = reader.place(side[1], reader.files[0])
                 seen.setdefault(side, _Seen()).add_values(
-                    value, found, place, is_csv=False, is_id=side[0] == "ids"
+                    value, kind, place, is_csv=False, is_id=side[0] == "ids"
                 )
         _survey(reader, names, seen)
     _share_vocabularies(definition, seen)

@@ -38,7 +38,7 @@ def check_types(
     for key, name, role in _roles(definition, source, where):
         kind = schema.field(name).type
         place = Place(key=key, column=name, url=file.url)
-        if role == "list":
+        if role is None:
             if element(kind) is None:
                 raise place.error(f"holds {kind}, not lists", "`contains_item` needs a list.")
             found = refusal(_inner(kind), "id")
@@ -55,8 +55,8 @@ def _inner(kind: pa.DataType) -> pa.DataType:
 
 def _roles(
     definition: DatasetDefinition, source: TableSource, where: str
-) -> Iterator[tuple[str, str, Role | str]]:
-    """Key, their column and role (``list`` for a list that may hold the item) of what is read."""
+) -> Iterator[tuple[str, str, Role | None]]:
+    """Key, their column and role (None: a list that may hold the item) of what is read."""
     numeric = {field.name for field in definition.numeric}
     declared = {
         *numeric,
@@ -77,5 +77,8 @@ def _roles(
     if isinstance(source, InteractionSource):
         for task, label in source.labels.items():
             if task in definition.tasks:
-                role = "list" if label.contains_item else "label"
-                yield f"{where}.labels.{task}", label.column, role
+                yield (
+                    f"{where}.labels.{task}",
+                    label.column,
+                    None if label.contains_item else "label",
+                )

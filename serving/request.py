@@ -149,7 +149,11 @@ def _checked(value: object, kind: Kind, where: str, at: int | None = None) -> Va
     elif kind == "text":
         if type(value) is str and 0 < len(value) <= MAX_TEXT and is_unicode(value):
             return value
-    elif type(value) in (int, float) and -MAX_NUMBER <= value <= MAX_NUMBER:
+    elif (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and -MAX_NUMBER <= value <= MAX_NUMBER
+    ):
         return float(value)
     place = where if at is None else f"{where}[{at}]"
     raise RequestError(f"{place}: {short(value)} must be {_KIND_WORDS[kind]}.")
