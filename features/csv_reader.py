@@ -1,7 +1,7 @@
 """Read CSV text into tables of text columns, so that every line is in a row or refused.
 
-Text is cut into blocks of whole lines. Where quotes stand around whole values of one line, a block
-must give as many rows as it has lines; else its records are found one by one and looked at.
+Text is cut into blocks of whole lines, and a block must give as many rows as it has lines. Where it
+does not, its records are found one by one and looked at.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from features.text_files import text_blocks
 from hemix.errors import DataError
 
 LONGEST_RECORD = 256 << 20
+_PARSED_BYTES = 1 << 20
 _NULLS = ["", "NULL", "null", "NaN", "nan", "\\N"]
 _SHOWN = 80
 
@@ -52,7 +53,7 @@ class CsvText:
         parser = _Parser(self, names, columns, lines.header_text)
         for text, first_line, last in lines.blocks():
             table, used = parser.parse(text, first_line, last)
-            lines.take(used)
+            lines.take(*used)
             for start in range(0, table.num_rows, batch_rows):
                 yield table.slice(start, batch_rows)
 
@@ -94,7 +95,7 @@ class _Lines:
                 f"{file.where}: {file.url}, line {self._line}: a quote in the header is not closed.",
                 hint=f"Set {file.where}.quote to the character that stands around values, or none.",
             )
-        self.take(len(record.text))
+        self.take(len(record.text), record.lines)
         self.header_text = record.text.rstrip(b"\r\n")
         return _header_names(file, record.text)
 
@@ -110,9 +111,9 @@ class _Lines:
             if len(self._text) == before or not end_of_lines(self._text):
                 self._more()
 
-    def take(self, size: int) -> None:
-        """Let go of the first ``size`` bytes."""
-        self._line += line_count(self._text[:size])
+    def take(self, size: int, lines: int) -> None:
+        """Let go of the first ``size`` bytes, which are so many lines."""
+        self._line += lines
         self._text = self._text[size:]
 
     def _more(self) -> None:
@@ -169,22 +170,30 @@ class _Parser:
             strings_can_be_null=True,
         )
 
-    def parse(self, text: bytes, line: int, last: bool) -> tuple[pa.Table, int]:
-        """The rows of ``text`` and how much of it they are: all, but for a record not yet closed."""
+    def parse(self, text: bytes, line: int, last: bool) -> tuple[pa.Table, tuple[int, int]]:
+        """The rows of ``text``, and how much of it they are: bytes and lines.
+
+        That is all of it, but for a record that is not closed yet.
+        """
         self._refuse_nul(text, line)
         self._refuse_second_header(text, line)
-        if self._records.one_a_line(text):
-            try:
-                table = self._read(text, newlines=False)
-            except pa.ArrowInvalid:
-                pass  # looked at below
-            else:
-                if table.num_rows == line_count(text):
-                    return table, len(text)
-        return self._one_by_one(text, line, last)
+        lines = line_count(text)
+        dialect = self._file.dialect
+        spanning = any(sign and sign.encode() in text for sign in (dialect.quote, dialect.escape))
+        # A last row of ours would be swallowed by what the text leaves open.
+        guard = b"x" + dialect.separator.encode() * (len(self._names) - 1) + b"\n"
+        try:
+            table = self._read(text + guard if spanning else text, newlines=spanning)
+        except pa.ArrowInvalid:
+            return self._one_by_one(text, line, last)
+        if table.num_rows != lines + spanning:
+            return self._one_by_one(text, line, last)
+        if any(map(self._broken_quotes, self._records.quotes_between_text(text))):
+            return self._one_by_one(text, line, last)
+        return table.slice(0, lines), (len(text), lines)
 
-    def _one_by_one(self, text: bytes, line: int, last: bool) -> tuple[pa.Table, int]:
-        end, rows = 0, 0
+    def _one_by_one(self, text: bytes, line: int, last: bool) -> tuple[pa.Table, tuple[int, int]]:
+        end, rows, first = 0, 0, line
         for record in self._records.split(text):
             at = line
             line += record.lines
@@ -194,15 +203,14 @@ class _Parser:
             rows += 1
             if record.lines > 1:
                 self._check_span(record.text, at)
-            for column in self._records.text_after_quote(record.text):
-                if str(column) in self._wanted:
-                    raise self._error(
-                        at,
-                        f"column {self._name(column)!r} goes on after its closing quote: "
-                        f"{_shown(record.text)}",
-                        "Write quotes inside of quoted values twice, or set {where}.quote: none "
-                        "when quotes are part of the text.",
-                    )
+            for column in self._broken_quotes(record.text):
+                raise self._error(
+                    at,
+                    f"column {self._name(column)!r} goes on after its closing quote: "
+                    f"{_shown(record.text)}",
+                    "Write quotes inside of quoted values twice, or set {where}.quote: none "
+                    "when quotes are part of the text.",
+                )
         if end < len(text):
             self._check_open(text[end:], line, last)
         try:
@@ -213,7 +221,11 @@ class _Parser:
             raise self._error(
                 line, f"of the {rows} rows before it {table.num_rows} were read", "Report this."
             )
-        return table, end
+        return table, (end, line - first)
+
+    def _broken_quotes(self, record: bytes) -> list[int]:
+        """Wanted columns whose values go on after their closing quote."""
+        return [n for n in self._records.text_after_quote(record) if str(n) in self._wanted]
 
     def _read(self, text: bytes, *, newlines: bool) -> pa.Table:
         if not text:
@@ -221,22 +233,20 @@ class _Parser:
             return pa.schema(kinds).empty_table()
         if self._file.dialect.escape == "\\" and b"\\N" in text:
             text = self._records.with_plain_nulls(text)
-        whole = len(text) + 1
-        options = {"parse_options": _parse_options(self._file.dialect, newlines=newlines)}
         names = [str(n) for n in range(len(self._names))]
 
         def read(block_size: int) -> pa.Table:
-            return pacsv.read_csv(
+            return pacsv.open_csv(
                 pa.BufferReader(text),
                 read_options=pacsv.ReadOptions(column_names=names, block_size=block_size),
+                parse_options=_parse_options(self._file.dialect, newlines=newlines),
                 convert_options=self._convert,
-                **options,
-            )
+            ).read_all()
 
         try:
-            table = read(min(whole, 1 << 20))
+            table = read(_PARSED_BYTES)
         except pa.ArrowInvalid:
-            table = read(whole)  # a row may be longer than a block
+            table = read(len(text) + 1)  # a row may be longer than a block
         if not self._columns:
             return table
         return table.select(self._wanted).rename_columns(self._columns)

@@ -1,7 +1,7 @@
 """Where the rows of CSV text begin and end, as the parser sees it, and what is odd about them.
 
 The parser takes a quote for one only at the head of a value and keeps what follows the closing
-quote as it is. Whole blocks are checked at once; patterns look closer only where that fails.
+quote as it is. The patterns here say the same; they are for what whole blocks cannot tell.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from features.dialect import Dialect
 
 _LF, _CR = 10, 13
 _LINE_END = rb"(?:\r\n|\n|\r)"
+_LINE = re.compile(rb"[^\r\n]*+" + _LINE_END)
 
 
 def line_count(text: bytes) -> int:
@@ -97,34 +98,24 @@ class Records:
             return None
         return re.compile(quote + rb"(?![" + separator + quote + rb"\r\n])")
 
-    def one_a_line(self, text: bytes) -> bool:
-        """True when each row is surely one line: quotes stand around whole values of one line.
-
-        False means that ``split`` must look. Whole numpy passes, no loop over rows.
-        """
-        quote, escape = self.dialect.quote.encode(), self.dialect.escape.encode()
-        if escape and re.search(re.escape(escape) + rb"[\r\n]", text):
-            return False
+    def quotes_between_text(self, text: bytes) -> Iterator[bytes]:
+        """Lines of ``text`` with a quote in the midst of text, where a closing one may be."""
+        quote = self.dialect.quote.encode()
         if not quote or quote not in text:
-            return True
+            return
         signs = np.frombuffer(text, np.uint8)
-        places = np.flatnonzero(signs == quote[0])
-        if escape and len(places):
-            places = places[signs[np.maximum(places - 1, 0)] != escape[0]]
-        if len(places) % 2:
-            return False
-        first, last = places[0::2], places[1::2]
-        doubled = first[1:] == last[:-1] + 1
-        edge = np.zeros(256, bool)
-        edge[[ord(self.dialect.separator), _LF, _CR]] = True
-        opened = edge[signs[first - 1]] | (first == 0)
-        opened[1:] |= doubled
-        closed = edge[signs[np.minimum(last + 1, len(signs) - 1)]] | (last == len(signs) - 1)
-        closed[:-1] |= doubled
-        if not (opened.all() and closed.all()):
-            return False
-        ends = np.flatnonzero((signs == _LF) | (signs == _CR))
-        return not (np.searchsorted(places, ends) % 2).any()
+        quotes = signs == quote[0]
+        edge = quotes | (signs == _LF) | (signs == ord(self.dialect.separator))
+        if b"\r" in text:
+            edge |= signs == _CR
+        end = 0
+        for place in np.flatnonzero(quotes[1:-1] & ~edge[:-2] & ~edge[2:]) + 1:
+            if place >= end:
+                start = max(text.rfind(b"\n", end, place), text.rfind(b"\r", end, place)) + 1
+                line = _LINE.match(text, max(start, end))
+                assert line is not None
+                end = line.end()
+                yield line.group()
 
     def split(self, text: bytes) -> Iterator[Record]:
         """The whole records of ``text``; stops where one is not closed."""
