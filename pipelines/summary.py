@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 from rich.console import Console
 from rich.text import Text
@@ -28,7 +29,7 @@ def print_summary(console: Console, record: RunRecord, folder: RunFolder) -> Non
     lines += [
         f"Record: {folder.record}",
         f"Report: {folder.report}",
-        f"Serve it: hemix serve --models {folder.location}",
+        f"Serve it: hemix serve --models {shlex.quote(folder.location)}",
     ]
     for line in lines:
         console.print(Text(line), soft_wrap=True)
