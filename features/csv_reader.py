@@ -51,6 +51,8 @@ class CsvText:
         lines = _Lines(self)
         names = lines.header()
         parser = _Parser(self, names, columns, lines.header_text)
+        if lines.header_lines > 1:
+            parser.check_span(lines.header_text + b"\n", lines.header_line)
         for text, first_line, last in lines.blocks():
             table, used = parser.parse(text, first_line, last)
             lines.take(*used)
@@ -69,6 +71,7 @@ class _Lines:
         self._line = 1
         self._ended = False
         self.header_text = b""
+        self.header_line = self.header_lines = 1
 
     def header(self) -> list[str]:
         file = self._file
@@ -95,6 +98,7 @@ class _Lines:
                 f"{file.where}: {file.url}, line {self._line}: a quote in the header is not closed.",
                 hint=f"Set {file.where}.quote to the character that stands around values, or none.",
             )
+        self.header_line, self.header_lines = self._line, record.lines
         self.take(len(record.text), record.lines)
         self.header_text = record.text.rstrip(b"\r\n")
         return _header_names(file, record.text)
@@ -192,6 +196,29 @@ class _Parser:
             return self._one_by_one(text, line, last)
         return table.slice(0, lines), (len(text), lines)
 
+    def check_span(self, record: bytes, line: int) -> None:
+        """A value that spans lines is what the definition allows, or plainly no swallowed row."""
+        allowed = self._file.dialect.lines_in_quotes
+        inside = record.splitlines()
+        if allowed is None:
+            columns = len(self._names)
+            swallowed = (self._records.looks_like_a_row(part, columns) for part in inside[1:])
+            if not any(swallowed):
+                return
+            problem = f"spans {len(inside)} lines, of which some could be rows of their own"
+        else:
+            longest = max(len(v.splitlines()) for _, v in self._records.values(record))
+            if longest <= allowed:
+                return
+            problem = f"spans {longest} lines, more than lines_in_quotes allows ({allowed})"
+        column, value = self._first_open(record)
+        raise self._error(
+            line,
+            f"the value of column {self._name(column)!r} begins with a quote and {problem}: {value}",
+            "Set {where}.quote: none when quotes are part of the text, or {where}.lines_in_quotes "
+            "to the lines that one value may span.",
+        )
+
     def _one_by_one(self, text: bytes, line: int, last: bool) -> tuple[pa.Table, tuple[int, int]]:
         end, rows, first = 0, 0, line
         for record in self._records.split(text):
@@ -202,7 +229,7 @@ class _Parser:
                 continue
             rows += 1
             if record.lines > 1:
-                self._check_span(record.text, at)
+                self.check_span(record.text, at)
             for column in self._broken_quotes(record.text):
                 raise self._error(
                     at,
@@ -253,29 +280,6 @@ class _Parser:
 
     # ---- refusals -----------------------------------------------------------------------------
 
-    def _check_span(self, record: bytes, line: int) -> None:
-        """A value that spans lines is what the definition allows, or plainly no swallowed row."""
-        allowed = self._file.dialect.lines_in_quotes
-        inside = record.splitlines()
-        if allowed is None:
-            columns = len(self._names)
-            swallowed = (self._records.looks_like_a_row(part, columns) for part in inside[1:])
-            if not any(swallowed):
-                return
-            problem = f"spans {len(inside)} lines, of which some could be rows of their own"
-        else:
-            longest = max(len(v.splitlines()) for _, v in self._records.values(record))
-            if longest <= allowed:
-                return
-            problem = f"spans {longest} lines, more than lines_in_quotes allows ({allowed})"
-        column, value = self._first_open(record)
-        raise self._error(
-            line,
-            f"the value of column {self._name(column)!r} begins with a quote and {problem}: {value}",
-            "Set {where}.quote: none when quotes are part of the text, or {where}.lines_in_quotes "
-            "to the lines that one value may span.",
-        )
-
     def _first_open(self, record: bytes) -> tuple[int, str]:
         for column, (_, value) in enumerate(self._records.values(record)):
             if len(value.splitlines()) > 1:
@@ -288,7 +292,7 @@ class _Parser:
         if not last:
             closed = rest + quote.encode() + b"\n"
             if next(self._records.split(closed), None) is not None:
-                self._check_span(closed, line)
+                self.check_span(closed, line)
             return
         column = len(self._records.values(rest))
         raise self._error(

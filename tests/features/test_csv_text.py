@@ -303,6 +303,16 @@ def test_a_quote_that_is_never_closed() -> None:
     assert "is not closed" in refusal(b'one,"two,three\n1,2,3\n')
 
 
+def test_a_quote_in_the_header_swallows_no_rows() -> None:
+    rows = numbered(20)
+    rows[0] = ["one", "two", '"three']
+    rows[9][2] = '"text'
+    told = refusal(joined(rows))
+    assert "line 1: the value of column" in told
+    assert "spans 10 lines, of which some could be rows of their own" in told
+    assert read(b'one,two,"thr\nee"\n1,2,3\n') == [["1", "2", "3"]]
+
+
 def test_how_many_lines_a_value_may_span() -> None:
     data = changed(9, 'a,b,"first\nsecond\nthird"')
     assert ["a", "b", "first\nsecond\nthird"] in read(data)
