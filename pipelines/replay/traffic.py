@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from features.definition import DatasetDefinition
 from features.schema import label_column
+from hemix.bounds import MAX_TEXT
 from hemix.errors import DataError
 from serving.request import MAX_CANDIDATES
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 DAY = timedelta(days=1)
+_REST = 24
+"""Characters of a request id besides prefix and user: two dashes and a day's number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +92,11 @@ def read_traffic(
         raise DataError(
             f"The test window {window.start:%-d %B} to {window.end:%-d %B} holds no interaction."
         )
+    user = pl.col("user_id").cast(pl.String)
+    fits = user.str.len_chars() + len(prefix) + _REST <= MAX_TEXT
+    named = pl.when(fits).then(user).otherwise(user.hash(seed=0).cast(pl.String))
     rows = rows.with_columns(
-        request_id=pl.format(f"{prefix}-{{}}-{{}}", pl.col("user_id"), pl.col("day")),
+        request_id=pl.format(f"{prefix}-{{}}-{{}}", named, pl.col("day")),
         time_ms=time.dt.epoch("ms"),
     )
     context = tuple(definition.context_columns)
