@@ -16,7 +16,7 @@ from tests.logs import views, write_log
 
 @pytest.mark.parametrize("length", [1, MAX_TEXT - 20, MAX_TEXT])
 def test_requests_of_long_user_ids_are_sendable(tmp_path: Path, length: int) -> None:
-    users = [f"{k}".rjust(length, "u") for k in range(10)]
+    users = [letter.rjust(length, "u") for letter in "abcdefghij"]
     raw = views(90).with_columns(customer=pl.Series(users * 9))
     definition = write_log(tmp_path / "log", views=raw)
     step.run(definition=definition, out_events=tmp_path / "events")
