@@ -83,7 +83,8 @@ class TextRules(BaseModel):
 
     @model_validator(mode="after")
     def _differ(self) -> TextRules:
-        signs = [s for s in (self.separator, self.quote, self.escape) if s not in (AUTO, NONE)]
+        separators = [",", "\t"] if self.separator == AUTO else [self.separator]
+        signs = [s for s in (*separators, self.quote, self.escape) if s not in (AUTO, NONE)]
         if len(set(signs)) != len(signs):
             raise ValueError("separator, quote and escape must be different characters")
         if self.separator == NONE or AUTO in (self.quote, self.escape):

@@ -81,6 +81,7 @@ def find_files(definition: DatasetDefinition, source: TableSource, where: str) -
 
 def _names(root: str, path: str, where: str) -> tuple[Any, list[str], str]:
     """The file system, the files that ``path`` names, and the address as messages call it."""
+    root, path = root.removeprefix("file://"), path.removeprefix("file://")
     expanded = os.path.expanduser(os.path.expandvars(path))
     address = ""
     for written in dict.fromkeys((path, expanded)):

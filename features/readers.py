@@ -127,10 +127,7 @@ def _open(file: SourceFile, where: str) -> Iterator[Any]:
     except HemixError:
         raise
     except pa.ArrowInvalid as error:
-        raise StorageError(
-            f"{where}: {file.url} is damaged, truncated or not {file.format}: {_first(error)}.",
-            hint="Copy or export the file again.",
-        ) from error
+        raise _not_parquet(file, where, error) from error
     except pa.ArrowNotImplementedError as error:
         raise DataError(
             f"{where}: {file.url} holds what cannot be read here: {_first(error)}.",
@@ -146,6 +143,20 @@ def _open(file: SourceFile, where: str) -> Iterator[Any]:
             f"{where}: cannot read {file.url}: {_first(error)}.",
             hint="Check that it is whole and that you may read it.",
         ) from error
+
+
+def _not_parquet(file: SourceFile, where: str, error: pa.ArrowInvalid) -> StorageError:
+    with file.filesystem.open(file.path, "rb") as handle:
+        head = handle.read(4)
+    if head == b"PAR1":
+        return StorageError(
+            f"{where}: {file.url} is damaged, truncated or not {file.format}: {_first(error)}.",
+            hint="Copy or export the file again.",
+        )
+    return StorageError(
+        f"{where}: {file.url} is not {file.format}: it begins with {head!r}.",
+        hint=f"Set {where}.format: csv for text; unpack it if it is packed.",
+    )
 
 
 def _first(error: BaseException) -> str:

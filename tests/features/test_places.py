@@ -16,7 +16,7 @@ from features.definition import DatasetDefinition
 from features.locations import find_files
 from features.sources import read_interactions
 from features.transform.pruned import restore
-from hemix.errors import DataError, DefinitionError, EnvironmentProblem
+from hemix.errors import DataError, DefinitionError, EnvironmentProblem, StorageError
 from pipelines.folder import RunFolder
 from tests.logs import DEFINITION, write_log
 from tests.object_store import object_store
@@ -40,7 +40,7 @@ def named(root: str, *paths: str) -> list[str]:
     value["interactions"] = [{**DEFINITION["interactions"][0], "paths": list(paths)}]
     definition = DatasetDefinition.parse(value)
     files = find_files(definition, definition.interactions[0], "interactions[0]")
-    place = root.split("://", 1)[-1]
+    place = root.split("://", 1)[-1]  # stores' paths begin with the bucket
     return [os.path.relpath(file.path, place) for file in files]
 
 
@@ -80,7 +80,9 @@ def test_globs_below_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     assert named(str(root), "deep") == ["deep/er/p3.csv"]
     assert named(str(root), "deep/_tmp/*.csv") == ["deep/_tmp/p4.csv"]
     assert named(str(tmp_path), f"{name}/q.csv") == [f"{name}/q.csv"]
-    assert named(str(tmp_path), f"{root}/q.csv") == [f"{name}/q.csv"]
+    for scheme in ("", "file://"):
+        assert named(str(tmp_path), f"{scheme}{root}/q.csv") == [f"{name}/q.csv"]
+        assert named(f"{scheme}{root}", "[p]1.csv") == ["p1.csv"]
 
 
 @pytest.mark.parametrize("name", [*(f"{odd}.csv" for odd in ODD), "$HOME.csv"])
@@ -149,6 +151,14 @@ def test_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str) ->
         with pytest.raises(DataError, match="no file matches"):
             named(place, "nosuch*.csv")
     S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.parametrize("data", [b"a,b\n1,2\n", b"\x1f\x8b\x08\0packed", b"PA"])
+def test_what_is_not_parquet_is_called_so(tmp_path: Path, data: bytes) -> None:
+    definition = write_log(tmp_path)
+    (tmp_path / "products.parquet").write_bytes(data)
+    with pytest.raises(StorageError, match=r"is not parquet: it begins with b'.*format: csv"):
+        infer_types(definition)
 
 
 def test_text_rules_for_parquet_alone_are_refused(tmp_path: Path) -> None:
