@@ -179,6 +179,11 @@ class Split(Part):
             raise ValueError("the test window starts before the training window ends")
         if self.validation and self.validation.end > self.test.start:
             raise ValueError("the validation window ends after the test window starts")
+        if self.validation and self.validation.start <= self.train.start:
+            raise ValueError(
+                "the validation window starts where training does or before: training ends where"
+                " validation starts, so no row would be left"
+            )
         return self
 
     def windows(self) -> dict[str, Window]:

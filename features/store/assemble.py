@@ -19,7 +19,6 @@ from hemix.bounds import MAX_INT, MIN_INT
 from hemix.errors import RequestError
 
 DAY_MS = 86_400_000
-INTERNAL = frozenset({LISTED, CREATED_AT, "event_time_ms", "time_exact"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +49,19 @@ def assemble(
     """
     columns: dict[str, Column] = {
         "user_id": user.keys,
-        **{k: v for k, v in user.columns.items() if not k.startswith(HISTORY) and k != LISTED},
+        **{
+            name: values
+            for name, values in user.columns.items()
+            if not name.startswith(HISTORY) and name != LISTED["user"]
+        },
         **context_columns(definition, types, context),
         **time_columns(definition, time_ms),
         **sequence_columns(definition, user, time_ms),
     }
+    internal = {LISTED["item"], *([CREATED_AT] if definition.has_item_age else [])}
     item_columns: dict[str, Column] = {
         "item_id": items.keys,
-        **{k: v for k, v in items.columns.items() if k not in INTERNAL},
+        **{name: values for name, values in items.columns.items() if name not in internal},
     }
     if definition.has_item_age:
         item_columns["item_age_days"] = item_age_days(items.columns[CREATED_AT], time_ms)

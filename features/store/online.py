@@ -154,7 +154,7 @@ class OnlineFeatures:
         join, field = [f"{side}_id"], self._key_field[side]
         try:
             entity_keys = [
-                EntityKey(join_keys=join, entity_values=[Value(**{field: _plain(key)})])
+                EntityKey(join_keys=join, entity_values=[Value(**{field: plain(key)})])
                 for key in keys
             ]
         except (TypeError, ValueError) as error:
@@ -209,7 +209,8 @@ class OnlineFeatures:
 SIDES: tuple[Entity, ...] = ("user", "item")
 
 
-def _plain(key: Any) -> Any:
+def plain(key: Any) -> Any:
+    """A key as Python's own int or str."""
     return key.item() if isinstance(key, np.generic) else key
 
 

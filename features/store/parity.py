@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from features.store.assemble import assemble
 from features.store.compare import concatenate, differing_rows, from_arrow, repeat, value_at
-from features.store.online import OnlineFeatures
+from features.store.online import OnlineFeatures, plain
 from features.store.probes import Probes
 from features.transform import TransformGraph
 from features.transform.columns import Column
@@ -138,43 +138,49 @@ def compare(
 def compare_offline(
     store: Any, service: str, online: OnlineFeatures, probes: Probes, sample: int
 ) -> tuple[int, list[Difference]]:
-    """Compare point-in-time reads of the offline store with the online rows of ``sample`` requests.
+    """Compare point-in-time reads of the offline store with the online rows of ``sample`` pairs.
 
-    At the instant they must agree; a millisecond earlier the offline store must know nothing.
+    Each pair is a known user of the probes with a known item, items in turn: Feast leaves out rows
+    that any view lacks, and a user's second row. At the instant both stores must agree; a
+    millisecond earlier the offline store must know nothing.
 
     Returns:
-        How many rows were compared, and the differences.
+        How many pairs were compared, and the differences.
     """
     import pandas as pd
 
-    user_rows, item_rows = online.users(probes.users), online.items([i[0] for i in probes.items])
-    # Feast leaves out rows that any view lacks: ask for known keys only.
-    known = [n for n in range(len(probes.users)) if user_rows.known[n] and item_rows.known[n]]
-    known = known[:sample]
+    user_rows = online.users(probes.users)
+    item_rows = online.items(dict.fromkeys(items[0] for items in probes.items))
+    users, items = np.flatnonzero(user_rows.known), np.flatnonzero(item_rows.known)
+    if not len(users) or not len(items):
+        return 0, []
+    of_user = users[:sample]
+    count, of_item = len(of_user), np.resize(items, len(of_user))
     instant = pd.Timestamp(probes.time_ms, unit="ms", tz="UTC")
     keys = {
-        "user_id": [probes.users[n] for n in known],
-        "item_id": [probes.items[n][0] for n in known],
+        "user_id": [plain(user_rows.keys[n]) for n in of_user],
+        "item_id": [plain(item_rows.keys[n]) for n in of_item],
     }
+    pairs = list(zip(*keys.values(), strict=True))
     feature_service = store.get_feature_service(service)
 
     def read(at: pd.Timestamp) -> pa.Table:
-        frame = pd.DataFrame({**keys, "event_timestamp": [at] * len(known)})
+        frame = pd.DataFrame({**keys, "event_timestamp": [at] * count})
         return store.get_historical_features(frame, features=feature_service).to_arrow()
 
     found = {(row["user_id"], row["item_id"]): row for row in read(instant).to_pylist()}
-    served: Mapping[str, Any] = {**user_rows.columns, **item_rows.columns}
+    served = {name: column[of_user] for name, column in user_rows.columns.items()}
+    served |= {name: column[of_item] for name, column in item_rows.columns.items()}
     differences = []
     for name, column in served.items():
-        wrong = [
-            (n, user, item, found.get((user, item), {}).get(name))
-            for n, user, item in zip(known, keys["user_id"], keys["item_id"], strict=True)
-            if not _same(column[n], found.get((user, item), {}).get(name))
-        ]
+        offline = [found.get(pair, {}).get(name) for pair in pairs]
+        wrong = [n for n in range(count) if not _same(column[n], offline[n])]
         if wrong:
-            n, user, item, value = wrong[0]
-            key = f"user_id {user!r}, item_id {item!r}"
-            differences.append(_difference("offline", name, len(wrong), key, column[n], value))
+            first = wrong[0]
+            key = "user_id {!r}, item_id {!r}".format(*pairs[first])
+            differences.append(
+                _difference("offline", name, len(wrong), key, column[first], offline[first])
+            )
     early = read(instant - timedelta(milliseconds=1)).select(list(served))
     for name in early.column_names:
         leaked = [value for value in early[name].to_pylist() if value is not None]
@@ -182,7 +188,7 @@ def compare_offline(
             differences.append(
                 _difference("too early", name, len(leaked), "a millisecond before", None, leaked[0])
             )
-    return len(known), differences
+    return count, differences
 
 
 def _difference(

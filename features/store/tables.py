@@ -61,8 +61,9 @@ def _profile(
     spec: ViewSpec, keys: pa.Array, dimension: Dimension, as_of_ms: int
 ) -> dict[str, pa.Array]:
     """The attributes of ``keys`` by the latest dimension row that is valid at ``as_of_ms``."""
-    if list(spec.columns) == [LISTED]:
-        return {LISTED: pa.repeat(pa.scalar(1, pa.int64()), len(keys))}
+    listed = LISTED[spec.entity]
+    if list(spec.columns) == [listed]:
+        return {listed: pa.repeat(pa.scalar(1, pa.int64()), len(keys))}
     rows = dimension.rows(keys, np.full(len(keys), as_of_ms, np.int64))
     return {
         name: pc.fill_null(

@@ -26,8 +26,11 @@ Entity = Literal["user", "item"]
 TIMESTAMP = "as_of"
 CREATED_AT = "created_at"
 HISTORY = "history_"
-LISTED = "listed"
-"""Stands in a profile without attributes, so that a known key is a row all the same."""
+LISTED: Mapping[Entity, str] = {"user": "_user_listed", "item": "_item_listed"}
+"""Stands in a profile without attributes, so that a known key is a row all the same.
+
+Each entity has its own, since one service may hold both; a field's name never starts with ``_``.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,7 @@ class ViewSpec:
             return float("nan")
         if pa.types.is_string(kind):
             return MISSING_STRING
-        return 0 if self.zero or column == LISTED else MISSING_INT
+        return 0 if self.zero or column == LISTED[self.entity] else MISSING_INT
 
 
 def service_name(version: str) -> str:
@@ -82,10 +85,10 @@ def view_specs(definition: DatasetDefinition, types: ColumnTypes) -> tuple[ViewS
     user_state = user_state_schema(definition, types)
     item_state = item_state_schema(definition, types)
     parts: list[tuple[str, Entity, dict[str, pa.DataType], bool]] = [
-        ("user_profile", "user", _profile(users), False),
+        ("user_profile", "user", _profile(users, "user"), False),
         ("user_sequences", "user", _kinds(user_state, sequences=True), False),
         ("user_counters", "user", _kinds(user_state, sequences=False), True),
-        ("item_profile", "item", _profile(items), False),
+        ("item_profile", "item", _profile(items, "item"), False),
         ("item_counters", "item", _kinds(item_state, sequences=False), True),
     ]
     digest = views_digest(definition, types)
@@ -96,14 +99,14 @@ def view_specs(definition: DatasetDefinition, types: ColumnTypes) -> tuple[ViewS
     )
 
 
-def _profile(schema: pa.Schema) -> dict[str, pa.DataType]:
+def _profile(schema: pa.Schema, entity: Entity) -> dict[str, pa.DataType]:
     """Attributes of a dimension; times become int64 milliseconds."""
     columns = {
         field.name: pa.int64() if pa.types.is_timestamp(field.type) else field.type
         for field in list(schema)[1:]
         if field.name != "valid_from"
     }
-    return columns or {LISTED: pa.int64()}
+    return columns or {LISTED[entity]: pa.int64()}
 
 
 def _kinds(schema: pa.Schema, *, sequences: bool) -> dict[str, pa.DataType]:
