@@ -14,28 +14,31 @@ from collections.abc import Iterator
 from operator import attrgetter
 
 from hemix.errors import HemixError
+from hemix.unforeseen import told_as
 
 ERROR_MARK = "HEMIX-ERROR "
 LAUNCHER = "HEMIX_LAUNCHER_PID"
-DEBUG = "HEMIX_DEBUG"
 
 
 @contextlib.contextmanager
 def step_process() -> Iterator[None]:
     """Wrap a step's work in its own process.
 
-    A :class:`HemixError` becomes one marked line on stdout, which the launcher reads, and the
-    error's exit code; any other exception keeps its traceback. When the launching process is killed
-    the step ends too, so that the same run started again never works beside its own ghost.
+    What breaks it becomes one marked line on stdout, which the launcher reads, and the error's exit
+    code (:func:`hemix.unforeseen.told_as`); the whole traceback goes before it. When the launching
+    process is killed the step ends too, so that the same run started again never works beside its
+    own ghost.
     """
     _end_with_launcher()
     try:
         yield
-    except HemixError as error:
-        if os.environ.get(DEBUG):
-            traceback.print_exc()
-        print(ERROR_MARK + json.dumps(error_record(error)), flush=True)
-        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        told = told_as(error)
+        traceback.print_exc()
+        print(f"\n{ERROR_MARK}{json.dumps(error_record(told))}", flush=True)
+        sys.exit(told.exit_code)
 
 
 def error_record(error: HemixError) -> dict[str, str]:

@@ -13,7 +13,8 @@ from typing import Any
 
 from features.runners import SHARED, expanded
 from hemix import errors
-from hemix.errors import DefinitionError, EnvironmentProblem
+from hemix.errors import DefinitionError, EnvironmentProblem, HemixError
+from hemix.limits import chain, limit_in, limit_of
 
 _OURS = re.compile(r"hemix\.errors\.(\w+): (.*?)(?: \[while running|\n\n|\Z)", re.DOTALL)
 
@@ -87,20 +88,29 @@ def _lost(error: Any) -> EnvironmentProblem:
 
 @contextmanager
 def own_errors() -> Iterator[None]:
-    """Raise the :class:`HemixError` that failed a pipeline as itself.
+    """Raise the :class:`HemixError` that failed a pipeline as itself, a full disk as what it is.
 
-    A runner adds the step's name to it, or hands over a worker's traceback as text.
+    A runner makes the error anew with the step's name behind its message, or hands over a worker's
+    traceback as text.
     """
     try:
         yield
     except Exception as error:
         if type(error).__module__.startswith("grpc"):
             raise _lost(error) from error
+        for ours, _ in chain(error):
+            if isinstance(ours, HemixError) and "[while running" not in ours.message:
+                raise ours from error
         text = str(error)
-        if isinstance(error, errors.HemixError):
+        if isinstance(error, HemixError):
             text = f"hemix.errors.{type(error).__name__}: {text}"
         found = _OURS.search(text)
         kind = getattr(errors, found[1], None) if found else None
-        if found is None or kind is None:
-            raise
-        raise kind(" ".join(found[2].split())) from error
+        if found is not None and kind is not None:
+            limit = limit_in(text)
+            message = " ".join(found[2].split())
+            hint = limit.hint if limit else ""
+            raise kind(message.removesuffix(hint).strip(), hint=hint) from error
+        if limit := limit_of(error):
+            raise limit.error() from error
+        raise

@@ -86,3 +86,7 @@ class EnvironmentProblem(HemixError):
 
     exit_code = 10
     http_status = 503
+
+
+class Unforeseen(HemixError):
+    """Something that broke in a way nobody foresaw; the message is its kind and first line."""

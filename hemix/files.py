@@ -21,19 +21,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hemix.errors import EnvironmentProblem, StorageError
+from hemix.errors import EnvironmentProblem, HemixError, StorageError
+from hemix.limits import limit_of, refusal
 
 _LEFT = re.compile(r"^\..+\.(\d+-[0-9a-f]{12}|[a-z0-9_]{8})\.(tmp|old|scratch)$")
 """Hidden names of ours; the second form is that of earlier releases and of scratch folders."""
 
 
-def _storage_error(path: Path, error: OSError) -> StorageError:
-    hint = {
-        errno.ENOSPC: "The disk is full: free some space and run again; nothing was left half-written.",
-        errno.EACCES: "Give this user write permission on the folder.",
-        errno.EROFS: "The file system is read-only: choose another output folder.",
-    }.get(error.errno or 0, "Check the folder and run again.")
-    return StorageError(f"{path}: cannot write ({error.strerror}).", hint=hint)
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around work that writes ``path``: what keeps it from that becomes an error that names ``path``.
+
+    Raises:
+        StorageError: the disk is full, or another limit was met, whichever library found out; or any
+            :class:`OSError`.
+        EnvironmentProblem: the memory ran out.
+    """
+    try:
+        yield
+    except HemixError:
+        raise
+    except OSError as error:
+        raise refusal(error, path) from error
+    except Exception as error:
+        if limit := limit_of(error):
+            raise limit.error(path) from error
+        raise
 
 
 def refuse_patterns(folder: Path) -> None:
@@ -61,20 +74,19 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """
     temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        name = _hidden(path, "tmp")
-        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
-        temporary = name
-        mode = stat.S_IMODE(name.stat().st_mode)
-        yield temporary
-        os.chmod(temporary, mode)  # some libraries write a file of their own over it
-        if durable:
-            _flush(temporary)
-        os.replace(temporary, path)
-        if durable:
-            _flush(path.parent)
-    except OSError as error:
-        raise _storage_error(path, error) from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            name = _hidden(path, "tmp")
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
+            temporary = name
+            mode = stat.S_IMODE(name.stat().st_mode)
+            yield temporary
+            os.chmod(temporary, mode)  # some libraries write a file of their own over it
+            if durable:
+                _flush(temporary)
+            os.replace(temporary, path)
+            if durable:
+                _flush(path.parent)
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -91,25 +103,24 @@ def atomic_folder(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """
     temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        name = _hidden(path, "tmp")
-        name.mkdir()
-        temporary = name
-        mode = stat.S_IMODE(name.stat().st_mode)
-        yield temporary
-        _settle(temporary, mode, durable=durable)
-        old: Path | None = None
-        if path.exists():
-            old = _hidden(path, "old")
-            old.mkdir()
-            os.rename(path, old / "was")
-        os.rename(temporary, path)
-        if durable:
-            _flush(path.parent)
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise _storage_error(path, error) from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            name = _hidden(path, "tmp")
+            name.mkdir()
+            temporary = name
+            mode = stat.S_IMODE(name.stat().st_mode)
+            yield temporary
+            _settle(temporary, mode, durable=durable)
+            old: Path | None = None
+            if path.exists():
+                old = _hidden(path, "old")
+                old.mkdir()
+                os.rename(path, old / "was")
+            os.rename(temporary, path)
+            if durable:
+                _flush(path.parent)
+            if old is not None:
+                shutil.rmtree(old, ignore_errors=True)
     finally:
         if temporary is not None and temporary.exists():
             shutil.rmtree(temporary, ignore_errors=True)

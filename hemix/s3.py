@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hemix.errors import EnvironmentProblem, StorageError
+from hemix.limits import limit_of
 from hemix.storage import ABSENT, Conflict, Stored
 
 ATTEMPTS = 4
@@ -18,6 +19,15 @@ CONNECT_S, READ_S = 5, 60
 _DENIED = {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
 _CHANGED = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
 _MISSING = {"NoSuchKey", "404", "NotFound"}
+_FULL = {
+    "507",
+    "InsufficientCapacity",
+    "InsufficientStorage",
+    "QuotaExceeded",
+    "XMinioAdminBucketQuotaExceeded",
+    "XMinioStorageFull",
+}
+"""What stores say that have no room left, or none for this user."""
 
 
 def check(location: str) -> None:
@@ -160,7 +170,9 @@ def _errors(location: str, *, conditional: bool = False) -> Iterator[None]:
     except BotoCoreError as error:
         raise _unreached(error, location) from error
     except OSError as error:
-        raise StorageError(f"{location}: {error}.", hint="Check the local disk.") from error
+        limit = limit_of(error)
+        hint = limit.hint if limit else "Check the local disk."
+        raise StorageError(f"{location}: {error}.", hint=hint) from error
 
 
 def _refused(error: Any, location: str, *, conditional: bool = False) -> StorageError:
@@ -180,6 +192,12 @@ def _refused(error: Any, location: str, *, conditional: bool = False) -> Storage
         return StorageError(
             f"{location}: {_endpoint()} refused access ({code}).",
             hint="Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the key's rights on the bucket.",
+        )
+    if code in _FULL:
+        return StorageError(
+            f"{location}: {_endpoint()} has no room left ({code}: {message}).",
+            hint="Free some space there or raise the quota, and run again; what was written before "
+            "is whole.",
         )
     return StorageError(
         f"{location}: {_endpoint()} answered {code}: {message}.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -12,13 +13,12 @@ from rich.console import Console
 from rich.text import Text
 
 from hemix import __version__
-from hemix.errors import GateFailed, HemixError
+from hemix.errors import GateFailed
 from pipelines import compile_command, experiment_commands, tune_command
 from pipelines.client.commands import register as register_client
+from pipelines.telling import DEBUG, tell
 from serving.commands import register
 from serving.kubernetes import commands as deploy_commands
-
-DEBUG = "HEMIX_DEBUG"
 
 app = typer.Typer(
     name="hemix",
@@ -41,9 +41,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error, also of a step's.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -162,7 +160,6 @@ def run_command(
         share=share,
         online_store=online_store,
         runner_options=runner_flags(runner_options),
-        debug=bool(os.environ.get(DEBUG)),
     )
     try:
         with display(console) as observer:
@@ -212,17 +209,19 @@ register_client(app)
 
 
 def main() -> None:
-    """Run the command; a HemixError becomes one line and its exit code."""
+    """Run the command; an error becomes one line, a hint and its exit code, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
-        app()
-    except HemixError as error:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # a full disk behind it is told as one
+    except Exception as error:
         if os.environ.get(DEBUG):
             raise
-        console = Console(stderr=True)
-        console.print(Text.assemble(("Error: ", "bold red"), error.message), soft_wrap=True)
-        if error.hint:
-            console.print(Text(error.hint), soft_wrap=True)
-        sys.exit(error.exit_code)
+        sys.exit(tell(error))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import os
 import sys
@@ -20,13 +19,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from components.process import DEBUG, ERROR_MARK, LAUNCHER, error_of
-from hemix.errors import HemixError
+from components.process import LAUNCHER
 from hemix.progress import PREFIX
+from hemix.unforeseen import told_as
 from pipelines.remote import RemoteRoot
-
-MARK = "\x1e"
-_INDENT = " " * 4  # what kfp.local prints before each line of a task's output
+from pipelines.task_output import MARK, TaskOutput
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +59,13 @@ class LocalRun:
     logs: Path
     observer: Observer
     remote: str = ""
-    debug: bool = False
 
     def run(self, pipeline: Callable[..., Any], arguments: dict[str, Any]) -> None:
         """Run ``pipeline`` to its end.
 
         Raises:
             HemixError: the error of the step that failed; for a step that broke without one, the
-                step's name and the place of its log.
+                step's name, what it broke of and the place of its log.
         """
         from kfp import local
 
@@ -83,84 +79,36 @@ class LocalRun:
         remote = RemoteRoot(root=self.root, location=self.remote) if self.remote else None
         installed = remote.installed(self.root / "cache") if remote else contextlib.nullcontext()
         self.logs.mkdir(parents=True, exist_ok=True)
-        output = _TaskOutput(self.observer, self.logs)
-        with _environment(self.debug), installed, _watched(self.observer, output, remote), _quiet():
+        output = TaskOutput(self.observer.said, self.logs)
+        with _environment(), installed, _watched(self.observer, output, remote), _quiet():
             try:
-                with contextlib.redirect_stdout(output):
+                with contextlib.redirect_stdout(io.StringIO()):
                     pipeline(**arguments)
-            except RuntimeError as error:
+            except Exception as error:
+                if output.broken is not None:  # kfp.local may have swallowed it
+                    raise told_as(output.broken) from output.broken
                 if output.failed is None:
                     raise
                 raise output.failure() from error
 
 
-class _TaskOutput(io.TextIOBase):
-    """Stands in for stdout: sorts what tasks print into logs, progress and errors."""
-
-    def __init__(self, observer: Observer, logs: Path) -> None:
-        self._observer = observer
-        self._logs = logs
-        self._log: Any = None
-        self._is_task_line = False
-        self._error: HemixError | None = None
-        self.step = ""
-        self.failed: str | None = None
-
-    def open(self, step: str) -> None:
-        self.step = step
-        if self.failed is None:  # tasks that do not depend on the failed one may still run
-            self._error = None
-
-    def close_step(self, result: StepResult) -> None:
-        if self._log is not None:
-            self._log.close()
-            self._log = None
-        if not result.succeeded and self.failed is None:
-            self.failed = result.name
-
-    def write(self, text: str) -> int:
-        if text == _INDENT:
-            self._is_task_line = True
-        elif text and self._is_task_line:
-            self._is_task_line = False
-            self._line(text.rstrip("\n"))
-        return len(text)
-
-    def _line(self, line: str) -> None:
-        if line.startswith(ERROR_MARK):
-            if self.failed is None:
-                self._error = error_of(json.loads(line.removeprefix(ERROR_MARK)))
-            return
-        said = line.startswith(MARK)
-        line = line.removeprefix(MARK)
-        if self._log is None:
-            self._log = self.log_path(self.step).open("w", buffering=1)
-        self._log.write(line + "\n")
-        if said:
-            self._observer.said(self.step, line)
-
-    def log_path(self, step: str) -> Path:
-        return self._logs / f"{step}.log"
-
-    def failure(self) -> HemixError:
-        if self._error is not None:
-            return self._error
-        log = self.log_path(self.failed or "")
-        lines = log.read_text().strip().splitlines() if log.is_file() else []
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
-        return HemixError(
-            f"Step {self.failed} broke: {last}", hint=f"Its whole output is in {log}."
-        )
-
-
 @contextlib.contextmanager
-def _watched(observer: Observer, output: _TaskOutput, remote: RemoteRoot | None) -> Iterator[None]:
-    """Tell ``observer`` of each task that kfp.local executes."""
+def _watched(observer: Observer, output: TaskOutput, remote: RemoteRoot | None) -> Iterator[None]:
+    """Tell ``observer`` of each task that kfp.local executes, and ``output`` what each prints."""
+    from kfp.local import subprocess_task_handler
     from kfp.local.orchestrator import task_executor
 
     original = task_executor.execute_single_task
+    original_process = subprocess_task_handler.run_local_subprocess
 
-    def execute(*, task_name: str, **arguments: Any) -> tuple[dict[str, Any], Any]:
+    def execute(**arguments: Any) -> tuple[dict[str, Any], Any]:
+        try:
+            return execute_watched(**arguments)
+        except Exception as error:
+            output.broken = output.broken or error
+            raise
+
+    def execute_watched(*, task_name: str, **arguments: Any) -> tuple[dict[str, Any], Any]:
         step = task_name.replace("-", "_")
         observer.started(step)
         output.open(step)
@@ -177,7 +125,7 @@ def _watched(observer: Observer, output: _TaskOutput, remote: RemoteRoot | None)
             artifacts=artifacts,
             parameters={k: v for k, v in outputs.items() if k not in artifacts},
         )
-        output.close_step(result)
+        output.close(result.succeeded)
         if remote:
             remote.keep(output.log_path(step))
             places = {name: remote.of(path) for name, path in artifacts.items()}
@@ -186,20 +134,22 @@ def _watched(observer: Observer, output: _TaskOutput, remote: RemoteRoot | None)
         return outputs, status
 
     task_executor.execute_single_task = execute
+    subprocess_task_handler.run_local_subprocess = output.of_process
     try:
         yield
     finally:
         task_executor.execute_single_task = original
+        subprocess_task_handler.run_local_subprocess = original_process
 
 
 @contextlib.contextmanager
-def _environment(debug: bool) -> Iterator[None]:
+def _environment() -> Iterator[None]:
     """What the steps' processes find in their environment."""
     wanted = {
         LAUNCHER: str(os.getpid()),
         PREFIX: MARK,
-        DEBUG: "1" if debug else "",
         "PYTHONUNBUFFERED": "1",
+        "PYTHONIOENCODING": "utf-8:backslashreplace",  # names of files need not be UTF-8
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
     }
     before = {name: os.environ.get(name) for name in wanted}

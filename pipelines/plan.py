@@ -31,7 +31,6 @@ class RunRequest:
     share: float = 0.1
     online_store: str = "sqlite"
     runner_options: tuple[str, ...] = ()
-    debug: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

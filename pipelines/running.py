@@ -13,6 +13,7 @@ from hemix.errors import GateFailed, HemixError
 from hemix.files import sweep
 from hemix.revision import package_versions
 from hemix.storage import join, read_bytes, remove
+from hemix.unforeseen import told_as
 from hemix.verdict import Verdict
 from pipelines.local import LocalRun, Observer, StepResult
 from pipelines.plan import RunPlan, RunRequest, plan
@@ -47,11 +48,12 @@ def run(request: RunRequest, observer: RunObserver) -> RunRecord:
             _execute(planned, run)
         except GateFailed:
             pass  # the stop task; the gate's verdict, which the record holds, says the same
-        except HemixError as error:
-            run.end("failed", str(error))
+        except Exception as error:
+            told = told_as(error)
+            _end_failed(run, str(told), observer)
             raise
         except BaseException:
-            run.end("failed", "interrupted")
+            _end_failed(run, "interrupted", observer)
             raise
         failed = next((v for v in run.record.verdicts if not v.passed), None)
         left = [step.name for step in run.record.steps if step.status != "succeeded"]
@@ -64,6 +66,14 @@ def run(request: RunRequest, observer: RunObserver) -> RunRecord:
             if failed:
                 failed.require()
         return run.record
+
+
+def _end_failed(run: _Run, why: str, observer: RunObserver) -> None:
+    """Note the end; a record that cannot be written either must not hide what came first."""
+    try:
+        run.end("failed", why)
+    except HemixError as error:
+        observer.told(f"The record of the run was not written: {error}")
 
 
 def _why(failed: Verdict | None) -> str:
@@ -84,7 +94,6 @@ def _execute(planned: RunPlan, run: _Run) -> None:
         remote=folder.remote,
         logs=folder.logs(planned.version),
         observer=run,
-        debug=planned.request.debug,
     )
     local.run(training, planned.arguments)
 

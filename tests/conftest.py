@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from features.definition import DatasetDefinition
 from tests import cluster, s3
 from tests.serving.fixtures import deployed, endpoint, workshop  # noqa: F401
 from tests.small import SmallRun
+
+settings.register_profile("any machine", deadline=None)  # no test asserts a time
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ from features.store.settings import (
 )
 from features.store.views import view_specs
 from hemix.errors import FeatureStoreError
-from hemix.files import atomic_file, read_json, write_json
+from hemix.files import atomic_file, read_json, write_json, writing
 from hemix.progress import say
 from hemix.storage import is_remote
 
@@ -73,6 +73,7 @@ def publish(
 
     Raises:
         FeatureStoreError: the live store is of another kind, or does not answer.
+        StorageError: the disk is full or not writable; what serves is then as it was before.
     """
     info = RepositoryInfo.read(repository)
     info = info.model_copy(update={"online_store": online_store or info.online_store})
@@ -83,9 +84,10 @@ def publish(
         with working_copy(str(live)) as folder:
             return _publish(repository, folder, info, feature_registry)
     live = Path(live)
-    live.mkdir(parents=True, exist_ok=True)
-    with _locked(live):
-        return _publish(repository, live, info, feature_registry)
+    with writing(live):
+        live.mkdir(parents=True, exist_ok=True)
+        with _locked(live):
+            return _publish(repository, live, info, feature_registry)
 
 
 def _publish(
@@ -134,14 +136,16 @@ def _apply(
         with store_errors(info.online_store), quiet():
             store.apply(tables, partial=True)
         if info.online_store == SQLITE:
-            allow_readers_while_writing(live / ONLINE)
+            with store_errors(info.online_store):
+                allow_readers_while_writing(live / ONLINE)
         materialise(store, info, fresh, live)
         with store_errors(info.online_store), quiet():
             store.apply(service, partial=True)
     finally:
         hang_up(store)
     if info.online_store == SQLITE:
-        fold_log(live / ONLINE)
+        with store_errors(info.online_store):
+            fold_log(live / ONLINE)
 
 
 def _is_news(state: dict[str, dict[str, list[str]]], view: str, info: RepositoryInfo) -> bool:
@@ -157,8 +161,11 @@ def _registered(live: Path, info: RepositoryInfo) -> bool:
     if not in_sql(live) and not (live / REGISTRY).exists():
         return False
     store = open_store(live)
-    found = {service.name for service in store.list_feature_services()}
-    hang_up(store)
+    try:
+        with store_errors(f"in {live}"):
+            found = {service.name for service in store.list_feature_services()}
+    finally:
+        hang_up(store)
     return info.service in found
 
 

@@ -12,6 +12,7 @@ import io
 import json
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ import yaml
 
 from hemix.errors import DefinitionError, FeatureStoreError, HemixError
 from hemix.files import atomic_file
+from hemix.limits import chain, limit_of
+from hemix.unforeseen import described
 
 SQLITE = "sqlite"
 REGISTRY = "registry.db"
@@ -203,17 +206,40 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def store_errors(online_store: str) -> Iterator[None]:
-    """Turn whatever a store raises into :class:`FeatureStoreError` that names it (no password)."""
+    """Turn whatever a store raises into an error of ours that names the store (no password).
+
+    Raises:
+        StorageError: the disk is full, or the like.
+        FeatureStoreError: anything else; only a store that was not reached is said to be out of reach.
+    """
     try:
         yield
     except HemixError:
         raise
     except Exception as error:
+        if limit := limit_of(error):
+            raise limit.error() from error
         where = online_store.rsplit("@", 1)[-1]
-        denied = type(error).__name__ in ("AuthenticationError", "NoPermissionError")
         raise FeatureStoreError(
-            f"The feature store {where} failed: {type(error).__name__}: {error}.",
-            hint=f"Set {REDIS_PASSWORD} to its password."
-            if denied or "NOAUTH" in str(error)
-            else "Check that it runs and can be reached.",
+            f"The feature store {where} failed: {described(error)}.", hint=_hint(error)
         ) from error
+
+
+def _hint(error: Exception) -> str:
+    kinds = [type(found) for found, _ in chain(error)]
+    names = {kind.__name__ for kind in kinds}
+    if names & {"AuthenticationError", "NoPermissionError"} or "NOAUTH" in str(error):
+        return f"Set {REDIS_PASSWORD} to its password."
+    if "is locked" in str(error):
+        return "Another process is writing to it: try again when it is done."
+    # redis and psycopg have classes of their own for what Python calls ConnectionError and TimeoutError.
+    if any(
+        issubclass(kind, ConnectionError | TimeoutError | socket.gaierror) for kind in kinds
+    ) or (names & {"ConnectionError", "TimeoutError", "ConnectionTimeout", "BusyLoadingError"}):
+        return "Check that it runs and can be reached."
+    if any(
+        kind.__module__.startswith("psycopg") and kind.__name__ == "OperationalError"
+        for kind in kinds
+    ):
+        return "Check that it runs and can be reached, and the user, database and PGPASSWORD."
+    return "This is not about reaching it; the traceback in the log says where it broke."

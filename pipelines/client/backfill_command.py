@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -136,7 +135,6 @@ def _here(console: Console, wanted: Wanted, output: Path, days: list[str]) -> No
         root=folder.root,
         logs=folder.root / "logs" / "backfill",
         observer=told,
-        debug=bool(os.environ.get("HEMIX_DEBUG")),
     )
     several = module.PARALLELISM
     module.PARALLELISM = 1  # kfp.local replaces builtins.print while a task runs

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -267,3 +269,33 @@ def test_keys_that_are_refused_are_named(bucket: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(s3, "_client", Refusing)
     with pytest.raises(StorageError, match=r"refused access.*AWS_SECRET_ACCESS_KEY"):
         storage.read_bytes(f"{bucket}/x")
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, "QuotaExceeded"), (507, "XMinioStorageFull")])
+def test_a_store_without_room_says_so(
+    status: int, code: str, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Full(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            body = f"<Error><Code>{code}</Code><Message>no room</Message></Error>".encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    (tmp_path / "file").write_text("x")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Full) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        for write in (
+            lambda: storage.write_bytes(f"{bucket}/x", b"x"),
+            lambda: s3.put_file(tmp_path / "file", f"{bucket}/y"),
+        ):
+            with pytest.raises(StorageError, match=rf"has no room left \({code}") as caught:
+                write()
+            assert "quota" in caught.value.hint
+        server.shutdown()

@@ -139,15 +139,56 @@ def test_a_policy_with_an_unknown_key_is_refused_at_once(tmp_path: Path, here: H
     assert "flors" in told
 
 
-def test_an_error_of_our_own_keeps_its_traceback(
-    here: Here, monkeypatch: pytest.MonkeyPatch
+def test_an_unforeseen_error_is_one_line_and_its_traceback_a_file(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
-        raise ZeroDivisionError
+        raise ZeroDivisionError("of nothing\nby nothing")
 
     monkeypatch.setattr("pipelines.compiling.compiled", broken)
-    with pytest.raises(ZeroDivisionError):
-        here("compile")
+    monkeypatch.setenv("HEMIX_CACHE", str(tmp_path / "cache"))
+    code, told = here("compile")
+    assert code == 1
+    first, hint = told.splitlines()
+    assert first == "Error: This should not have happened: ZeroDivisionError: of nothing"
+    (file,) = (tmp_path / "cache" / "errors").iterdir()
+    assert str(file) in hint
+    assert "by nothing" in file.read_text()
+    monkeypatch.setenv("HEMIX_CACHE", "/dev/null/cache")
+    assert "HEMIX_DEBUG=1" in here("compile")[1]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_stdout_is_told(tmp_path: Path, unbuffered: str) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines.cli", "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "HEMIX_DEBUG": "", "PYTHONUNBUFFERED": unbuffered},
+        )
+    assert done.returncode == 9
+    assert done.stderr.startswith("Error: A file could not be written (No space left on device).")
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w") as gone:
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines.cli", "--help"],
+            stdout=gone,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode != 0
+    assert done.stderr == ""
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
