@@ -163,3 +163,16 @@ def test_slices_are_fields(tmp_path: Path, kuairand: dict[str, object]) -> None:
     kuairand["slices"] = ["tabb"]
     with pytest.raises(DefinitionError, match="slices: 'tabb' is not a field"):
         DatasetDefinition.load(_write(tmp_path, kuairand))
+
+
+def test_a_validation_that_leaves_no_training_is_refused() -> None:
+    from tests.odd_logs import bare
+
+    split = {
+        "train": {"start": "2024-03-01", "end": "2024-03-03"},
+        "test": {"start": "2024-03-03", "end": "2024-03-04"},
+    }
+    for start in ("2024-03-01", "2024-02-28"):
+        validation = {"start": start, "end": "2024-03-02"}
+        with pytest.raises(DefinitionError, match="split: the validation window starts where"):
+            DatasetDefinition.parse(bare(split={**split, "validation": validation}))
