@@ -7,6 +7,7 @@ neither the model's files nor TensorFlow nor torch.
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -165,7 +166,7 @@ def fetch_contract(url: str, version: str, *, timeout_s: float) -> Contract:
             f" ({error.error_count()} errors, first: {json.dumps(error.errors()[0]['loc'])}).",
             hint="Predictor and transformer must be of the same release.",
         ) from error
-    except (urllib.error.URLError, TimeoutError, OSError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         raise PredictorUnavailable(
             f"Predictor {version}: no answer from {url} ({getattr(error, 'reason', error)}).",
             hint=hint,

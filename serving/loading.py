@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from hemix.errors import FeatureStoreError, HemixError, ModelVersionError
+from serving.contract import PredictorUnavailable
 from serving.metrics import VERSION_REFUSED
 from serving.soundness import UnsoundScores
 
@@ -55,7 +56,7 @@ class Loader(Generic[V]):
         files: Callable[[str], Hashable] = lambda version: None,
         retry_s: float = 60.0,
         longest_s: float = 3600.0,
-        limit_s: float = 300.0,
+        limit_s: float = 600.0,
     ) -> None:
         self._load, self._files = load, files
         self._retry_s, self._longest_s, self._limit_s = retry_s, longest_s, limit_s
@@ -174,6 +175,7 @@ def _named(name: str, error: BaseException) -> tuple[Reason, HemixError]:
     if isinstance(error, ModelVersionError):
         return "files", error
     if isinstance(error, HemixError):
-        return ("predictor" if type(error).__name__ == "PredictorUnavailable" else "files"), error
-    text = f"Version {name} does not load ({type(error).__name__}: {error})."
+        return ("predictor" if isinstance(error, PredictorUnavailable) else "files"), error
+    said = " ".join(str(error).split())[:300]  # TensorFlow's are pages long
+    text = f"Version {name} does not load ({type(error).__name__}: {said})."
     return "error", ModelVersionError(text)

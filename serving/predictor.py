@@ -21,6 +21,7 @@ from serving.echo import short
 from serving.metrics import REQUESTS, timed
 from serving.ranking_tensors import SCORE
 from serving.request import MAX_CANDIDATES
+from serving.soundness import require_sound
 from serving.tensors import (
     TensorRequest,
     TensorResponse,
@@ -122,6 +123,7 @@ class PredictorModel(WorkingModel):
             encoded = self._model.transform(RequestColumns(user=scoring.user, items=scoring.items))
         with timed("score"):
             scores = self._model.score(encoded)
+        require_sound(self.name, scores, _count(scoring.items))
         return {
             **{f"{SCORE}{task}": values for task, values in scores.items()},
             **_flat(encoded, scoring.extra),
@@ -166,7 +168,7 @@ def _column(column: RawInput, tensors: Tensors, rows: int) -> Any:
         len(offsets) == rows + 1
         and offsets[0] == 0
         and offsets[-1] == len(values)
-        and bool(np.all(np.diff(offsets) >= 0))
+        and bool(np.all(offsets[1:] >= offsets[:-1]))  # a difference could overflow
     )
     if not good:
         raise RequestError(f"{name}: give {rows + 1} rising offsets, from 0 to {len(values)}.")
@@ -194,6 +196,11 @@ def _flat(encoded: Encoded, names: tuple[str, ...]) -> Tensors:
         else:
             found[name] = value
     return found
+
+
+def _count(columns: Columns) -> int:
+    value = next(iter(columns.values()))
+    return len(value[1]) - 1 if isinstance(value, tuple) else len(value)
 
 
 def _with_offsets(wanted: tuple[Wanted, ...], outputs: Tensors) -> tuple[Wanted, ...]:

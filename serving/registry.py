@@ -291,7 +291,7 @@ def require_registry(location: str | Path) -> Registry:
 
     Raises:
         RegistryError: the location is not a registry, or no version was deployed.
-        ModelVersionError: the champion's files are not there.
+        ModelVersionError: the champion's files are not there, and there was none before it.
     """
     registry = open_registry(location)
     state = registry.state()
@@ -303,6 +303,8 @@ def require_registry(location: str | Path) -> Registry:
     try:
         registry.manifest(state.champion)
     except ModelVersionError as error:
+        if set(state.champions) - {state.champion}:
+            return registry  # one before it may serve
         raise ModelVersionError(
             f"{registry.location_of(state.champion)} lacks manifest.json.",
             hint="Restore the folder, or roll the version back.",

@@ -88,7 +88,8 @@ def serve(config: ServeConfig) -> None:
         max_waiting=listening.max_waiting,
     )
     monitor.start()
-    arms = ", ".join(f"{v.name} {v.version}" for v in pool.live.variants)
+    live = pool.live
+    arms = ", ".join(f"{v.name} {v.version}" for v in live.variants if v.version in live.versions)
     say(f"serve: {MODEL_NAME} with {arms}\n{addresses(listening, ports, MODEL_NAME, v1=True)}")
     try:
         run_server(model, listening, ports)

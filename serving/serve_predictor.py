@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from hemix.errors import HemixError, ModelVersionError
 from hemix.progress import say
 from hemix.storage import is_remote, local_copy
 from serving.kserving import import_kserve
@@ -26,7 +27,9 @@ def serve_predictor(config: PredictorConfig) -> None:
 
     Raises:
         EnvironmentProblem: a port is in use.
-        ModelVersionError: the folder is not what its manifest says, or not signed as it must be.
+        ModelVersionError: the folder is not what its manifest says, or not signed as it must be, or
+            does not load.
+        UnsoundScores: the version scores some rows with what is no probability.
         StorageError: there is no whole model version at a remote location.
     """
     log_to_stderr()
@@ -38,14 +41,22 @@ def serve_predictor(config: PredictorConfig) -> None:
     from features.store.assemble import RequestColumns
     from serving.contract import Contract
     from serving.predictor import PredictorModel
+    from serving.soundness import require_sound
     from serving.version import WARM_SIZES, load_model
 
     limit_threads(config.listening.threads)
-    model = load_model(folder)
-    contract = Contract.of(folder)
-    for size in WARM_SIZES:
-        user, items = contract.missing_rows(size)
-        model.score(model.transform(RequestColumns(user=user, items=items)))
+    try:
+        model = load_model(folder)
+        contract = Contract.of(folder)
+        for size in WARM_SIZES:
+            user, items = contract.missing_rows(size)
+            scores = model.score(model.transform(RequestColumns(user=user, items=items)))
+            require_sound(model.name, scores, size)
+    except HemixError:
+        raise
+    except Exception as error:  # whatever a version's files make a library raise
+        text = f"{config.model}: the version does not load ({type(error).__name__}: {error})."
+        raise ModelVersionError(text) from error
     served = PredictorModel(
         model,
         contract,

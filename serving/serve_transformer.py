@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,6 +116,8 @@ class _Beginning(threading.Thread):
         self._said = ""
         self._pool: VersionPool[RemoteVersion] | None = None
         self._monitor = Monitor(config.monitor, newest=self._newest)
+        # One for all attempts, so that what loaded is kept and what did not rests.
+        self._loader = Loader(self._load, files=file.url, retry_s=5.0, longest_s=60.0)
 
     def run(self) -> None:
         from serving.remote import RemoteRanker
@@ -145,24 +146,24 @@ class _Beginning(threading.Thread):
     def _newest(self) -> dict[str, float]:
         return newest_rows(self._pool) if self._pool is not None else {}
 
-    def _attempt(self) -> VersionPool[RemoteVersion] | None:
+    def _load(self, version: str) -> RemoteVersion:
         from serving.remote import load_remote
 
-        config = self._config
-        load = partial(
-            load_remote,
+        return load_remote(
+            version,
             file=self._file,
-            store=config.features,
-            timeout_s=config.store_timeout_s,
-            item_cache_s=config.item_cache_s,
+            store=self._config.features,
+            timeout_s=self._config.store_timeout_s,
+            item_cache_s=self._config.item_cache_s,
             wants=self._monitor.wants,
         )
+
+    def _attempt(self) -> VersionPool[RemoteVersion] | None:
         try:
             champion = self._file.state().champion
             assert champion is not None
             fetch_contract(self._file.url(champion), champion, timeout_s=5.0)
-            loader = Loader(load, files=self._file.url, retry_s=5.0, longest_s=60.0)
-            return VersionPool(self._file, loader)
+            return VersionPool(self._file, self._loader)
         except HemixError as error:
             if str(error) != self._said:  # and not once a second
                 logger.warning("Not ready yet: %s", error)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from serving.calls import REST_AFTER, Message, PredictorCalls
-from serving.contract import PredictorUnavailable
+from serving.contract import PredictorFaulty, PredictorUnavailable
 from serving.metrics import PREDICTOR_ERRORS, PREDICTOR_RETRIES
 from serving.wire import HEADER_LENGTH, pack
 
@@ -149,6 +149,30 @@ def test_answers_without_scores_are_no_answers(version: str, behave: Behaviour, 
             with pytest.raises(PredictorUnavailable, match=text):
                 await click(server, calls, version)
             assert errors(version, "status") == 1
+            await calls.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("version", "behave", "faulty"),
+    [
+        ("fails", answering("500 Internal Server Error", b""), True),
+        ("refuses", answering("400 Bad Request", b""), True),
+        ("lies", answering("200 OK", b"{}xx", f"{HEADER_LENGTH}: 2\r\n"), True),
+        ("loads", answering("503 Service Unavailable", b""), False),
+        ("moved", answering("404 Not Found", b""), False),
+    ],
+)
+def test_a_failure_of_the_version_itself_is_told_from_one_of_its_place(
+    version: str, behave: Behaviour, faulty: bool
+) -> None:
+    async def scenario() -> None:
+        async with running(behave) as server:
+            calls = PredictorCalls(deadline_s=30)
+            with pytest.raises(PredictorUnavailable) as caught:
+                await click(server, calls, version)
+            assert isinstance(caught.value, PredictorFaulty) is faulty
             await calls.close()
 
     asyncio.run(scenario())

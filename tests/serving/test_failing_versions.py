@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -13,14 +14,18 @@ from prometheus_client import REGISTRY
 
 from features.store.rows import OnlineRows
 from serving.answer import TIME_AHEAD, TIME_BEFORE_FEATURES, VERSION_UNAVAILABLE
+from serving.calls import Message, PredictorCalls
 from serving.conduct import MOST, WINDOW
 from serving.exposures import Exposure
 from serving.loading import Loader
 from serving.pool import VersionPool
 from serving.ranker import LocalRanker
+from serving.remote import RemoteRanker
 from serving.request import RankingRequest
 from serving.soundness import UnsoundScores
+from serving.wire import HEADER_LENGTH, pack
 from tests.features.store.data import TYPES, definition
+from tests.serving.test_calls import answering, running
 from tests.serving.test_pool import Named, says
 
 AS_OF_S = 1_650_000_000.0
@@ -169,3 +174,59 @@ def test_a_time_that_the_features_do_not_know_is_flagged() -> None:
     assert bench.ask(user, as_of).flags == ()
     assert bench.ask(user, as_of - 1).flags == (TIME_BEFORE_FEATURES,)
     assert bench.ask(user, 4_000_000_000_000).flags == (TIME_AHEAD,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Apart(Odd):
+    """A version whose predictor is at ``url``."""
+
+    contract: Any = field(default_factory=lambda: SimpleNamespace(tasks=("click",)))
+    url: Callable[[], str]
+
+
+def scoring(values: Any) -> Any:
+    body, length = pack(
+        {"score_click": np.array(values, np.float32)}, request_id="r", side="outputs"
+    )
+    return answering("200 OK", body, f"{HEADER_LENGTH}: {length}\r\n")
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        scoring([0.1, np.nan, 0.3]),
+        scoring([0.1, 0.2]),
+        scoring([0.1, 1.5, 0.3]),
+        answering("500 Internal Server Error", b"{}"),
+    ],
+)
+def test_a_transformer_takes_a_bad_version_out_too(behave: Any) -> None:
+    async def work(function: Any, *args: Any) -> Any:
+        return function(*args)
+
+    async def scenario() -> None:
+        async with running(behave) as bad, running(scoring([0.1, 0.2, 0.3])) as good:
+            calls = PredictorCalls(deadline_s=30, rest_s=0.0)
+            encode = lambda raw: Message(body=b"{}", json_length=2)  # noqa: E731
+            bench = Bench(
+                Apart(name="bad", scores=sound, encode=encode, url=lambda: bad.url),
+                champion=Apart(name="good", scores=sound, encode=encode, url=lambda: good.url),
+            )
+            ranker: Any = RemoteRanker(bench.pool, bench.exposures, calls=calls)  # type: ignore[arg-type]
+
+            async def ask(user: int) -> Any:
+                request = RankingRequest(
+                    request_id="r", user_id=user, item_ids=[1, 2, 3], context={}, timestamp_ms=None
+                )
+                return ranker.finish(*await ranker.score(ranker.prepare(request), work))
+
+            for user in bench.own[: MOST + 1]:
+                answer = await ask(user)
+                assert (answer.variant, answer.version) == ("challenger", "good")
+                assert answer.flags == (VERSION_UNAVAILABLE,)
+            assert bad.requests == MOST, "then it is asked no more"
+            assert (await ask(bench.others[0])).flags == ()
+            assert {e.version for e in bench.exposures} == {"good"}
+            await calls.close()
+
+    asyncio.run(scenario())

@@ -141,6 +141,14 @@ def test_what_does_not_fit_is_refused_by_name(changes: dict[str, Any], message: 
         columns_of(CONTRACT, tensors(**changes))
 
 
+def test_offsets_whose_differences_overflow_are_refused() -> None:
+    """As 64-bit numbers, -2 minus the largest one is positive."""
+    offsets = np.array([0, 2**63 - 1, -2, 0])
+    three = {"item_id": objects(["x", "y", "z"]), "price": np.array([1.0, 2.0, 3.0])}
+    with pytest.raises(RequestError, match=r"^tags\.offsets: give 4 rising offsets"):
+        columns_of(CONTRACT, tensors(**three, tags__offsets=offsets))
+
+
 def test_missing_rows_fit_the_contract() -> None:
     user, items = CONTRACT.missing_rows(3)
     flat: dict[str, np.ndarray] = {}
