@@ -50,8 +50,9 @@ def held_out_requests(record: RunRecord, *, users: int) -> list[HeldOutRequest]:
     window = definition.split.test
     labels = {task: label_column(task) for task in definition.tasks}
     first = labels[definition.tasks[0]]
+    files = sorted((events / "interactions").rglob("*.parquet"))
     shown = (
-        pl.scan_parquet(events / "interactions" / "**" / "*.parquet", hive_partitioning=False)
+        pl.scan_parquet(files, glob=False, hive_partitioning=False)
         .filter(
             pl.col("event_time").is_between(
                 window.start, window.start + timedelta(days=1), closed="left"

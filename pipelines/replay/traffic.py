@@ -79,7 +79,8 @@ def read_traffic(
 
     window = definition.split.test
     time = pl.col("event_time")
-    log = pl.scan_parquet(events / "interactions" / "**" / "*.parquet", hive_partitioning=False)
+    files = sorted((events / "interactions").rglob("*.parquet"))
+    log = pl.scan_parquet(files, glob=False, hive_partitioning=False)
     shown = log.filter(time.is_between(window.start, window.end, closed="left"))
     if users is not None:
         chosen = (

@@ -69,7 +69,9 @@ def examine(
         window_ms=policy.attribution_ms,
         arms={arm.name: arm.version for arm in design.arms},
     )
-    analysis = analyse(design, joined, followed, policy, known=_known(known))
+    analysis = analyse(
+        design, joined, followed, policy, known=before_experiment(known) if known else None
+    )
     return Examination(design=design, analysis=analysis, decision=decide(design, analysis, policy))
 
 
@@ -78,9 +80,12 @@ def _nothing(design: Design) -> Decision:
     return Decision(layer=design.layer, epoch=design.epoch, verdict="none", reasons=(reason,))
 
 
-def _known(path: Path | None) -> pl.DataFrame | None:
-    if path is None:
-        return None
+def before_experiment(path: Path) -> pl.DataFrame:
+    """user_id and number columns of a Parquet file.
+
+    Raises:
+        DataError: it cannot be read or lacks such columns.
+    """
     import polars as pl
 
     try:

@@ -8,6 +8,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from hemix.errors import DataError, StorageError
+from serving.experiments.examining import before_experiment
 from serving.experiments.joining import join
 from serving.experiments.logs import read_exposures, read_outcomes
 from tests.serving.experiments.logged import (
@@ -145,6 +146,23 @@ def test_outcomes_may_be_parquet_and_must_have_their_columns(tmp_path: Path) -> 
     (tmp_path / "b.parquet").write_bytes(b"not parquet")
     with pytest.raises(StorageError, match=r"b\.parquet: not a Parquet file"):
         read_outcomes(str(tmp_path))
+
+
+def test_names_of_folders_are_no_patterns(tmp_path: Path) -> None:
+    folder = tmp_path / "logs [1] *?" / "user_id=3"
+    folder.mkdir(parents=True)
+    outcomes = {
+        "request_id": ["r"],
+        "item_id": [1],
+        "task": ["click"],
+        "value": [1],
+        "time_ms": [5],
+    }
+    pl.DataFrame(outcomes).write_parquet(folder / "a.parquet")
+    assert read_outcomes(str(folder)).rows.height == 1
+    users = pl.DataFrame({"user_id": ["7", "8"], "spent": [0.5, 1.5]})
+    users.write_parquet(folder / "[known].parquet")
+    assert_frame_equal(before_experiment(folder / "[known].parquet"), users)
 
 
 def test_a_folder_without_logs_is_an_error_that_names_it(tmp_path: Path) -> None:
