@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hemix.errors import StorageError
 from hemix.files import read_json, write_json
-from models.bootstrap import Estimate
+from models.bootstrap import FEWEST_USERS, Estimate
 
 CANDIDATE = "candidate"
 CHAMPION = "champion"
@@ -49,12 +49,14 @@ class Interval(_Part):
 
     @staticmethod
     def of(estimate: Estimate, note: str = "") -> Interval:
-        """NaN becomes None; ``note`` is kept only then."""
+        """NaN becomes None; ``note`` is kept only then. A value without an interval says why."""
         value, low, high = (
             None if math.isnan(number) else number
             for number in (estimate.value, estimate.low, estimate.high)
         )
-        return Interval(value=value, low=low, high=high, note=note if value is None else "")
+        few = f"fewer than {FEWEST_USERS} users: no interval"
+        note = note if value is None else few if low is None else ""
+        return Interval(value=value, low=low, high=high, note=note)
 
 
 class CalibrationCurve(_Part):

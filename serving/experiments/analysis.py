@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from serving.experiments.design import Design
 from serving.experiments.effects import Effect, Floats, compare
 from serving.experiments.guards import guard_results
 from serving.experiments.joining import Joined, attribute
+from serving.experiments.largest import too_large
 from serving.experiments.logs import OutcomeTable
 from serving.experiments.losses import losses_of, notes_of, unusable
 from serving.experiments.measures import Table, Values, table_of, values_of
@@ -21,6 +23,7 @@ from serving.experiments.results import (
     Analysis,
     ArmResult,
     Comparison,
+    LargeUser,
     Look,
     MetricResult,
     MismatchResult,
@@ -62,6 +65,8 @@ def analyse(
     """
     losses = losses_of(joined)
     lost = unusable(joined, losses, policy)
+    import polars as pl
+
     data = _data(design, joined)
     times = data.table.requests["request_ms"]
     split = sequential(
@@ -70,8 +75,13 @@ def analyse(
         alpha=policy.srm_alpha,
     )
     alpha = policy.alpha / max(len(design.arms) - 1, 1)
+    large = _large_users(design, data, policy)
     requests = np.bincount(data.arms[data.table.users], minlength=len(design.arms))
     comparisons: tuple[Comparison, ...] = ()
+    if large:
+        ids = [user.user_id for user in large]
+        rest = joined.requests.filter(~pl.col("user_id").is_in(ids))
+        data = _data(design, replace(joined, requests=rest))
     everywhere = data.table.rows and len(np.unique(data.arms)) == len(design.arms)
     if design.running and everywhere and not lost:
         comparisons = _comparisons(design, data, joined, outcomes, policy, alpha, known)
@@ -101,7 +111,8 @@ def analyse(
         counts=asdict(joined.counts),
         losses=losses,
         unusable=tuple(lost),
-        notes=tuple(notes_of(joined, policy)),
+        notes=(*_told(large, design, policy), *notes_of(joined, policy)),
+        large_users=large,
     )
 
 
@@ -116,6 +127,43 @@ def _data(design: Design, joined: Joined) -> _Data:
         arms=np.array([names.index(variant) for variant in variants], dtype=np.int64),
         ids=of_user["user_id"].to_list() if of_user is not None else [],
     )
+
+
+def _large_users(design: Design, data: _Data, policy: ExperimentPolicy) -> tuple[LargeUser, ...]:
+    table = data.table
+    candidates = table.requests["item_ids"].list.len().to_numpy()
+    amounts = np.stack(
+        [
+            np.bincount(table.users, weights=weights, minlength=len(data.arms))
+            for weights in (np.ones(table.rows), candidates)
+        ],
+        axis=1,
+    )
+    found = np.flatnonzero(too_large(amounts, data.arms, share=policy.largest_user))
+    of_arm = np.bincount(data.arms, weights=amounts[:, 0], minlength=len(design.arms))
+    users = [
+        LargeUser(
+            arm=design.arms[data.arms[code]].name,
+            user_id=data.ids[code],
+            requests=int(amounts[code, 0]),
+            share=float(amounts[code, 0] / of_arm[data.arms[code]]),
+        )
+        for code in found
+    ]
+    return tuple(sorted(users, key=lambda user: -user.share))
+
+
+def _told(large: tuple[LargeUser, ...], design: Design, policy: ExperimentPolicy) -> Iterator[str]:
+    for arm in design.arms:
+        own = [user for user in large if user.arm == arm.name]
+        if own:
+            share = sum(user.share for user in own)
+            yield (
+                f"{len(own):,} of {arm.name}'s users, who made {share:.1%} of its requests, are left "
+                f"out of metrics and guardrails: each has more than {policy.largest_user:.1%} of "
+                f"requests or candidates (largest_user). The largest is {own[0].user_id!r} with "
+                f"{own[0].requests:,} requests, {own[0].share:.1%}: a crawler, or a test?"
+            )
 
 
 def _first_seen(users: Codes) -> Codes:

@@ -95,9 +95,8 @@ def compare(
             none seen yet is not taken for certainty (it then reads like the rule of three).
     """
     arms = [_linearised(moments) for moments in (control, treatment)]
-    plain = [_variance(arm, None, floor) for arm in arms]
     theta = _theta(arms) if adjust and control.users.shape[-1] > 3 else None
-    kept = plain if theta is None else [_variance(arm, theta, floor) for arm in arms]
+    kept = _variances(arms, theta, floor)
     ratios = [arm.ratio for arm in arms]
     if theta is not None:
         total = arms[0].count + arms[1].count
@@ -107,17 +106,18 @@ def compare(
             for arm in arms
         ]
     with np.errstate(divide="ignore", invalid="ignore"):
+        scales = [1 / arm.ratio if scale == "relative" else np.float64(1.0) for arm in arms]
+        error = np.sqrt(sum(v * s**2 for v, s in zip(kept, scales, strict=True)))
+        centre = ratios[1] - ratios[0]
         if scale == "relative":
-            error = np.sqrt(sum(v / arm.ratio**2 for v, arm in zip(kept, arms, strict=True)))
-            centre = np.log(ratios[1]) - np.log(ratios[0])
-            before = sum(v / arm.ratio**2 for v, arm in zip(plain, arms, strict=True))
-        else:
-            error = np.sqrt(kept[0] + kept[1])
-            centre = ratios[1] - ratios[0]
-            before = plain[0] + plain[1]
+            plain, centre = centre, np.log(ratios[1]) - np.log(ratios[0])
+            # No surer on the logarithm's scale than on the plain one: few users' large values bend
+            # the logarithm, and their deviation is then less than what they make of the difference.
+            bend = np.abs(centre / plain)
+            error = np.fmax(error, np.where(np.isfinite(bend), bend, 0.0) * np.sqrt(sum(kept)))
         time = _clock(arms, kept, (control, treatment), floor)
         reach = boundary(time, alpha=alpha, horizon=horizon) * error
-        variance_kept = np.where(before > 0, error**2 / before, 1.0)
+        variance_kept = _share_kept(arms, theta, floor, scales)
     reach = np.where(np.isfinite(centre) & np.isfinite(reach), reach, np.inf)
     low, high = centre - reach, centre + reach
     if scale == "relative":
@@ -137,19 +137,32 @@ def compare(
 def level(arm: Moments, *, alpha: float, horizon: float) -> tuple[Floats, Floats, Floats]:
     """One arm's positive ratio ``[...]`` (predicted over observed, say) and its sequence.
 
+    The interval holds every b for which the mean of N − b·D is within the sequence's reach of 0
+    (Fieller, *Some problems in interval estimation*, JRSS B 1954): where few users make most of D it
+    is as wide as they make it, and open where D itself may be 0.
+
     Returns:
-        ``(ratio, low, high)``; the interval is symmetric in the logarithm.
+        ``(ratio, low, high)``.
     """
     found = _linearised(arm)
-    variance = _variance(found, None, 0.0)
+    variance = _variance(found, found.ratio, None, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.sqrt(variance) / found.ratio
         unit = _request_variance(found.ratio, arm.requests)
         time = np.where(unit > 0, variance * (found.count * found.size) ** 2 / unit, 0.0)
-        reach = boundary(time, alpha=alpha, horizon=horizon) * error
-        low, high = found.ratio * np.exp(-reach), found.ratio * np.exp(reach)
-    unknown = ~np.isfinite(reach)
-    return found.ratio, np.where(unknown, 0.0, low), np.where(unknown, np.inf, high)
+        reach = boundary(time, alpha=alpha, horizon=horizon)
+        share = reach**2 / np.maximum(found.count - 1, 1)
+        number, size = found.means[..., 1], found.means[..., 2]
+        square = size**2 - share * found.covariance[..., 2, 2]
+        middle = number * size - share * found.covariance[..., 1, 2]
+        rest = number**2 - share * found.covariance[..., 1, 1]
+        half = np.sqrt(np.maximum(middle**2 - square * rest, 0.0))
+        low, high = (middle - half) / square, (middle + half) / square
+    known = np.isfinite(reach) & np.isfinite(found.ratio) & (square > 0)
+    return (
+        found.ratio,
+        np.where(known, np.maximum(low, 0.0), 0.0),
+        np.where(known, high, np.inf),
+    )
 
 
 def _linearised(moments: Moments) -> _Arm:
@@ -180,12 +193,35 @@ def _theta(arms: list[_Arm]) -> Floats:
     return np.einsum("...cd,...d->...c", np.linalg.pinv(inner, rcond=1e-10, hermitian=True), outer)
 
 
-def _variance(arm: _Arm, theta: Floats | None, floor: float) -> Floats:
+def _share_kept(
+    arms: list[_Arm], theta: Floats | None, floor: float, scales: list[Floats]
+) -> Floats:
+    before, after = (
+        sum(_variance(a, a.ratio, t, floor) * s**2 for a, s in zip(arms, scales, strict=True))
+        for t in (None, theta)
+    )
+    return np.where(np.asarray(before) > 0, np.asarray(after) / before, 1.0)
+
+
+def _variances(arms: list[_Arm], theta: Floats | None, floor: float) -> list[Floats]:
+    """Variance of each arm's estimate, z taken at its own ratio or the other arm's: the larger.
+
+    The two agree where there is no effect. A user who makes most of an arm pulls its ratio so near
+    that z at the arm's own ratio vanishes; at the other arm's it stays.
+    """
+    return [
+        np.fmax(_variance(arm, arm.ratio, theta, floor), _variance(arm, other.ratio, theta, floor))
+        for arm, other in zip(arms, arms[::-1], strict=True)
+    ]
+
+
+def _variance(arm: _Arm, ratio: Floats, theta: Floats | None, floor: float) -> Floats:
     """Variance of the arm's estimate ``[...]``: that of z over users, divided by their number."""
-    direction = arm.weights
+    with np.errstate(divide="ignore", invalid="ignore"):
+        direction = np.stack([1 / arm.size, -ratio / arm.size], axis=-1)
     part = arm.covariance[..., 1:3, 1:3]
     if theta is not None:
-        direction = np.concatenate([arm.weights, -theta], axis=-1)
+        direction = np.concatenate([direction, -theta], axis=-1)
         part = arm.covariance[..., 1:, 1:]
     spread = np.einsum("...i,...ij,...j->...", direction, part, direction)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -79,6 +79,7 @@ def _latency(
             guard.quantile,
             alpha=alpha / 2,
             horizon=policy.horizon,
+            users=table.users[answered & (own == number)],
         )
         for number in (0, arm)
     )

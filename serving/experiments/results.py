@@ -37,6 +37,15 @@ class ArmResult(_Part):
     requests: int
 
 
+class LargeUser(_Part):
+    """A user who made too much of an arm and is left out of metrics and guardrails."""
+
+    arm: str
+    user_id: str
+    requests: int
+    share: float
+
+
 class MismatchResult(_Part):
     """See :class:`serving.experiments.mismatch.Mismatch`."""
 
@@ -118,7 +127,8 @@ class Analysis(_Part):
 
     ``unusable`` says why too much of the logs was lost to judge by the rest; there are then no
     ``comparisons``. ``losses`` names every reason for which something was left out. ``notes``: what
-    else whoever decides should know.
+    else whoever decides should know. ``large_users``, the largest first, count in the split and in
+    ``arms`` only.
     """
 
     layer: str
@@ -133,6 +143,7 @@ class Analysis(_Part):
     losses: tuple[Loss, ...] = ()
     unusable: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    large_users: tuple[LargeUser, ...] = ()
 
     @property
     def days(self) -> float:

@@ -22,6 +22,7 @@ from components.evaluate.results import (
     TaskResult,
 )
 from components.evaluate.results import Results as Evaluated
+from components.experiment.page import COUNTS
 from components.monitor.measure import Drift, Measures
 from components.monitor.page import render as render_monitor
 from components.monitor.policy import MonitorPolicy
@@ -196,8 +197,81 @@ def tuning(text: str, folder: Path) -> str:
     return render_study(results, notes)
 
 
+def experiment(text: str, folder: Path) -> str:
+    from components.experiment.page import Notes
+    from components.experiment.page import render as render_experiment
+    from serving.assignment import Variant as Arm
+    from serving.experiments.design import Design
+    from serving.experiments.policy import ExperimentPolicy
+    from serving.experiments.results import (
+        Analysis,
+        ArmResult,
+        Comparison,
+        Decision,
+        GuardResult,
+        LargeUser,
+        Look,
+        Loss,
+        MetricResult,
+        MismatchResult,
+    )
+
+    policy = ExperimentPolicy.load(None)
+    metric = policy.primary.model_copy(update={"task": text, "name": text})
+    looks = tuple(
+        Look(requests=n, time_ms=n * 10**9, effect=0.0, low=-0.1, high=0.1) for n in (1, 2, 3)
+    )
+    result = MetricResult(
+        metric=metric,
+        control=0.1,
+        treatment=0.2,
+        effect=0.1,
+        low=0.0,
+        high=0.2,
+        plain_low=0.0,
+        plain_high=0.3,
+        variance_kept=0.9,
+        looks=looks,
+    )
+    guard = GuardResult(
+        name=text,
+        control=1.0,
+        treatment=1.0,
+        value=1.0,
+        low=0.9,
+        high=1.1,
+        limit=text,
+        state="fine",
+    )
+    analysis = Analysis(
+        layer=text,
+        epoch=text,
+        alpha=0.05,
+        start_ms=0,
+        end_ms=10,
+        arms=tuple(
+            ArmResult(name=text, version=text, share=0.5, users=9, requests=9) for _ in "ab"
+        ),
+        mismatch=MismatchResult(p_value=1.0, fixed_p_value=1.0, alpha=0.1, found=False),
+        comparisons=(Comparison(arm=text, metrics=(result, result), guards=(guard,)),),
+        counts=dict.fromkeys(COUNTS, 1),
+        notes=(text,),
+        unusable=(text,),
+        losses=(Loss(of="outcomes", reason="late", count=1, total=2, example=text, cause=text),),
+        large_users=(LargeUser(arm=text, user_id=text, requests=1, share=0.5),),
+    )
+    design = Design(layer=text, epoch=text, arms=(Arm(text, text, 0.5), Arm(text, text, 0.5)))
+    decision = Decision(
+        layer=text, epoch=text, verdict="unusable", arm=text, version=text, reasons=(text, text)
+    )
+    return render_experiment(
+        design, analysis, decision, policy, Notes(source=text, paragraphs=(text,))
+    )
+
+
 PAGES: dict[str, Callable[[str, Path], str]] = {
     "data docs": data_docs,
+    "experiment": experiment,
     "monitor": monitor,
     "report": report,
     "tuning": tuning,

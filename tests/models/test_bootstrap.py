@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import calibration, metrics
-from models.bootstrap import METRICS, UserBootstrap
+from models.bootstrap import FEWEST_USERS, METRICS, UserBootstrap
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 4), st.integers(0, 2)),
@@ -104,3 +104,36 @@ def test_a_slice_keeps_the_draws_of_the_whole() -> None:
     part = draws.subset(users < 2)
     assert part.weights is draws.weights
     assert part.users.tolist() == [0, 1, 0, 1]
+
+
+def test_ece_intervals_hold_the_truth_whether_or_not_there_is_a_gap() -> None:
+    """The plug-in is biased upwards: of a calibrated model no interval may begin above 0."""
+    from benchmarks.coverage import WORLDS, coverage, draw
+
+    for name, world in WORLDS.items():
+        _, clicks, predicted, _ = draw(100_000, world, np.random.default_rng(9))
+        truth = calibration.ece(clicks, predicted) if world[1] else 0.0
+        held = coverage(300, world, {"ece": truth}, 40, 0)
+        assert held["ece"] >= 0.85, name
+    random = np.random.default_rng(1)
+    scores = random.random(4_000)
+    labels = (random.random(4_000) < scores).astype(int)
+    draws = UserBootstrap.draw(random.integers(0, 300, 4_000), replicates=200)
+    own, off = (draws.metric("ece", labels, p) for p in (scores, np.sqrt(scores)))
+    gap = draws.difference(own, off)
+    assert own.low == 0.0
+    assert off.low > 0.05
+    assert gap.high < 0
+    assert gap.value == pytest.approx(own.value - off.value)
+
+
+def test_few_users_have_no_interval() -> None:
+    random = np.random.default_rng(2)
+    labels, scores = random.integers(0, 2, 5_000), random.random(5_000)
+    for users, known in ((FEWEST_USERS - 1, False), (FEWEST_USERS, True)):
+        draws = UserBootstrap.draw(np.arange(5_000) % users, replicates=20)
+        for name in ("auc", "gauc", "logloss", "pcoc", "ece"):
+            found = draws.metric(name, labels, scores)
+            assert not math.isnan(found.value)
+            assert math.isnan(found.low) is not known
+            assert math.isnan(draws.difference(found, found).high) is not known
