@@ -19,7 +19,7 @@ _RANK: dict[Verdict, int] = {
 
 
 def decide(design: Design, analysis: Analysis, policy: ExperimentPolicy) -> Decision:
-    """What to do now. Lost logs come first, then the split, then harm, then gain, then the time that has passed.
+    """What to do now. Lost logs come first, then the split (only lost exposures hide it), then harm, then gain, then the time that has passed.
 
     With several arms against the control the best one speaks: the first that may be promoted, else
     one that may go on; only when all have lost is the verdict to roll back.
@@ -27,11 +27,12 @@ def decide(design: Design, analysis: Analysis, policy: ExperimentPolicy) -> Deci
     if not design.running:
         return _decision(design, "none", "", ["No experiment runs."])
     arms = {arm.name: arm.version for arm in design.arms}
+    broken = [] if _exposures_lost(analysis, policy) else _broken(analysis)
+    if broken:
+        reasons = [*broken, *analysis.unusable]
+        return _decision(design, policy.on_mismatch, design.arms[1].name, reasons, arms)
     if analysis.unusable:
         return _decision(design, "unusable", design.arms[1].name, list(analysis.unusable), arms)
-    broken = _broken(analysis)
-    if broken:
-        return _decision(design, policy.on_mismatch, design.arms[1].name, broken, arms)
     few = _too_few(analysis, policy)
     if few:
         return _decision(design, "continue", design.arms[1].name, [*few, *analysis.notes], arms)
@@ -57,6 +58,12 @@ def _decision(
         version=(arms or {}).get(arm, ""),
         reasons=tuple(reasons),
     )
+
+
+def _exposures_lost(analysis: Analysis, policy: ExperimentPolicy) -> bool:
+    """Whether so many exposures were left out that not even the split can be judged."""
+    share = sum(loss.share for loss in analysis.losses if loss.of == "exposures")
+    return bool(analysis.unusable) and share > policy.most_lost
 
 
 def _broken(analysis: Analysis) -> list[str]:

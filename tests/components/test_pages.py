@@ -260,7 +260,7 @@ def experiment(text: str, folder: Path) -> str:
         losses=(Loss(of="outcomes", reason="late", count=1, total=2, example=text, cause=text),),
         large_users=(LargeUser(arm=text, user_id=text, requests=1, share=0.5),),
     )
-    design = Design(layer=text, epoch=text, arms=(Arm(text, text, 0.5), Arm(text, text, 0.5)))
+    design = Design(layer=text, epoch=text, arms=(Arm(name=text, version=text, share=0.5),) * 2)
     decision = Decision(
         layer=text, epoch=text, verdict="unusable", arm=text, version=text, reasons=(text, text)
     )
