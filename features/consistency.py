@@ -2,134 +2,259 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from hemix.documents import Contradictions
+from hemix.plain_yaml import Fault, Place
 
 if TYPE_CHECKING:
     from features.definition import DatasetDefinition, TableSource
 
-_IDENTIFIER = re.compile(r"^[a-z][a-z0-9_]*$")
-_WINDOW = re.compile(r"^\d+\s*[smhd]$|^ever$")
+LONGEST_NAME = 64
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_WINDOW = re.compile(r"0*[1-9][0-9]{0,8}[smhd]|ever")
+_KEYS = {
+    "interactions": ("user_id", "item_id", "event_time"),
+    "behaviors": ("user_id", "item_id", "event_time", "action"),
+    "users": ("user_id",),
+    "items": ("item_id",),
+}
+OPTIONAL = {
+    "interactions": ("request_id",),
+    "behaviors": ("position",),
+    "users": ("valid_from",),
+    "items": ("valid_from",),
+}
+"""Fixed names that a source of the table may have beside its keys; none of them is a field."""
 
 
 def check(definition: DatasetDefinition) -> None:
-    """Raise ValueError for the first thing in ``definition`` that contradicts another."""
-    _names(definition)
-    _sources(definition)
-    _fields(definition)
-    _one_meaning_each(definition)
-    _sequences_and_counters(definition)
+    """Raise :class:`Contradictions` for all that contradicts another part of ``definition``."""
+    from features.names import clashes
+
+    faults = [
+        *_names(definition),
+        *_sources(definition),
+        *_fields(definition),
+        *_one_meaning_each(definition),
+        *_vocabularies(definition),
+        *_sequences_and_counters(definition),
+    ]
+    # Generated names need fields that are all resolved.
+    faults += clashes(definition, whole=not faults)
+    if faults:
+        raise Contradictions(faults)
 
 
-def _names(definition: DatasetDefinition) -> None:
-    for where, names in {
+def _fault(message: str, *place: str | int) -> Fault:
+    return Fault(place=place, message=message)
+
+
+def sources_of(definition: DatasetDefinition) -> Iterator[tuple[str, int, TableSource]]:
+    """Every source with its table and number."""
+    for table in _KEYS:
+        for index, source in enumerate(getattr(definition, table)):
+            yield table, index, source
+
+
+def _listed(definition: DatasetDefinition) -> Iterator[tuple[Place, str]]:
+    """Every name that is ours to choose, with its place."""
+    for index, task in enumerate(definition.tasks):
+        yield ("tasks", index), task
+    for kind in ("categorical", "numeric"):
+        for index, field in enumerate(getattr(definition, kind)):
+            yield (kind, index), field.name
+    for table, number, source in sources_of(definition):
+        for part in ("columns", "constants"):
+            for name in getattr(source, part):
+                yield (table, number, part, name), name
+
+
+def _names(definition: DatasetDefinition) -> Iterator[Fault]:
+    for place, name in _listed(definition):
+        if not _NAME.fullmatch(name):
+            yield _fault(
+                f"{name!r} must be lower_snake_case: a-z, 0-9 and _, a letter first", *place
+            )
+        elif len(name) > LONGEST_NAME:
+            yield _fault(f"{name[:40]!r}... is longer than {LONGEST_NAME} letters", *place)
+    lists: dict[str, Iterable[str]] = {
         "tasks": definition.tasks,
         "categorical": [c.name for c in definition.categorical],
         "numeric": [n.name for n in definition.numeric],
-    }.items():
-        for name in names:
-            if not _IDENTIFIER.match(name):
-                raise ValueError(f"{where}: {name!r} must be lower_snake_case")
-        if len(set(names)) != len(names):
-            raise ValueError(f"{where}: a name stands twice")
+        "time_fields": definition.time_fields,
+        "slices": definition.slices,
+        "sequences.columns": definition.sequences.columns,
+    }
+    for key, names in lists.items():
+        seen: set[str] = set()
+        for index, name in enumerate(names):
+            if name in seen:
+                yield _fault(f"a name stands twice: {name!r}", *key.split("."), index)
+            seen.add(name)
 
 
-def _sources(definition: DatasetDefinition) -> None:
+def _sources(definition: DatasetDefinition) -> Iterator[Fault]:
+    for table, number, source in sources_of(definition):
+        names = {*source.columns, *source.constants}
+        for name in _KEYS[table]:
+            if name not in names:
+                yield _fault(f"it must name {name!r}", table, number, "columns")
+        for name in sorted(set(source.columns) & set(source.constants)):
+            yield _fault(f"{name!r} stands in columns too", table, number, "constants", name)
+        for name in sorted({n for n in source.explode if source.explode.count(n) > 1}):
+            yield _fault(f"{name!r} stands twice", table, number, "explode")
     for index, source in enumerate(definition.interactions):
-        _need(source, f"interactions[{index}]", ("user_id", "item_id", "event_time"))
-        if missing := set(definition.tasks) - set(source.labels):
-            raise ValueError(f"interactions[{index}].labels lacks the tasks {sorted(missing)}")
+        place = ("interactions", index, "labels")
+        if missing := [task for task in definition.tasks if task not in source.labels]:
+            yield _fault(f"it lacks the tasks {missing}", *place)
+        for task, label in source.labels.items():
+            if label.contains_item and label.at_least is not None:
+                yield _fault("at_least and contains_item exclude each other", *place, task)
     for index, behavior in enumerate(definition.behaviors):
-        _need(behavior, f"behaviors[{index}]", ("user_id", "item_id", "event_time", "action"))
-    for index, table in enumerate(definition.users):
-        _need(table, f"users[{index}]", ("user_id",))
-    for index, table in enumerate(definition.items):
-        _need(table, f"items[{index}]", ("item_id",))
-    if definition.derived_behaviors:
-        if unknown := set(definition.derived_behaviors.actions) - set(definition.tasks):
-            raise ValueError(f"derived_behaviors.actions names unknown tasks {sorted(unknown)}")
-    elif not definition.behaviors:
-        raise ValueError("give behaviors, derived_behaviors, or both: sequences need events")
+        known = {*_KEYS["behaviors"], *OPTIONAL["behaviors"]}
+        for name in (*behavior.columns, *behavior.constants):
+            if name not in known:
+                part = "columns" if name in behavior.columns else "constants"
+                told = f"behaviors have no column {name!r}; known: {', '.join(sorted(known))}"
+                yield _fault(told, "behaviors", index, part, name)
+    yield from _derived(definition)
 
 
-def _need(source: TableSource, where: str, names: tuple[str, ...]) -> None:
-    for name in names:
-        if name not in source.columns and name not in source.constants:
-            raise ValueError(f"{where}.columns must name {name!r}")
+def _derived(definition: DatasetDefinition) -> Iterator[Fault]:
+    derived = definition.derived_behaviors
+    if derived is None:
+        if not definition.behaviors:
+            yield _fault("give behaviors, derived_behaviors, or both: sequences need events")
+        return
+    for task, action in derived.actions.items():
+        if task not in definition.tasks:
+            told = f"there is no task {task!r}{near(task, definition.tasks)}"
+            yield _fault(told, "derived_behaviors", "actions", task)
+        if not action.strip():
+            yield _fault("an action needs a name", "derived_behaviors", "actions", task)
+    if derived.otherwise is not None and not derived.otherwise.strip():
+        yield _fault("an action needs a name", "derived_behaviors", "otherwise")
 
 
-def _columns(sources: tuple[TableSource, ...]) -> set[str]:
+def columns_of(sources: tuple[TableSource, ...]) -> set[str]:
+    """Our names of all columns of some sources."""
     return {name for source in sources for name in (*source.columns, *source.constants)}
 
 
-def _fields(definition: DatasetDefinition) -> None:
-    items = _columns(definition.items)
-    known = {
-        "user_id",
-        "item_id",
-        *_columns(definition.users),
-        *items,
-        *_columns(definition.interactions),
+def near(name: str, known: Iterable[str]) -> str:
+    """The known name that was probably meant, or all of them, for the end of a message."""
+    names = sorted(known)
+    if close := difflib.get_close_matches(name, names, 1, 0.6):
+        return f"; did you mean {close[0]!r}? known: {', '.join(names)}"
+    return f"; known: {', '.join(names)}"
+
+
+def _fields(definition: DatasetDefinition) -> Iterator[Fault]:
+    fields = [
+        (kind, index, field.name)
+        for kind in ("categorical", "numeric")
+        for index, field in enumerate(getattr(definition, kind))
+    ]
+    attributes: dict[str, set[str]] = {
+        table: columns_of(getattr(definition, table)) - {*_KEYS[table], *OPTIONAL[table]}
+        for table in ("interactions", "users", "items")
     }
-    created = definition.item_created_at
-    sliced = {
-        *(field.name for field in definition.categorical),
-        *(field.name for field in definition.numeric),
-        *definition.item_columns,
-        *definition.time_fields,
-    }
-    for name in definition.slices:
+    known = {"user_id", "item_id"}.union(*attributes.values())
+    for kind, index, name in fields:
+        if name in known:
+            continue
+        fixed = any(name in (*_KEYS[t], *OPTIONAL[t]) for t in attributes)
+        told = f"no source has a column {name!r}"
+        if fixed:
+            told = f"{name!r} is a fixed column of the log and no field"
+        yield _fault(told + near(name, known), kind, index, "name")
+    sliced = {name for *_, name in fields} | {*definition.item_columns, *definition.time_fields}
+    for index, name in enumerate(definition.slices):
         if name not in sliced:
-            raise ValueError(f"slices: {name!r} is not a field; known: {sorted(sliced)}")
-    for where, names in {
-        "categorical": [c.name for c in definition.categorical],
-        "numeric": [n.name for n in definition.numeric],
-        "sequences.columns": definition.sequences.columns,
-        "counters": [c.key for c in definition.counters],
-        "item_created_at": [created] if created else [],
-    }.items():
-        for name in names:
-            if name not in known:
-                raise ValueError(
-                    f"{where}: no source has a column {name!r}; known: {sorted(known)}"
-                )
-    if created and created not in items:
-        raise ValueError(f"item_created_at: {created!r} must be a column of items")
+            yield _fault(f"{name!r} is not a field{near(name, sliced)}", "slices", index)
+    created = definition.item_created_at
+    items = columns_of(definition.items) - {"item_id", "valid_from"}
+    if created is not None and created not in items:
+        told = f"{created!r} must be a column of items{near(created, items)}"
+        yield _fault(told, "item_created_at")
 
 
-def _one_meaning_each(definition: DatasetDefinition) -> None:
+def _one_meaning_each(definition: DatasetDefinition) -> Iterator[Fault]:
     """A field is categorical or numeric, and comes from one table."""
     categorical = {field.name for field in definition.categorical}
-    if both := categorical & {field.name for field in definition.numeric}:
-        raise ValueError(f"numeric: {sorted(both)} are listed under categorical too")
+    for index, field in enumerate(definition.numeric):
+        if field.name in categorical:
+            yield _fault(f"{field.name!r} is listed under categorical too", "numeric", index)
     tables = {
         "interactions": set(definition.context_columns),
         "users": set(definition.user_columns),
         "items": set(definition.item_columns),
     }
     for one, other in (("interactions", "users"), ("interactions", "items"), ("users", "items")):
-        if both := tables[one] & tables[other]:
-            raise ValueError(
-                f"{other}: {sorted(both)} are columns of {one} too; give one of them another name"
-            )
+        for name in sorted(tables[one] & tables[other]):
+            told = f"{name!r} is a column of {one} too; give one of them another name"
+            yield _fault(told, *_place_of(definition, other, name))
 
 
-def _sequences_and_counters(definition: DatasetDefinition) -> None:
-    items = _columns(definition.items)
-    for name in definition.sequences.columns:
-        if name not in items:
-            raise ValueError(f"sequences.columns: {name!r} must be a column of items")
+def _place_of(definition: DatasetDefinition, table: str, name: str) -> Place:
+    for number, source in enumerate(getattr(definition, table)):
+        for part in ("columns", "constants"):
+            if name in getattr(source, part):
+                return (table, number, part, name)
+    return (table,)
+
+
+def _vocabularies(definition: DatasetDefinition) -> Iterator[Fault]:
+    fields = {field.name: field for field in definition.categorical}
+    for index, field in enumerate(definition.categorical):
+        shared = field.vocabulary
+        if shared is None or shared == field.name:
+            continue
+        place = ("categorical", index, "vocabulary")
+        if shared not in fields:
+            told = f"{shared!r} is no categorical field{near(shared, fields)}"
+            yield _fault(told, *place)
+        elif fields[shared].vocabulary not in (None, shared):
+            told = f"{shared!r} has itself the ids of {fields[shared].vocabulary!r}; name that one"
+            yield _fault(told, *place)
+        else:
+            for setting in ("min_count", "oov_buckets"):
+                own, theirs = getattr(field, setting), getattr(fields[shared], setting)
+                if own not in (1, theirs):
+                    told = f"the ids are those of {shared!r}, whose {setting} is {theirs}; leave it out"
+                    yield _fault(told, "categorical", index, setting)
+
+
+def _sequences_and_counters(definition: DatasetDefinition) -> Iterator[Fault]:
+    items = columns_of(definition.items) - {"item_id", "valid_from"}
     categorical = {c.name for c in definition.categorical}
+    for index, name in enumerate(definition.sequences.columns):
+        if name not in items:
+            told = f"{name!r} must be a column of items{near(name, items)}"
+            yield _fault(told, "sequences", "columns", index)
     for name in ("user_id", "item_id", *definition.sequences.columns):
         if name not in categorical:
-            raise ValueError(f"categorical: {name!r} must be listed (it needs a vocabulary)")
-    for counter in definition.counters:
-        if counter.key not in ("user_id", "item_id", *items):
-            raise ValueError(
-                f"counters: key {counter.key!r} must be user_id, item_id or an item column"
-            )
-        if unknown := set(counter.events) - {"impression", *definition.tasks}:
-            raise ValueError(f"counters: unknown events {sorted(unknown)}")
+            yield _fault(f"{name!r} must be listed (it needs a vocabulary)", "categorical")
+    for index, counter in enumerate(definition.counters):
+        keys = {"user_id", "item_id", *items}
+        if counter.key not in keys:
+            told = f"key {counter.key!r} must be user_id, item_id or an item column"
+            yield _fault(told + near(counter.key, keys), "counters", index, "key")
+        events = {"impression", *definition.tasks}
+        for event in counter.events:
+            if event not in events:
+                told = f"there is no event {event!r}{near(event, events)}"
+                yield _fault(told, "counters", index, "events")
         for window in counter.windows:
-            if not _WINDOW.match(window):
-                raise ValueError(f"counters: window {window!r} is not like 1h, 1d or ever")
+            if not _WINDOW.fullmatch(window):
+                yield _fault(
+                    f"window {window!r} is not like 1h, 1d or ever", "counters", index, "windows"
+                )
+        for part in ("events", "windows"):
+            values: tuple[Any, ...] = getattr(counter, part)
+            for value in sorted({v for v in values if values.count(v) > 1}):
+                yield _fault(f"{value!r} stands twice", "counters", index, part)

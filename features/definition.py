@@ -9,26 +9,35 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     WrapValidator,
     model_validator,
 )
 
 from features.dialect import TextRules
 from features.times import duration, realtime_window, utc
+from hemix.documents import Document, checked, key_of, parse, read
 from hemix.errors import DefinitionError
 from hemix.files import digest_of
+from hemix.naming import file_name
+from hemix.placeholders import without_placeholders
 
+HINT = "See docs/user-guide.md for every key."
+NO_SPLIT = {
+    "train": {"start": "1970-01-01", "end": "1970-01-02"},
+    "test": {"start": "1970-01-02", "end": "1970-01-03"},
+}
+"""Stands in where the split does not matter."""
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 Time = Annotated[datetime, BeforeValidator(utc)]
@@ -54,7 +63,7 @@ class TableSource(Part, TextRules):
     paths: tuple[str, ...] = Field(min_length=1)
     format: Literal["auto", "parquet", "csv"] = "auto"
     columns: dict[str, str]
-    constants: dict[str, str | int | float] = {}
+    constants: dict[str, str | int | float | bool] = {}
     explode: tuple[str, ...] = ()
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
 
@@ -63,7 +72,7 @@ class Label(Part):
     """How a 0/1 label is read: ``column`` as it is, ``column >= at_least``, or ``item in column``."""
 
     column: str
-    at_least: float | None = None
+    at_least: float | None = Field(default=None, allow_inf_nan=False)
     contains_item: bool = False
 
 
@@ -149,7 +158,7 @@ class Counter(Part):
     @staticmethod
     def window_seconds(window: str) -> int | None:
         """Length of a window in seconds; None for ``ever``."""
-        found = duration(window)
+        found = None if window == "ever" else duration(window)
         return found if isinstance(found, int) else None
 
 
@@ -166,6 +175,9 @@ class Window(Part):
         return self
 
 
+SHORTEST_TRAINING = timedelta(minutes=1)
+
+
 class Split(Part):
     """Training, validation and test windows; validation defaults to the last tenth of training."""
 
@@ -174,15 +186,22 @@ class Split(Part):
     test: Window
 
     @model_validator(mode="after")
-    def _test_last(self) -> Split:
-        if self.test.start < self.train.end:
+    def _in_order(self) -> Split:
+        train, validation, test = self.train, self.validation, self.test
+        if test.start < train.end:
             raise ValueError("the test window starts before the training window ends")
-        if self.validation and self.validation.end > self.test.start:
+        if train.end - train.start < SHORTEST_TRAINING:
+            raise ValueError(f"the training window is shorter than {SHORTEST_TRAINING}")
+        if validation is None:
+            return self
+        if validation.end > test.start:
             raise ValueError("the validation window ends after the test window starts")
-        if self.validation and self.validation.start <= self.train.start:
+        if validation.start <= train.start:
+            raise ValueError("the validation window starts where training does or before")
+        if validation.start < train.end and validation.end < train.end:
             raise ValueError(
-                "the validation window starts where training does or before: training ends where"
-                " validation starts, so no row would be left"
+                "the validation window ends before the training window: what lies between them "
+                f"would be in neither; let it end at {train.end:%Y-%m-%dT%H:%M:%SZ}, or later"
             )
         return self
 
@@ -201,7 +220,7 @@ class Split(Part):
 class DatasetDefinition(Part):
     """A whole data set; see the module's text and docs/user-guide.md."""
 
-    name: str
+    name: Annotated[str, AfterValidator(file_name)]
     description: str = ""
     root: str = "."
     interactions: tuple[InteractionSource, ...] = Field(min_length=1)
@@ -305,55 +324,34 @@ class DatasetDefinition(Part):
 
         Raises:
             DefinitionError: no such file, not YAML, an unknown key or a value that does not fit;
-                the message names the key.
+                tells every fault with its line and key.
         """
-        path = Path(name_or_path)
-        shipped = EXAMPLES / str(name_or_path) / "definition.yaml"
-        if not path.suffix and not path.is_file():
-            if not shipped.is_file():
-                names = sorted(p.parent.name for p in EXAMPLES.glob("*/definition.yaml"))
-                raise DefinitionError(
-                    f"No data set is called {str(name_or_path)!r}.",
-                    hint=f"Shipped: {', '.join(names)}; for your own log pass --definition FILE.",
-                )
-            path = shipped
-        try:
-            value = yaml.safe_load(path.read_text())
-        except OSError as error:
-            raise DefinitionError(f"{path}: cannot read ({error.strerror}).") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise DefinitionError(f"{path}: not valid YAML: {error}") from error
-        if not isinstance(value, dict):
-            raise DefinitionError(f"{path}: a definition is a mapping of keys to values.")
+        path = _path_of(name_or_path)
+        document = read(path, "a definition", may_be_empty=False, hint=HINT)
+        value, lines = document.value, dict(document.lines)
         for key, override in (overrides or {}).items():
             _assign(value, key, override, str(path))
-        value["root"] = _resolve_root(str(value.get("root", ".")), path.parent)
-        return DatasetDefinition.parse(value, where=str(path))
+            lines.pop(tuple(key.split(".")), None)
+        if isinstance(value.get("root", "."), str):
+            value["root"] = _resolve_root(value.get("root", "."), path.parent)
+        return _checked(replace(document, lines=lines))
 
     @staticmethod
     def parse(value: dict[str, Any] | str, where: str = "definition") -> DatasetDefinition:
         """Check a definition given as a mapping or JSON text.
 
         Raises:
-            DefinitionError: names the key and what is wrong with it.
+            DefinitionError: tells every fault: the key and what is wrong with it.
         """
-        try:
-            if isinstance(value, str):
-                return DatasetDefinition.model_validate_json(value)
-            return DatasetDefinition.model_validate(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"]) or "definition"
-            more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
-            message = first["msg"].removeprefix("Value error, ")
-            raise DefinitionError(
-                f"{where}: {key}: {message}{more}.",
-                hint="See docs/user-guide.md for every key.",
-            ) from error
+        if isinstance(value, str):
+            document = parse(value, "a definition", where=where, may_be_empty=False, hint=HINT)
+        else:
+            document = Document(value=value, where=where)
+        return _checked(document)
 
     def to_json(self) -> str:
-        """The definition as JSON text; ``parse`` reads it back."""
-        return self.model_dump_json()
+        """The definition as JSON text that no pipeline takes for a template; ``parse`` reads it."""
+        return without_placeholders(self.model_dump_json())
 
     def digest(self, *, without_split: bool = False) -> str:
         """A short hash of the content; without the split it names the event data alone."""
@@ -361,6 +359,23 @@ class DatasetDefinition(Part):
         if without_split:
             del value["split"]
         return digest_of(value)
+
+
+def _path_of(name_or_path: str | Path) -> Path:
+    path = Path(name_or_path)
+    if path.suffix or path.is_file():
+        return path
+    names = sorted(p.parent.name for p in EXAMPLES.glob("*/definition.yaml"))
+    if str(name_or_path) not in names:
+        raise DefinitionError(
+            f"No data set is called {str(name_or_path)!r}.",
+            hint=f"Shipped: {', '.join(names)}; for your own log pass --definition FILE.",
+        )
+    return EXAMPLES / str(name_or_path) / "definition.yaml"
+
+
+def _checked(document: Document) -> DatasetDefinition:
+    return checked(DatasetDefinition, document, hint=HINT, stand_ins={"split": NO_SPLIT})
 
 
 def _resolve_root(root: str, folder: Path) -> str:
@@ -371,10 +386,16 @@ def _resolve_root(root: str, folder: Path) -> str:
 
 
 def _assign(value: dict[str, Any], key: str, new: Any, where: str) -> None:
-    *parents, last = key.split(".")
+    """Set a dotted key; a number among its parts is a place in a list."""
+    *parents, last = (int(part) if part.isdigit() else part for part in key.split("."))
     here: Any = value
-    for parent in parents:
-        here = here.setdefault(parent, {}) if isinstance(here, dict) else None
-        if not isinstance(here, dict):
-            raise DefinitionError(f"{where}: cannot set {key!r}: {parent!r} is not a mapping.")
-    here[last] = new
+    for depth, part in enumerate((*parents, last)):
+        inside = isinstance(here, list) and isinstance(part, int) and part < len(here)
+        if not inside and not isinstance(here, dict):
+            what = key_of((*parents, last)[:depth])
+            raise DefinitionError(f"{where}: cannot set {key!r}: {what!r} has no {str(part)!r}.")
+        part = part if inside else str(part)
+        if depth == len(parents):
+            here[part] = new
+        else:
+            here = here[part] if inside else here.setdefault(part, {})

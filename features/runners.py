@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from hemix import __version__
+from hemix.documents import Document, checked, parse, text_of
 from hemix.errors import DefinitionError
 
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:[0-9]{1,5}$")]
@@ -137,6 +137,8 @@ class Dataflow(_Runner):
 
 Runner = Annotated[Direct | Portable | Flink | Spark | Dataflow, Field(discriminator="runner")]
 _RUNNER: TypeAdapter[Runner] = TypeAdapter(Runner)
+_HINT = 'Give Beam flags, a YAML file, or YAML such as "runner: flink".'
+_KNOWN = "Known runners: direct, portable, flink, spark, dataflow (docs/operator/scaling.md)."
 _NOT_USABLE = {"DaskRunner": "it leaves the written files empty and reports no error"}
 
 
@@ -151,7 +153,8 @@ def runner_flags(text: str) -> tuple[str, ...]:
         flags = tuple(text.split())
         refuse(flags)
         return flags
-    flags = _parse(_read(text)).beam_flags()
+    runner: Runner = checked(_RUNNER, _read(text), hint=_KNOWN)
+    flags = runner.beam_flags()
     refuse(flags)
     return flags
 
@@ -185,28 +188,9 @@ def refuse(flags: tuple[str, ...]) -> None:
             )
 
 
-def _read(text: str) -> str:
+def _read(text: str) -> Document:
+    where = what = "--runner-options"
     looks_like_a_file = not any(mark in text for mark in "\n:{")
-    if not looks_like_a_file and not Path(text).is_file():
-        return text
-    try:
-        return Path(text).read_text()
-    except OSError as error:
-        raise DefinitionError(
-            f"--runner-options: {text}: cannot read ({error.strerror}).",
-            hint='Give Beam flags, a YAML file, or YAML such as "runner: flink".',
-        ) from error
-
-
-def _parse(text: str) -> Runner:
-    try:
-        return _RUNNER.validate_python(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise DefinitionError(f"--runner-options: not YAML ({error}).") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "runner"
-        raise DefinitionError(
-            f"--runner-options: {key}: {first['msg']}.",
-            hint="Known runners: direct, portable, flink, spark, dataflow (docs/operator/scaling.md).",
-        ) from error
+    if looks_like_a_file or Path(text).is_file():
+        text, where = text_of(Path(text), hint=_HINT), f"{what} {text}"
+    return parse(text, "a configuration", where=where, may_be_empty=False, hint=_HINT)

@@ -16,6 +16,10 @@ TIME = pa.timestamp("ms", tz="UTC")
 MISSING_INT = -(2**63)
 MISSING_STRING = ""
 SEQUENCES = ("global", "realtime")
+FACTS = ("in_a_split", "user_in_users", "item_in_items", "user_has_behaviors")
+"""0/1 columns that validate_data adds to the interactions."""
+DERIVED_SLICES = ("user_activity", "item_age")
+"""Slices of the evaluation that no definition names."""
 INEXACT_GAP = -1
 """Time gap, in seconds, of an event whose time is only known as an upper bound."""
 

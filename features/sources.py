@@ -30,7 +30,7 @@ from features.place import Place
 from features.readers import BATCH_ROWS, check_columns, read_batches, schema_of
 from features.roles import check_types
 from features.schema import ColumnTypes, label_column
-from hemix.errors import DataError, DefinitionError
+from hemix.errors import DataError
 from hemix.files import digest_of
 
 EXPLODED_ROWS = 4_096
@@ -86,8 +86,6 @@ class Reader:
     @staticmethod
     def open(definition: DatasetDefinition, source: TableSource, where: str) -> Reader:
         """Find the files and check their schemas; no value is read."""
-        if both := set(source.columns) & set(source.constants):
-            raise DefinitionError(f"{where}: {sorted(both)} stand in columns and in constants.")
         files = find_files(definition, source, where)
         needed = {f"columns.{ours}": theirs for ours, theirs in source.columns.items()}
         needed |= {f"explode[{i}]": theirs for i, theirs in enumerate(source.explode)}
@@ -213,7 +211,6 @@ def read_behaviors(definition: DatasetDefinition, types: ColumnTypes) -> Iterato
     """
     for index, source in enumerate(definition.behaviors):
         reader = Reader.open(definition, source, f"behaviors[{index}]")
-        _refuse_extra(reader, {"user_id", "item_id", "event_time", "action", POSITION})
         for batch in reader.batches():
             keys = _keys(reader, batch, types)
             action = _id(reader, batch, "action", "string")
@@ -311,13 +308,3 @@ def _position(source: BehaviorSource, reader: Reader, batch: Batch) -> pl.Series
     if batch.positions is not None:
         return pl.Series(batch.positions.astype(np.int32))
     return pl.repeat(0, batch.height, dtype=pl.Int32, eager=True)
-
-
-def _refuse_extra(reader: Reader, used: set[str]) -> None:
-    source = reader.source
-    if extra := set(source.columns) - used | set(source.constants) - used:
-        raise DefinitionError(
-            f"{reader.where}.columns: {sorted(extra)} would not be used; events hold user_id, "
-            "item_id, event_time and action.",
-            hint="Attributes of items belong under `items`, and `sequences.columns` names them.",
-        )

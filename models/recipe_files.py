@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from hemix.errors import DefinitionError
+from hemix.documents import Document, parse, refusal, text_of
+from hemix.placeholders import as_parameter
+from hemix.plain_yaml import Fault
 
 ENDINGS = (".yaml", ".yml")
 KEYS = ("name", "ranker", "model", "training")
@@ -30,32 +32,30 @@ def where(recipe: str) -> str:
     return recipe if is_file(recipe) else "The recipe"
 
 
-def mapping(recipe: str) -> dict[str, Any]:
+def document_of(recipe: str) -> Document:
     """The recipe's keys as they are written; nothing but ``ranker`` must be there.
 
     Raises:
         DefinitionError: no such file, not YAML, an unknown key, or no ranker; the message names it.
     """
     hint = f"A recipe holds {', '.join(KEYS)}; hemix tune writes one (docs/tuning.md)."
-    try:
-        text = Path(recipe).read_text() if is_file(recipe) else recipe
-        value = yaml.safe_load(text)
-    except OSError as error:
-        raise DefinitionError(f"{recipe}: cannot read ({error.strerror}).", hint=hint) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = str(error).splitlines()[0]
-        raise DefinitionError(f"{where(recipe)}: not YAML ({line}).", hint=hint) from error
-    if not isinstance(value, dict):
-        raise DefinitionError(f"{where(recipe)}: holds no recipe.", hint=hint)
-    if unknown := [key for key in value if key not in KEYS]:
-        raise DefinitionError(f"{where(recipe)}: {unknown[0]}: no such key.", hint=hint)
+    text = text_of(Path(recipe), hint=hint) if is_file(recipe) else recipe
+    document = parse(text, "a recipe", where=where(recipe), may_be_empty=False, hint=hint)
+    value = document.value
+    faults = [Fault(place=(key,), message="no such key") for key in value if key not in KEYS]
     if "ranker" not in value:
-        raise DefinitionError(f"{where(recipe)}: ranker: it is missing.", hint=hint)
+        faults.append(Fault(place=("ranker",), message="it is missing"))
     for key in ("model", "training"):
         if not isinstance(value.get(key, {}), dict):
-            raise DefinitionError(f"{where(recipe)}: {key}: it holds no fields.", hint=hint)
+            faults.append(Fault(place=(key,), message="it holds no fields"))
+    for key in ("name", "ranker"):
+        if not isinstance(value.get(key, ""), str):
+            faults.append(Fault(place=(key,), message=f"{value[key]!r} is no text; quote it"))
+    if faults or document.faults:
+        told = [*document.faults, *map(document.at, faults)]
+        raise refusal(document.where, told, hint=hint)
     name = Path(recipe).stem if is_file(recipe) else str(value["ranker"])
-    return {"name": name, **value}
+    return replace(document, value={"name": name, **value})
 
 
 def as_yaml(recipe: Mapping[str, Any], remarks: list[str]) -> str:
@@ -65,5 +65,5 @@ def as_yaml(recipe: Mapping[str, Any], remarks: list[str]) -> str:
 
 
 def as_line(recipe: Mapping[str, Any]) -> str:
-    """A recipe's ``model_dump`` as one line of JSON."""
-    return json.dumps(dict(recipe), separators=(",", ":"))
+    """A recipe's ``model_dump`` as one line of JSON that no pipeline takes for a template."""
+    return as_parameter(dict(recipe))

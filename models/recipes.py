@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_validator
 
+from hemix.documents import Document, refusal, validated, value_of
 from hemix.errors import DefinitionError
+from hemix.plain_yaml import Fault
 from hemix.spec import FeatureSpec
 from models import recipe_files
 from models.embeddings import EmbeddingConfig
@@ -45,6 +47,14 @@ class Recipe(BaseModel):
             DefinitionError: the training names a task that ``spec`` does not have.
         """
         tasks, training = tuple(task.name for task in spec.tasks), self.training
+        self.require_tasks(tasks)
+        ranker = build(self.ranker, spec, self.model)
+        ranker.outputs = TaskOutputs(tasks, training.given, training.calibration)
+        return ranker
+
+    def require_tasks(self, tasks: tuple[str, ...]) -> None:
+        """Raise DefinitionError when the training names a task that is none of ``tasks``."""
+        training = self.training
         for field, names in (
             ("task_weights", [*training.task_weights]),
             ("given", [*training.given, *training.given.values()]),
@@ -54,9 +64,6 @@ class Recipe(BaseModel):
                     f"training.{field}: there is no task {unknown[0]!r}.",
                     hint=f"The definition's tasks: {', '.join(tasks)}.",
                 )
-        ranker = build(self.ranker, spec, self.model)
-        ranker.outputs = TaskOutputs(tasks, training.given, training.calibration)
-        return ranker
 
     @staticmethod
     def parse(value: Mapping[str, Any]) -> Recipe:
@@ -65,19 +72,25 @@ class Recipe(BaseModel):
         Raises:
             DefinitionError: an unknown key or a value that does not fit; the message names it.
         """
-        kind = find(str(value.get("ranker")))
+        return Recipe.of(Document(value=dict(value), where=f"Recipe {value.get('name')!r}"))
+
+    @staticmethod
+    def of(document: Document, *, hint: str = "") -> Recipe:
+        """The recipe of a file; errors as those of :meth:`parse`."""
+        value = document.value
         try:
-            return Recipe.model_validate(
-                {**value, "model": kind.config_type.model_validate(value.get("model", {}))}
-            )
-        except ValidationError as error:
-            first = error.errors()[0]
-            inside = ("model",) if error.title == kind.config_type.__name__ else ()
-            key = ".".join(str(part) for part in (*inside, *first["loc"]))
-            message = first["msg"].removeprefix("Value error, ")
-            raise DefinitionError(
-                f"Recipe {value.get('name')!r}: {key or 'recipe'}: {message}."
-            ) from error
+            kind = find(str(value.get("ranker")))
+        except DefinitionError as error:
+            fault = Fault(place=("ranker",), message=f"{error.message} {error.hint}".rstrip(". "))
+            raise refusal(document.where, [document.at(fault)], hint=hint) from error
+        model, faults = validated(kind.config_type, value.get("model", {}))
+        faults = [replace(fault, place=("model", *fault.place)) for fault in faults]
+        made, others = validated(Recipe, {**value, "model": model or kind.config_type()})
+        faults += [fault for fault in others if fault.place[:1] != ("model",)]
+        if faults:
+            raise refusal(document.where, map(document.at, faults), hint=hint)
+        assert isinstance(made, Recipe)
+        return made
 
 
 def compact() -> Recipe:
@@ -246,12 +259,7 @@ def _named(name: str) -> Recipe:
             f"No recipe is called {name!r}.",
             hint=f"Known: {', '.join(RECIPES)}; or name a YAML file.",
         )
-    value = recipe_files.mapping(name)
-    try:
-        return Recipe.parse(value)
-    except DefinitionError as error:
-        where = recipe_files.where(name)
-        raise DefinitionError(f"{where}: {error.message}", hint=error.hint) from error
+    return Recipe.of(recipe_files.document_of(name))
 
 
 FREE = (("training", "task_weights"), ("training", "given"), ("model", "embedding", "hashed"))
@@ -270,7 +278,4 @@ def _assign(value: dict[str, Any], key: str, text: str) -> None:
             f"A recipe has no field {key!r} to set.",
             hint=f"Known at that place: {', '.join(known)}; e.g. --set training.epochs=2.",
         )
-    try:
-        here[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise DefinitionError(f"{key}={text!r}: not a value ({error}).") from error
+    here[last] = value_of(text, f"--set {key}")

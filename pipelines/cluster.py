@@ -10,13 +10,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from components.image import IMAGE_OF, Image
 from features.definition import Seconds
 from hemix import __version__
-from hemix.errors import DefinitionError
+from hemix.documents import checked, read
 
 SHIPPED = Path(__file__).with_name("cluster.yaml")
 _TAG = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")
@@ -173,20 +172,10 @@ class ClusterSettings(_Part):
         Raises:
             DefinitionError: no such file, not YAML, an unknown key or a value that does not fit.
         """
-        value = _read(SHIPPED)
-        if path is not None:
-            value = _laid_over(value, _read(path))
-        try:
-            return ClusterSettings.model_validate(value)
-        except ValidationError as error:
-            lines = "; ".join(
-                f"{'.'.join(map(str, e['loc']))}: {e['msg']}" if e["loc"] else e["msg"]
-                for e in error.errors()
-            )
-            raise DefinitionError(
-                f"{path or SHIPPED}: {lines}.",
-                hint="docs/operator/pipelines.md lists the keys of the cluster settings.",
-            ) from error
+        value = read(SHIPPED, "a file of cluster settings").value
+        document = read(path or SHIPPED, "a file of cluster settings")
+        hint = "docs/operator/pipelines.md lists the keys of the cluster settings."
+        return checked(ClusterSettings, document, over=_laid_over(value, document.value), hint=hint)
 
 
 def bytes_of(quantity: str) -> float:
@@ -204,18 +193,6 @@ def _cores(quantity: str) -> float:
 def _check_order(where: str, size: Any, pair: tuple[str, str]) -> None:
     if size(pair[0]) > size(pair[1]):
         raise ValueError(f"{where}: the request {pair[0]} is above the limit {pair[1]}")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        value = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise DefinitionError(f"{path}: cannot read ({error.strerror}).") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DefinitionError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(value, dict):
-        raise DefinitionError(f"{path}: cluster settings are a mapping of keys to values.")
-    return value
 
 
 def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

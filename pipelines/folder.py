@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hemix.errors import EnvironmentProblem, StorageError
+from hemix.errors import DefinitionError, EnvironmentProblem, StorageError
 from hemix.files import refuse_patterns
 from hemix.lease import lease
 from hemix.storage import cache_folder, is_remote, join, local_copy
@@ -37,7 +37,13 @@ class RunFolder:
 
         Raises:
             EnvironmentProblem: the folder's name is one that TensorFlow takes for a pattern.
+            DefinitionError: the location is empty or holds control characters.
         """
+        text = str(location)
+        if not text.strip() or any(character < " " for character in text):
+            raise DefinitionError(
+                f"--output {text!r} names no folder.", hint="For example --output runs/mine."
+            )
         if not is_remote(location):
             return RunFolder(Path(location).resolve())
         remote = join(location)

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
+from hemix.documents import value_of
 from hemix.errors import DefinitionError
+from hemix.placeholders import safe_value
 
 WARM_START = "training.warm_start"
 
@@ -46,21 +46,15 @@ def parse_overrides(pairs: Iterable[str]) -> Overrides:
                 f"--set {pair!r}: write KEY=VALUE.", hint="For example --set training.seed=7."
             )
         if key.split(".")[0] not in DatasetDefinition.model_fields:
-            recipe[key] = _place(value.strip()) if key == WARM_START else value.strip()
+            text = _place(value.strip()) if key == WARM_START else value.strip()
+            recipe[key] = safe_value(text, f"--set {key}")
         elif key == "root":
             definition[key] = value if "://" in value else os.path.abspath(value)
         else:
-            definition[key] = _value(key, value)
+            definition[key] = value_of(value, f"--set {key}")
     return Overrides(definition=definition, recipe=recipe)
 
 
 def _place(value: str) -> str:
     """A version's folder as every step finds it; ``champion`` and locations as they are."""
     return value if value in ("", "champion") or "://" in value else os.path.abspath(value)
-
-
-def _value(key: str, value: str) -> Any:
-    try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise DefinitionError(f"--set {key}: {value!r} is not a YAML value.") from error

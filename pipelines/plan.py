@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from components.plan.naming import feature_service, version_name, without_split
+from components.validate_model.policy import policy_text
 from features.definition import DatasetDefinition
 from hemix.errors import DefinitionError
+from hemix.placeholders import refuse_placeholders
 from hemix.revision import revision
 from hemix.storage import join, read_bytes
 from pipelines.folder import RunFolder
@@ -60,7 +62,7 @@ def plan(request: RunRequest) -> RunPlan:
     from models.recipes import portable
 
     definition = DatasetDefinition.load(request.dataset, request.overrides.definition)
-    policy = _policy_text(request.policy)
+    policy = policy_text(request.policy, definition.tasks) if request.policy else ""
     _check_deployment(request)
     source = fingerprint(definition)
     code = revision()
@@ -71,48 +73,60 @@ def plan(request: RunRequest) -> RunPlan:
     state = registry.state()
     earlier = _earlier(folder, version) if version in state.versions else None
     if earlier is None:
-        check_recipe(recipe, request.overrides.recipe, here=True)
+        check_recipe(recipe, request.overrides.recipe, definition.tasks, here=True)
     baseline = earlier.baseline if earlier else state.champion
     if baseline == version:
         baseline = None
     key = earlier.deployment_key if earlier else datetime.now(UTC).isoformat(timespec="seconds")
+    arguments = {
+        "definition": definition.to_json(),
+        "events_definition": without_split(definition).to_json(),
+        "source_fingerprint": source,
+        "version": version,
+        "feature_service": feature_service(version),
+        "revision": code,
+        "registry": folder.registry,
+        "feature_store": folder.feature_store,
+        "checkpoints": folder.checkpoints(version),
+        "recipe": recipe,
+        "overrides": request.overrides.recipe,
+        "champion": registry.location_of(baseline) if baseline else "",
+        "policy": policy,
+        "share": request.share,
+        "online_store": request.online_store,
+        "runner_options": list(request.runner_options),
+        "deployment_key": key,
+        "record": folder.record_of(version),
+    }
+    refuse_placeholders(arguments)
     return RunPlan(
         request=request,
         definition=definition,
         version=version,
         baseline=baseline,
         deployment_key=key,
-        arguments={
-            "definition": definition.to_json(),
-            "events_definition": without_split(definition).to_json(),
-            "source_fingerprint": source,
-            "version": version,
-            "feature_service": feature_service(version),
-            "revision": code,
-            "registry": folder.registry,
-            "feature_store": folder.feature_store,
-            "checkpoints": folder.checkpoints(version),
-            "recipe": recipe,
-            "overrides": request.overrides.recipe,
-            "champion": registry.location_of(baseline) if baseline else "",
-            "policy": policy,
-            "share": request.share,
-            "online_store": request.online_store,
-            "runner_options": list(request.runner_options),
-            "deployment_key": key,
-            "record": folder.record_of(version),
-        },
+        arguments=arguments,
     )
 
 
-def check_recipe(recipe: str, overrides: dict[str, str], *, here: bool = False) -> None:
-    """Refuse an unknown recipe or field now, not when the training starts minutes later.
+def check_recipe(
+    recipe: str,
+    overrides: dict[str, str],
+    tasks: tuple[str, ...] | None = None,
+    *,
+    here: bool = False,
+) -> None:
+    """Refuse an unknown recipe, field or task now, not when the training starts minutes later.
 
-    ``here``: the run is on this machine, so that a training on several nodes is refused too.
+    ``tasks``: those of the data set. ``here``: the run is on this machine, so that a training on
+    several nodes is refused too.
     """
     from models.recipes import recipe_of
 
-    training = recipe_of(recipe, overrides).training
+    chosen = recipe_of(recipe, overrides)
+    training = chosen.training
+    if tasks is not None:
+        chosen.require_tasks(tasks)
     nodes, warm = training.nodes, training.warm_start
     if here and warm not in ("", "champion") and read_bytes(join(warm, "manifest.json")) is None:
         raise DefinitionError(
@@ -129,15 +143,6 @@ def check_recipe(recipe: str, overrides: dict[str, str], *, here: bool = False) 
 def _earlier(folder: RunFolder, version: str) -> RunRecord | None:
     place = folder.record_of(version)
     return None if read_bytes(place) is None else RunRecord.read(place)
-
-
-def _policy_text(path: Path | None) -> str:
-    if path is None:
-        return ""
-    from components.validate_model.policy import Policy
-
-    Policy.load(path)
-    return path.read_text()
 
 
 def _check_deployment(request: RunRequest) -> None:

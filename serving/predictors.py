@@ -17,8 +17,9 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from hemix.documents import checked, parse
 from hemix.errors import RegistryError
 from serving.state import Challenger, RegistryState, VersionState
 
@@ -105,15 +106,8 @@ def parse_predictors(text: str, *, where: str) -> Predictors:
         RegistryError: not a predictors file; names ``where`` and the key.
     """
     hint = "Write salt and a list predictors of {version, url, state, share}."
-    try:
-        return Predictors.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise RegistryError(f"{where}: not valid YAML: {error}", hint=hint) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
-        reason = first["msg"].removeprefix("Value error, ")
-        raise RegistryError(f"{where}: {key}: {reason}.", hint=hint) from error
+    document = parse(text, "a predictors file", where=where, hint=hint, error=RegistryError)
+    return checked(Predictors, document, hint=hint, error=RegistryError)
 
 
 class PredictorsFile:

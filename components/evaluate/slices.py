@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.definition import DatasetDefinition
-from features.schema import MISSING_INT, SEQUENCES, sequence_column
+from features.schema import DERIVED_SLICES, MISSING_INT, SEQUENCES, sequence_column
 
 ACTIVITY_CUTS = (1, 10, 50)
 ACTIVITY_NAMES = ("no past events", "1-9 past events", "10-49 past events", "50+ past events")
@@ -41,10 +41,11 @@ def slices_of(definition: DatasetDefinition, examples: pa.Table) -> dict[str, Na
         pc.list_value_length(examples[sequence_column(name, "item_id")]).to_numpy()
         for name in SEQUENCES
     )
-    result = {"user_activity": _cut(np.asarray(events), ACTIVITY_CUTS, ACTIVITY_NAMES)}
+    activity_slice, age_slice = DERIVED_SLICES
+    result = {activity_slice: _cut(np.asarray(events), ACTIVITY_CUTS, ACTIVITY_NAMES)}
     if definition.has_item_age:
         age = examples["item_age_days"].to_numpy()
-        result["item_age"] = np.where(np.isnan(age), UNKNOWN, _cut(age, AGE_CUTS, AGE_NAMES))
+        result[age_slice] = np.where(np.isnan(age), UNKNOWN, _cut(age, AGE_CUTS, AGE_NAMES))
     for name in definition.slices:
         result[name] = _values(examples[name])
     return result

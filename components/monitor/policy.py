@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hemix.errors import DefinitionError
+from hemix.documents import checked, read
 
 DEFAULT = Path(__file__).with_name("policy.yaml")
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -70,32 +69,13 @@ class MonitorPolicy(_Part):
         """The default policy with what ``path`` says put over it, key by key.
 
         Raises:
-            DefinitionError: not YAML, an unknown key or a value that does not fit; names the key.
+            DefinitionError: not YAML, an unknown key or a value that does not fit; tells every
+                fault with its line and key.
         """
-        value = _read(DEFAULT)
-        for key, new in (_read(path) if path is not None else {}).items():
+        value = read(DEFAULT, "a policy").value
+        document = read(path or DEFAULT, "a policy")
+        for key, new in document.value.items():
             both = isinstance(new, dict) and isinstance(value.get(key), dict)
             value[key] = {**value[key], **new} if both else new
-        try:
-            return MonitorPolicy.model_validate(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"]) or "policy"
-            raise DefinitionError(
-                f"{path}: {name}: {first['msg'].removeprefix('Value error, ')}.",
-                hint=f"Known keys: {', '.join(MonitorPolicy.model_fields)}.",
-            ) from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        value = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise DefinitionError(f"{path}: cannot read ({error.strerror}).") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DefinitionError(f"{path}: not valid YAML: {error}") from error
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise DefinitionError(f"{path}: a policy is a mapping of keys to values.")
-    return value
+        hint = "components/monitor/policy.yaml explains every key."
+        return checked(MonitorPolicy, document, over=value, hint=hint)

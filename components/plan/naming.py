@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from features.definition import DatasetDefinition
+from features.definition import NO_SPLIT, DatasetDefinition
 from hemix.files import digest_of
-
-# Any fixed split will do: the events and examples of a log are the same for all of them.
-_NO_SPLIT = {
-    "train": {"start": "1970-01-01", "end": "1970-01-02"},
-    "test": {"start": "1970-01-02", "end": "1970-01-03"},
-}
 
 
 def version_name(
@@ -34,4 +28,4 @@ def feature_service(version: str) -> str:
 
 def without_split(definition: DatasetDefinition) -> DatasetDefinition:
     """The definition with a fixed split, for the steps that the split does not concern."""
-    return DatasetDefinition.parse({**definition.model_dump(mode="json"), "split": _NO_SPLIT})
+    return DatasetDefinition.parse({**definition.model_dump(mode="json"), "split": NO_SPLIT})

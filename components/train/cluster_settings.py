@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from hemix import __version__
-from hemix.errors import DefinitionError
+from hemix.documents import checked, parse
 
 LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
@@ -55,11 +54,5 @@ class TrainCluster(BaseModel):
         Raises:
             DefinitionError: not a mapping, an unknown key or a value that does not fit.
         """
-        try:
-            return TrainCluster.model_validate(yaml.safe_load(text) or {})
-        except yaml.YAMLError as error:
-            raise DefinitionError(f"The cluster settings are not YAML ({error}).") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"])) or "settings"
-            raise DefinitionError(f"Cluster settings: {key}: {first['msg']}.") from error
+        document = parse(text, "a file of cluster settings", where="the cluster settings")
+        return checked(TrainCluster, document)

@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from features.definition import DatasetDefinition, Window
-from features.schema import MISSING_INT, MISSING_STRING
+from features.schema import FACTS, MISSING_INT, MISSING_STRING
 from hemix.errors import StorageError
 
 TABLES = ("interactions", "behaviors", "users", "items")
@@ -84,6 +84,7 @@ def add_facts(
         behaviors = behaviors.assign(item_in_items=inside_items)
     seen = behaviors["user_id"].unique()
     facts["user_has_behaviors"] = interactions["user_id"].isin(seen).to_numpy()
+    assert set(facts) <= set(FACTS), "definitions are kept from using other names"
     return {
         **frames,
         "behaviors": behaviors,

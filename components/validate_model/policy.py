@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from hemix.errors import DefinitionError
+from hemix.documents import checked, read
+from hemix.placeholders import as_parameter
+from hemix.plain_yaml import Fault
 from models.bootstrap import CALIBRATED, METRICS
 
 DEFAULT = Path(__file__).with_name("policy.yaml")
+HINT = "components/validate_model/policy.yaml explains every key."
 
 
 def _metric(name: str) -> str:
@@ -101,36 +104,33 @@ class Policy(Limits):
         )
 
     @staticmethod
-    def load(path: Path | None = None) -> Policy:
+    def load(path: Path | None = None, tasks: Collection[str] | None = None) -> Policy:
         """The default policy with what ``path`` says put over it, section by section.
 
+        ``tasks``: those of the data set; a policy for another task is refused. None: any.
+
         Raises:
-            DefinitionError: not YAML, an unknown key or a value that does not fit; names the key.
+            DefinitionError: not YAML, an unknown key or a value that does not fit; tells every
+                fault with its line and key.
         """
-        value = _read(DEFAULT)
-        for key, new in (_read(path) if path is not None else {}).items():
+        value = read(DEFAULT, "a policy").value
+        document = read(path or DEFAULT, "a policy")
+        for key, new in document.value.items():
             known = key in ("slices", "latency", "parity") and isinstance(new, dict)
             value[key] = {**value[key], **new} if known else new
-        try:
-            return Policy.model_validate(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"]) or "policy"
-            raise DefinitionError(
-                f"{path}: {name}: {first['msg'].removeprefix('Value error, ')}.",
-                hint=f"Known keys: {', '.join(Policy.model_fields)}.",
-            ) from error
+        named = document.value.get("tasks")
+        unknown = [] if tasks is None or not isinstance(named, dict) else [*named.keys() - tasks]
+        faults = [
+            Fault(
+                place=("tasks", task),
+                message=f"there is no task {task!r}; the definition's: {', '.join(tasks or ())}",
+            )
+            for task in sorted(unknown)
+        ]
+        return checked(Policy, document, over=value, hint=HINT, more=faults)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        value = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise DefinitionError(f"{path}: cannot read ({error.strerror}).") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DefinitionError(f"{path}: not valid YAML: {error}") from error
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise DefinitionError(f"{path}: a policy is a mapping of keys to values.")
-    return value
+def policy_text(path: Path, tasks: Collection[str] | None = None) -> str:
+    """A policy file's content as a parameter of a pipeline; errors as those of :meth:`Policy.load`."""
+    Policy.load(path, tasks)
+    return as_parameter(read(path, "a policy").value)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from features.definition import DatasetDefinition
 from features.schema import INEXACT_GAP, MISSING_INT, MISSING_STRING, ColumnTypes, sequence_column
 from features.store.rows import OnlineRows, column_dtype
-from features.store.views import CREATED_AT, HISTORY, LISTED
+from features.store.views import CREATED_AT, HISTORY, internal
 from features.transform.columns import Column
 from hemix.bounds import MAX_INT, MIN_INT
 from hemix.errors import RequestError
@@ -47,21 +47,17 @@ def assemble(
     Raises:
         RequestError: a context value is not of the log's type; names the field.
     """
+    made = internal(definition)
     columns: dict[str, Column] = {
         "user_id": user.keys,
-        **{
-            name: values
-            for name, values in user.columns.items()
-            if not name.startswith(HISTORY) and name != LISTED["user"]
-        },
+        **{k: v for k, v in user.columns.items() if k not in made},
         **context_columns(definition, types, context),
         **time_columns(definition, time_ms),
         **sequence_columns(definition, user, time_ms),
     }
-    internal = {LISTED["item"], *([CREATED_AT] if definition.has_item_age else [])}
     item_columns: dict[str, Column] = {
         "item_id": items.keys,
-        **{name: values for name, values in items.columns.items() if name not in internal},
+        **{k: v for k, v in items.columns.items() if k not in made},
     }
     if definition.has_item_age:
         item_columns["item_age_days"] = item_age_days(items.columns[CREATED_AT], time_ms)

@@ -33,6 +33,14 @@ Each entity has its own, since one service may hold both; a field's name never s
 """
 
 
+def internal(definition: DatasetDefinition) -> frozenset[str]:
+    """Stored columns that serve to make others and are none of the examples' own."""
+    lists = ("item_id", *definition.sequences.columns, "action", "event_time_ms", "time_exact")
+    history = {f"{HISTORY}{name}" for name in lists}
+    created = {CREATED_AT} if definition.has_item_age else set()
+    return frozenset({*LISTED.values(), *history, *created})
+
+
 @dataclass(frozen=True, kw_only=True)
 class ViewSpec:
     """One feature view: ``columns`` maps features (no key, no timestamp) to Arrow types.
@@ -113,5 +121,5 @@ def _kinds(schema: pa.Schema, *, sequences: bool) -> dict[str, pa.DataType]:
     return {
         field.name: field.type
         for field in list(schema)[2:]
-        if field.name.startswith(HISTORY) == sequences
+        if pa.types.is_list(field.type) == sequences
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from hemix.documents import read
 from hemix.errors import DefinitionError
 from models.recipes import Recipe, TrainingConfig
 from models.registry import find
@@ -59,13 +60,7 @@ def read_space(file: Path | None, recipe: Recipe) -> dict[str, Domain]:
     space = default_space(recipe)
     if file is not None:
         hint = "Write FIELD: {low: ..., high: ...}, {choices: [...]} or null (docs/tuning.md)."
-        try:
-            value = yaml.safe_load(file.read_text())
-        except OSError as error:
-            raise DefinitionError(f"{file}: cannot read ({error.strerror}).", hint=hint) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            line = str(error).splitlines()[0]
-            raise DefinitionError(f"{file}: not YAML ({line}).", hint=hint) from error
+        value = read(file, "a space", may_be_empty=False, hint=hint).require(hint=hint).value
         for field, domain in parse_space(value, str(file)).items():
             check(recipe, {field: domain} if domain else {}, str(file))
             if domain is not None:

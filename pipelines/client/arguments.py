@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from hemix import storage
+from hemix.documents import text_of, value_of
 from hemix.errors import DefinitionError
+from hemix.placeholders import refuse_placeholders
 from pipelines.overrides import Overrides
 
 if TYPE_CHECKING:
@@ -66,7 +65,9 @@ def arguments_of(
         for name in inputs
         if name not in given and isinstance(getattr(_Known, name, None), cached_property)
     }
-    return {**{name: value for name, value in made.items() if value is not None}, **given}
+    found = {**{name: value for name, value in made.items() if value is not None}, **given}
+    refuse_placeholders(found)
+    return found
 
 
 def parse_parameters(pairs: Iterable[str], inputs: Inputs, pipeline: str) -> dict[str, Any]:
@@ -95,21 +96,18 @@ def parse_parameters(pairs: Iterable[str], inputs: Inputs, pipeline: str) -> dic
 
 def _content(name: str, path: str) -> str:
     try:
-        return Path(path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DefinitionError(f"--param {name}: cannot read {path!r} ({error}).") from error
+        return text_of(Path(path))
+    except DefinitionError as error:
+        raise DefinitionError(f"--param {name}: {error.message}", hint=error.hint) from error
 
 
 def _value(name: str, value: str, kind: str) -> Any:
     if kind == "STRING":
         return value
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise DefinitionError(f"--param {name}: {value!r} is not a YAML value.") from error
+    parsed = value_of(value, f"--param {name}")
     if kind == "NUMBER_DOUBLE" and isinstance(parsed, int) and not isinstance(parsed, bool):
         return float(parsed)
-    return json.loads(json.dumps(parsed, default=str))
+    return parsed
 
 
 class _Known:
@@ -174,7 +172,8 @@ class _Known:
         if self._wanted.recipe or self._wanted.overrides.recipe:
             from pipelines.plan import check_recipe
 
-            check_recipe(self._recipe, self._wanted.overrides.recipe)
+            tasks = self._dataset.tasks if "definition" in self._inputs else None
+            check_recipe(self._recipe, self._wanted.overrides.recipe, tasks)
         return self._recipe if self._wanted.recipe else None
 
     @cached_property
@@ -217,10 +216,11 @@ class _Known:
     def policy(self) -> str | None:
         if self._wanted.policy is None:
             return None
-        from components.validate_model.policy import Policy
+        from components.validate_model.policy import policy_text
 
-        Policy.load(self._wanted.policy)
-        return self._wanted.policy.read_text()
+        return policy_text(
+            self._wanted.policy, self._dataset.tasks if "definition" in self._inputs else None
+        )
 
     # ---- places and deployment -----------------------------------------------------------------
 

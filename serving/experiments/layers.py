@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hemix.documents import checked, parse, text_of
 from hemix.errors import DefinitionError
 from hemix.files import digest_of
 from serving.assignment import Variant, assign
@@ -126,22 +126,9 @@ class Experiments(_Part):
         Raises:
             DefinitionError: names the file, the field and what it must be.
         """
-        try:
-            content: Any = yaml.safe_load(text) or {}
-        except yaml.YAMLError as error:
-            raise DefinitionError(f"{where}: not valid YAML ({error}).") from error
-        try:
-            return Experiments.model_validate(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            message = str(first["msg"]).removeprefix("Value error, ")
-            raise DefinitionError(f"{where}: {place + ': ' if place else ''}{message}.") from error
+        return checked(Experiments, parse(text, "experiments", where=where))
 
     @staticmethod
     def load(path: Path) -> Experiments:
         """Read the file; DefinitionError when it is not there or not as it must be."""
-        try:
-            return Experiments.parse(path.read_text(), where=str(path))
-        except OSError as error:
-            raise DefinitionError(f"{path}: cannot read ({error.strerror}).") from error
+        return Experiments.parse(text_of(path), where=str(path))

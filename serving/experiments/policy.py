@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hemix.errors import DefinitionError
+from hemix.documents import checked, parse, text_of
 
 DEFAULT = Path(__file__).with_name("policy.yaml")
 
@@ -125,26 +124,12 @@ class ExperimentPolicy(_Part):
         Raises:
             DefinitionError: names the file, the key and what it must be.
         """
-        try:
-            content: Any = yaml.safe_load(text) or {}
-        except yaml.YAMLError as error:
-            raise DefinitionError(f"{where}: not valid YAML ({error}).") from error
-        if not isinstance(content, dict):
-            raise DefinitionError(f"{where}: give keys and values, as in the default policy.")
-        defaults = yaml.safe_load(DEFAULT.read_text())
-        try:
-            return ExperimentPolicy.model_validate({**defaults, **content})
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            message = str(first["msg"]).removeprefix("Value error, ")
-            raise DefinitionError(f"{where}: {place + ': ' if place else ''}{message}.") from error
+        document = parse(text, "a policy", where=where)
+        defaults = parse(text_of(DEFAULT), "a policy", where=str(DEFAULT)).value
+        return checked(ExperimentPolicy, document, over={**defaults, **document.value})
 
     @staticmethod
     def load(path: Path | None) -> ExperimentPolicy:
         """Read a policy file; None is the default policy. DefinitionError when it cannot be used."""
-        try:
-            path = path or DEFAULT
-            return ExperimentPolicy.parse(path.read_text(), where=str(path))
-        except OSError as error:
-            raise DefinitionError(f"{path}: cannot read ({error.strerror}).") from error
+        path = path or DEFAULT
+        return ExperimentPolicy.parse(text_of(path), where=str(path))

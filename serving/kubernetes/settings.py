@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hemix import __version__
-from hemix.errors import DefinitionError
+from hemix.documents import checked, parse, text_of
 from serving.experiments.layers import Experiments
+
+HINT = "docs/operator/deploying.md lists the keys."
 
 Cpu = Annotated[str, BeforeValidator(str), Field(pattern=r"^([0-9]+m|[0-9]+(\.[0-9]+)?)$")]
 Memory = Annotated[str, Field(pattern=r"^[0-9]+(Ki|Mi|Gi)$")]
@@ -243,29 +244,10 @@ class DeploymentSettings(_Part):
         Raises:
             DefinitionError: not YAML, an unknown key or a value that does not fit; names the key.
         """
-        hint = "docs/operator/deploying.md lists the keys."
-        try:
-            value: Any = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise DefinitionError(f"{where}: not valid YAML: {error}", hint=hint) from error
-        if not isinstance(value, dict | None):
-            raise DefinitionError(f"{where}: a mapping of keys to values is expected.", hint=hint)
-        try:
-            return DeploymentSettings.model_validate(value or {})
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            reason = first["msg"].removeprefix("Value error, ")
-            raise DefinitionError(
-                f"{where}: {f'{key}: ' if key else ''}{reason}.", hint=hint
-            ) from error
+        document = parse(text, "a settings file", where=where, hint=HINT)
+        return checked(DeploymentSettings, document, hint=HINT)
 
     @staticmethod
     def load(path: Path) -> DeploymentSettings:
         """Settings of a file; errors as in :meth:`parse`, and DefinitionError when unreadable."""
-        try:
-            text = path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise DefinitionError(f"{path}: cannot read ({reason}).") from error
-        return DeploymentSettings.parse(text, where=str(path))
+        return DeploymentSettings.parse(text_of(path, hint=HINT), where=str(path))

@@ -38,7 +38,9 @@ def test_unknown_key_is_named(tmp_path: Path, kuairand: dict[str, object]) -> No
 
 def test_unknown_field_is_named(tmp_path: Path, kuairand: dict[str, object]) -> None:
     kuairand["categorical"].append({"name": "colour"})  # type: ignore[attr-defined]
-    with pytest.raises(DefinitionError, match=r"categorical: no source has a column 'colour'"):
+    with pytest.raises(
+        DefinitionError, match=r"categorical\[21\]\.name: no source has a column 'colour'"
+    ):
         DatasetDefinition.load(_write(tmp_path, kuairand))
 
 
@@ -141,13 +143,15 @@ def test_schema_follows_the_definition() -> None:
 
 def test_a_field_has_one_meaning(tmp_path: Path, kuairand: dict[str, object]) -> None:
     kuairand["numeric"].append({"name": "tab"})  # type: ignore[attr-defined]
-    with pytest.raises(DefinitionError, match=r"numeric: \['tab'\] are listed under categorical"):
+    with pytest.raises(DefinitionError, match=r"numeric\[6\]: 'tab' is listed under categorical"):
         DatasetDefinition.load(_write(tmp_path, kuairand))
 
 
 def test_a_field_comes_from_one_table(tmp_path: Path, kuairand: dict[str, object]) -> None:
     kuairand["users"][0]["columns"]["tag"] = "tag"  # type: ignore[index]
-    with pytest.raises(DefinitionError, match=r"items: \['tag'\] are columns of users too"):
+    with pytest.raises(
+        DefinitionError, match=r"items\[0\]\.columns\.tag: 'tag' is a column of users too"
+    ):
         DatasetDefinition.load(_write(tmp_path, kuairand))
 
 
@@ -161,7 +165,9 @@ def test_item_creation_time_is_a_column_of_items(
 
 def test_slices_are_fields(tmp_path: Path, kuairand: dict[str, object]) -> None:
     kuairand["slices"] = ["tabb"]
-    with pytest.raises(DefinitionError, match="slices: 'tabb' is not a field"):
+    with pytest.raises(
+        DefinitionError, match=r"slices\[0\]: 'tabb' is not a field; did you mean 'tab'"
+    ):
         DatasetDefinition.load(_write(tmp_path, kuairand))
 
 

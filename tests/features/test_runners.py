@@ -100,7 +100,7 @@ def test_a_configuration_becomes_flags(text: str, flags: tuple[str, ...], tmp_pa
         ("{runner: flink, environment: LOOPBACK}", "environment"),
         ("{runner: flink, flags: [parallelism]}", "flags"),
         ("no-such-file.yaml", "no-such-file.yaml"),
-        ("{runner", "not YAML"),
+        ("{runner", "not valid YAML"),
         ("--a b", "'b' is not a Beam flag"),
     ],
 )

@@ -40,8 +40,8 @@ def test_what_a_file_leaves_out_is_the_default(tmp_path: Path) -> None:
         ("ranker: hemix\ntraining: {epochs: 0}", "training.epochs"),
         ("ranker: hemix\ntraining: 3", "training: it holds no fields"),
         ("ranker: hemix\nextra: 3", "extra: no such key"),
-        ("- hemix", "holds no recipe"),
-        ("ranker: [", "not YAML"),
+        ("- hemix", "it holds a list; a recipe is a mapping"),
+        ("ranker: [", "not valid YAML"),
     ],
 )
 def test_a_wrong_file_is_named(text: str, named: str, tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_a_component_alone_takes_the_image_of_the_settings(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ({"image": {}}, "image: Extra inputs"),
+        ({"image": {}}, "image: no such key; did you mean images"),
         ({"images": {"tag": "latest"}}, "never latest"),
         ({"images": {"tag": ""}}, "never latest"),
         ({"images": {"prefix": "Registry/"}}, "prefix 'Registry/'"),
@@ -149,7 +149,7 @@ def test_a_component_alone_takes_the_image_of_the_settings(tmp_path: Path) -> No
         ({"steps": {"train": {"cpus": ["1", "2"]}}}, "steps.train.cpus"),
         ({"steps": {"train": {"cpu": ["4", "500m"]}}}, "steps.train.cpu: the request 4 is above"),
         ({"steps": {"train": {"memory": ["2Gi", "2G"]}}}, "steps.train.memory: the request 2Gi"),
-        ({"steps": {"train": {"memory": ["2", "2Gi"]}}}, "steps.train.memory.0"),
+        ({"steps": {"train": {"memory": ["2", "2Gi"]}}}, "steps.train.memory[0]"),
         ({"steps": {"train": {"shared_memory": "32Gi"}}}, "steps.train.shared_memory: 32Gi"),
         ({"steps": {"train": {"timeout": 0}}}, "steps.train.timeout"),
         ({"steps": {"train": {"timeout": "soon"}}}, "steps.train.timeout"),

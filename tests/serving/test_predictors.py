@@ -52,20 +52,20 @@ def entry(version: str = "v1", **changes: object) -> dict[str, object]:
     ("content", "message"),
     [
         ("predictors: [", "not valid YAML"),
-        ("[]", "the file"),
+        ("[]", "it holds a list"),
         ({"predictors": [entry()]}, "salt"),
         ({"salt": "s"}, "predictors"),
         ({"salt": "s", "predictors": []}, "exactly one predictor must be the champion"),
         ({"salt": "s", "predictors": [entry(), entry("v2")]}, "exactly one"),
         ({"salt": "s", "predictors": [entry(), entry(state="challenger")]}, "v1 stands twice"),
-        ({"salt": "s", "predictors": [entry(url="ftp://a")]}, r"predictors\.0\.url"),
-        ({"salt": "s", "predictors": [entry(url="http://")]}, r"predictors\.0\.url"),
-        ({"salt": "s", "predictors": [entry(share=1.5)]}, r"predictors\.0\.share"),
+        ({"salt": "s", "predictors": [entry(url="ftp://a")]}, r"predictors\[0\]\.url"),
+        ({"salt": "s", "predictors": [entry(url="http://")]}, r"predictors\[0\]\.url"),
+        ({"salt": "s", "predictors": [entry(share=1.5)]}, r"predictors\[0\]\.share"),
         (
             {"salt": "s", "predictors": [entry(), entry("v2", state="challenger", share=0.1)]},
             "more than 1",
         ),
-        ({"salt": "s", "predictors": [entry(colour=1)]}, r"predictors\.0\.colour"),
+        ({"salt": "s", "predictors": [entry(colour=1)]}, r"predictors\[0\]\.colour"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, content: object, message: str) -> None:

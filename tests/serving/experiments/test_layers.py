@@ -96,8 +96,8 @@ def test_the_variants_order_is_assigned_with_it() -> None:
             "both set order",
         ),
         ("order: {click: 1.0, long_view: 0.5}", "order: {click: 0}", "weight that is not 0"),
-        ("share: 0.4", "share: 0.4, colour: red", "layers.1.variants.2.colour"),
-        ("salt: page-1", "salt: ''", "layers.1.salt"),
+        ("share: 0.4", "share: 0.4, colour: red", r"layers\[1\]\.variants\[2\]\.colour"),
+        ("salt: page-1", "salt: ''", r"layers\[1\]\.salt"),
         ("layers:", "layers: [", "not valid YAML"),
     ],
 )

@@ -28,7 +28,7 @@ def test_the_default_policy_is_whole_and_a_file_changes_only_what_it_says(tmp_pa
         ("promote_when: not_worse", "needs primary.margin"),
         ("secondary: [{name: click_rate, kind: rate, task: click}]", "two metrics have one name"),
         ("guardrails: {calibration: {click: [1.2, 0.8]}}", "1.2 is not below 0.8"),
-        ("- a list", "give keys and values"),
+        ("- a list", "a policy is a mapping of keys to values"),
         ("alpha: [", "not valid YAML"),
     ],
 )

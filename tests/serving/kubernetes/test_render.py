@@ -228,7 +228,7 @@ def test_the_champion_before_has_pods_on_wish() -> None:
     [
         ("image: hemix/serve:latest", "image: image 'hemix/serve:latest' must be pinned"),
         ("image: hemix/serve", "must be pinned"),
-        ("replicas: 2", "replicas: Extra inputs"),
+        ("replicas: 2", "replicas: no such key"),
         ("ranker: {scaling: {min_replicas: 9, max_replicas: 2}}", "min_replicas 9 is above"),
         ("canary_steps: [5, 50]", "must rise from at least 1 and end in 100"),
         ("canary_steps: [50, 5, 100]", "must rise"),
