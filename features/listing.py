@@ -1,7 +1,7 @@
 """The files that a path names: a file, a folder with all it holds, or a glob; here or in a store.
 
-Only the path itself is a glob, never the root it is relative to, and a path that names a file or
-folder as it is written goes before any glob. Hidden files and ``_SUCCESS`` marks are not data.
+Only the path itself is a glob, never the root it is relative to, and a name that there is as it is
+written, of the file or of a folder on the way, goes before any glob. Hidden files and ``_SUCCESS`` marks are not data.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
 _SIGNS = re.compile(r"[*?[]")
@@ -60,10 +61,23 @@ def _joined(root: str, path: str) -> str:
 def _local_names(root: str, path: str) -> list[str]:
     if os.path.lexists(whole := os.path.join(root, path)):
         return [whole]
-    if not _SIGNS.search(path):
+    root, rest = _literal(root, path, os.path.lexists)
+    if not _SIGNS.search(rest):
         return []
-    names = glob.glob(path, root_dir=root, recursive=True, include_hidden=True)
-    return [os.path.join(root, name) for name in names if _is_asked_for(name, path)]
+    names = glob.glob(rest, root_dir=root, recursive=True, include_hidden=True)
+    return [os.path.join(root, name) for name in names if _is_asked_for(name, rest)]
+
+
+def _literal(root: str, pattern: str, exists: Callable[[str], bool]) -> tuple[str, str]:
+    """Move the first folders of a pattern that there are, as they are written, to the root."""
+    base, parts = root.rstrip("/"), pattern.split("/")
+    while len(parts) > 1:
+        inner = f"{base}/{parts[0]}" if base or root else parts[0]
+        if _SIGNS.search(parts[0]) and not exists(inner):
+            break
+        base = inner
+        parts.pop(0)
+    return base or root, "/".join(parts)
 
 
 def _is_asked_for(name: str, pattern: str) -> bool:
@@ -107,14 +121,10 @@ def _is_there(filesystem: Any, name: str) -> bool:
 def _stored_names(filesystem: Any, root: str, pattern: str) -> list[str]:
     from fsspec.utils import glob_translate
 
-    parts = pattern.split("/")
-    base = root.rstrip("/")
-    while not _SIGNS.search(parts[0]):
-        base = _joined(base, parts.pop(0))
-    rest = "/".join(parts)
-    depth = None if "**" in rest else len(parts)
+    base, rest = _literal(root, pattern, lambda name: _is_there(filesystem, name))
+    depth = None if "**" in rest else rest.count("/") + 1
     wanted = re.compile(glob_translate(rest))
-    start = len(base) + 1 if base else 0
+    start = len(base.rstrip("/")) + 1 if base else 0
     found = filesystem.find(base, maxdepth=depth, withdirs=True)
     return [
         name

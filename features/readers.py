@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.csv_hints import header_hint
-from features.csv_reader import CsvText
+from features.csv_lines import CsvText
+from features.csv_reader import csv_names, csv_tables
 from features.locations import SourceFile
 from hemix.errors import DataError, HemixError, StorageError
 
@@ -46,7 +47,7 @@ def _own_schema(file: SourceFile, where: str) -> pa.Schema:
     with _open(file, where) as handle:
         if file.format == "parquet":
             return pq.read_schema(handle)
-        return pa.schema([(name, pa.string()) for name in _csv(file, handle, where).names()])
+        return pa.schema([(name, pa.string()) for name in csv_names(_csv(file, handle, where))])
 
 
 def read_batches(
@@ -106,7 +107,7 @@ def _tables(
     file: SourceFile, handle: Any, columns: list[str], where: str, batch_rows: int
 ) -> Iterator[pa.Table]:
     if file.format == "csv":
-        yield from _csv(file, handle, where).tables(columns, batch_rows)
+        yield from csv_tables(_csv(file, handle, where), columns, batch_rows)
         return
     # Spark's 96-bit times reach beyond what nanoseconds can hold, and would wrap around silently.
     parquet = pq.ParquetFile(handle, coerce_int96_timestamp_unit="us")

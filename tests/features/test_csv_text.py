@@ -18,9 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import csv_reader, text_files
+from features import csv_lines, text_files
 from features.csv_hints import header_hint
-from features.csv_reader import CsvText
+from features.csv_lines import CsvText
+from features.csv_reader import csv_names, csv_tables
 from features.dialect import Dialect
 from hemix.errors import DataError, HemixError
 
@@ -43,8 +44,8 @@ def read(data: bytes, columns: list[str] | None = None, block: int = 64, **rules
         patch.object(text_files, "BLOCK_BYTES", block),
         patch.object(text_files, "_FIRST_BYTES", block),
     ):
-        names = file().names()
-        tables = list(file().tables(columns or names, 1_000))
+        names = csv_names(file())
+        tables = list(csv_tables(file(), columns or names, 1_000))
     return [
         [value or "" for value in row.values()] for table in tables for row in table.to_pylist()
     ]
@@ -145,7 +146,7 @@ def test_a_value_of_megabytes_is_read() -> None:
 
 
 def test_a_row_beyond_the_limit_is_refused_with_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_reader, "LONGEST_RECORD", 1 << 20)
+    monkeypatch.setattr(csv_lines, "LONGEST_RECORD", 1 << 20)
     rows = numbered(30)
     rows[17][2] = "z" * 2_000_000
     assert "line 18: a row is longer than 1 MB" in refusal(joined(rows), block=1 << 16)

@@ -83,6 +83,8 @@ def test_globs_below_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     for scheme in ("", "file://"):
         assert named(str(tmp_path), f"{scheme}{root}/q.csv") == [f"{name}/q.csv"]
         assert named(f"{scheme}{root}", "[p]1.csv") == ["p1.csv"]
+        assert named(str(tmp_path), f"{scheme}{root}/[q]*.csv") == [f"{name}/q.csv"]
+    assert named(str(tmp_path), f"{name}/d*p/e?/*.csv") == [f"{name}/deep/er/p3.csv"]
 
 
 @pytest.mark.parametrize("name", [*(f"{odd}.csv" for odd in ODD), "$HOME.csv"])
@@ -147,6 +149,7 @@ def test_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str) ->
         assert named(place, "**/p*.csv") == ["dé=S%C3%A3o/p3.csv", "p1.csv", "p2.csv"]
         assert named(place, "day [1].csv") == ["day [1].csv"]
         assert named(place, "day ?.csv") == ["day 1.csv"]
+        assert named(place, f"{place}/day ?.csv") == ["day 1.csv"]
         assert named(place, f"{place}/day [1].csv") == ["day [1].csv"]
         with pytest.raises(DataError, match="no file matches"):
             named(place, "nosuch*.csv")
