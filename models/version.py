@@ -26,6 +26,7 @@ import hemix
 from hemix.errors import ModelVersionError
 from hemix.files import atomic_folder, digest_of, read_json, sha256_folder, write_json
 from hemix.spec import FeatureSpec
+from models.contents import check_length, check_names, digests, read_bounded
 from models.names import EAGER, SIGNATURE
 from models.ranker import Ranker
 from models.recipes import Recipe
@@ -127,37 +128,35 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest alone, nothing verified.
 
     Raises:
-        ModelVersionError: it is missing, or not a manifest.
+        ModelVersionError: it is missing, not a manifest, or names files outside the folder.
     """
     path = folder / MANIFEST
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelVersionError(
-            f"{path}: cannot read ({error.strerror}). This is not a model version."
-        ) from error
-    return parse_manifest(data, str(path))
+    return parse_manifest(read_bounded(path), str(path))
 
 
 def parse_manifest(data: bytes, where: str) -> Manifest:
     """The manifest in ``data``; errors of :func:`read_manifest`, which name ``where``."""
+    check_length(len(data), where)
     try:
-        return Manifest.model_validate_json(data)
+        manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ModelVersionError(f"{where}: {key or 'not a manifest'}: {first['msg']}.") from error
+    check_names(manifest.files, where)
+    return manifest
 
 
 def verify(folder: Path) -> Manifest:
     """Check that the folder holds exactly the files of its manifest, unchanged.
 
     Raises:
-        ModelVersionError: a file is missing, added or changed; the message names it.
+        ModelVersionError: a file is missing, added, changed, a link, or cannot be read; the message
+            names it.
     """
     manifest = read_manifest(folder)
     hint = "Do not serve this folder: take it again from where it was made."
-    found = sha256_folder(folder)
+    found = digests(folder)
     found.pop(MANIFEST, None)
     found.pop(SIGNATURE, None)
     for name, digest in manifest.files.items():

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hemix.errors import HemixError
+from hemix.shown import command
 from pipelines.endpoint import Endpoint, running_endpoint
 from pipelines.folder import RunFolder
 from pipelines.heldout import HeldOutRequest, held_out_requests
@@ -61,17 +62,16 @@ def demo(console: Console, output: Path = OUTPUT) -> None:
         f"Both runs, the endpoint and {len(requests)} requests: {time.monotonic() - start:.0f} s.",
         f"Report of version 2: {folder.report}",
         f"Report of version 1: {folder.report_of(first.version)}",
-        f"To call it yourself:  {_hemix()} serve --models {output}",
-        f"and in another shell: {_hemix()} rank --user {requests[0].user_id} "
-        f"--items {','.join(map(str, requests[0].item_ids[:5]))} {_context(requests[0])}",
+        f"To call it yourself:  {command(_hemix(), 'serve', '--models', output)}",
+        f"and in another shell: {command(_hemix(), 'rank', *_asked(requests[0]))}",
     ):
         console.print(Text(line), soft_wrap=True)
 
 
 def _run(folder: RunFolder, overrides: tuple[str, ...]) -> RunRecord:
     sets = [part for override in overrides for part in ("--set", override)]
-    command = ["run", "--dataset", "kuairand", "--output", str(folder.root), *sets]
-    done = subprocess.run([sys.executable, "-m", "pipelines.cli", *command], check=False)
+    words = ["run", "--dataset", "kuairand", "--output", str(folder.root), *sets]
+    done = subprocess.run([sys.executable, "-m", "pipelines.cli", *words], check=False)
     if done.returncode:
         # The run has already said what is wrong.
         sys.exit(done.returncode)
@@ -143,8 +143,13 @@ def _ranked(request: HeldOutRequest, answer: dict[str, object]) -> Table:
     return table
 
 
-def _context(request: HeldOutRequest) -> str:
-    return " ".join(f"--context {name}={value}" for name, value in request.context.items())
+def _asked(request: HeldOutRequest) -> list[object]:
+    """The first candidates of a request, as words of ``hemix rank``."""
+    items = ",".join(map(str, request.item_ids[:5]))
+    context = [
+        word for name, value in request.context.items() for word in ("--context", f"{name}={value}")
+    ]
+    return ["--user", request.user_id, "--items", items, *context]
 
 
 def _hemix() -> Path:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hemix.errors import DefinitionError
+from hemix.shown import shown
 from hemix.storage import is_remote, join, parent
 from serving.experiments.assigned import MODEL_LAYER
 
@@ -93,6 +94,7 @@ def show_command(models: ModelsOption = MODELS, experiments: ExperimentsOption =
     from serving.experiments.design import design_of
     from serving.experiments.layers import Experiments
     from serving.registry import find_registry
+    from serving.tables import plain
 
     registry = find_registry(models)
     path = experiments or _beside(registry.location, "experiments.yaml")
@@ -111,12 +113,12 @@ def show_command(models: ModelsOption = MODELS, experiments: ExperimentsOption =
             first = number == 0
             order = orders.get((name, arm.name))
             table.add_row(
-                name if first else "",
-                design.epoch if first else "",
-                arm.name,
-                arm.version,
+                plain(name if first else ""),
+                plain(design.epoch if first else ""),
+                plain(arm.name),
+                plain(arm.version),
                 f"{arm.share:.1%}",
-                ", ".join(f"{task} {weight:g}" for task, weight in order.items()) if order else "",
+                plain(", ".join(f"{task} {weight:g}" for task, weight in (order or {}).items())),
             )
     Console(file=sys.stdout).print(table)
 
@@ -341,5 +343,5 @@ def _beside(location: str, name: str) -> Path | None:
 def _say(console: Console, verdict: str, reasons: tuple[str, ...], page: Path) -> None:
     console.print(Text(f"Decision: {verdict.replace('_', ' ')}", style="bold"))
     for reason in reasons:
-        console.print(Text(f"  {reason}"), soft_wrap=True)
+        console.print(Text(f"  {shown(reason)}"), soft_wrap=True)
     console.print(Text(f"Page: {page}"), soft_wrap=True)

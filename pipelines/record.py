@@ -8,9 +8,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from hemix.errors import StorageError
-from hemix.storage import local_copy, read_bytes, write_bytes
+from hemix.storage import is_remote, local_copy, name_of, parent, read_bytes, write_bytes
 from hemix.verdict import Verdict
 
+ARTIFACTS = "/artifacts/"
+"""What stands between a run's folder and an artifact's place in it."""
 StepStatus = Literal["waiting", "running", "succeeded", "failed", "skipped"]
 RunStatus = Literal["running", "succeeded", "gate_failed", "failed"]
 
@@ -77,7 +79,7 @@ class RunRecord(_Part):
 
     @staticmethod
     def read(place: str | Path) -> RunRecord:
-        """Read a record.
+        """Read a record; artifacts lie below the folder that holds it, also when it was moved.
 
         Raises:
             StorageError: there is no such file, or it is not a run record.
@@ -88,6 +90,24 @@ class RunRecord(_Part):
                 f"{place}: there is no such file.", hint="Run the pipeline first: hemix run."
             )
         try:
-            return RunRecord.model_validate_json(data)
+            record = RunRecord.model_validate_json(data)
         except ValueError as error:
             raise StorageError(f"{place}: not a run record ({error}).") from error
+        root = _root_of(str(place))
+        for step in record.steps:
+            step.artifacts = {name: _below(root, at) for name, at in step.artifacts.items()}
+        return record
+
+
+def _root_of(place: str) -> str:
+    """The run's folder: of ``run.json``, or of ``runs/<version>.json``."""
+    folder = parent(place if is_remote(place) else Path(place).absolute())
+    return parent(folder) if name_of(place) != "run.json" else folder
+
+
+def _below(root: str, artifact: str) -> str:
+    """Where an artifact is that was made below another root, perhaps this one's before a move."""
+    _, found, rest = artifact.rpartition(ARTIFACTS)
+    here = f"{root}{ARTIFACTS}{rest}"
+    there = not is_remote(root) and not is_remote(artifact) and Path(here).exists()
+    return here if found and there else artifact

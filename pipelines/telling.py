@@ -16,6 +16,7 @@ from rich.text import Text
 
 from hemix import __version__
 from hemix.errors import Unforeseen
+from hemix.shown import shown_lines
 from hemix.storage import cache_folder
 from hemix.unforeseen import told_as
 
@@ -35,9 +36,9 @@ def tell(error: Exception) -> int:
         hint = _where_to_look(error)
     with contextlib.suppress(OSError, ValueError):  # stderr is closed or full: the code tells
         console = Console(stderr=True)
-        console.print(Text.assemble(("Error: ", "bold red"), message), soft_wrap=True)
+        console.print(Text.assemble(("Error: ", "bold red"), shown_lines(message)), soft_wrap=True)
         if hint:
-            console.print(Text(hint), soft_wrap=True)
+            console.print(Text(shown_lines(hint)), soft_wrap=True)
     return told.exit_code
 
 

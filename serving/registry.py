@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from models.version import Manifest
 
 STATE = "state.json"
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class Registry(abc.ABC):
@@ -61,7 +61,8 @@ class Registry(abc.ABC):
 
     @abc.abstractmethod
     def folder(self, version: str) -> Path:
-        """A local folder with the whole version; RegistryError when the registry lacks it."""
+        """A local folder with the whole version; RegistryError when the registry lacks it, and
+        ModelVersionError when what lies there is another version."""
 
     def files(self, version: str) -> Hashable:
         """Something that changes when a version's files do; None where looking would cost too much."""
@@ -69,7 +70,8 @@ class Registry(abc.ABC):
 
     @abc.abstractmethod
     def manifest(self, version: str) -> Manifest:
-        """A version's manifest, nothing verified; ModelVersionError when it cannot be read."""
+        """A version's manifest, nothing verified but its name; ModelVersionError when it cannot be
+        read or is that of another version."""
 
     def location_of(self, version: str) -> str:
         """Where the version's folder lies: what a predictor elsewhere is started with."""
@@ -97,9 +99,7 @@ class Registry(abc.ABC):
         """
         from models.version import verify
 
-        version = verify(model).version
-        if not _NAME.match(version):
-            raise RegistryError(f"{version!r} cannot be the name of a folder.")
+        version = check_name(verify(model).version)
         note = Note(who=who, why=why, verdict=summary_of(verdict))
         with signed(model) as folder:
             return self._add(
@@ -110,6 +110,7 @@ class Registry(abc.ABC):
         self, version: str, *, share: float, why: str = "", who: str = "", verdict: str = ""
     ) -> RegistryState:
         """Put a version on trial, or change its share."""
+        self._require_there(version)
         note = Note(who=who, why=why, verdict=verdict)
         return self.move(lambda state: moves.challenge(state, version, share=share, note=note))
 
@@ -117,6 +118,7 @@ class Registry(abc.ABC):
         self, version: str, *, why: str = "", who: str = "", verdict: str = ""
     ) -> RegistryState:
         """Challenger -> champion; the champion before it is retired."""
+        self._require_there(version)
         note = Note(who=who, why=why, verdict=verdict)
         return self.move(lambda state: moves.promote(state, version, note=note))
 
@@ -146,6 +148,11 @@ class Registry(abc.ABC):
                 hint="Deploy a version first (hemix run), or pass --models DIR.",
             )
         return self._change(move)
+
+    def _require_there(self, version: str) -> None:
+        """Before users get a version: what lies under its name is it (ModelVersionError)."""
+        if version in self.state().versions:
+            self.manifest(version)
 
     @abc.abstractmethod
     def _change(self, move: Callable[[RegistryState], RegistryState]) -> RegistryState:
@@ -198,12 +205,15 @@ class FolderRegistry(Registry):
 
     def folder(self, version: str) -> Path:
         self.state().state_of(version)
+        self.manifest(version)
         return self.root / "versions" / version
 
     def manifest(self, version: str) -> Manifest:
         from models.version import read_manifest
 
-        return read_manifest(self.root / "versions" / version)
+        check_name(version)
+        folder = self.root / "versions" / version
+        return require_named(read_manifest(folder), version, str(folder))
 
     def _change(self, move: Callable[[RegistryState], RegistryState]) -> RegistryState:
         with self._locked():
@@ -310,6 +320,26 @@ def require_registry(location: str | Path) -> Registry:
             hint="Restore the folder, or roll the version back.",
         ) from error
     return registry
+
+
+def check_name(version: str) -> str:
+    """The name, when it can be that of a folder; RegistryError otherwise."""
+    if not _NAME.fullmatch(version):
+        raise RegistryError(
+            f"{version!r} cannot be the name of a version: letters, digits, '.', '_' and '-', at most 128."
+        )
+    return version
+
+
+def require_named(manifest: Manifest, version: str, where: str) -> Manifest:
+    """The manifest, when it is that of ``version``; ModelVersionError otherwise."""
+    if manifest.version != version:
+        raise ModelVersionError(
+            f"{where}: holds the version {manifest.version!r} under the name {version!r}.",
+            hint="Restore the folder from a copy, or add the version under its own name "
+            "(hemix models add).",
+        )
+    return manifest
 
 
 def require_same(version: str, new: dict[str, str], old: dict[str, str]) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from hemix import storage
 from hemix.errors import ModelVersionError, RegistryError, StorageError
 from hemix.files import read_json
-from serving.registry import STATE, Registry, require_same
+from serving.registry import STATE, Registry, check_name, require_named, require_same
 from serving.state import RegistryState, parse_state, state_bytes
 
 if TYPE_CHECKING:
@@ -42,16 +42,18 @@ class S3Registry(Registry):
     def folder(self, version: str) -> Path:
         """A verified copy in this machine's cache, brought when it is not there yet."""
         self.state().state_of(version)
+        self.manifest(version)
         return storage.local_copy(self.location_of(version))
 
     def manifest(self, version: str) -> Manifest:
         from models.version import MANIFEST, parse_manifest
 
+        check_name(version)
         where = storage.join(self.location_of(version), MANIFEST)
         data = storage.read_bytes(where)
         if data is None:
             raise ModelVersionError(f"{where} is missing. This is not a model version.")
-        return parse_manifest(data, where)
+        return require_named(parse_manifest(data, where), version, self.location_of(version))
 
     def _change(self, move: Callable[[RegistryState], RegistryState]) -> RegistryState:
         for attempt in range(TRIES):

@@ -13,7 +13,6 @@ public key serves nothing that it did not sign.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import tempfile
@@ -30,6 +29,7 @@ from serving.signing_keys import (
     PublicKey,
     fits,
     key_file,
+    key_set,
     public_keys,
     unusable,
 )
@@ -71,9 +71,9 @@ def require_signed(folder: Path) -> None:
     Raises:
         ModelVersionError: not signed, signed with another key, or a file is not the signed one;
             the message names the file.
-        DefinitionError: the key cannot be used.
+        DefinitionError: the key cannot be used, or is set and empty.
     """
-    if key := os.environ.get(VERIFY_KEY, ""):
+    if key := key_set(VERIFY_KEY):
         verify_signature(folder, key)
 
 
@@ -128,7 +128,7 @@ def signing_told(folder: Path, *, demanded: bool) -> str:
             signed is of no key in ``HEMIX_VERIFY_KEY``, and so would be refused.
         ModelVersionError: it is signed already, and not by such a key.
     """
-    private, public = os.environ.get(SIGNING_KEY, ""), os.environ.get(VERIFY_KEY, "")
+    private, public = key_set(SIGNING_KEY), key_set(VERIFY_KEY)
     if (folder / SIGNATURE).is_file():
         if public:
             verify_signature(folder, public)
@@ -162,7 +162,7 @@ def signed(folder: Path) -> Iterator[Path]:
     An artifact of a pipeline stays as it was written; a version that is signed already is taken as
     it is.
     """
-    key = os.environ.get(SIGNING_KEY, "")
+    key = key_set(SIGNING_KEY)
     if not key or (folder / SIGNATURE).is_file():
         yield folder
         return

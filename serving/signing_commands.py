@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from hemix.errors import DefinitionError
 from hemix.progress import say
-from serving.signing_keys import SIGNING_KEY, VERIFY_KEY
+from serving.signing_keys import SIGNING_KEY, VERIFY_KEY, key_set
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Model version folder.")]
 
@@ -77,7 +76,7 @@ def register(models_app: typer.Typer) -> None:
 
 
 def _key(key: str | None, variable: str) -> str:
-    found = key or os.environ.get(variable, "")
+    found = key or key_set(variable)
     if not found:
         raise DefinitionError(f"No key was given: pass --key FILE, or set {variable}.")
     return found

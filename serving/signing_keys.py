@@ -33,6 +33,23 @@ class PublicKey:
     source: str
 
 
+def key_set(variable: str) -> str:
+    """The key in the environment; empty when the variable is not set at all.
+
+    Raises:
+        DefinitionError: it is set and empty, as by a secret that could not be read: nothing would be
+            signed or verified, and no one would know.
+    """
+    value = os.environ.get(variable)
+    if value is not None and not value.strip():
+        raise DefinitionError(
+            f"{variable} is set and empty.",
+            hint=f"Give a key, or unset it (unset {variable}) when versions are not to be "
+            f"{'verified' if variable == VERIFY_KEY else 'signed'}.",
+        )
+    return value or ""
+
+
 def public_keys(value: str) -> tuple[PublicKey, ...]:
     """All keys of ``value``, each once, in order.
 

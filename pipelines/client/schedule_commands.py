@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hemix.shown import shown
 from pipelines.client import options as o
 
 schedule_app = typer.Typer(
@@ -188,8 +189,9 @@ def list_command(
 
     for schedule in schedules:
         table.add_row(
-            schedule.name,
-            pipelines[schedule.pipeline_id] + ("" if schedule.version_id else " (newest)"),
+            Text(shown(schedule.name)),
+            Text(shown(pipelines[schedule.pipeline_id]))
+            + Text("" if schedule.version_id else " (newest)"),
             schedule.trigger.told(),
             "on" if schedule.enabled else "paused",
             "all" if schedule.catch_up else "latest",

@@ -10,6 +10,7 @@ import yaml
 from features.definition import DatasetDefinition
 from hemix.errors import RegistryError
 from hemix.files import atomic_file
+from hemix.shown import command
 from pipelines.folder import RunFolder
 from serving.experiments.assigned import MODEL_LAYER
 from serving.experiments.design import Design, design_of
@@ -31,7 +32,7 @@ def own_registry(folder: RunFolder, target: Path, *, share: float) -> Path:
         raise RegistryError(
             f"{folder.registry} has no challenger: there is nothing to compare.",
             hint="Deploy a second version, for example: "
-            f"hemix run --output {folder.location} --set training.seed=7.",
+            f"{command('hemix', 'run', '--output', folder.location, '--set', 'training.seed=7')}.",
         )
     versions = target / "versions"
     versions.mkdir(parents=True, exist_ok=True)

@@ -12,11 +12,12 @@ from serving.kubernetes.ready import service_look
 from serving.kubernetes.settings import DeploymentSettings
 from serving.predictors import parse_predictors
 from serving.state import RegistryState
+from serving.tables import plain
 
 
 def status_table(cluster: Cluster, state: RegistryState, settings: DeploymentSettings) -> Table:
     """One row an InferenceService of ours: the registry's share, the cluster's, readiness."""
-    table = Table(title=f"{settings.name} in {cluster.namespace}", title_justify="left")
+    table = Table(title=plain(f"{settings.name} in {cluster.namespace}"), title_justify="left")
     for name in ("service", "version", "registry", "cluster", "ready"):
         table.add_column(name, overflow="fold")
     served = served_shares(cluster, settings, state)
@@ -29,11 +30,11 @@ def status_table(cluster: Cluster, state: RegistryState, settings: DeploymentSet
         version = live["metadata"].get("annotations", {}).get("hemix/model-version", "")
         look = service_look(live)
         table.add_row(
-            name,
-            version,
+            plain(name),
+            plain(version),
             _share(state.shares.get(names.get(name, ""))),
             _share(served.get(version)),
-            Text("yes", "green") if look.ready else Text(look.why, "red"),
+            Text("yes", "green") if look.ready else plain(look.why, "red"),
         )
     return table
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
+import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -111,3 +116,75 @@ def test_weights_that_do_not_fit_are_refused(version: Path) -> None:
     path.write_text(json.dumps(value))
     with pytest.raises(ModelVersionError, match="do not fit"):
         load(version)
+
+
+def told(version: Path) -> str:
+    with pytest.raises(ModelVersionError) as caught:
+        verify(version)
+    return f"{caught.value.message} {caught.value.hint}"
+
+
+def rewritten(version: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    manifest = json.loads((version / "manifest.json").read_text())
+    change(manifest)
+    (version / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "transform/spec.json", "manifest.json"])
+def test_a_link_is_refused_also_when_it_leads_to_the_same_bytes(
+    version: Path, tmp_path: Path, name: str
+) -> None:
+    (version / name).rename(tmp_path / "elsewhere")
+    (version / name).symlink_to(tmp_path / "elsewhere")
+    assert f"{version / name}: a link" in told(version)
+    if name != "manifest.json":
+        (version / name).unlink()
+        os.link(tmp_path / "elsewhere", version / name)
+        assert f"{version / name}: a file with a second name" in told(version)
+
+
+def test_neither_a_folder_behind_a_link_nor_a_pipe_is_read(version: Path, tmp_path: Path) -> None:
+    (version / "transform").rename(tmp_path / "moved")
+    (version / "transform").symlink_to(tmp_path / "moved")
+    assert "transform: a link" in told(version)
+    (version / "transform").unlink()
+    (tmp_path / "moved").rename(version / "transform")
+    os.mkfifo(version / "transform" / "pipe")
+    assert "pipe: no file" in told(version)
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside", "/etc/hostname", "a/../b", "a//b", "./a", "", "a\0b"]
+)
+def test_a_name_that_leads_elsewhere_is_refused(version: Path, name: str) -> None:
+    rewritten(version, lambda manifest: manifest["files"].update({name: "0" * 64}))
+    assert "is not the name of a file" in told(version)
+
+
+def test_a_manifest_without_end_is_refused(version: Path) -> None:
+    rewritten(version, lambda manifest: manifest.update(created="x" * (17 << 20)))
+    assert "This is not a manifest" in told(version)
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_what_cannot_be_read_is_named_with_its_mend(
+    version: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    real = Path.open
+
+    def open_(path: Path, *arguments: Any, **named: Any) -> Any:
+        if path.name == "model.safetensors":
+            raise OSError(error, os.strerror(error), str(path))
+        return real(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "open", open_)
+    said = told(version)
+    assert f"{version / 'model.safetensors'}: cannot read ({os.strerror(error)})." in said
+    assert ("chmod" in said) == (error == errno.EACCES)
+
+
+def test_all_files_may_be_read_by_whom_the_umask_lets(version: Path) -> None:
+    mask = os.umask(0)
+    os.umask(mask)
+    found = {stat.S_IMODE(p.stat().st_mode) for p in version.rglob("*") if p.is_file()}
+    assert found == {0o666 & ~mask}

@@ -173,8 +173,24 @@ def test_entering_a_registry_signs_and_leaves_the_artifact_alone(
 def test_without_a_key_nothing_is_asked(version: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VERIFY_KEY, raising=False)
     require_signed(version)
-    monkeypatch.setenv(VERIFY_KEY, "")
-    require_signed(version)
+
+
+@pytest.mark.parametrize("value", ["", " ", "\n"])
+def test_an_empty_key_is_an_error_and_not_no_key(
+    version: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """As from a secret that was not mounted: everything would be served, and no one would know."""
+    monkeypatch.setenv(VERIFY_KEY, value)
+    with pytest.raises(DefinitionError, match=f"{VERIFY_KEY} is set and empty"):
+        require_signed(version)
+    monkeypatch.delenv(VERIFY_KEY)
+    monkeypatch.setenv(SIGNING_KEY, value)
+    with pytest.raises(DefinitionError, match=f"{SIGNING_KEY} is set and empty"):
+        open_registry(tmp_path / "registry").add(version, share=None)
+    (tmp_path / "empty.pem").write_text(value)
+    monkeypatch.setenv(VERIFY_KEY, str(tmp_path / "empty.pem"))
+    with pytest.raises(DefinitionError, match=r"empty\.pem holds none"):
+        require_signed(version)
 
 
 def test_the_commands_sign_and_verify(version: Path, keys: tuple[Path, Path]) -> None:

@@ -202,8 +202,12 @@ def test_what_becomes_of_the_signature_is_said(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv(SIGNING_KEY, str(pairs[signing][0]) if signing else "")
-    monkeypatch.setenv(VERIFY_KEY, str(pairs[verifying][1]) if verifying else "")
+    monkeypatch.delenv(SIGNING_KEY, raising=False)
+    monkeypatch.delenv(VERIFY_KEY, raising=False)
+    if signing:
+        monkeypatch.setenv(SIGNING_KEY, str(pairs[signing][0]))
+    if verifying:
+        monkeypatch.setenv(VERIFY_KEY, str(pairs[verifying][1]))
     assert told in signing_told(make_version(tmp_path / "v1"), demanded=demanded)
 
 
