@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.plan.naming import feature_service, version_name, without_split
+from components.plan.naming import feature_service, this_machine, version_name, without_split
 from components.validate_model.policy import policy_text
 from features.definition import DatasetDefinition
 from hemix.errors import DefinitionError
@@ -50,8 +50,8 @@ class RunPlan:
 def plan(request: RunRequest) -> RunPlan:
     """Check the request and name the version it makes.
 
-    The version's name is a hash of all that makes it: definition, recipe, the log's files and the
-    code. The baseline is the registry's champion, or, for a version that the registry already
+    The version's name is a hash of all that makes it: definition, recipe, the log's files, the code
+    and what of this machine changes weights. The baseline is the registry's champion, or, for a version that the registry already
     holds, the one it was compared with when it was made.
 
     Raises:
@@ -67,7 +67,9 @@ def plan(request: RunRequest) -> RunPlan:
     source = fingerprint(definition)
     code = revision()
     recipe = portable(request.recipe)
-    version = version_name(definition, recipe, request.overrides.recipe, source, code)
+    version = version_name(
+        definition, recipe, request.overrides.recipe, source, code, machine=this_machine()
+    )
     folder = request.folder
     registry = open_registry(folder.registry)
     state = registry.state()

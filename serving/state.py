@@ -235,14 +235,19 @@ def _noted(state: RegistryState, what: str, version: str, note: Note = NO_NOTE) 
     event = Event.model_validate(
         {
             "when": datetime.now(UTC),
-            "who": note.who or _who(),
+            "who": _writable(note.who or _who()),
             "what": what,
             "version": version,
-            "why": note.why,
-            "verdict": note.verdict,
+            "why": _writable(note.why),
+            "verdict": _writable(note.verdict),
         }
     )
     return _changed(state, history=(*state.history, event))
+
+
+def _writable(text: str) -> str:
+    """A shell's bytes that are no UTF-8 reach us as lone surrogates, which no file takes."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _who() -> str:

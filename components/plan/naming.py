@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from features.definition import NO_SPLIT, DatasetDefinition
 from hemix.files import digest_of
+from hemix.revision import package_versions
 
 
 def version_name(
@@ -14,11 +15,39 @@ def version_name(
     overrides: Mapping[str, str],
     source_fingerprint: str,
     revision: str,
+    machine: Mapping[str, str] | None = None,
 ) -> str:
-    """A hash of all that makes a version: definition (not its place), recipe, the log's files, code."""
+    """A hash of all that makes a version.
+
+    Args:
+        definition: without its place.
+        recipe: and ``overrides`` of its fields, among them how many processes train.
+        source_fingerprint: of the log's files.
+        revision: of the code.
+        machine: :func:`this_machine` when the training is here; None where pods of one set of images
+            and nodes train.
+    """
     content = definition.model_dump(mode="json", exclude={"root"})
-    parts = [content, recipe, dict(overrides), source_fingerprint, revision]
+    parts: list[object] = [content, recipe, dict(overrides), source_fingerprint, revision]
+    if machine is not None:
+        parts.append(dict(machine))
     return "v" + digest_of(parts, length=12)
+
+
+def this_machine() -> dict[str, str]:
+    """What of this machine changes the bits of weights that are trained on it.
+
+    Packages; threads, for sums of two threads are rounded otherwise than those of one; the kind of
+    processor, for kernels are chosen by it.
+    """
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    return {
+        **package_versions(),
+        "threads": str(torch.get_num_threads()),
+        "processor": gpu or torch.backends.cpu.get_cpu_capability(),
+    }
 
 
 def feature_service(version: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from hemix.errors import DefinitionError
 from models.recipes import recipe_of
@@ -51,3 +52,20 @@ def test_a_version_to_begin_with_must_be_one(
     assert (
         plan(request(tmp_path, "tiny", "training.warm_start=champion")).arguments["champion"] == ""
     )
+
+
+def test_a_version_is_one_of_its_threads_and_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads sum in another order than one: other bits, so another name."""
+    threads = torch.get_num_threads()
+    try:
+        names = []
+        for number in (1, 2, 1):
+            torch.set_num_threads(number)
+            names.append(plan(request(tmp_path, "compact")).version)
+    finally:
+        torch.set_num_threads(threads)
+    assert names[0] == names[2] != names[1]
+    monkeypatch.setattr("components.plan.naming.package_versions", lambda: {"torch": "9.9"})
+    assert plan(request(tmp_path, "compact")).version not in names

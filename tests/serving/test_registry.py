@@ -14,7 +14,6 @@ import pytest
 from hemix.errors import ModelVersionError, RegistryError
 from hemix.files import read_json, sha256_folder, write_json
 from serving.registry import FolderRegistry, require_registry
-from serving.tables import history_table, show, version_table, versions_table
 from tests.serving.live import ROOT, Workshop
 
 
@@ -145,81 +144,3 @@ def test_readers_see_whole_states_only(workshop: Workshop, registry: FolderRegis
     assert process.returncode == 0
     assert registry.state().shares["v2"] == 0.59
     assert seen <= {0.1, *(n / 100 for n in range(60))}
-
-
-def test_what_lies_under_another_name_is_not_served_or_promoted(
-    workshop: Workshop, registry: FolderRegistry
-) -> None:
-    registry.add(workshop.model("v1"), share=0.1)
-    registry.add(workshop.model("v2"), share=0.1)
-    folder = registry.folder("v2")
-    shutil.rmtree(folder)
-    shutil.copytree(workshop.model("v1"), folder)  # whole, and all its digests agree
-    before = registry.state_path.read_bytes()
-    for move in (
-        lambda: registry.folder("v2"),
-        lambda: registry.challenge("v2", share=0.5),
-        lambda: registry.promote("v2"),
-    ):
-        with pytest.raises(ModelVersionError, match="'v1' under the name 'v2'"):
-            move()
-    assert registry.state_path.read_bytes() == before
-    registry.rollback("v2")  # out of service it may always go
-
-
-def test_a_state_that_names_a_place_outside_is_refused(
-    workshop: Workshop, registry: FolderRegistry
-) -> None:
-    registry.add(workshop.model("v1"), share=0.1)
-    state = read_json(registry.state_path)
-    write_json(registry.state_path, {**state, "versions": {"../../v1": "candidate"}})
-    with pytest.raises(RegistryError, match="cannot be the name"):
-        registry.folder("../../v1")
-
-
-STRANGE = [
-    "[/]",
-    "[bold]x[/red]",
-    "\x1b[2J\x1b]0;title\x07",
-    "\ud800",
-    "\u202etxt",
-    "👩‍🔬 " + "y" * 4000,
-]
-
-
-@pytest.mark.parametrize("text", STRANGE)
-def test_any_text_of_a_version_is_shown_as_a_text(
-    workshop: Workshop, registry: FolderRegistry, text: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    registry.add(workshop.model("v1"), share=0.1, who=text, why=text)
-    file = registry.folder("v1") / "manifest.json"
-    manifest = read_json(file)
-    told = text.encode(errors="surrogatepass").decode(errors="replace")
-    window = {"start": told, told: "end"}
-    write_json(
-        file,
-        {**manifest, "ranker": told, "recipe": told, "created": told, "training_window": window},
-    )
-    for table in (
-        versions_table(registry),
-        version_table(registry, "v1"),
-        history_table(registry, "v1"),
-    ):
-        show(table)
-    out = capsys.readouterr().out
-    assert not any(ord(c) < 32 and c != "\n" for c in out)
-    assert "\u202e" not in out
-    if text.startswith("["):
-        assert text in out.replace("\n", "")
-
-
-def test_a_broken_version_does_not_hide_the_others(
-    workshop: Workshop, registry: FolderRegistry, capsys: pytest.CaptureFixture[str]
-) -> None:
-    registry.add(workshop.model("v1"), share=0.1)
-    registry.add(workshop.model("v2"), share=0.1)
-    (registry.folder("v2") / "manifest.json").write_text("{")
-    show(versions_table(registry))
-    out = capsys.readouterr().out
-    assert "champion" in out
-    assert "manifest.json" in out.replace("\n", "").replace(" ", "").replace("│", "")
