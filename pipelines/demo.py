@@ -20,6 +20,7 @@ from pipelines.endpoint import Endpoint, running_endpoint
 from pipelines.folder import RunFolder
 from pipelines.heldout import HeldOutRequest, held_out_requests
 from pipelines.record import RunRecord
+from pipelines.telling import tell
 from serving.client import Protocol, rank
 
 OUTPUT = Path("runs") / "demo"
@@ -161,9 +162,8 @@ def _hemix() -> Path:
 def main() -> None:
     try:
         demo(Console(file=sys.stdout))
-    except HemixError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    except Exception as error:
+        sys.exit(tell(error))
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ from components.process import error_of, error_record, step_process
 from components.train.checkpoints import open_checkpoints
 from components.train.warm import read_weights
 from hemix import storage
-from hemix.errors import HemixError
+from hemix.errors import HemixError, Unforeseen
 from hemix.progress import say
 from hemix.spec import FeatureSpec
+from hemix.unforeseen import told_as
 
 
 class Work(BaseModel):
@@ -65,7 +66,7 @@ class Work(BaseModel):
 
 
 def train(work: Work, *, tell: Callable[[str], None] = say) -> None:
-    """Join the other processes and train; a :class:`HemixError` is written, not raised."""
+    """Join the other processes and train; an error that is not unforeseen is written, not raised."""
     from models.distributed import joined
     from models.recipes import Recipe
     from models.train import Trainer
@@ -91,8 +92,11 @@ def train(work: Work, *, tell: Callable[[str], None] = say) -> None:
                 saved=checkpoints.keep,
                 initial=read_weights(work.initial),
             ).run()
-    except HemixError as error:
-        storage.write_bytes(work.error, json.dumps(error_record(error)).encode())
+    except Exception as error:
+        told = told_as(error)
+        if isinstance(told, Unforeseen):
+            raise
+        storage.write_bytes(work.error, json.dumps(error_record(told)).encode())
 
 
 def share_cores() -> None:
