@@ -32,6 +32,8 @@ CALIBRATED = ("logloss", "normalized_entropy", "pcoc", "ece")
 METRICS = (*RANKING, *CALIBRATED)
 FEWEST_USERS = 50
 """Of fewer users no interval is given: it would hold the truth noticeably less often than it says."""
+FEWEST_USERS_INSIDE = 100
+"""The same for metrics that are means over small parts: AUCs inside users or requests, gaps of bins."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +87,16 @@ class UserBootstrap:
         """How many users there are."""
         return int(np.unique(self.users).size)
 
-    def estimate(self, value: float, replicates: Floats) -> Estimate:
-        """A value and the interval of its replicates (undefined ones left out)."""
+    def estimate(self, value: float, replicates: Floats, *, fewest: int = FEWEST_USERS) -> Estimate:
+        """A value and the interval of its replicates (undefined ones left out).
+
+        Args:
+            fewest: of fewer users there is no interval.
+        """
         from scipy.stats import norm, t
 
         known, count = replicates[~np.isnan(replicates)], self.count
-        if not known.size or count < FEWEST_USERS:
+        if not known.size or count < fewest:
             return Estimate(value=value, low=np.nan, high=np.nan, replicates=replicates)
         reach = float(t.ppf((1 + self.confidence) / 2, count - 1)) * np.sqrt(count / (count - 1))
         tail = float(norm.cdf(-reach))
@@ -101,13 +107,15 @@ class UserBootstrap:
         """``left - right``, paired: both must come from these draws."""
         value, replicates = left.value - right.value, left.replicates - right.replicates
         if left.distances is None or right.distances is None:
-            return self.estimate(value, replicates)
+            few = np.isnan((left.low, right.low)).any() and self.count >= FEWEST_USERS
+            fewest = FEWEST_USERS_INSIDE if few else FEWEST_USERS
+            return self.estimate(value, replicates, fewest=fewest)
         reach = self._reach(left.distances + right.distances)
         return Estimate(value=value, low=value - reach, high=value + reach, replicates=replicates)
 
     def _reach(self, distances: Floats) -> float:
         """How far the gaps lie from the truth at most; NaN for too few users."""
-        if not distances.size or self.count < FEWEST_USERS:
+        if not distances.size or self.count < FEWEST_USERS_INSIDE:
             return float("nan")
         return float(np.nanquantile(distances, self.confidence))
 
@@ -127,11 +135,13 @@ class UserBootstrap:
             return self.estimate(value, self._auc(labels_B, scores_B))
         if name == "gauc":
             value = metrics.gauc(labels_B, scores_B, self.users)
-            return self.estimate(value, self._grouped(labels_B, scores_B, self.users, by_rows=True))
+            found = self._grouped(labels_B, scores_B, self.users, by_rows=True)
+            return self.estimate(value, found, fewest=FEWEST_USERS_INSIDE)
         if name == "impression_auc":
             assert requests is not None, "impression_auc needs requests"
             value = metrics.impression_auc(labels_B, scores_B, requests)
-            return self.estimate(value, self._grouped(labels_B, scores_B, requests, by_rows=False))
+            found = self._grouped(labels_B, scores_B, requests, by_rows=False)
+            return self.estimate(value, found, fewest=FEWEST_USERS_INSIDE)
         assert name in CALIBRATED, name
         ones = np.ones((1, self.weights.shape[1]))
         value = float(self._sums(name, labels_B, scores_B, ones)[0])

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hemix.errors import StorageError
 from hemix.files import read_json, write_json
-from models.bootstrap import FEWEST_USERS, Estimate
+from models.bootstrap import Estimate
 
 CANDIDATE = "candidate"
 CHAMPION = "champion"
@@ -54,7 +54,7 @@ class Interval(_Part):
             None if math.isnan(number) else number
             for number in (estimate.value, estimate.low, estimate.high)
         )
-        few = f"fewer than {FEWEST_USERS} users: no interval"
+        few = "too few users for an interval"
         note = note if value is None else few if low is None else ""
         return Interval(value=value, low=low, high=high, note=note)
 
