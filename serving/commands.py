@@ -24,7 +24,8 @@ class Protocol(enum.StrEnum):
 def rank(
     user: Annotated[str, typer.Option(help="User id.")],
     items: Annotated[
-        str | None, typer.Option(metavar="A,B,C", help="Candidate item ids, without blanks.")
+        str | None,
+        typer.Option(metavar="A,B,C", help="Candidate item ids; --item for one with a comma."),
     ] = None,
     item: Annotated[
         list[str] | None,
