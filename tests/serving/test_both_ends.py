@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import orjson
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -18,15 +17,17 @@ from hemix.bounds import MAX_INT, MAX_NUMBER, MAX_TEXT, MIN_INT
 from hemix.errors import DataError, RequestError
 from serving.client import to_v2
 from serving.kserving import import_kserve
+from serving.ranking_tensors import instance_of
 from serving.request import RequestContract
 from serving.spoken import spoken_id, spoken_items, spoken_pair
+from serving.v2_http import parse_json, read_request
 
 PLACE = Place(key="interactions[0].columns.user_id", column="u", url="file:///log.parquet")
 
 import_kserve()
 from kserve import InferInput, InferRequest  # noqa: E402 - with an empty command line
 
-from serving.tensors import instance_of  # noqa: E402
+from serving.v2_grpc import read_message  # noqa: E402
 
 WHOLE = st.one_of(
     st.integers(-(2**64), 2**64),
@@ -56,28 +57,24 @@ def accepted(values: list[Any], kind: Kind) -> bool:
 
 
 def v1(instance: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = orjson.loads(json.dumps(instance))
+    found: dict[str, Any] = parse_json(json.dumps(instance).encode())
     return found
 
 
-def _request(instance: dict[str, Any]) -> InferRequest:
+def v2(instance: dict[str, Any]) -> dict[str, Any]:
+    return instance_of(read_request(json.dumps(to_v2(instance)).encode(), None))
+
+
+def grpc(instance: dict[str, Any]) -> dict[str, Any]:
     body = to_v2(instance)
     inputs = [
         InferInput(name=i["name"], shape=i["shape"], datatype=i["datatype"], data=i["data"])
         for i in body["inputs"]
     ]
-    return InferRequest(model_name="ranker", request_id=body.get("id", ""), infer_inputs=inputs)
-
-
-def v2(instance: dict[str, Any]) -> dict[str, Any]:
-    return instance_of(_request(v1(instance)))
-
-
-def grpc(instance: dict[str, Any]) -> dict[str, Any]:
-    message = _request(instance).to_grpc()
-    return instance_of(
-        InferRequest.from_grpc(type(message).FromString(message.SerializeToString()))
-    )
+    message = InferRequest(
+        model_name="ranker", request_id=body.get("id", ""), infer_inputs=inputs
+    ).to_grpc()
+    return instance_of(read_message(type(message).FromString(message.SerializeToString())))
 
 
 PROTOCOLS = [v1, v2, grpc]
@@ -137,16 +134,11 @@ def test_numbers(carry: Carry, value: float) -> None:
 
 
 @pytest.mark.parametrize("value", [float(2**53 + 2), 7.0, 1e18])
-def test_a_float_tensor_is_no_id(value: float) -> None:
+def test_a_float_is_no_id(value: float) -> None:
     contract = RequestContract(user_id="int", item_id="int", context={})
-    tensors = [
-        InferInput(name="user_id", shape=[1], datatype="FP64", data=[value]),
-        InferInput(name="item_ids", shape=[1], datatype="INT64", data=[1]),
-    ]
-    request = InferRequest(model_name="ranker", infer_inputs=tensors)
-    for form in (request, InferRequest.from_grpc(request.to_grpc())):
+    for carry in PROTOCOLS:
         with pytest.raises(RequestError, match=r"user_id: .* must be a whole number"):
-            contract.parse(instance_of(form))
+            contract.parse(carry({"user_id": value, "item_ids": [1]}))
 
 
 @pytest.mark.parametrize(
