@@ -331,7 +331,7 @@ class DatasetDefinition(Part):
         value, lines = document.value, dict(document.lines)
         for key, override in (overrides or {}).items():
             _assign(value, key, override, str(path))
-            lines.pop(tuple(key.split(".")), None)
+            lines[tuple(int(part) if part.isdigit() else part for part in key.split("."))] = 0
         if isinstance(value.get("root", "."), str):
             value["root"] = _resolve_root(value.get("root", "."), path.parent)
         return _checked(replace(document, lines=lines))

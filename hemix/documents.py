@@ -32,7 +32,7 @@ class Contradictions(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """What a file says. ``lines`` maps a place (keys and indices) to its line."""
+    """What a file says. ``lines`` maps a place (keys and indices) to its line; 0: not from the file."""
 
     value: dict[str, Any]
     where: str
@@ -48,11 +48,10 @@ class Document:
     def at(self, fault: Fault) -> Fault:
         """The fault with the line of its place, or of the nearest place around it."""
         place = fault.place
-        while fault.line is None and place:
-            if line := self.lines.get(place):
-                return Fault(place=fault.place, message=fault.message, line=line)
+        while fault.line is None and place and place not in self.lines:
             place = place[:-1]
-        return fault
+        line = fault.line or self.lines.get(place)
+        return Fault(place=fault.place, message=fault.message, line=line or None)
 
 
 def key_of(place: Place) -> str:

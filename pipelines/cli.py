@@ -146,10 +146,8 @@ def run_command(
 
     console = Console(file=sys.stdout)
     overrides = parse_overrides(set_ or ())
-    if output is None:
-        name = DatasetDefinition.load(definition or dataset, overrides.definition).name
-        output = f"runs/{name}"
-    folder = RunFolder.at(output)
+    name = DatasetDefinition.load(definition or dataset, overrides.definition).name
+    folder = RunFolder.at(f"runs/{name}" if output is None else output)
     request = RunRequest(
         dataset=definition or dataset,
         recipe=recipe,

@@ -12,6 +12,7 @@ from pathlib import Path
 from hemix.errors import DefinitionError, EnvironmentProblem, StorageError
 from hemix.files import refuse_patterns
 from hemix.lease import lease
+from hemix.placeholders import refuse_placeholders
 from hemix.storage import cache_folder, is_remote, join, local_copy
 
 
@@ -37,13 +38,14 @@ class RunFolder:
 
         Raises:
             EnvironmentProblem: the folder's name is one that TensorFlow takes for a pattern.
-            DefinitionError: the location is empty or holds control characters.
+            DefinitionError: the location is empty, or would not reach the steps as it is.
         """
         text = str(location)
-        if not text.strip() or any(character < " " for character in text):
+        if not text.strip():
             raise DefinitionError(
                 f"--output {text!r} names no folder.", hint="For example --output runs/mine."
             )
+        refuse_placeholders({"--output": text})
         if not is_remote(location):
             return RunFolder(Path(location).resolve())
         remote = join(location)

@@ -60,6 +60,15 @@ def test_overrides_reach_nested_keys() -> None:
     assert definition.split.train.end == datetime(2022, 4, 29, tzinfo=UTC)
 
 
+def test_a_value_that_was_set_has_no_line() -> None:
+    with pytest.raises(DefinitionError, match=r"definition\.yaml: split\.train\.end: 20220429 is"):
+        DatasetDefinition.load("kuairand", {"split.train.end": 20220429})
+    with pytest.raises(DefinitionError, match=r"cannot set 'name\.x': 'name' has no 'x'"):
+        DatasetDefinition.load("kuairand", {"name.x": 1})
+    made = DatasetDefinition.load("kuairand", {"categorical.3.min_count": 4})
+    assert made.categorical[3].min_count == 4
+
+
 def test_split_digest_is_separate() -> None:
     one = DatasetDefinition.load("kuairand")
     two = DatasetDefinition.load("kuairand", {"split.train.end": "2022-04-29"})

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from pipelines.cli import app, main
 from pipelines.folder import RunFolder
+from tests.features.definitions import plain
 
 HELP_NEEDS_NONE_OF = (
     "apache_beam",
@@ -209,3 +211,22 @@ def test_an_output_that_is_a_file_is_an_error(tmp_path: Path, here: Here) -> Non
     code, told = here("run", "--output", "out")
     assert code == 9
     assert "cannot write" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "words"),
+    [
+        ("../up", "out", "becomes a folder's name"),
+        ("radio", "", "--output '' names no folder"),
+        ("radio", "a{{$}}", "--output: 'a{{$}}' holds '{{'"),
+    ],
+)
+def test_what_is_refused_leaves_nothing(
+    here: Here, tmp_path: Path, name: str, output: str, words: str
+) -> None:
+    changed = plain(name=name)
+    (tmp_path / "radio.yaml").write_text(yaml.safe_dump(changed))
+    code, said = here("run", "--definition", "radio.yaml", "--output", output)
+    assert code == 2
+    assert words in said
+    assert [path.name for path in tmp_path.iterdir()] == ["radio.yaml"]

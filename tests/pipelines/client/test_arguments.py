@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from features.definition import DatasetDefinition
 from hemix import storage
@@ -14,6 +15,7 @@ from hemix.errors import DefinitionError
 from pipelines.client.arguments import Wanted, arguments_of, parse_parameters
 from pipelines.overrides import Overrides, parse_overrides
 from serving.state import RegistryState
+from tests.features.definitions import plain
 
 KINDS = {
     "a": {"parameterType": "STRING"},
@@ -156,3 +158,29 @@ def test_training_is_compared_with_the_champion_on_s3(bucket: str) -> None:
     wanted = Wanted(overrides=Overrides(), root=f"{bucket}/p", paths_in_pods=True)
     made = arguments_of("training", inputs, wanted, {})
     assert made["champion"] == f"{bucket}/p/registry/versions/v1"
+
+
+def test_texts_of_the_definition_pass_through_templates(tmp_path: Path) -> None:
+    text = "{{workflow.name}} {{$}} [[ScheduledTime]] $(POD_NAME) 7 %"
+    path = tmp_path / "radio.yaml"
+    path.write_text(yaml.safe_dump(plain(description=text)))
+    wanted = Wanted(overrides=parse_overrides(["root=s3://logs/radio"]), dataset=path)
+    made = arguments_of("x", {"definition": {}}, wanted, {})
+    assert not any(mark in json.dumps(made) for mark in ("{{", "[[S", "$("))
+    assert DatasetDefinition.parse(made["definition"]).description == text
+
+
+def test_a_place_with_a_placeholder_is_refused() -> None:
+    wanted = Wanted(overrides=Overrides(), root="s3://b/{{workflow.name}}")
+    with pytest.raises(DefinitionError, match=r"registry: .*'\{\{'"):
+        arguments_of("x", {"registry": {}}, wanted, {})
+
+
+def test_a_policy_for_another_task_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("tasks: {click: {floors: {auc: 0.5}}, kept: {}}")
+    root = parse_overrides(["root=s3://logs"])
+    wanted = Wanted(overrides=root, policy=tmp_path / "p.yaml")
+    with pytest.raises(DefinitionError, match=r"line 1: tasks\.kept: there is no task 'kept'"):
+        arguments_of("x", {"definition": {}, "policy": {}}, wanted, {})
+    found = arguments_of("x", {"policy": {}}, wanted, {})["policy"]
+    assert json.loads(found) == {"tasks": {"click": {"floors": {"auc": 0.5}}, "kept": {}}}
