@@ -51,7 +51,7 @@ class Plane(DataPlane):
                 raise NotHere(
                     f"version: {short(version)} of {name} is not live; live: {', '.join(live)}."
                 )
-        return model  # type: ignore[no-any-return]
+        return model
 
     def asked(self, name: str, version: str | None = None) -> WorkingModel:
         """:meth:`served`, for a request: a version that the experiment chooses cannot be asked for."""
