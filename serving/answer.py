@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,3 +76,9 @@ class RankingAnswer:
             "flags": list(self.flags),
             "unknown_items": self.unknown_items,
         }
+
+
+def bytes_of_ids(item_ids: Sequence[int] | Sequence[str]) -> int:
+    """About the memory of an answer's ids, ranking and scores, by its first id."""
+    first = item_ids[0] if item_ids else 0
+    return len(item_ids) * (64 + (len(first) + 24 if isinstance(first, str) else 0))

@@ -1,15 +1,21 @@
-"""Calls of predictors: kept connections, one deadline, one retry, and a rest after many failures."""
+"""Calls of predictors: kept connections, one deadline, one retry, and a rest after many failures.
+
+A predictor that is full says so (503 with Retry-After): it lives, and is neither asked again for
+the same request nor left alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hemix.breaker import Breaker
 from hemix.errors import HemixError
+from serving.call import Overloaded
 from serving.contract import PredictorFaulty, PredictorUnavailable
-from serving.metrics import PREDICTOR_ERRORS, PREDICTOR_RETRIES
+from serving.deadline import TIMEOUT_HEADER
+from serving.metrics import DEPENDENCY_ALONE, PREDICTOR_ERRORS, PREDICTOR_RETRIES
 from serving.tensors import Tensors
 from serving.wire import HEADER_LENGTH, unpack
 
@@ -46,22 +52,27 @@ class PredictorCalls:
         self._rest_s = rest_s
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
-        self._failures: dict[str, int] = {}
-        self._resting: dict[str, float] = {}
+        self._breakers: dict[str, Breaker] = {}
 
     async def infer(
-        self, url: str, version: str, message: Message
+        self, url: str, version: str, message: Message, *, left_s: float | None = None
     ) -> tuple[dict[str, Any], Tensors]:
         """The outputs of ``version``'s predictor at ``url``.
 
+        Args:
+            left_s: seconds that the request's own caller still waits; the predictor is told.
+
         Raises:
             PredictorUnavailable: it did not answer in time, or with something else than outputs.
+            Overloaded: it answers, and has no room.
         """
-        if time.monotonic() < self._resting.get(version, 0.0):
+        breaker = self._breaker(version)
+        if not breaker.allows():
             raise self._failed(version, url, "resting", "it failed several times in a row")
+        seconds = self._deadline_s if left_s is None else min(self._deadline_s, left_s)
         try:
             async with asyncio.timeout(self._deadline_s):
-                answer = await self._with_retry(url, version, message)
+                answer = await self._with_retry(url, version, message, seconds)
         except TimeoutError as error:
             reason = f"no answer in {self._deadline_s} s"
             raise self._failed(version, url, "deadline", reason) from error
@@ -72,7 +83,10 @@ class PredictorCalls:
             raise failure from error
         except OSError as error:  # aiohttp's connection errors are
             raise self._failed(version, url, "connection", str(error)) from error
-        self._failures.pop(version, None)
+        except Overloaded:
+            breaker.succeeded()
+            raise
+        breaker.succeeded()
         return answer
 
     async def close(self) -> None:
@@ -81,22 +95,22 @@ class PredictorCalls:
             await self._session.close()
 
     async def _with_retry(
-        self, url: str, version: str, message: Message
+        self, url: str, version: str, message: Message, seconds: float
     ) -> tuple[dict[str, Any], Tensors]:
         import aiohttp
 
         try:
-            return await self._post(url, version, message)
+            return await self._post(url, version, message, seconds)
         except aiohttp.ClientConnectionError:
             # A kept connection that the other side closed; scoring twice does no harm.
             PREDICTOR_RETRIES.labels(version).inc()
             try:
-                return await self._post(url, version, message)
+                return await self._post(url, version, message, seconds)
             except aiohttp.ClientConnectionError as error:
                 raise OSError(str(error) or type(error).__name__) from error
 
     async def _post(
-        self, url: str, version: str, message: Message
+        self, url: str, version: str, message: Message, seconds: float
     ) -> tuple[dict[str, Any], Tensors]:
         import aiohttp
 
@@ -111,12 +125,15 @@ class PredictorCalls:
                 headers={
                     "Content-Type": "application/octet-stream",
                     HEADER_LENGTH: str(message.json_length),
+                    TIMEOUT_HEADER: str(max(1, round(seconds * 1000))),
                 },
             ) as answer:
                 body = await answer.read()
                 length = answer.headers.get(HEADER_LENGTH)
         except aiohttp.ClientPayloadError as error:
             raise _Refused(f"it broke off its answer ({error})") from error
+        if answer.status == 503 and "Retry-After" in answer.headers:
+            raise Overloaded(f"Predictor {version} at {url} is full.")
         if answer.status != 200 or length is None:
             reason = f"it answered {answer.status}: {body[:200].decode(errors='replace')}"
             raise _Refused(reason, faulty=answer.status in (400, 500))
@@ -125,12 +142,19 @@ class PredictorCalls:
         except (HemixError, ValueError) as error:
             raise _Refused(f"its answer is not binary tensors ({error})", faulty=True) from error
 
+    def _breaker(self, version: str) -> Breaker:
+        if version not in self._breakers:
+            alone = DEPENDENCY_ALONE.labels("predictor", version)
+            alone.set(0)
+            self._breakers[version] = Breaker(
+                f"Predictor {version}", failures=REST_AFTER, rest_s=self._rest_s, changed=alone.set
+            )
+        return self._breakers[version]
+
     def _failed(self, version: str, url: str, kind: str, reason: str) -> PredictorUnavailable:
         PREDICTOR_ERRORS.labels(version, kind).inc()
         if kind != "resting":
-            self._failures[version] = self._failures.get(version, 0) + 1
-            if self._failures[version] >= REST_AFTER:
-                self._resting[version] = time.monotonic() + self._rest_s
+            self._breaker(version).failed(reason)
         return PredictorUnavailable(f"Predictor {version} at {url}: {reason}.")
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import abc
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from serving.answer import RankingAnswer
+from serving.admission import Gate, units_of
+from serving.answer import Floats, RankingAnswer
+from serving.call import Call
 from serving.ranker import LocalRanker, Prepared, Ranker
 from serving.ranking_tensors import instance_of, output_names, outputs_of
 from serving.remote import RemoteRanker, RemoteVersion
@@ -22,14 +24,18 @@ from serving.working import WorkingModel
 
 MODEL_NAME = "ranker"
 
+TOGETHER = 4
+"""Requests of one body that a transformer works on at the same time."""
+
 V = TypeVar("V", bound=Version)
+Scored = tuple[Prepared[V], dict[str, Floats]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch(Generic[V]):
-    """The prepared requests of one call; ``tensors``: the V2 request, when it was one."""
+class Batch:
+    """The checked requests of one call; ``tensors``: the V2 request, when it was one."""
 
-    prepared: list[Prepared[V]]
+    requests: list[RankingRequest]
     tensors: TensorRequest | None
 
 
@@ -42,22 +48,28 @@ class Answers:
 
 
 class _RankingModel(WorkingModel, abc.ABC, Generic[V]):
-    """KServe hooks: preprocess checks, looks up and encodes; predict scores; postprocess answers."""
+    """KServe hooks: preprocess checks, predict looks up, encodes and scores, postprocess answers.
+
+    A body's requests are worked off one by one, so that others have their turns between them, and
+    become answers (counted, exposed) together at the end: of a body whose client has left, or whose
+    deadline has passed, none does.
+    """
 
     _ranker: Ranker[V]
 
-    def __init__(self, *, workers: int, max_waiting: int) -> None:
-        super().__init__(MODEL_NAME, workers=workers, max_waiting=max_waiting)
+    def __init__(self, *, workers: int, gate: Gate) -> None:
+        super().__init__(MODEL_NAME, workers=workers, gate=gate)
 
-    async def preprocess(self, payload: object, headers: dict[str, str] | None = None) -> Batch[V]:
+    async def preprocess(self, payload: object, headers: dict[str, str] | None = None) -> Batch:
         tensors = payload if isinstance(payload, TensorRequest) else None
         requests = self._requests(payload)
-        prepared = [await self.work(self._ranker.prepare, request) for request in requests]
-        return Batch(prepared=prepared, tensors=tensors)
+        candidates = sum(len(request.item_ids) for request in requests)
+        self.gate.costs(self.call, len(requests), candidates)
+        return Batch(requests=requests, tensors=tensors)
 
     @abc.abstractmethod
-    async def predict(self, payload: Batch[V], headers: dict[str, str] | None = None) -> Answers:
-        """Score every prepared request."""
+    async def predict(self, payload: Batch, headers: dict[str, str] | None = None) -> Answers:
+        """Answer every request."""
 
     async def postprocess(
         self,
@@ -134,19 +146,29 @@ class RankerModel(_RankingModel[LoadedVersion]):
 
     _ranker: LocalRanker
 
-    def __init__(self, ranker: LocalRanker, *, workers: int, max_waiting: int) -> None:
-        super().__init__(workers=workers, max_waiting=max_waiting)
+    def __init__(self, ranker: LocalRanker, *, workers: int, gate: Gate) -> None:
+        super().__init__(workers=workers, gate=gate)
         self._ranker = ranker
         self.ready = True
 
-    async def predict(
-        self, payload: Batch[LoadedVersion], headers: dict[str, str] | None = None
-    ) -> Answers:
-        answers = [await self.work(self._answer, prepared) for prepared in payload.prepared]
+    async def predict(self, payload: Batch, headers: dict[str, str] | None = None) -> Answers:
+        *others, last = payload.requests
+        scored = [await self.work(_units(r), self._score, self.call, r) for r in others]
+        answers = await self.work(_units(last), self._finish, self.call, scored, last)
         return Answers(answers=answers, tensors=payload.tensors)
 
-    def _answer(self, prepared: Prepared[LoadedVersion]) -> RankingAnswer:
-        return self._ranker.finish(*self._ranker.score(prepared))
+    def _score(self, call: Call, request: RankingRequest) -> Scored[LoadedVersion]:
+        prepared = self._ranker.prepare(request)
+        call.check()
+        prepared, scores = self._ranker.score(prepared)
+        return replace(prepared, encoded=None), scores
+
+    def _finish(
+        self, call: Call, scored: list[Scored[LoadedVersion]], last: RankingRequest
+    ) -> list[RankingAnswer]:
+        scored = [*scored, self._score(call, last)]
+        call.check()
+        return [self._ranker.finish(*one) for one in scored]
 
 
 class TransformerModel(_RankingModel[RemoteVersion]):
@@ -159,12 +181,30 @@ class TransformerModel(_RankingModel[RemoteVersion]):
         self._ranker = ranker
         self.ready = True
 
-    async def predict(
-        self, payload: Batch[RemoteVersion], headers: dict[str, str] | None = None
-    ) -> Answers:
-        answers = await asyncio.gather(*(self._answer(p) for p in payload.prepared))
+    async def predict(self, payload: Batch, headers: dict[str, str] | None = None) -> Answers:
+        turns = asyncio.Semaphore(TOGETHER)
+        tasks = [asyncio.create_task(self._score(r, turns)) for r in payload.requests]
+        try:
+            scored = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        answers = await self.work(0.0, self._finish, self.call, scored)
         return Answers(answers=answers, tensors=payload.tensors)
 
-    async def _answer(self, prepared: Prepared[RemoteVersion]) -> RankingAnswer:
-        prepared, scores = await self._ranker.score(prepared, self.work)
-        return await self.work(self._ranker.finish, prepared, scores)
+    async def _score(
+        self, request: RankingRequest, turns: asyncio.Semaphore
+    ) -> Scored[RemoteVersion]:
+        async with turns:
+            prepared = await self.work(0.0, self._ranker.prepare, request)
+            prepared, scores = await self.call.run(self._ranker.score(prepared, self.work))
+            self.gate.done(self.call, _units(request), 0.0)
+            return replace(prepared, encoded=None), scores
+
+    def _finish(self, call: Call, scored: list[Scored[RemoteVersion]]) -> list[RankingAnswer]:
+        call.check()
+        return [self._ranker.finish(*one) for one in scored]
+
+
+def _units(request: RankingRequest) -> float:
+    return units_of(1, len(request.item_ids))

@@ -1,14 +1,15 @@
 """Exposures: one JSON line a request, written by a thread so that no request waits for a disk.
 
-A full disk or queue loses lines, counts them (``hemix_exposures_total``) and fails no request.
+A full disk or queue loses lines, counts them (``hemix_exposures_total``) and fails no request. The
+queue is bounded by lines and by bytes: a disk that hangs costs neither memory nor answers.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from pathlib import Path
 import orjson
 
 from hemix.errors import StorageError
-from serving.answer import Floats
+from serving.answer import Floats, bytes_of_ids
 from serving.experiments.assigned import Assigned
 from serving.exposure_files import files_at
 from serving.metrics import EXPOSURES
@@ -25,6 +26,7 @@ from serving.metrics import EXPOSURES
 logger = logging.getLogger("hemix.serving")
 
 _QUEUE = 10_000
+_QUEUE_BYTES = 64 << 20
 _BATCH = 500
 _LARGE_BATCH = 5_000
 """Lines of one write to an object store."""
@@ -65,21 +67,31 @@ class ExposureLog:
         self._files = files_at(location)
         self._flush_s = self._files.flush_s if flush_s is None else flush_s
         self._batch = _BATCH if self._flush_s <= 1.0 else _LARGE_BATCH
-        self._queue: queue.Queue[tuple[float, Exposure] | None] = queue.Queue(_QUEUE)
+        self._queue: deque[tuple[float, Exposure]] = deque()
+        self._bytes = 0
+        self._news = threading.Condition()
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="exposures", daemon=True)
         self._failing = False
         self._thread.start()
 
     def append(self, exposure: Exposure) -> None:
         """Queue an exposure; drops and counts it when the queue is full."""
-        try:
-            self._queue.put_nowait((time.time(), exposure))
-        except queue.Full:
-            EXPOSURES.labels("dropped").inc()
+        size = _size(exposure)
+        with self._news:
+            if len(self._queue) < _QUEUE and self._bytes + size <= _QUEUE_BYTES:
+                self._bytes += size
+                self._queue.append((time.time(), exposure))
+                if len(self._queue) in (1, self._batch):
+                    self._news.notify()
+                return
+        EXPOSURES.labels("dropped").inc()
 
     def close(self) -> None:
-        """Write what is queued and stop."""
-        self._queue.put(None)
+        """Write what is queued and stop; a disk that hangs is not waited for longer than 10 s."""
+        with self._news:
+            self._closing = True
+            self._news.notify()
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
@@ -90,18 +102,15 @@ class ExposureLog:
                 self._write(batch)
 
     def _collect(self) -> tuple[list[tuple[float, Exposure]], bool]:
-        batch: list[tuple[float, Exposure]] = []
-        deadline = time.monotonic() + self._flush_s
-        while len(batch) < self._batch:
-            wait = deadline - time.monotonic()
-            try:
-                entry = self._queue.get(timeout=wait) if wait > 0 else self._queue.get_nowait()
-            except queue.Empty:
-                return batch, True
-            if entry is None:
-                return batch, False
-            batch.append(entry)
-        return batch, True
+        """A batch, and whether there may be more after it."""
+        with self._news:
+            self._news.wait_for(lambda: self._closing or self._queue)
+            self._news.wait_for(
+                lambda: self._closing or len(self._queue) >= self._batch, self._flush_s
+            )
+            batch = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
+            self._bytes -= sum(_size(exposure) for _, exposure in batch)
+            return batch, bool(self._queue) or not self._closing
 
     def _write(self, batch: Sequence[tuple[float, Exposure]]) -> None:
         by_hour: dict[str, list[bytes]] = {}
@@ -141,3 +150,7 @@ def _line(when: float, exposure: Exposure) -> bytes:
         },
         option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY,
     )
+
+
+def _size(exposure: Exposure) -> int:
+    return 1_000 + bytes_of_ids(exposure.item_ids)

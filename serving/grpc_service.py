@@ -20,6 +20,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.servicer import InferenceServicer
 
 from hemix.errors import HemixError, RequestError
+from serving.grpc_calls import PUSHBACK
 from serving.plane import Plane, counted
 from serving.v2_grpc import read_message, write_message
 from serving.working import NotWarm
@@ -31,8 +32,10 @@ STATUS = {
     400: StatusCode.INVALID_ARGUMENT,
     404: StatusCode.NOT_FOUND,
     413: StatusCode.RESOURCE_EXHAUSTED,
+    499: StatusCode.CANCELLED,
     501: StatusCode.UNIMPLEMENTED,
     503: StatusCode.UNAVAILABLE,
+    504: StatusCode.DEADLINE_EXCEEDED,
 }
 
 
@@ -87,7 +90,8 @@ def _answering(
             return await method(message, context)
         except HemixError as error:
             status = STATUS.get(error.http_status, StatusCode.INTERNAL)
-            await context.abort(status, str(error))
+            again = PUSHBACK if status is StatusCode.UNAVAILABLE else ()
+            await context.abort(status, str(error), trailing_metadata=again)
         except (ServerNotReady, ServerNotLive) as error:
             await context.abort(StatusCode.UNAVAILABLE, str(error))
         except NotImplementedError as error:

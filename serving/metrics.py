@@ -10,9 +10,18 @@ from typing import Literal
 from prometheus_client import Counter, Gauge, Histogram
 
 Stage = Literal[
-    "validate", "features", "assemble", "transform", "score", "encode", "predict", "post", "total"
+    "validate",
+    "wait",
+    "features",
+    "assemble",
+    "transform",
+    "score",
+    "encode",
+    "predict",
+    "post",
+    "total",
 ]
-"""``transform`` and ``score`` where the model is in this process; else ``encode`` and ``predict``."""
+"""``wait`` is for a worker. ``transform`` and ``score`` where the model is in this process; else ``encode`` and ``predict``."""
 
 _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02),
@@ -25,6 +34,20 @@ STAGE_SECONDS = Histogram(
 REQUESTS = Counter(
     "hemix_requests", "Ranking requests by outcome.", ["variant", "version", "status"]
 )
+SHED = Counter(
+    "hemix_shed",
+    "Requests not answered: full, bytes, connections (refused at once), expired (deadline), hung_up "
+    "(the client left), slow (a head or body that trickled), headers (too large).",
+    ["reason"],
+)
+IN_FLIGHT_UNITS = Gauge(
+    "hemix_in_flight_units",
+    "Work let in and not done yet, in candidates (a request costs 300 more).",
+)
+IN_FLIGHT_BYTES = Gauge("hemix_in_flight_bytes", "Bytes of the bodies held now.")
+SPEED = Gauge(
+    "hemix_units_per_second", "Work done a second when all workers are busy, as measured last."
+)
 CANDIDATES = Histogram(
     "hemix_candidates",
     "Candidates a request.",
@@ -34,6 +57,11 @@ UNKNOWN_USERS = Counter("hemix_unknown_users", "Requests of users the feature st
 UNKNOWN_ITEMS = Counter("hemix_unknown_items", "Candidates the feature store lacks.")
 STORE_ERRORS = Counter(
     "hemix_feature_store_errors", "Requests served from defaults: the feature store did not answer."
+)
+DEPENDENCY_ALONE = Gauge(
+    "hemix_dependency_left_alone",
+    "1 while a feature store or predictor that does not answer is not asked (but for trials).",
+    ["dependency", "name"],
 )
 VERSION_LIVE = Gauge(
     "hemix_version_share", "Share of users of each live version.", ["variant", "version"]

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hemix.errors import RequestError
+from serving.admission import Gate, units_of
+from serving.call import Call
 from serving.contract import OFFSETS, Contract, RawInput
 from serving.echo import short
 from serving.metrics import REQUESTS, timed
@@ -46,14 +48,17 @@ class Scoring:
     items: Columns
     extra: tuple[str, ...]
 
+    @property
+    def candidates(self) -> int:
+        """N: the rows of the items."""
+        return max((len(c) for c in self.items.values() if not isinstance(c, tuple)), default=0)
+
 
 class PredictorModel(WorkingModel):
     """One version behind KServe V2 (REST and gRPC), named after it."""
 
-    def __init__(
-        self, model: LoadedModel, contract: Contract, *, workers: int, max_waiting: int
-    ) -> None:
-        super().__init__(model.name, workers=workers, max_waiting=max_waiting)
+    def __init__(self, model: LoadedModel, contract: Contract, *, workers: int, gate: Gate) -> None:
+        super().__init__(model.name, workers=workers, gate=gate)
         self._model = model
         self.contract = contract
         self._transformed = frozenset(model.graph.outputs())
@@ -68,7 +73,9 @@ class PredictorModel(WorkingModel):
     async def predict(
         self, payload: Scoring, headers: dict[str, str] | None = None
     ) -> tuple[Scoring, Tensors]:
-        return payload, await self.work(self._score, payload)
+        candidates = payload.candidates
+        self.gate.costs(self.call, 1, candidates)
+        return payload, await self.work(units_of(1, candidates), self._score, self.call, payload)
 
     async def postprocess(
         self,
@@ -116,11 +123,12 @@ class PredictorModel(WorkingModel):
         extra = tuple(w.name for w in request.wanted if w.name not in scores)
         return Scoring(request=request, user=user, items=items, extra=extra)
 
-    def _score(self, scoring: Scoring) -> Tensors:
+    def _score(self, call: Call, scoring: Scoring) -> Tensors:
         from features.store.assemble import RequestColumns
 
         with timed("transform"):
             encoded = self._model.transform(RequestColumns(user=scoring.user, items=scoring.items))
+        call.check()
         with timed("score"):
             scores = self._model.score(encoded)
         require_sound(self.name, scores, _count(scoring.items))

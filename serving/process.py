@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from serving.ports import take_port
 
 if TYPE_CHECKING:
+    from serving.admission import Gate
     from serving.working import WorkingModel
 
 
@@ -23,7 +24,9 @@ class Listening:
     Args:
         http_port, grpc_port: 0 is any free port.
         workers: requests worked on at the same time; threads: torch's and TensorFlow's own, each.
-        max_waiting: requests that may wait; more get 503.
+        timeout_s: deadline of a request that brings none; what may wait follows from it
+            (:mod:`serving.admission`).
+        max_bytes: bodies held at the same time.
         grace_s: time that requests under way have when the process is told to stop.
     """
 
@@ -32,8 +35,15 @@ class Listening:
     grpc_port: int = 8081
     workers: int = 2
     threads: int = 1
-    max_waiting: int = 128
+    timeout_s: float = 5.0
+    max_bytes: int = 32 << 20
     grace_s: int = 10
+
+    def gate(self) -> Gate:
+        """Who may come in."""
+        from serving.admission import Gate
+
+        return Gate(timeout_s=self.timeout_s, workers=self.workers, max_bytes=self.max_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +99,9 @@ def run_server(
         grpc_port=grpc_port,
         grace_s=listening.grace_s,
         body_limit=body_limit or MAX_BODY_BYTES,
+        gate=model.gate,
     )
+    allow_connections()
     # What is loaded lives as long as the process: without it a full collection costs milliseconds
     # and not hundreds of them, in the middle of someone's request.
     gc.collect()
@@ -99,6 +111,19 @@ def run_server(
     finally:
         ports.http.close()
         model.close()
+
+
+def allow_connections() -> None:
+    """As many open files as the system lets this process have, up to what connections need."""
+    import resource
+
+    from serving.connections import MAX_CONNECTIONS
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + 1024
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def limit_threads(threads: int) -> None:

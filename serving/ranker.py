@@ -44,6 +44,7 @@ from serving.metrics import (
 )
 from serving.monitoring.monitor import Monitor
 from serving.pool import VersionPool
+from serving.rarely import Rarely
 from serving.request import RankingRequest
 from serving.soundness import UnsoundScores, require_sound
 from serving.times import time_flags
@@ -52,7 +53,7 @@ from serving.version import LoadedVersion, Version
 if TYPE_CHECKING:
     from features.store.rows import OnlineRows
 
-logger = logging.getLogger("hemix.serving")
+_store_warnings = Rarely(logging.getLogger("hemix.serving"))
 
 V = TypeVar("V", bound=Version)
 
@@ -194,7 +195,7 @@ class Ranker(Generic[V]):
             return (*version.read(request), True)
         except FeatureStoreError as error:
             STORE_ERRORS.inc()
-            logger.warning("Served from defaults: %s", error)
+            _store_warnings.warn("Served from defaults: %s", error)
             return (*version.defaults(request), False)
 
     def finish(self, prepared: Prepared[V], scores: dict[str, Floats]) -> RankingAnswer:

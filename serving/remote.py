@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from serving.admission import CALL
 from serving.answer import PREDICTOR_UNAVAILABLE, VERSION_UNAVAILABLE, Floats
+from serving.call import Expired, HungUp
 from serving.calls import Message, PredictorCalls
 from serving.contract import (
     OFFSETS,
@@ -27,6 +29,7 @@ from serving.pool import VersionPool
 from serving.predictors import PredictorsFile
 from serving.ranker import Prepared, Ranker
 from serving.ranking_tensors import SCORE
+from serving.rarely import Rarely
 from serving.soundness import UnsoundScores, require_sound
 from serving.tensors import Tensors
 from serving.version import Version, open_features
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
     Columns = dict[str, Column]
     Worker = Callable[..., Coroutine[Any, Any, Any]]
 
-logger = logging.getLogger("hemix.serving")
+_fallback_warnings = Rarely(logging.getLogger("hemix.serving"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +114,8 @@ class RemoteRanker(Ranker[RemoteVersion]):
         """
         try:
             return await self._or_champion(prepared, work)
+        except (Expired, HungUp):  # nobody was shown anything, and nothing went wrong
+            raise
         except Exception as error:
             self.failed(prepared, error)
             raise
@@ -127,9 +132,11 @@ class RemoteRanker(Ranker[RemoteVersion]):
             champion, failure, flag = self.pool.live.champion, None, PREDICTOR_UNAVAILABLE
             if champion.name == version.name:
                 raise
-            logger.warning("Answered by the champion: %s", error)
+            _fallback_warnings.warn("Answered by the champion: %s", error)
         PREDICTOR_FALLBACKS.labels(version.name).inc()
-        again: Prepared[RemoteVersion] = await work(self.prepare_again, prepared, champion, flag)
+        again: Prepared[RemoteVersion] = await work(
+            0.0, self.prepare_again, prepared, champion, flag
+        )
         scores = await self._ask(again)
         if failure is not None:
             self.blame(version, failure)
@@ -138,7 +145,11 @@ class RemoteRanker(Ranker[RemoteVersion]):
     async def _ask(self, prepared: Prepared[RemoteVersion]) -> dict[str, Floats]:
         version = prepared.version
         with timed("predict"):
-            _, outputs = await self._calls.infer(version.url(), version.name, prepared.encoded)
+            call = CALL.get()
+            left_s = None if call is None else call.left_s
+            _, outputs = await self._calls.infer(
+                version.url(), version.name, prepared.encoded, left_s=left_s
+            )
         if prepared.encoded.sampled and self._monitor is not None:
             self._monitor.sample(version.name, version.bins, outputs)
         scores = scores_of(version, outputs, len(prepared.request.item_ids))

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from hemix.errors import HemixError
 from serving.bodies import deflated, inflated
 from serving.echo import short
+from serving.limits import retry_headers
 from serving.metrics import REQUESTS
 from serving.plane import NotOffered, Plane, counted
 from serving.v2_http import parse_json, read_request, write_response
@@ -109,7 +110,7 @@ def _error(text: str, status: int, headers: Any = None) -> JSONResponse:
 
 
 async def _hemix_error(_: Request, error: HemixError) -> JSONResponse:
-    return _error(str(error), error.http_status)
+    return _error(str(error), error.http_status, retry_headers(error))
 
 
 async def _not_ready(_: Request, error: Exception) -> JSONResponse:

@@ -85,7 +85,7 @@ def serve(config: ServeConfig) -> None:
     model = RankerModel(
         LocalRanker(pool, exposures, experiments, monitor),
         workers=listening.workers,
-        max_waiting=listening.max_waiting,
+        gate=listening.gate(),
     )
     monitor.start()
     live = pool.live

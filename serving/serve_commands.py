@@ -97,6 +97,14 @@ def serve(
         float,
         typer.Option(min=0.01, help="Transformer: seconds that a predictor may take."),
     ] = 1.0,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            min=0.05,
+            help="Seconds that a caller waits who does not say (X-Request-Timeout-Ms, gRPC's "
+            "deadline), and at most. Half of it is how long requests may wait for their turn.",
+        ),
+    ] = 5.0,
     workers: Annotated[int, typer.Option(min=1, help="Requests worked on at the same time.")] = 2,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch and TensorFlow, each.")] = 1,
 ) -> None:
@@ -117,7 +125,12 @@ def serve(
     from serving.process import Listening
 
     listening = Listening(
-        host=host, http_port=port, grpc_port=grpc_port, workers=workers, threads=threads
+        host=host,
+        http_port=port,
+        grpc_port=grpc_port,
+        workers=workers,
+        threads=threads,
+        timeout_s=timeout,
     )
     if role is Role.PREDICTOR:
         from serving.serve_predictor import PredictorConfig, serve_predictor

@@ -61,7 +61,7 @@ def serve_predictor(config: PredictorConfig) -> None:
         model,
         contract,
         workers=config.listening.workers,
-        max_waiting=config.listening.max_waiting,
+        gate=config.listening.gate(),
     )
     say(
         f"serve: predictor of {model.name}\n"

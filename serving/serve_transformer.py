@@ -77,7 +77,7 @@ def serve_transformer(config: TransformerConfig) -> None:
     from serving.endpoint import MODEL_NAME, TransformerModel
 
     listening = config.listening
-    model = TransformerModel(workers=listening.workers, max_waiting=listening.max_waiting)
+    model = TransformerModel(workers=listening.workers, gate=listening.gate())
     exposures = ExposureLog(config.exposures) if config.exposures else None
     calls = PredictorCalls(deadline_s=config.deadline_s)
     beginning = _Beginning(config, file, model, exposures, experiments, calls)

@@ -7,6 +7,7 @@ anything is loaded, requests that are read and refused by our own routes (:mod:`
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from concurrent import futures
@@ -22,11 +23,17 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 
 from hemix.errors import EnvironmentProblem
+from serving.admission import Gate
+from serving.connections import IDLE_S, MAX_HEAD, Connection, watch_arrivals
+from serving.grpc_calls import GrpcDoor
 from serving.grpc_service import Service, add_service
-from serving.limits import BodyLimit
+from serving.limits import Door
 from serving.plane import NotOffered, Plane
 from serving.predictor import PredictorModel
 from serving.routes import Routes, handle_errors
+
+MAX_STREAMS = 256
+"""Requests under way on one gRPC connection."""
 
 
 class _ReadOnlyRepository(ModelRepositoryExtension):
@@ -41,13 +48,22 @@ class _ReadOnlyRepository(ModelRepositoryExtension):
 
 class _Rest(RESTServer):
     def __init__(
-        self, *args: Any, bound: socket.socket, limit: int, models: list[Any], **kwargs: Any
+        self,
+        *args: Any,
+        bound: socket.socket,
+        limit: int,
+        gate: Gate,
+        models: list[Any],
+        **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, timeout_keep_alive=IDLE_S, **kwargs)
         self._bound = bound
         self._limit = limit
+        self._gate = gate
         self._models = models
         self.config.access_log = False
+        self.config.http = partial(Connection, gate=gate)
+        self.config.ws = "none"
 
     def _register_endpoints(self, app: FastAPI) -> None:
         for model in self._models:
@@ -59,14 +75,18 @@ class _Rest(RESTServer):
         super()._register_endpoints(app)
 
     def _add_middlewares(self, app: FastAPI) -> None:
-        app.add_middleware(BodyLimit, limit=self._limit)
+        app.add_middleware(Door, gate=self._gate, limit=self._limit)
 
     def _add_exception_handlers(self, app: FastAPI) -> None:
         handle_errors(app)
 
     async def start(self) -> None:
         self.create_application()
-        await self._server.serve(sockets=[self._bound])
+        watch = asyncio.create_task(watch_arrivals(self._server.server_state, self._gate))
+        try:
+            await self._server.serve(sockets=[self._bound])
+        finally:
+            watch.cancel()
 
 
 async def _json_bytes(content: bytes) -> Response:
@@ -74,16 +94,20 @@ async def _json_bytes(content: bytes) -> Response:
 
 
 class _Grpc(GRPCServer):
-    def __init__(self, *args: Any, address: str, limit: int, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, address: str, limit: int, gate: Gate, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._address = address
+        self._gate = gate
         self._limit = limit
 
     async def start(self, max_workers: int) -> None:
         self._server = aio.server(
             futures.ThreadPoolExecutor(max_workers=max_workers),
+            interceptors=(GrpcDoor(self._gate),),
             options=[
                 ("grpc.max_receive_message_length", self._limit),
+                ("grpc.max_metadata_size", MAX_HEAD),
+                ("grpc.max_concurrent_streams", MAX_STREAMS),
                 ("grpc.so_reuseport", 0),
             ],
         )
@@ -98,7 +122,14 @@ class RankerServer(ModelServer):
     """``kserve.ModelServer`` on ports that are already ours, around one model."""
 
     def __init__(
-        self, *, http: socket.socket, host: str, grpc_port: int, grace_s: int, body_limit: int
+        self,
+        *,
+        http: socket.socket,
+        host: str,
+        grpc_port: int,
+        grace_s: int,
+        body_limit: int,
+        gate: Gate,
     ) -> None:
         super().__init__(
             http_port=http.getsockname()[1],
@@ -114,6 +145,7 @@ class RankerServer(ModelServer):
         self._http = http
         self._host = host
         self._body_limit = body_limit
+        self._gate = gate
 
     def start(self, models: list[Any]) -> None:
         """Serve until SIGTERM or SIGINT; requests under way are answered first."""
@@ -130,6 +162,7 @@ class RankerServer(ModelServer):
             grace_period=self.grace_period,
             bound=self._http,
             limit=self._body_limit,
+            gate=self._gate,
             models=models,
         )
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -141,6 +174,7 @@ class RankerServer(ModelServer):
             grace_period=self.grace_period,
             address=f"{host}:{self.grpc_port}",
             limit=self._body_limit,
+            gate=self._gate,
         )
         self.servers.extend([self._rest_server.start(), self._grpc_server.start(1)])
         logging.getLogger("uvicorn.access").disabled = True

@@ -19,7 +19,7 @@ from hemix.errors import FeatureStoreError
 from hemix.spec import Side
 from hemix.storage import is_remote
 from serving.answer import Floats
-from serving.metrics import Stage
+from serving.metrics import DEPENDENCY_ALONE, Stage
 from serving.monitoring.drift import FeatureBins
 from serving.request import RankingRequest, Value
 from serving.signing import require_signed
@@ -214,13 +214,16 @@ def open_features(
     Raises:
         FeatureStoreError: the store does not hold the service.
     """
-    from features.store.online import OnlineFeatures
+    from features.store.online import OnlineFeatures, store_breaker
 
+    alone = DEPENDENCY_ALONE.labels("feature_store", service)
+    alone.set(0)
     return OnlineFeatures(
         store if is_remote(store) else Path(store),
         service,
         timeout_s=timeout_s,
         item_cache_s=item_cache_s,
+        breaker=store_breaker(service, changed=alone.set),
     )
 
 

@@ -1,4 +1,4 @@
-"""The part that both KServe models share: a few worker threads, a bound on waiting, counted errors.
+"""The part that all our KServe models share: who is let in, worker threads, counted errors.
 
 Imported by :mod:`serving.endpoint` and :mod:`serving.predictor` only: it needs kserve at import.
 """
@@ -7,26 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from kserve import Model
 
 from hemix.errors import HemixError
-from serving.metrics import REQUESTS
+from serving.admission import CALL, Gate
+from serving.call import Call, Expired, HungUp
+from serving.fair import FairWorkers
+from serving.metrics import REQUESTS, SHED, STAGE_SECONDS
 
 logger = logging.getLogger("hemix.serving")
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Overloaded(HemixError):
-    """More requests wait than the endpoint can answer in time."""
-
-    exit_code = 10
-    http_status = 503
 
 
 class NotWarm(HemixError):
@@ -39,15 +35,15 @@ class NotWarm(HemixError):
 class WorkingModel(Model):
     """A KServe model whose work runs on threads beside the event loop.
 
-    Health checks and metrics so answer under load. At most ``max_waiting`` requests wait; more get
-    503 at once, and so do all before ``ready`` is set.
+    Health checks and metrics so answer under load. ``gate`` says who is let in: the servers ask it
+    before a body is parsed (:mod:`serving.limits`, :mod:`serving.grpc_calls`), and requests that
+    reach the model otherwise ask it here. All get 503 before ``ready`` is set.
     """
 
-    def __init__(self, name: str, *, workers: int, max_waiting: int) -> None:
+    def __init__(self, name: str, *, workers: int, gate: Gate) -> None:
         super().__init__(name)
-        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="rank")
-        self._max_waiting = max_waiting
-        self._waiting = 0
+        self.gate = gate
+        self._workers = FairWorkers(workers)
 
     def load(self) -> bool:
         """kserve calls this when a request finds the model not ready; ours gets ready by itself."""
@@ -61,24 +57,31 @@ class WorkingModel(Model):
         return payload
 
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        self.require_ready()
-        if self._waiting >= self._max_waiting:
-            REQUESTS.labels("", "", "503").inc()
-            raise Overloaded(
-                f"{self._waiting} requests are waiting.", hint="Try again in a second."
-            )
-        self._waiting += 1
+        call = CALL.get()
+        own = call is None
         try:
+            self.require_ready()
+            if call is None:
+                call = self.gate.enter(0)
+                CALL.set(call)
+            call.check()
             return await super().__call__(*args, **kwargs)
+        except asyncio.CancelledError:  # a gRPC client left
+            if call is not None:
+                call.end(HungUp("The client left."))
+            _count(HungUp("The client left."))
+            raise
         except HemixError as error:
-            REQUESTS.labels("", "", str(error.http_status)).inc()
+            _count(error)
             raise
         except Exception:
             REQUESTS.labels("", "", "500").inc()
             logger.exception("A request failed.")
             raise
         finally:
-            self._waiting -= 1
+            if own and call is not None:
+                CALL.set(None)
+                self.gate.leave(call)
 
     @property
     def answers_by_version(self) -> bool:
@@ -94,11 +97,43 @@ class WorkingModel(Model):
         if not self.ready:
             raise NotWarm(f"{self.name} is still loading.", hint="Try again in a second.")
 
-    async def work(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``function`` on a worker thread."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._workers, lambda: function(*args, **kwargs))
+    @property
+    def call(self) -> Call:
+        """The request that the running task is about."""
+        call = CALL.get()
+        assert call is not None
+        return call
+
+    async def work(
+        self, units: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run ``function`` on a worker thread, a piece of the request that costs ``units``.
+
+        Raises:
+            Expired, HungUp: nobody waits for the request any more; it is not begun, or its result
+                is dropped.
+        """
+        call, asked = self.call, time.perf_counter()
+
+        def piece() -> tuple[T, float]:
+            start = time.perf_counter()
+            STAGE_SECONDS.labels("wait").observe(start - asked)
+            call.check()
+            return function(*args, **kwargs), time.perf_counter() - start
+
+        call.check()
+        result, seconds = await call.wait(self._workers.submit(piece, call=call, units=units))
+        self.gate.done(call, units, seconds)
+        return result
 
     def close(self) -> None:
         """Let the threads end."""
-        self._workers.shutdown(wait=True, cancel_futures=True)
+        self._workers.close()
+
+
+def _count(error: HemixError) -> None:
+    REQUESTS.labels("", "", str(error.http_status)).inc()
+    if isinstance(error, Expired):
+        SHED.labels("expired").inc()
+    elif isinstance(error, HungUp):
+        SHED.labels("hung_up").inc()

@@ -1,11 +1,16 @@
-"""Batched reads of the online store, with a deadline: rows of a user and of N items."""
+"""Batched reads of the online store, with a deadline: rows of a user and of N items.
+
+A store that is silent or broken is left alone (:mod:`hemix.breaker`): reads then fail at once, and
+a thread of its own asks the store until it answers. No request waits for that.
+"""
 
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as DeadlinePassed
 from datetime import UTC
 from pathlib import Path
@@ -14,10 +19,12 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from features.store.items import ItemCache, Known
 from features.store.remote import live_folder
 from features.store.rows import OnlineRows, Row, columns_of, empty, reader
 from features.store.settings import hang_up, open_store, store_errors
 from features.store.views import Entity, ViewSpec
+from hemix.breaker import Breaker
 from hemix.errors import FeatureStoreError, RequestError
 
 T = TypeVar("T")
@@ -35,7 +42,8 @@ class OnlineFeatures:
         timeout_s: longest time a read may take; then :class:`FeatureStoreError`.
         workers: reads that may run at the same time.
         item_cache_s: seconds for which an item's row is kept in memory; 0 reads it every time.
-        item_cache_size: items kept at most.
+        item_cache_bytes: about the bytes of all rows that are kept.
+        breaker: when a store that does not answer is left alone; None: as :func:`store_breaker` says.
 
     Raises:
         FeatureStoreError: no such store or service.
@@ -49,12 +57,17 @@ class OnlineFeatures:
         timeout_s: float = 0.5,
         workers: int = 2,
         item_cache_s: float = 5.0,
-        item_cache_size: int = 100_000,
+        item_cache_bytes: int = 128 << 20,
+        breaker: Breaker | None = None,
     ) -> None:
         self.service = service
         self.timeout_s = timeout_s
-        self._cache_s, self._cache_size = item_cache_s, item_cache_size
-        self._cache: dict[Any, tuple[float, bool, Row]] = {}
+        self._cache: ItemCache | None = None
+        if item_cache_s > 0:
+            self._cache = ItemCache(keep_s=item_cache_s, limit=item_cache_bytes)
+        self._breaker = breaker or store_breaker(service)
+        self._closed = threading.Event()
+        self._recovering = threading.Lock()
         with store_errors(str(live)):
             folder = live_folder(live)
             stores = [open_store(folder) for _ in range(workers)]
@@ -80,7 +93,8 @@ class OnlineFeatures:
         """Rows of one user ``[1]`` and of the items ``[N]``, within one deadline.
 
         Raises:
-            FeatureStoreError: the store failed or the deadline passed.
+            FeatureStoreError: the store failed, the deadline passed, or the store is left alone
+                because it did not answer others.
             RequestError: an id is not of the type that the log has.
         """
         keys = list(item_ids)
@@ -104,11 +118,31 @@ class OnlineFeatures:
 
     def close(self) -> None:
         """Let the workers end; reads fail afterwards."""
+        self._closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     # ---- reading --------------------------------------------------------------------------------
 
     def _in_time(self, read: Callable[[], T]) -> T:
+        if self._closed.is_set():
+            raise FeatureStoreError("The feature store reader is closed.")
+        if self._breaker.is_open:
+            self._recover()
+            raise FeatureStoreError(
+                "The feature store is left alone: it did not answer lately.",
+                hint="Requests are served from defaults until it does.",
+            )
+        started = time.monotonic()
+        try:
+            answer = self._asked(read)
+        except FeatureStoreError as error:
+            if self._breaker.failed(error, took_s=time.monotonic() - started):
+                self._recover()
+            raise
+        self._breaker.succeeded()
+        return answer
+
+    def _asked(self, read: Callable[[], T]) -> T:
         try:
             future = self._pool.submit(read)
         except RuntimeError as error:
@@ -116,35 +150,51 @@ class OnlineFeatures:
         try:
             return future.result(self.timeout_s)
         except DeadlinePassed as error:
-            future.cancel()
+            if not future.cancel():
+                future.add_done_callback(self._came_late)
             raise FeatureStoreError(
                 f"The feature store did not answer in {self.timeout_s} s.",
                 hint="Requests are served from defaults until it does.",
             ) from error
 
+    def _came_late(self, future: Future[Any]) -> None:
+        if future.exception() is None:
+            self._breaker.late()
+
+    def _recover(self) -> None:
+        """Ask the store from a thread of its own until it answers; one such thread at a time."""
+        if self._recovering.acquire(blocking=False):
+            threading.Thread(target=self._try_again, name="features-trial", daemon=True).start()
+
+    def _try_again(self) -> None:
+        key = 0 if self._key_field["user"] == "int64_val" else "?"
+        try:
+            while self._breaker.is_open and not self._closed.wait(self._breaker.rest_s):
+                try:
+                    self._asked(lambda: self._fetch("user", [key]))
+                except Exception as error:  # whatever it is, the next trial may find it mended
+                    self._breaker.failed(error)
+                else:
+                    self._breaker.succeeded()
+        finally:
+            self._recovering.release()
+
     def _rows(self, side: Entity, keys: list[Any]) -> OnlineRows:
-        if side == "user" or self._cache_s <= 0:
+        if side == "user" or self._cache is None:
             found = self._fetch(side, keys)
         else:
-            found = self._through_cache(keys)
+            found = self._through(self._cache, keys)
         return self._assembled(side, keys, [known for known, _ in found], [row for _, row in found])
 
-    def _through_cache(self, keys: list[Any]) -> list[tuple[bool, Row]]:
+    def _through(self, cache: ItemCache, keys: list[Any]) -> list[Known]:
         now = time.monotonic()
-        cache = self._cache
-        found = [cache.get(key) for key in keys]
-        missing = [key for key, hit in zip(keys, found, strict=True) if hit is None or hit[0] < now]
+        found = cache.get(keys, now)
+        missing = list(dict.fromkeys(k for k, hit in zip(keys, found, strict=True) if hit is None))
+        fresh: dict[Any, Known] = {}
         if missing:
-            missing = list(dict.fromkeys(missing))
-            if len(cache) + len(missing) > self._cache_size:
-                cache.clear()
-            fresh = {
-                key: (now + self._cache_s, *row)
-                for key, row in zip(missing, self._fetch("item", missing), strict=True)
-            }
-            cache.update(fresh)
-            found = [fresh.get(key, hit) for key, hit in zip(keys, found, strict=True)]
-        return [hit[1:] for hit in found if hit is not None]
+            fresh = dict(zip(missing, self._fetch("item", missing), strict=True))
+            cache.put(fresh, now)
+        return [fresh[key] if hit is None else hit for key, hit in zip(keys, found, strict=True)]
 
     def _fetch(self, side: Entity, keys: list[Any]) -> list[tuple[bool, Row]]:
         """Ask every view of ``side`` once for all ``keys``."""
@@ -207,6 +257,16 @@ class OnlineFeatures:
 
 
 SIDES: tuple[Entity, ...] = ("user", "item")
+
+
+def store_breaker(service: str, changed: Callable[[bool], None] = lambda _: None) -> Breaker:
+    """When a feature store that does not answer is left alone; ``changed`` as of :class:`Breaker`.
+
+    After three failures in a row and 0.75 s without any answer, or 3 s with late ones only; it is
+    tried every 0.5 s.
+    """
+    what = f"The feature store of {service}"
+    return Breaker(what, failures=3, over_s=0.75, rest_s=0.5, changed=changed)
 
 
 def plain(key: Any) -> Any:

@@ -104,13 +104,14 @@ def ports() -> list[dict[str, Any]]:
     ]
 
 
-def listening(role: Role) -> list[str]:
-    """Arguments of ``hemix serve`` that both roles have."""
+def listening(role: Role, timeout_s: float) -> list[str]:
+    """Arguments of ``hemix serve`` that both roles have; ``timeout_s``: how long their caller waits."""
     return [
         *("--host", "0.0.0.0"),
         *("--port", str(HTTP_PORT)),
         *("--grpc-port", str(GRPC_PORT)),
         *("--workers", str(role.workers)),
+        *("--timeout", f"{timeout_s:g}"),
     ]
 
 

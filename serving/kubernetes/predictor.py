@@ -32,7 +32,14 @@ def runtime(settings: DeploymentSettings, image: str) -> Manifest:
     """
     role = settings.predictor
     scratch, mount = pods.scratch()
-    args = ["serve", "--role", "predictor", "--model", "/mnt/models", *pods.listening(role)]
+    args = [
+        "serve",
+        "--role",
+        "predictor",
+        "--model",
+        "/mnt/models",
+        *pods.listening(role, settings.timeouts.predictor),
+    ]
     spec: dict[str, Any] = {
         "annotations": {"prometheus.io/path": "/metrics", "prometheus.io/port": "8080"},
         "supportedModelFormats": [{**_FORMAT, "autoSelect": False}],

@@ -112,7 +112,7 @@ def _pods(settings: DeploymentSettings, image: str, features: str) -> dict[str, 
         *("--features", features),
         *("--exposures", settings.storage.exposures),
         *(("--outcomes", settings.storage.outcomes) if settings.storage.outcomes else ()),
-        *pods.listening(role),
+        *pods.listening(role, settings.timeouts.request),
     ]
     return {
         **pods.pod_fields(settings, role, settings.name),

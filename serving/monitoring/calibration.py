@@ -4,15 +4,20 @@ Of one request, item and task the largest value counts, as in :mod:`serving.expe
 when the item is shown, a 1 when it is clicked. A log of outcomes that leaves zeros out makes
 predictions look too low. With several pods each joins the requests that it answered itself; all
 read the same outcomes.
+
+An answer is kept as arrays (16 bytes a candidate of two tasks), and the arrays of all answers take
+a bounded number of bytes.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from hemix.errors import HemixError
 from hemix.storage import is_remote, join, list_files, read_bytes
@@ -23,37 +28,61 @@ if TYPE_CHECKING:
     from serving.answer import RankingAnswer
 
 
-@dataclass(frozen=True, kw_only=True)
+_ENTRY = 1_000
+"""Bytes of an answer beside its arrays."""
+
+
 class _Remembered:
-    answer: RankingAnswer
-    counted: dict[tuple[str, str], float] = field(default_factory=dict)
+    """``items`` int64 [N]: ids, or the hashes of text ids; ``scores`` float32 [tasks, N]."""
+
+    __slots__ = ("items", "scores", "seen", "tasks", "variant")
+
+    def __init__(self, answer: RankingAnswer) -> None:
+        self.variant = answer.variant
+        self.tasks = tuple(answer.scores)
+        self.items = np.fromiter(map(_key, answer.item_ids), np.int64, len(answer.item_ids))
+        self.scores = np.stack([answer.scores[task] for task in self.tasks])
+        self.seen: npt.NDArray[np.float64] | None = None
+        """The largest outcome of each task and item [tasks, N], NaN for none."""
+
+    @property
+    def bytes(self) -> int:
+        seen = 0 if self.seen is None else self.seen.nbytes
+        return _ENTRY + self.items.nbytes + self.scores.nbytes + seen
+
+
+def _key(item: int | str) -> int:
+    return item if isinstance(item, int) else hash(item)
 
 
 class Calibration:
     """Sums of predictions and outcomes of the last day, a task and variant.
 
     Args:
-        remembered: answers kept at most; the oldest are forgotten first, and their outcomes with them.
+        limit: bytes of the answers that are kept; the oldest are forgotten first, and their
+            outcomes with them.
     """
 
     def __init__(
         self,
         *,
         clock: Callable[[], float],
-        remembered: int = 20_000,
+        limit: int = 64 << 20,
         slots: int = 24,
         slot_s: float = 3600.0,
     ) -> None:
         self._answers: OrderedDict[str, _Remembered] = OrderedDict()
-        self._limit = remembered
+        self._limit = limit
+        self.bytes = 0
         self.lost = LeftOut()
         self._sums = SlidingSums(slots=slots, slot_s=slot_s, clock=clock)
 
     def remember(self, answer: RankingAnswer) -> None:
         """Keep an answer; the first one of a request id counts."""
-        self._answers.setdefault(answer.request_id, _Remembered(answer=answer))
-        if len(self._answers) > self._limit:
-            self._answers.popitem(last=False)
+        if answer.request_id in self._answers:
+            return
+        kept = self._answers[answer.request_id] = _Remembered(answer)
+        self._grow(kept.bytes)
 
     def outcome(self, request_id: str, item_id: str, task: str, value: float) -> bool:
         """Count an outcome; False when its request is not ours, or it says nothing new.
@@ -64,24 +93,34 @@ class Calibration:
         if found is None:
             return False
         example = f"request_id {request_id!r}, item_id {item_id!r}, task {task!r}"
-        if task not in found.answer.scores:
+        if task not in found.tasks:
             self.lost.add("other_tasks", 1, example)
             return False
-        before = found.counted.get((item_id, task))
-        if before is not None and value <= before:
-            return False
-        try:
-            at = [str(item) for item in found.answer.item_ids].index(item_id)
-        except ValueError:
+        at = np.flatnonzero(np.isin(found.items, _keys_of(item_id)))
+        if not at.size:
             self.lost.add("foreign_items", 1, example)
             return False
-        found.counted[item_id, task] = value
-        name = f"{task}\n{found.answer.variant}"
-        if before is None:
-            self._sums.add(name, [float(found.answer.scores[task][at]), value, 1.0])
+        if found.seen is None:
+            before = found.bytes
+            found.seen = np.full(found.scores.shape, np.nan)
+            self._grow(found.bytes - before)
+        row, column = found.tasks.index(task), int(at[0])
+        before_value = float(found.seen[row, column])
+        if value <= before_value:  # never of NaN
+            return False
+        found.seen[row, column] = value
+        name = f"{task}\n{found.variant}"
+        if np.isnan(before_value):
+            self._sums.add(name, [float(found.scores[row, column]), value, 1.0])
         else:
-            self._sums.add(name, [0.0, value - before, 0.0])
+            self._sums.add(name, [0.0, value - before_value, 0.0])
         return True
+
+    def _grow(self, more: int) -> None:
+        self.bytes += more
+        while self.bytes > self._limit:
+            _, oldest = self._answers.popitem(last=False)
+            self.bytes -= oldest.bytes
 
     def measured(self) -> dict[tuple[str, str], tuple[float, int]]:
         """``(task, variant) -> (predicted over observed, outcomes)``; NaN without a positive."""
@@ -91,6 +130,16 @@ class Calibration:
             ratio = float(predicted / observed) if observed else float("nan")
             found[task, variant] = (ratio, int(count))
         return found
+
+
+def _keys_of(item_id: str) -> list[int]:
+    """What an item of this name may be kept as: of a number itself, of any text its hash."""
+    keys = [hash(item_id)]
+    if len(item_id) <= 20 and item_id.removeprefix("-").isdecimal():
+        number = int(item_id)
+        if str(number) == item_id and -(2**63) <= number < 2**63:
+            keys.append(number)
+    return keys
 
 
 class OutcomeFiles:
@@ -103,6 +152,15 @@ class OutcomeFiles:
         self._location = location
         self._read: dict[str, int] = {}
         self.lost = LeftOut()
+
+    def exist(self, *, ask: bool = True) -> bool:
+        """Whether outcomes are delivered at all: there is such a folder, or an object in the store.
+
+        ``ask``: whether an object store is asked; False when it is not.
+        """
+        if is_remote(self._location):
+            return ask and bool(list_files(self._location))
+        return Path(self._location).is_dir()
 
     def news(self) -> Iterator[tuple[str, str, str, float]]:
         """``(request_id, item_id, task, value)`` of new lines; others are counted in ``lost``.

@@ -20,7 +20,7 @@ import numpy as np
 from prometheus_client import Gauge
 
 from hemix.errors import DataError, HemixError
-from serving.answer import FEATURES_UNAVAILABLE, UNKNOWN_USER, RankingAnswer
+from serving.answer import FEATURES_UNAVAILABLE, UNKNOWN_USER, RankingAnswer, bytes_of_ids
 from serving.metrics import (
     CALIBRATION_LOST,
     CALIBRATION_OUTCOMES,
@@ -45,6 +45,7 @@ FEWEST = 20
 MOST_LOST = 0.1
 """Share of new outcomes, of at least :data:`FEWEST`, beyond which the log says what is lost."""
 _QUEUE = 10_000
+_QUEUE_BYTES = 32 << 20
 _REQUESTS = "requests"
 _Values = dict[tuple[str, ...], float]
 
@@ -98,12 +99,15 @@ class Monitor:
         self._config = config
         self._newest = newest
         self._clock = clock
-        self._queue: deque[RankingAnswer | _Sample] = deque()
+        self._queue: deque[tuple[RankingAnswer | _Sample, int]] = deque()
+        self._queued_bytes = 0
+        self._queue_lock = threading.Lock()
         self._next_sample = 0.0
         self._unknown = SlidingSums(slots=config.slots, slot_s=config.slot_s, clock=clock)
         self._drift: dict[str, tuple[FeatureBins, SlidingSums]] = {}
         self._calibration = Calibration(clock=clock)
         self._outcomes = OutcomeFiles(config.outcomes) if config.outcomes else None
+        self._remembers = self._outcomes is not None and self._outcomes.exist(ask=False)
         self._files = SnapshotFiles(config.snapshots) if config.snapshots else None
         self._process = uuid.uuid4().hex[:8]
         self._since = np.zeros(4, dtype=np.int64)
@@ -135,10 +139,13 @@ class Monitor:
         self._put(answer)
 
     def _put(self, entry: RankingAnswer | _Sample) -> None:
-        if len(self._queue) >= _QUEUE:
-            MONITOR_DROPPED.inc()
-        else:
-            self._queue.append(entry)
+        size = _size(entry)
+        with self._queue_lock:
+            if len(self._queue) < _QUEUE and self._queued_bytes + size <= _QUEUE_BYTES:
+                self._queued_bytes += size
+                self._queue.append((entry, size))
+                return
+        MONITOR_DROPPED.inc()
 
     # ---- on the monitor's own thread ------------------------------------------------------------
 
@@ -189,14 +196,16 @@ class Monitor:
 
     def _count(self) -> None:
         for _ in range(len(self._queue)):
-            entry = self._queue.popleft()
+            with self._queue_lock:
+                entry, size = self._queue.popleft()
+                self._queued_bytes -= size
             if isinstance(entry, _Sample):
                 self._count_sample(entry)
             else:
                 self._count_answer(entry)
 
     def _count_answer(self, answer: RankingAnswer) -> None:
-        if self._outcomes is not None:
+        if self._remembers:
             self._calibration.remember(answer)
         if FEATURES_UNAVAILABLE in answer.flags:
             return  # the store was not asked who is known
@@ -230,6 +239,7 @@ class Monitor:
 
     def _join_outcomes(self) -> None:
         assert self._outcomes is not None
+        self._remembers = self._remembers or self._outcomes.exist()
         read = 0
         try:
             for row in self._outcomes.news():
@@ -303,3 +313,10 @@ class Monitor:
         self._since[:] = 0
         self._since_samples.clear()
         self._since_counts.clear()
+
+
+def _size(entry: RankingAnswer | _Sample) -> int:
+    if isinstance(entry, RankingAnswer):
+        return 500 + bytes_of_ids(entry.item_ids)
+    values = (c[0] if isinstance(c, tuple) else c for c in entry.columns.values())
+    return 500 + sum(value.nbytes for value in values)

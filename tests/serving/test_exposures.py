@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,31 @@ def test_a_folder_that_cannot_be_written_loses_lines_and_counts_them(tmp_path: P
     log.append(exposure())
     log.close()
     assert count("lost") == before + 1
+
+
+def test_a_disk_that_hangs_costs_bounded_memory_and_no_answer(tmp_path: Path) -> None:
+    log = ExposureLog(tmp_path / "exposures", flush_s=0.0)
+    hangs, goes_on = threading.Event(), threading.Event()
+    write = log._files.write
+
+    def hang(hour: str, data: bytes) -> None:
+        hangs.set()
+        assert goes_on.wait(60)
+        write(hour, data)
+
+    log._files.write = hang  # type: ignore[method-assign]
+    written, dropped = count("written"), count("dropped")
+    log.append(exposure(0))
+    assert hangs.wait(60)
+    big = replace(exposure(1), item_ids=["z" * 200] * 1000, scores={})
+    for _ in range(1_000):
+        log.append(big)
+    lost = count("dropped") - dropped
+    assert 500 < lost < 1_000
+    goes_on.set()
+    log.close()
+    assert count("written") - written == 1_001 - lost
+    assert log._bytes == 0
 
 
 def test_a_full_disk_leaves_whole_lines_only(tmp_path: Path) -> None:

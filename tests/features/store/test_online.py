@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +17,8 @@ import yaml
 from features.schema import MISSING_INT
 from features.store import OnlineFeatures
 from features.store.tables import view_tables
+from features.store.views import Entity
+from hemix.breaker import Breaker
 from hemix.errors import FeatureStoreError, RequestError
 from tests.features.store import data
 
@@ -155,3 +160,70 @@ def test_items_are_kept_for_a_while_and_then_read_again(repository: Path) -> Non
 def test_keys_may_be_numpy_values(online: OnlineFeatures) -> None:
     assert online.users(np.array([1, -5])).known.all()
     assert pa.array(online.items(np.array(["a"], dtype=object)).keys).to_pylist() == ["a"]
+
+
+class _Held:
+    """A store of the reader's that answers when the test says so."""
+
+    def __init__(self, online: OnlineFeatures) -> None:
+        self.goes_on = threading.Event()
+        self.asked = 0
+        self._fetch = online._fetch
+        online._fetch = self.fetch  # type: ignore[method-assign]
+
+    def fetch(self, side: Entity, keys: list[Any]) -> Any:
+        self.asked += 1
+        assert self.goes_on.wait(60)
+        return self._fetch(side, keys)
+
+
+def test_a_silent_store_is_left_alone_and_asked_again_by_a_thread_of_its_own(
+    repository: Path,
+) -> None:
+    changes: list[bool] = []
+    breaker = Breaker("the store", failures=3, over_s=0.0, rest_s=0.02, changed=changes.append)
+    online = OnlineFeatures(
+        repository, "ranker_v1", timeout_s=0.02, workers=2, item_cache_s=0, breaker=breaker
+    )
+    held = _Held(online)
+    for _ in range(3):
+        with pytest.raises(FeatureStoreError, match=r"in 0\.02 s"):
+            online.users([1])
+    asked = held.asked
+    for _ in range(500):
+        with pytest.raises(FeatureStoreError, match="left alone"):
+            online.users([1])
+    assert held.asked <= max(asked, 2), "both readers wait in the store, and nothing new is begun"
+    assert online.defaults("user", [1]).known.tolist() == [False]
+    assert changes == [True]
+    online.timeout_s = 60
+    held.goes_on.set()
+    _until(lambda: not breaker.is_open)
+    assert online.users([1]).known.tolist() == [True]
+    assert changes == [True, False]
+    online.close()
+    with pytest.raises(FeatureStoreError, match="closed"):
+        online.users([1])
+
+
+def test_late_answers_are_no_silence(repository: Path) -> None:
+    breaker = Breaker("the store", failures=3, over_s=0.0, slow_s=1e9)
+    online = OnlineFeatures(
+        repository, "ranker_v1", timeout_s=0.01, workers=1, item_cache_s=0, breaker=breaker
+    )
+    for _ in range(6):
+        held = _Held(online)
+        with pytest.raises(FeatureStoreError, match=r"in 0\.01 s"):
+            online.users([1])
+        held.goes_on.set()
+        _until(lambda: breaker._silent == 0)
+        online._fetch = held._fetch  # type: ignore[method-assign]
+    assert not breaker.is_open
+    online.close()
+
+
+def _until(check: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not check():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)

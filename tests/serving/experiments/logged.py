@@ -67,7 +67,7 @@ def write_exposures(folder: Path | str, exposures: list[Exposure]) -> None:
     for number, entry in enumerate(exposures, start=1):
         log.append(entry)
         if number % 5_000 == 0:  # its queue holds 10,000
-            while log._queue.qsize():
+            while log._queue:
                 time.sleep(0.01)
     log.close()
 

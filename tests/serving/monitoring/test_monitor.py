@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -189,11 +190,91 @@ def test_no_positive_yet_is_no_number() -> None:
 
 
 def test_the_oldest_answers_are_forgotten() -> None:
-    calibration = Calibration(clock=Clock(), remembered=3)
+    calibration = Calibration(clock=Clock(), limit=3_500)
     for number in range(5):
         calibration.remember(answer(number))
     assert not calibration.outcome("r1", "1", "click", 1.0)
     assert calibration.outcome("r2", "1", "click", 1.0)
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_what_is_remembered_is_bounded_by_bytes_whatever_the_answers_hold(text: bool) -> None:
+    limit = 200_000
+    calibration = Calibration(clock=Clock(), limit=limit)
+    size = 700
+    items: list[int] | list[str] = (
+        [f"shop/ä-{n:040d}" for n in range(size)] if text else [-(2**60) + n for n in range(size)]
+    )
+    for number in range(60):
+        calibration.remember(
+            RankingAnswer(
+                request_id=f"q{number}",
+                user_id=1,
+                version="v",
+                variant="champion",
+                item_ids=items,
+                scores={"click": np.linspace(0, 1, size, dtype=np.float32)},
+                flags=(),
+                unknown_items=[],
+            )
+        )
+        assert calibration.bytes <= limit
+    held = [n for n in range(60) if calibration.outcome(f"q{n}", str(items[350]), "click", 1.0)]
+    assert calibration.bytes <= limit
+    assert held[-1] == 59
+    assert 10 < len(held) < 25
+    assert not calibration.outcome("q59", "shop/other", "click", 1.0)
+    ratio, count = calibration.measured()["click", "champion"]
+    assert (count, ratio) == (len(held), pytest.approx(350 / 699))
+
+
+def test_a_number_and_a_text_of_the_same_digits_are_one_item() -> None:
+    calibration = Calibration(clock=Clock())
+    calibration.remember(answer(0))
+    assert calibration.outcome("r0", "3", "click", 1.0)
+    assert not calibration.outcome("r0", "03", "click", 1.0)
+    assert not calibration.outcome("r0", "٣", "click", 1.0), "another script's digit is another id"
+
+
+def test_nothing_is_remembered_before_outcomes_are_delivered(tmp_path: Path) -> None:
+    place, clock = tmp_path / "outcomes", Clock()
+    monitor = Monitor(MonitorConfig(outcomes=str(place), publish_s=0, outcomes_s=1), clock=clock)
+    monitor.answered(answer(0))
+    monitor.step()
+    assert monitor._calibration.bytes == 0
+    place.mkdir()
+    clock.now += 2
+    monitor.step()
+    monitor.answered(answer(1))
+    monitor.step()
+    assert monitor._calibration.bytes > 0
+
+
+def test_the_queue_is_bounded_by_bytes() -> None:
+    monitor = Monitor(MonitorConfig())
+    large = replace(answer(0), item_ids=["x" * 250] * 4)
+    before, wanted = MONITOR_DROPPED._value.get(), 0
+    each = 500 + 4 * (64 + 250 + 24)
+    for _ in range(10_000):
+        monitor.answered(replace(large))
+        wanted += each
+    assert MONITOR_DROPPED._value.get() == before, "10,000 small answers fit"
+    huge = RankingAnswer(
+        request_id="h",
+        user_id=1,
+        version="v",
+        variant="champion",
+        item_ids=["y" * 250] * 1000,
+        scores={"click": np.zeros(1000, np.float32)},
+        flags=(),
+        unknown_items=[],
+    )
+    monitor.step()
+    for _ in range(200):
+        monitor.answered(huge)
+    assert MONITOR_DROPPED._value.get() - before > 50
+    monitor.step()
+    assert monitor._queued_bytes == 0
 
 
 def line(request: str, item: int, value: float = 1.0) -> bytes:
