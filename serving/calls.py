@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hemix.breaker import Breaker
 from hemix.errors import HemixError
-from serving.call import Overloaded
+from serving.call import Expired, Overloaded, expired
 from serving.contract import PredictorFaulty, PredictorUnavailable
 from serving.deadline import TIMEOUT_HEADER
 from serving.metrics import DEPENDENCY_ALONE, PREDICTOR_ERRORS, PREDICTOR_RETRIES
@@ -65,6 +65,7 @@ class PredictorCalls:
         Raises:
             PredictorUnavailable: it did not answer in time, or with something else than outputs.
             Overloaded: it answers, and has no room.
+            Expired: it answers that the request's own caller waits no longer.
         """
         breaker = self._breaker(version)
         if not breaker.allows():
@@ -83,7 +84,7 @@ class PredictorCalls:
             raise failure from error
         except OSError as error:  # aiohttp's connection errors are
             raise self._failed(version, url, "connection", str(error)) from error
-        except Overloaded:
+        except (Overloaded, Expired):
             breaker.succeeded()
             raise
         breaker.succeeded()
@@ -134,6 +135,8 @@ class PredictorCalls:
             raise _Refused(f"it broke off its answer ({error})") from error
         if answer.status == 503 and "Retry-After" in answer.headers:
             raise Overloaded(f"Predictor {version} at {url} is full.")
+        if answer.status == 504 and seconds < self._deadline_s:  # the caller's time, not its own
+            raise expired()
         if answer.status != 200 or length is None:
             reason = f"it answered {answer.status}: {body[:200].decode(errors='replace')}"
             raise _Refused(reason, faulty=answer.status in (400, 500))

@@ -42,7 +42,10 @@ def start_predictor(workshop: Workshop, root: Path, version: str, port: int) -> 
     """A predictor of one of the workshop's versions; still starting."""
     log = root / f"predictor-{version}.log"
     model = str(workshop.model(version))
-    options = ("--role", "predictor", "--model", model, "--port", str(port), "--grpc-port", "0")
+    options = (
+        *("--role", "predictor", "--model", model, "--port", str(port), "--grpc-port", "0"),
+        *("--timeout", "60"),
+    )
     process = hemix_serve(*options, cwd=root, log=log)
     with ended(process):
         yield Endpoint(root, process, f"http://127.0.0.1:{port}", "", log)
@@ -57,6 +60,7 @@ def transformer_options(store: Path, root: Path, file: Path) -> tuple[str, ...]:
     """Options of a transformer over the feature store in ``store`` that writes to ``root``."""
     return (
         *("--role", "transformer", "--predictors", str(file), "--deadline", "30"),
+        *("--timeout", "60"),
         *("--features", str(store / "feature_store"), "--exposures", str(root / "exposures")),
     )
 

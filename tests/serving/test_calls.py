@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import numpy as np
 import pytest
 
+from serving.call import Expired, Overloaded
 from serving.calls import REST_AFTER, Message, PredictorCalls
 from serving.contract import PredictorFaulty, PredictorUnavailable
 from serving.metrics import PREDICTOR_ERRORS, PREDICTOR_RETRIES
@@ -29,12 +30,13 @@ class Server:
         self.connections = 0
         self.requests = 0
         self.url = ""
+        self.head = b""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
+                self.head = head = await reader.readuntil(b"\r\n\r\n")
                 size = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
                 await reader.readexactly(size)
                 self.requests += 1
@@ -212,6 +214,57 @@ def test_one_that_fails_again_and_again_is_left_alone_for_a_while() -> None:
             with pytest.raises(PredictorUnavailable, match="answered 500"):
                 await click(server, calls, "tired")
             assert server.requests == REST_AFTER + 2, "one failure after a success is no row"
+            await calls.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_full_predictor_lives_and_a_callers_own_deadline_is_no_fault_of_it() -> None:
+    async def scenario() -> None:
+        async with running(answering("503 Busy", b"", "Retry-After: 1\r\n")) as server:
+            calls = PredictorCalls(deadline_s=30, rest_s=3600)
+            for number in range(2 * REST_AFTER):
+                with pytest.raises(Overloaded, match="is full"):
+                    await click(server, calls, "full")
+                assert server.requests == number + 1, "it is not tried again for one request"
+            server.behave = answering("504 Late", b"")
+            for _ in range(2 * REST_AFTER):
+                with pytest.raises(Expired):
+                    await calls.infer(server.url, "full", MESSAGE, left_s=0.5)
+            server.behave = good
+            assert await click(server, calls, "full") == 0.5, "it was never left alone"
+            server.behave = answering("504 Late", b"")
+            with pytest.raises(PredictorUnavailable, match="504"):
+                await calls.infer(server.url, "full", MESSAGE, left_s=60)
+            await calls.close()
+
+    asyncio.run(scenario())
+
+
+def test_the_predictor_is_told_how_long_the_caller_waits() -> None:
+    async def scenario() -> None:
+        async with running(good) as server:
+            calls = PredictorCalls(deadline_s=30)
+            await calls.infer(server.url, "told", MESSAGE, left_s=0.25)
+            assert b"x-request-timeout-ms: 250\r\n" in server.head.lower()
+            await calls.infer(server.url, "told", MESSAGE)
+            assert b"x-request-timeout-ms: 30000\r\n" in server.head.lower()
+            await calls.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_trial_is_one_request_however_many_ask() -> None:
+    async def scenario() -> None:
+        async with running(answering("500 Oh", b"")) as server:
+            calls = PredictorCalls(deadline_s=30, rest_s=0.1)
+            for _ in range(REST_AFTER):
+                with pytest.raises(PredictorUnavailable):
+                    await click(server, calls, "trial")
+            await asyncio.sleep(0.2)
+            asked = [asyncio.create_task(click(server, calls, "trial")) for _ in range(20)]
+            await asyncio.gather(*asked, return_exceptions=True)
+            assert server.requests == REST_AFTER + 1
             await calls.close()
 
     asyncio.run(scenario())
