@@ -53,7 +53,8 @@ from serving.version import LoadedVersion, Version
 if TYPE_CHECKING:
     from features.store.rows import OnlineRows
 
-_store_warnings = Rarely(logging.getLogger("hemix.serving"))
+logger = logging.getLogger("hemix.serving")
+_store_warnings = Rarely(logger)
 
 V = TypeVar("V", bound=Version)
 
