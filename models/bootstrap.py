@@ -32,6 +32,8 @@ CALIBRATED = ("logloss", "normalized_entropy", "pcoc", "ece")
 METRICS = (*RANKING, *CALIBRATED)
 FEWEST_USERS = 50
 """Of fewer users no interval is given: it would hold the truth noticeably less often than it says."""
+FEWEST_IN_BIN = 10
+"""Positives (and negatives) a bin, on average, below which an ECE has no interval."""
 FEWEST_USERS_INSIDE = 100
 """The same for metrics that are means over small parts: AUCs inside users or requests, gaps of bins."""
 
@@ -115,7 +117,7 @@ class UserBootstrap:
 
     def _reach(self, distances: Floats) -> float:
         """How far the gaps lie from the truth at most; NaN for too few users."""
-        if not distances.size or self.count < FEWEST_USERS_INSIDE:
+        if np.isnan(distances).all() or self.count < FEWEST_USERS_INSIDE:
             return float("nan")
         return float(np.nanquantile(distances, self.confidence))
 
@@ -150,6 +152,10 @@ class UserBootstrap:
             return self.estimate(value, replicates)
         gaps_K, gaps_RK = (self._gaps(labels_B, scores_B, w) for w in (ones, self.weights))
         distances = np.abs(gaps_RK - gaps_K).sum(axis=1)
+        # A bin without a positive looks as if it never had one: its gap's noise is not seen.
+        rarer = min(float(labels_B.sum()), float((1 - labels_B).sum()))
+        if rarer < FEWEST_IN_BIN * gaps_K.size:
+            distances = np.full_like(distances, np.nan)
         reach = self._reach(distances)
         return Estimate(
             value=value,

@@ -54,7 +54,7 @@ class Interval(_Part):
             None if math.isnan(number) else number
             for number in (estimate.value, estimate.low, estimate.high)
         )
-        few = "too few users for an interval"
+        few = "too few users or positives for an interval"
         note = note if value is None else few if low is None else ""
         return Interval(value=value, low=low, high=high, note=note)
 

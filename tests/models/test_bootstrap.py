@@ -110,7 +110,8 @@ def test_ece_intervals_hold_the_truth_whether_or_not_there_is_a_gap() -> None:
     """The plug-in is biased upwards: of a calibrated model no interval may begin above 0."""
     from benchmarks.coverage import WORLDS, coverage, draw
 
-    for name, world in WORLDS.items():
+    for name in ("calibrated", "too high"):
+        world = WORLDS[name]
         _, clicks, predicted, _ = draw(100_000, world, np.random.default_rng(9))
         truth = calibration.ece(clicks, predicted) if world[1] else 0.0
         held = coverage(300, world, {"ece": truth}, 40, 0)
@@ -125,6 +126,18 @@ def test_ece_intervals_hold_the_truth_whether_or_not_there_is_a_gap() -> None:
     assert off.low > 0.05
     assert gap.high < 0
     assert gap.value == pytest.approx(own.value - off.value)
+
+
+def test_few_positives_have_no_interval_of_ece() -> None:
+    random = np.random.default_rng(4)
+    scores = np.full(4_000, 0.02) + random.random(4_000) / 100
+    labels = (random.random(4_000) < scores).astype(int)
+    draws = UserBootstrap.draw(np.arange(4_000) % 400, replicates=20)
+    found = draws.metric("ece", labels, scores)
+    assert 0 < labels.sum() < 150
+    assert found.value > 0
+    assert math.isnan(found.low)
+    assert math.isnan(draws.difference(found, found).low)
 
 
 def test_few_users_have_no_interval() -> None:
