@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from features.definition import DatasetDefinition
 from tests import cluster, s3
 from tests.serving.fixtures import deployed, endpoint, workshop  # noqa: F401
 from tests.small import SmallRun
+
+with contextlib.suppress(ImportError):  # before TensorFlow, which tests may import themselves
+    import triton  # noqa: F401
 
 settings.register_profile("any machine", deadline=None)  # no test asserts a time
 settings.load_profile("any machine")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from importlib.util import find_spec
 from typing import Any
 
@@ -11,12 +10,11 @@ from typing import Any
 def tensorflow() -> Any:
     """Import TensorFlow without its start-up chatter; look-ups need no GPU, so none is claimed.
 
-    Left alone, TensorFlow takes almost all memory of a GPU that torch is about to use. Where torch
-    has a GPU, Triton comes first: imported after TensorFlow it aborts the process.
+    Left alone, TensorFlow takes almost all memory of a GPU that torch is about to use. Triton, which
+    torch's optimisers load, comes first: imported after TensorFlow it aborts the process.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and find_spec("triton"):
+    if find_spec("triton"):
         import triton  # noqa: F401
     import tensorflow as tf
 

@@ -155,8 +155,9 @@ class Run:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 def test_an_odd_log_comes_to_a_ranked_answer(name: str, tmp_path: Path) -> None:
-    import models.hemix  # noqa: F401  (before TensorFlow: both bring an LLVM)
+    import torch
 
+    torch.set_num_threads(1)
     log = ODD[name]()
     run = Run(log, tmp_path)
     run.to_features()
