@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
+
+_NOTE = re.compile(
+    rb"^(WARNING: All log messages before absl|[IW]\d{4} \d\d:\d\d:|To enable the following instructions)"
+)
+"""Lines of TensorFlow's start: of severity information and warning."""
 
 
 def tensorflow() -> Any:
@@ -16,8 +26,28 @@ def tensorflow() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if find_spec("triton"):
         import triton  # noqa: F401
-    import tensorflow as tf
+    with contextlib.nullcontext() if "tensorflow" in sys.modules else _quietly():
+        import tensorflow as tf
 
-    if tf.config.get_visible_devices("GPU"):
-        tf.config.set_visible_devices([], "GPU")
+        if tf.config.get_visible_devices("GPU"):
+            tf.config.set_visible_devices([], "GPU")
     return tf
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Hold stderr back and pass on all but TensorFlow's notes, which no setting turns off."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            os.write(2, b"".join(line for line in held if not _NOTE.match(line)))
