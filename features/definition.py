@@ -344,10 +344,10 @@ class DatasetDefinition(Part):
             DefinitionError: tells every fault: the key and what is wrong with it.
         """
         if isinstance(value, str):
-            document = parse(value, "a definition", where=where, may_be_empty=False, hint=HINT)
-        else:
-            document = Document(value=value, where=where)
-        return _checked(document)
+            return _checked(
+                parse(value, "a definition", where=where, may_be_empty=False, hint=HINT)
+            )
+        return _checked(Document(value=value, where=where))
 
     def to_json(self) -> str:
         """The definition as JSON text that no pipeline takes for a template; ``parse`` reads it."""
