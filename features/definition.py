@@ -37,7 +37,6 @@ NO_SPLIT = {
     "train": {"start": "1970-01-01", "end": "1970-01-02"},
     "test": {"start": "1970-01-02", "end": "1970-01-03"},
 }
-"""Stands in where the split does not matter."""
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 Time = Annotated[datetime, BeforeValidator(utc)]
