@@ -208,6 +208,10 @@ def _tell(results: Results) -> None:
             auc = result.metrics[info.name]["auc"]
             if auc.value is None:
                 say(f"evaluate: {task} {info.name} AUC undefined: {auc.note}")
+            elif auc.low is None or auc.high is None:
+                say(
+                    f"evaluate: {task} {info.name} AUC {auc.value:.4f}, too few users for an interval"
+                )
             else:
                 say(
                     f"evaluate: {task} {info.name} AUC {auc.value:.4f} "
