@@ -197,7 +197,7 @@ def checked(
     if document.faults or found:
         faults = [*document.faults, *map(document.at, own)]
         raise refusal(document.where, faults, hint=hint, error=error)
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def validated(

@@ -25,7 +25,11 @@ _LEFT_ALONE: list[Callable[[], None]] = []
 def left_alone(function: Callable[P, R]) -> Callable[P, R]:
     """``torch.compiler.disable``, which :func:`load_compiler` puts into effect."""
     outside: list[Callable[P, R]] = []
-    _LEFT_ALONE.append(lambda: outside.append(torch.compiler.disable(function)))
+
+    def leave() -> None:
+        outside.append(torch.compiler.disable(function))  # type: ignore[no-untyped-call]
+
+    _LEFT_ALONE.append(leave)
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -39,7 +39,7 @@ STATUS = {
 }
 
 
-class Service(InferenceServicer):  # type: ignore[misc]
+class Service(InferenceServicer):
     """kserve's servicer over our plane."""
 
     _data_plane: Plane

@@ -118,7 +118,7 @@ def judge(found: Requests, *, scale: Scale = "relative", guarded: bool = True) -
         )
         kept = np.flatnonzero(~large[users])
         at = np.array([kept.size], dtype=np.int64)
-        part = {"users": users[kept], "arms": found.arms}
+        part: dict[str, Any] = {"users": users[kept], "arms": found.arms}
         value, shown = found.value[kept], np.full(kept.size, float(SHOWN))
         (moments,) = moments_at(at, **part, numbers=value, sizes=shown)
         effect = compare(*moments, scale=scale, alpha=0.05, horizon=HORIZON)

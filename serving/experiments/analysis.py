@@ -134,7 +134,7 @@ def _large_users(design: Design, data: _Data, policy: ExperimentPolicy) -> tuple
     candidates = table.requests["item_ids"].list.len().to_numpy()
     amounts = np.stack(
         [
-            np.bincount(table.users, weights=weights, minlength=len(data.arms))
+            np.bincount(table.users, weights=weights, minlength=len(data.arms)).astype(np.float64)
             for weights in (np.ones(table.rows), candidates)
         ],
         axis=1,

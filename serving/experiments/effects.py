@@ -15,6 +15,7 @@ so that many experiments or looks are one call: arrays have any leading shape ``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -106,7 +107,9 @@ def compare(
             for arm in arms
         ]
     with np.errstate(divide="ignore", invalid="ignore"):
-        scales = [1 / arm.ratio if scale == "relative" else np.float64(1.0) for arm in arms]
+        scales: list[Floats | np.float64] = [
+            1 / arm.ratio if scale == "relative" else np.float64(1.0) for arm in arms
+        ]
         error = np.sqrt(sum(v * s**2 for v, s in zip(kept, scales, strict=True)))
         centre = ratios[1] - ratios[0]
         if scale == "relative":
@@ -194,7 +197,7 @@ def _theta(arms: list[_Arm]) -> Floats:
 
 
 def _share_kept(
-    arms: list[_Arm], theta: Floats | None, floor: float, scales: list[Floats]
+    arms: list[_Arm], theta: Floats | None, floor: float, scales: Sequence[Floats | np.float64]
 ) -> Floats:
     before, after = (
         sum(_variance(a, a.ratio, t, floor) * s**2 for a, s in zip(arms, scales, strict=True))

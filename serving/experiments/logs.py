@@ -144,7 +144,7 @@ def _exposure(line: bytes, layer: str) -> dict[str, Any]:
         layers = found["layers"]
         if layer not in layers:
             return {}
-        row = {
+        row: dict[str, Any] = {
             "latency_ms": float(found["latency_ms"]),
             "version": str(found.get("version") or ""),
             "variant": str(layers[layer]),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 from serving.experiments.joining import Joined
 from serving.experiments.policy import ExperimentPolicy
 from serving.experiments.results import Loss
@@ -36,6 +39,10 @@ def losses_of(joined: Joined) -> tuple[Loss, ...]:
     outcomes = (
         counts.outcomes + counts.outcomes_unreadable - counts.other_requests - counts.before_log
     )
+    logs: tuple[tuple[Literal["exposures", "outcomes"], int, Mapping[str, str]], ...] = (
+        ("exposures", lines, _EXPOSURES),
+        ("outcomes", outcomes, _OUTCOMES),
+    )
     found = [
         Loss(
             of=of,
@@ -45,10 +52,7 @@ def losses_of(joined: Joined) -> tuple[Loss, ...]:
             example=joined.examples.get(reason, ""),
             cause=cause,
         )
-        for of, total, causes in (
-            ("exposures", lines, _EXPOSURES),
-            ("outcomes", outcomes, _OUTCOMES),
-        )
+        for of, total, causes in logs
         for reason, cause in causes.items()
         if (count := getattr(counts, reason))
     ]
@@ -95,7 +99,8 @@ def notes_of(joined: Joined, policy: ExperimentPolicy) -> list[str]:
     """What looks wrong and may not be."""
     import polars as pl
 
-    rows, notes = joined.outcomes, []
+    rows = joined.outcomes
+    notes: list[str] = []
     if rows.height < FEWEST:
         return notes
     delays = rows.join(joined.requests.select("request_id", "request_ms"), on="request_id")
