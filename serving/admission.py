@@ -54,6 +54,8 @@ class Gate:
         self.timeout_s = timeout_s
         self.clock = clock
         self.speed: float | None = None
+        self.resting = 0
+        """Connections that were refused and are not read for a moment."""
         self._workers, self._max_bytes = workers, max_bytes
         self._calls: set[Call] = set()
         self._units = self._announced = 0.0

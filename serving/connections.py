@@ -3,8 +3,9 @@
 uvicorn's own protocol, but for:
 
 - a POST that there is no room for is answered 503 from its head alone: no task, no ASGI, its body
-  is thrown away as it arrives. Such a connection is read again after :data:`PAUSE_S`, so that a
-  client that does not wait as Retry-After says cannot fill the event loop with refusals;
+  is thrown away as it arrives. Such a connection is read again after a pause: :data:`PAUSE_S`, and
+  more when there are many, so that clients that do not wait as Retry-After says get no more than
+  :data:`REFUSALS` refusals a second, and leave the process to those that are let in;
 - a head over :data:`MAX_HEAD` bytes or :data:`MAX_HEADERS` fields is answered 431;
 - a head or body that is not there :data:`ARRIVAL_S` after it began is answered 408;
 - over :data:`MAX_CONNECTIONS` no POST is taken, and each connection is closed after its answer;
@@ -31,8 +32,10 @@ IDLE_S = 65
 """How long a kept connection may be silent between requests; longer than a gateway's pool keeps it."""
 MAX_CONNECTIONS = 4_096
 PAUSE_S = 0.05
+REFUSALS = 1_000
 
 _POST = b"POST"
+_503 = REQUESTS.labels("", "", "503")
 
 
 def _answer(status: str, text: str, *headers: str) -> bytes:
@@ -162,7 +165,12 @@ class Connection(HttpToolsProtocol):
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
         self.flow.pause_reading()
-        self.loop.call_later(PAUSE_S, self.flow.resume_reading)
+        self._gate.resting += 1
+        self.loop.call_later(max(PAUSE_S, self._gate.resting / REFUSALS), self._read_again)
+
+    def _read_again(self) -> None:
+        self._gate.resting -= 1
+        self.flow.resume_reading()
 
     # ---- refusing -------------------------------------------------------------------------------
 
@@ -179,7 +187,7 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, answer: bytes, reason: str, *, close: bool) -> None:
         """Answer at once; the body is thrown away as it comes."""
         SHED.labels(reason).inc()
-        REQUESTS.labels("", "", "503").inc()
+        _503.inc()
         self.transport.write(answer)
         self._throw_away, self._close_after = True, close
         if self.expect_100_continue:  # there will be no body
