@@ -236,8 +236,8 @@ def test_a_file_changes_the_default_space(tmp_path: Path) -> None:
         ("model.rank: {low: 4, high: 8, step: 0}", "step 0 is not above 0"),
         ("model.positions: null", "model.positions: it is not searched anyway"),
         ("training.seed: {low: 1, high: 9}", "training.seed: the search sets it"),
-        ("[1, 2]", "holds no fields"),
-        ("a: [", "not YAML"),
+        ("[1, 2]", "it holds a list"),
+        ("a: [", "not valid YAML"),
     ],
 )
 def test_a_wrong_space_is_named(text: str, named: str, tmp_path: Path) -> None:
