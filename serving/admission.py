@@ -3,7 +3,8 @@
 Work is counted in candidates; a request costs :data:`FIXED` more. By Little's law what is admitted
 now is answered within ``units / speed`` seconds, so a request is let in while that is at most half
 of its deadline; the other half is for what cannot be foreseen. ``speed`` is measured while all
-workers are busy. Two requests a worker are always let in, however slow the machine is.
+workers are busy. Two requests a worker are let in however slow the machine is, but a body
+of several that could not be done in time even alone comes in only when nobody else is there.
 
 Lives in the event loop's thread.
 """
@@ -16,6 +17,7 @@ from contextvars import ContextVar
 
 from serving.call import Call, Overloaded
 from serving.metrics import IN_FLIGHT_BYTES, IN_FLIGHT_UNITS, SHED, SPEED
+from serving.request import MAX_CANDIDATES
 
 TIMEOUT_S = 5.0
 """How long a caller waits who does not say; the gateway's own default."""
@@ -29,6 +31,9 @@ _NEWEST = 0.3
 _START_CALLS = 16
 """Requests let in before any speed is known."""
 _START_BYTES = 8.0
+_ONE_REQUEST = FIXED + MAX_CANDIDATES
+_GIANTS_PART = 0.25
+"""Of the room, what one request takes of it at most in the eyes of smaller ones."""
 
 CALL: ContextVar[Call | None] = ContextVar("call", default=None)
 """The request that the running task is about."""
@@ -157,16 +162,23 @@ class Gate:
 
     def _has_room(self, units: float, timeout_s: float, own: float = 0.0) -> bool:
         others = len(self._calls) + self._announced / FIXED
-        if others < 2 * self._workers:  # a worker that is done finds the next one waiting
+        mine = units + own
+        if not others:
             return True
         if self.speed is None:
             return others < _START_CALLS
-        if self._units + self._announced + units > self.speed * self.timeout_s / 2:
-            return False
+        budget = self.speed * self.timeout_s / 2
+        if others < 2 * self._workers and mine <= max(budget, _ONE_REQUEST):
+            return True  # a worker that is done finds the next one waiting
+        if self._units + self._announced + units > budget:
+            # Workers take turns: a giant keeps small ones from no more than a part of the room.
+            most = budget * _GIANTS_PART
+            inside = sum(min(call.units, most) for call in self._calls)
+            if mine > most or inside + self._announced + mine > budget:
+                return False
         if timeout_s >= self.timeout_s:
             return True
-        # Workers take turns between requests: until this one is done each other gets as much at most.
-        mine = units + own
+        # For the same reason each other gets as much as this one at most, until this one is done.
         ahead = sum(min(call.units, mine) for call in self._calls)
         return ahead + mine <= self.speed * timeout_s / 2
 

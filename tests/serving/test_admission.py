@@ -82,7 +82,20 @@ def test_two_a_worker_are_let_in_however_slow_it_is() -> None:
     assert gate.full(100)
     for call in calls[:2]:
         gate.leave(call)
-    assert not gate.full(10_000_000)
+    assert not gate.full(7_000)
+    assert gate.full(1_000_000), "what could not be done in time even alone"
+
+
+def test_giants_that_cannot_be_done_in_time_neither_pile_up_nor_shut_small_ones_out() -> None:
+    clock = Clock()
+    gate, calls = busy_gate(clock, 4_000.0)
+    for call in calls:
+        gate.leave(call)
+    first = gate.enter(8 * 16_000)
+    gate.costs(first, 16, 16_000)
+    assert admitted(gate, 16_000, requests=16) == 0, "20,800 units are more than half of 4 s"
+    assert admitted(gate, 100) >= int(8_000 * 0.75 // units_of(1, 100)) - 1
+    assert gate.full(800)
 
 
 def test_leaving_and_pieces_give_the_room_back() -> None:
