@@ -301,7 +301,7 @@ def test_what_nodes_cannot_see_is_refused(work: Work) -> None:
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [("nodes: 2", "nodes"), ("namespace: Not_A_Name", "namespace"), ("keep: [", "not YAML")],
+    [("nodes: 2", "nodes"), ("namespace: Not_A_Name", "namespace"), ("keep: [", "not valid YAML")],
 )
 def test_settings_that_are_wrong_are_named(text: str, named: str) -> None:
     with pytest.raises(DefinitionError, match=named):
