@@ -9,6 +9,7 @@ types that :func:`features.arrow_types.plain` makes.
 from __future__ import annotations
 
 import math
+import re
 from typing import Literal
 
 import polars as pl
@@ -106,7 +107,8 @@ def to_number(values: pl.Series, place: Place, *, largest: float = MAX_NUMBER) -
     if values.dtype in (pl.String, pl.Categorical, pl.Enum):
         text = values.cast(pl.String).str.strip_chars()
         numbers = text.cast(pl.Float64, strict=False)
-        place.refuse(values, numbers.is_null() & values.is_not_null(), "not a number")
+        bad = numbers.is_null() & values.is_not_null()
+        place.refuse(values, bad, "not a number", _number_hint(text, bad))
     elif values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null):
         numbers = values.cast(pl.Float64)
     else:
@@ -119,6 +121,15 @@ def to_number(values: pl.Series, place: Place, *, largest: float = MAX_NUMBER) -
         "Scale the column down, or mark what is missing as empty.",
     )
     return numbers.fill_null(float("nan"))
+
+
+def _number_hint(text: pl.Series, bad: pl.Series) -> str:
+    """How a text that is no number would be one."""
+    first = str(text.filter(bad)[0]) if bad.any() else ""
+    if re.fullmatch(r"[+-]?\d{1,3}(\.\d{3})*,\d+|[+-]?\d+,\d+", first):
+        point = first.replace(".", "").replace(",", ".")
+        return f"Numbers have a decimal point: write {point}, in all rows."
+    return "Write plain numbers such as 1234.5, without units, and leave empty what is missing."
 
 
 def to_flag(values: pl.Series, place: Place) -> pl.Series:
@@ -176,7 +187,12 @@ def _int64(values: pl.Series, place: Place) -> pl.Series:
     if dtype.is_integer() or dtype in (pl.Boolean, pl.Null):
         whole = values.cast(pl.Int64, strict=False)
         beyond = (whole.is_null() & values.is_not_null()) | (whole == MISSING_INT)
-        place.refuse(values, beyond, "beyond 64 bits with a sign", _AS_TEXT)
+        place.refuse(
+            values,
+            beyond,
+            "beyond 64 bits with a sign, or -2^63, which stands for what is missing",
+            _AS_TEXT,
+        )
         return whole
     if dtype.is_float():
         return _exact(values, place)
@@ -202,10 +218,15 @@ def _whole(text: pl.Series) -> pl.Series:
 
 
 def lossy(text: pl.Series) -> pl.Series:
-    """True where a text is how a float beyond its exact whole numbers is written: ``1.5e+18``."""
+    """True where a text is how a float beyond its exact whole numbers is written.
+
+    ``1.5e+18`` by Python, ``1.5E+18`` by spreadsheets, ``1.5E18`` by Java and Spark, which write
+    one sign before the point; ``12E5`` and ``1E10`` stay texts.
+    """
     point = text.str.ends_with(".0") & (text.str.len_bytes() > 17)
     long = point & text.str.contains(r"^-?[1-9][0-9]{15,}\.0$")
-    return long | text.str.contains(r"^-?[1-9](\.[0-9]+)?e\+[0-9]{2,3}$")
+    signed = text.str.contains(r"^-?[1-9](\.[0-9]+)?[eE]\+[0-9]{2,3}$")
+    return long | signed | text.str.contains(r"^-?[1-9]\.[0-9]+E[0-9]{1,3}$")
 
 
 def _text(values: pl.Series, place: Place) -> pl.Series:

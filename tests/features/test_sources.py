@@ -94,6 +94,21 @@ def test_numbers() -> None:
             to_number(pl.Series(bad), PLACE)
 
 
+@pytest.mark.parametrize(
+    ("text", "mend"),
+    [
+        ("-7,25", "write -7.25, in all rows"),
+        ("1.234.567,8", "write 1234567.8,"),
+        ("30 km", "without units"),
+        ("1,2,3", "without units"),
+    ],
+)
+def test_a_text_that_is_no_number_is_refused_with_a_mend(text: str, mend: str) -> None:
+    with pytest.raises(DataError, match=r"row 2, holds .*not a number") as refused:
+        to_number(pl.Series(["4.5", text]), PLACE)
+    assert mend in (refused.value.hint or "")
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1)),
