@@ -13,7 +13,7 @@ _DATA = re.compile(r"^-?\d[\d.,:TZ +-]*$|^$")
 
 def header_hint(names: list[str], needed: Collection[str], dialect: Dialect, where: str) -> str:
     """One sentence on why ``needed`` are not all among ``names``, or an empty one."""
-    if re.fullmatch(r'"?sep=.', names[0]):
+    if re.fullmatch(r'"?sep=.?"?', names[0]):
         return f"The first line {names[0]!r} is a spreadsheet's mark: take it out of the file."
     if len(names) == 1:
         for sign, written in _SEPARATORS.items():

@@ -357,6 +357,7 @@ def test_columns_that_nobody_asks_for_may_share_a_name() -> None:
         (["one\ttwo\tthree"], "separated by tab"),
         (['one|"two"|three'], 'separated by "|"'),
         (["sep=;"], "spreadsheet's mark"),
+        (["sep=", ""], "spreadsheet's mark"),
         (["'one'", "'two'"], "Names stand between ' signs"),
         (["One", "two", "three"], "Write 'One' for 'one'"),
         (["one", " two", "three"], "Write ' two' for 'two'"),
