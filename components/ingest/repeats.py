@@ -9,10 +9,11 @@ import polars as pl
 
 @dataclass
 class Repeats:
-    """What was dropped: rows equal in every column, and keys whose rows differed."""
+    """What was dropped: rows equal in every column, keys whose rows differed, and their rows."""
 
     exact: int = 0
     conflicts: int = 0
+    differing: int = 0
 
 
 def one_row_a_key(
@@ -34,4 +35,5 @@ def one_row_a_key(
         *(pl.col(name).first() for name in others), *(pl.col(name).max() for name in maximum)
     )
     counts.conflicts += merged.height
+    counts.differing += clashing.height
     return pl.concat([unique.filter(~repeated), merged.select(frame.columns)])

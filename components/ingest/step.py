@@ -139,6 +139,12 @@ class _Ingest:
             f"{facts['items']:,} items, {facts['rows']['behaviors']:,} behaviors; "
             f"{dropped:,} exact repeats dropped"
         )
+        if (repeats := self._repeats["interactions"]).conflicts:
+            say(
+                f"ingest: {repeats.differing:,} interactions became {repeats.conflicts:,}: those of "
+                "one request, user, item and time count once, with their greatest labels. Are the "
+                "times coarser than the events?"
+            )
         for name in ("user_id", "item_id"):
             if pairs := self._facts["interactions"].look_alikes(name):
                 one, other = pairs[0]

@@ -118,6 +118,19 @@ def test_repeats_are_dropped_and_conflicts_keep_the_greatest_label(tmp_path: Pat
     assert rows["label_buy"].sum() == raw["bought"].sum() + 1
 
 
+def test_interactions_that_became_one_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A log whose times are days: a user's plays of one song on one day are told apart no more."""
+    raw = views(300)
+    day = raw.with_columns(pl.col("at", "customer", "product").first())
+    ingest(write_log(tmp_path / "log", views=pl.concat([raw, day])), tmp_path / "events")
+    told = capsys.readouterr()
+    kept = table(tmp_path / "events", "interactions").height
+    assert kept < 310
+    assert "interactions became 1: those of one request, user" in told.out + told.err
+
+
 rows_of = st.lists(
     st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 1), st.sampled_from("ab")),
     min_size=1,
