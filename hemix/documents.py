@@ -20,6 +20,7 @@ from hemix.plain_yaml import TWICE, Fault, Place, Unreadable, decoded, parsed
 
 M = TypeVar("M", bound=BaseModel)
 MOST_SHOWN = 20
+_ANY_VALUE = {"string_type", "int_type", "float_type", "bool_type"}
 
 
 class Contradictions(ValueError):
@@ -252,12 +253,18 @@ def _cause(error: Any) -> Contradictions | None:
 def _faults(reason: ValidationError, model: Any, value: Any) -> list[Fault]:
     found: list[Fault] = []
     messages: dict[Place, list[str]] = {}
+    kinds: dict[Place, set[str]] = {}
     for error in reason.errors():
         if (cause := _cause(error)) is not None:
             found += cause.faults
             continue
         place = _place(error, value)
         message = _message(error, place, model)
+        kinds.setdefault(place, set()).add(error["type"])
+        if kinds[place] >= _ANY_VALUE:
+            given = _shown(error.get("input"))
+            messages[place] = [f"a text, a number, true or false is wanted, not {given}"]
+            continue
         if message not in messages.setdefault(place, []):
             messages[place].append(message)
     return found + [

@@ -119,6 +119,8 @@ def _syntax(error: yaml.MarkedYAMLError) -> Unreadable:
     problem = " ".join(part for part in (error.context, error.problem) if part)
     if "\\t" in problem:
         problem += "; indent with blanks, not with tabs"
+    elif "flow " in problem:
+        problem += "; close every bracket, and put texts that hold one of ?:,[]{} in quotes"
     elif "single document" in problem:
         problem = "a second document begins here (---); keep one"
     return Unreadable(problem, mark.line + 1 if mark else None)

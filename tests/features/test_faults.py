@@ -94,6 +94,11 @@ def test_all_faults_of_a_file_are_told_with_their_lines(tmp_path: Path) -> None:
             "exclude each other",
         ),
         ("interactions__0__constants", {"source": "x"}, "stands in columns too"),
+        (
+            "interactions__0__constants",
+            {"page": None},
+            "constants.page: a text, a number, true or false is wanted, not None",
+        ),
         ("behaviors", [{"paths": ["b"], "columns": {"mood": "m"}}], "no column 'mood'"),
         ("derived_behaviors__actions__heard", "", "needs a name"),
         ("derived_behaviors__otherwise", " ", "needs a name"),

@@ -102,6 +102,8 @@ def test_faults_do_not_hide_each_other() -> None:
         ('{"a":' * 30_000 + "1" + "}" * 30_000, "nests more than"),
         ("a: 1\n---\nb: 2", "second document"),
         ("a:\n\tb: 1", "not with tabs"),
+        ("a: {column: sold?}", "in quotes"),
+        ("a: [x, {y]", "in quotes"),
         ("a: [1,", "stream end"),
         ("a: \x07", "cannot stand here"),
         (
