@@ -128,9 +128,11 @@ def allow_connections() -> None:
 
 def limit_threads(threads: int) -> None:
     """Small graphs and small batches: more threads than this only wait for each other."""
-    import tensorflow as tf
     import torch
 
+    from features.transform.engine import tensorflow
+
+    tf = tensorflow()
     torch.set_num_threads(threads)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)

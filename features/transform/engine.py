@@ -24,7 +24,7 @@ def tensorflow() -> Any:
     torch's optimisers load, comes first: imported after TensorFlow it aborts the process.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if find_spec("triton"):
+    if "tensorflow" not in sys.modules and find_spec("triton"):
         import triton  # noqa: F401
     with contextlib.nullcontext() if "tensorflow" in sys.modules else _quietly():
         import tensorflow as tf

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
+
+import pytest
 
 
 def test_only_notes_are_held_back() -> None:
@@ -18,3 +21,18 @@ def test_only_notes_are_held_back() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stderr == "E0000 00:00:17.5 1 x.cc:1] error\nown\n"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from serving.process import limit_threads; limit_threads(1); import triton",
+        "import tensorflow; from features.transform.engine import tensorflow as ours; ours()",
+    ],
+)
+def test_no_order_of_imports_aborts_a_process(code: str) -> None:
+    """What serving does first; and what a notebook may have done before it comes to us."""
+    if find_spec("triton") is None:
+        pytest.skip("triton is not installed")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
