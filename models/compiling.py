@@ -16,6 +16,7 @@ from typing import ParamSpec, TypeVar
 import torch
 
 from hemix.errors import EnvironmentProblem
+from models import keep_triton_out
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,22 +42,23 @@ def left_alone(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def load_compiler() -> None:
-    """Have torch's compiler ready, and every :func:`left_alone` function outside it.
-
-    Raises:
-        EnvironmentProblem: TensorFlow was imported first; the process would be aborted.
-    """
-    load_triton("torch._dynamo")
+    """Have torch's compiler ready, and every :func:`left_alone` function outside it."""
+    keep_triton_out()
+    importlib.import_module("torch._dynamo")
     while _LEFT_ALONE:
         _LEFT_ALONE.pop()()
 
 
-def load_triton(module: str = "triton") -> None:
-    """Import ``module``, which is Triton or imports it. Errors as :func:`load_compiler`."""
-    if "tensorflow" in sys.modules and "triton" not in sys.modules:
+def load_triton() -> None:
+    """Import Triton.
+
+    Raises:
+        EnvironmentProblem: TensorFlow was imported first; the process would be aborted.
+    """
+    if "tensorflow" in sys.modules and sys.modules.get("triton") is None:
         raise EnvironmentProblem(
             "TensorFlow was imported before Triton, which this process now needs; they do not go "
             "together in that order.",
-            hint="Import triton (or torch._dynamo) before tensorflow in this program.",
+            hint="Import triton before tensorflow in this program.",
         )
-    importlib.import_module(module)
+    importlib.import_module("triton")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from models import keep_triton_out
 from models.ranker import Ranker
 from models.rowwise import RowwiseAdagrad
 from models.training import Schedule, TrainingConfig
@@ -18,6 +19,7 @@ def make_optimizers(ranker: Ranker, config: TrainingConfig) -> dict[str, torch.o
 
     AdamW on a GPU is one fused kernel for many parameters; a checkpoint does not tell them apart.
     """
+    keep_triton_out()  # the first step loads it
     dense = ranker.dense_parameters()
     tables = ranker.embedding_parameters()
     matrices = [p for p in dense if p.ndim > 1]
