@@ -146,11 +146,11 @@ def columns_of(sources: tuple[TableSource, ...]) -> set[str]:
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """The known name that was probably meant, or all of them, for the end of a message."""
+    """The known name that was probably meant, all of them, or that there is none, for the end of a message."""
     names = sorted(known)
     if close := difflib.get_close_matches(name, names, 1, 0.6):
         return f"; did you mean {close[0]!r}? known: {', '.join(names)}"
-    return f"; known: {', '.join(names)}"
+    return f"; known: {', '.join(names)}" if names else "; there is none"
 
 
 def _fields(definition: DatasetDefinition) -> Iterator[Fault]:

@@ -25,6 +25,8 @@ def utc(value: object) -> object:
             value = datetime.fromisoformat(_ZONE_APART.sub(r"\1", value.strip()))
         except ValueError:
             raise ValueError(f"{value!r} is not a time; {_WRITE_TIME}") from None
+    if isinstance(value, bool | list | dict | None):
+        raise ValueError(f"{value!r} is not a time; {_WRITE_TIME}")
     if isinstance(value, int | float):
         raise ValueError(f"{value!r} is a number, not a time; {_like(str(value))}")
     if not isinstance(value, date):

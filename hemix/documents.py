@@ -78,13 +78,18 @@ def refusal(
     ordered = sorted(faults, key=lambda fault: fault.line or 0)
     if len(ordered) == 1:
         line = f"line {ordered[0].line}: " if ordered[0].line else ""
-        return error(f"{where}: {line}{said(ordered[0])}.", hint=hint)
+        return error(f"{where}: {line}{_sentence(ordered[0])}", hint=hint)
     lines = [
-        f"  {f'line {fault.line}: ' if fault.line else ''}{said(fault)}."
+        f"  {f'line {fault.line}: ' if fault.line else ''}{_sentence(fault)}"
         for fault in ordered[:MOST_SHOWN]
     ]
     more = [f"  and {len(ordered) - MOST_SHOWN} more."] if len(ordered) > MOST_SHOWN else []
     return error("\n".join([f"{where}: {len(ordered)} faults:", *lines, *more]), hint=hint)
+
+
+def _sentence(fault: Fault) -> str:
+    text = said(fault)
+    return text if text.endswith("?") else f"{text}."
 
 
 def text_of(path: Path, *, hint: str = "", error: type[HemixError] = DefinitionError) -> str:

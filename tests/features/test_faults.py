@@ -71,12 +71,13 @@ def test_all_faults_of_a_file_are_told_with_their_lines(tmp_path: Path) -> None:
         ("split__train__end", 1e9, "is a number"),
         ("split__train__end", "1e9", "is not a time"),
         ("split__train__end", "2031-02", "is not a time; write it like"),
-        ("split__train__end", True, "is a number"),
+        ("split__train__end", True, "True is not a time; write it like"),
         ("split__train__end", "0001-01-01T00:00:00+02:00", "no time of a log"),
         ("split__train__end", "2031-02-01T00:00:10", "shorter than"),
         ("split__validation", {"start": "2031-01-01", "end": "2031-02-20"}, "or before"),
         ("split__validation", {"start": "2031-02-05", "end": "2031-02-07"}, "in neither"),
         ("split__validation", {"start": "2031-02-20", "end": "2031-02-23"}, "after the test"),
+        ("split__train__end", ["2031-02-20"], "['2031-02-20'] is not a time; write it like"),
         ("sequences__availability_delay", 1.5, "no length of time"),
         ("sequences__availability_delay", True, "no length of time"),
         ("sequences__availability_delay", "12:30", "no length of time"),
@@ -119,6 +120,12 @@ def test_all_faults_of_a_file_are_told_with_their_lines(tmp_path: Path) -> None:
 )
 def test_values_that_are_refused(key: str, value: object, words: str) -> None:
     assert words in _refused(plain(**{key: value}))
+
+
+def test_faults_are_sentences() -> None:
+    assert _refused(plain(slice=["plan"])).endswith("no such key; did you mean slices?")
+    nothing = _refused(plain(items=[], sequences={"columns": ["plan"]}))
+    assert "'plan' must be a column of items; there is none." in nothing
 
 
 def test_a_vocabulary_is_one_fields_own() -> None:
