@@ -26,7 +26,9 @@ MODULES = [
 @pytest.mark.parametrize("turn", [1, -1], ids=["tensorflow first", "tensorflow last"])
 def test_any_order(turn: int) -> None:
     program = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\n"
-    program += "print(sorted(name for name in ('torch._dynamo', 'triton') if sys.modules.get(name)))"
+    program += (
+        "print(sorted(name for name in ('torch._dynamo', 'triton') if sys.modules.get(name)))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program, *MODULES[::turn]],
         capture_output=True,
