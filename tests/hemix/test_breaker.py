@@ -24,7 +24,8 @@ def made(clock: Clock, changes: list[bool]) -> Breaker:
 
 
 def test_it_opens_after_failures_in_a_row_that_last(caplog: pytest.LogCaptureFixture) -> None:
-    clock, changes = Clock(), []
+    clock = Clock()
+    changes: list[bool] = []
     breaker = made(clock, changes)
     for _ in range(9):
         assert not breaker.failed("silence")
@@ -53,7 +54,8 @@ def test_it_opens_after_failures_in_a_row_that_last(caplog: pytest.LogCaptureFix
 
 
 def test_one_trial_a_rest_and_a_failed_one_rests_again() -> None:
-    clock, changes = Clock(), []
+    clock = Clock()
+    changes: list[bool] = []
     breaker = made(clock, changes)
     for _ in range(3):
         breaker.failed("no", took_s=1.0)
@@ -72,7 +74,8 @@ def test_one_trial_a_rest_and_a_failed_one_rests_again() -> None:
 
 
 def test_late_answers_are_borne_longer_than_silence() -> None:
-    clock, changes = Clock(), []
+    clock = Clock()
+    changes: list[bool] = []
     breaker = made(clock, changes)
     for _ in range(7):
         clock.now += 0.5

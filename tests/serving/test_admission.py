@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -196,15 +197,16 @@ def test_small_requests_have_their_turn_between_a_giants_pieces() -> None:
     async def scenario() -> None:
         import threading
 
-        workers, held, order = FairWorkers(1), threading.Event(), []
+        workers, held = FairWorkers(1), threading.Event()
+        order: list[str] = []
         giant, blocker = Call(), Call()
         first = workers.submit(held.wait, call=blocker, units=1.0)
         pieces = [
-            workers.submit(lambda n=n: order.append(f"giant {n}"), call=giant, units=1_300.0)
+            workers.submit(partial(order.append, f"giant {n}"), call=giant, units=1_300.0)
             for n in range(5)
         ]
         small = [
-            workers.submit(lambda n=n: order.append(f"small {n}"), call=Call(), units=400.0)
+            workers.submit(partial(order.append, f"small {n}"), call=Call(), units=400.0)
             for n in range(3)
         ]
         held.set()
@@ -220,7 +222,8 @@ def test_a_giant_is_not_starved_by_small_requests_that_keep_coming() -> None:
     async def scenario() -> None:
         import threading
 
-        workers, held, order = FairWorkers(1), threading.Event(), []
+        workers, held = FairWorkers(1), threading.Event()
+        order: list[str] = []
         first = workers.submit(held.wait, call=Call(), units=1.0)
         giant = workers.submit(lambda: order.append("giant"), call=Call(), units=1_300.0)
 
@@ -232,7 +235,8 @@ def test_a_giant_is_not_starved_by_small_requests_that_keep_coming() -> None:
         def submit(left: int) -> None:
             futures.append(workers.submit(lambda: small(left), call=Call(), units=400.0))
 
-        loop, futures = asyncio.get_running_loop(), []
+        loop = asyncio.get_running_loop()
+        futures: list[asyncio.Future[None]] = []
         for _ in range(2):
             submit(50)
         held.set()
