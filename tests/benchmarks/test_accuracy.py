@@ -33,7 +33,7 @@ from tests.small import SmallRun
 def log(rows: int = 400) -> HeldOut:
     random = np.random.default_rng(0)
     return HeldOut(
-        users=random.integers(0, 20, rows),
+        users=random.integers(0, 60, rows),
         requests=np.arange(rows),
         labels={"click": random.integers(0, 2, rows).astype(float)},
     )
