@@ -59,7 +59,9 @@ def error_of(record: dict[str, str]) -> HemixError:
     """
     kind: type[HemixError] = HemixError
     with contextlib.suppress(ImportError, AttributeError):
-        found = attrgetter(record["type"])(importlib.import_module(record["module"]))
+        found = attrgetter(record["type"])(
+            importlib.import_module(record.get("module", "hemix.errors"))
+        )
         if isinstance(found, type) and issubclass(found, HemixError):
             kind = found
     error = kind.__new__(kind)  # some classes make their own message from other arguments

@@ -94,7 +94,7 @@ def test_champion_then_challenger_then_one_that_fails(
 @pytest.mark.parametrize(
     ("share", "settings", "error", "text"),
     [
-        (0.1, {"name": "Not a name"}, DefinitionError, "cluster: name"),
+        (0.1, {"name": "Not a name"}, DefinitionError, "cluster: line 1: name"),
         (1.5, {}, RegistryError, r"share 1\.5"),
         (0.1, {"namespace": "missing"}, ClusterError, "no namespace missing"),
         (0.1, {"secrets": {"signing": "s"}}, DefinitionError, r"secrets\.signing is set"),

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from models.toy import toy_spec
+from models.version import Manifest
 from serving.assignment import Variant, assign, variants_of
 from serving.experiments.assigned import Assigned, epoch_of
 from serving.exposures import Exposure, ExposureLog
@@ -17,6 +19,28 @@ from serving.state import Challenger, RegistryState
 
 START_MS = 1_651_363_200_000
 DAY_MS = 86_400_000
+
+
+def write_manifest(folder: Path) -> None:
+    """What a registry reads of a version before it moves it: the manifest, without any files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = Manifest(
+        version=folder.name,
+        created="2024-05-01T00:00:00+00:00",
+        ranker="hemix",
+        recipe="tiny",
+        config={},
+        spec=toy_spec(),
+        definition_digest="",
+        feature_service="",
+        transform_digest="",
+        training_window={},
+        code="0",
+        metrics={},
+        packages={},
+        files={},
+    )
+    (folder / "manifest.json").write_text(manifest.model_dump_json())
 
 
 def registry_state(share: float = 0.5) -> RegistryState:
@@ -120,3 +144,5 @@ class World:
         write_outcomes(root / "outcomes" / "part-0.jsonl", outcomes)
         (root / "registry").mkdir(parents=True, exist_ok=True)
         (root / "registry" / "state.json").write_text(registry_state().model_dump_json())
+        for version in registry_state().versions:
+            write_manifest(root / "registry" / "versions" / version)
