@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from features.schema import MISSING_INT
 from features.transform.histogram import count, merge, scaling
-from features.transform.plan import NumberPlan, VocabularyPlan
+from features.transform.plan import NumberPlan, VocabularyPlan, scaling_width
 
 MISSING_LINE = b"\xff"
 """Stands for the empty string in a vocabulary's file, where empty lines are not allowed.
@@ -115,11 +115,6 @@ def number_scaling(x_BF: Any, numbers: Sequence[NumberPlan]) -> tuple[Any, Any, 
         name="number_scaling",
     )
     return scaling_FK[:, 0], scaling_FK[:, 1], scaling_FK[:, 2:]
-
-
-def scaling_width(numbers: Sequence[NumberPlan]) -> int:
-    """Columns of the constant: mean, deviation and the edges of the number with the most buckets."""
-    return 2 + max(1, max(number.buckets for number in numbers) - 2)
 
 
 def vocabulary_lines(counts: Counts, min_count: int) -> list[bytes]:

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from features.transform.analyzer import scaling_width
 from features.transform.graph import TransformGraph
-from features.transform.plan import SIDES
+from features.transform.plan import SIDES, scaling_width
 from hemix.errors import StorageError
 
 

@@ -6,6 +6,7 @@ are ``user_id_index``; a number ``n`` becomes ``n_scaled`` and ``n_bucket``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -84,6 +85,11 @@ class NumberPlan:
     def inputs(self) -> tuple[str, ...]:
         """The raw columns it is made of."""
         return (self.positives, self.impressions) if self.positives else (self.name,)
+
+
+def scaling_width(numbers: Sequence[NumberPlan]) -> int:
+    """Columns of the constant that holds how numbers are scaled: mean, deviation and the edges of the number with the most buckets."""
+    return 2 + max(1, max(number.buckets for number in numbers) - 2)
 
 
 @dataclass(frozen=True, kw_only=True)

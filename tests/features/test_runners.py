@@ -189,12 +189,5 @@ def test_outside_workers_write_the_same_bytes(
 
 
 def but_for_names(transform: Path) -> dict[str, str]:
-    """Digests of a transform's files, vocabularies and all, but for the graph's own two.
-
-    In the names of its functions TensorFlow counts what the process has traced before, so that file
-    differs from process to process. That the graph is the same shows in what it makes of the rows.
-    """
-    files = sha256_folder(transform)
-    for name in ("saved_model.pb", "fingerprint.pb"):
-        del files[f"transform_fn/transform_fn/{name}"]
-    return files
+    """Digests of a transform's files: the graph, vocabularies and all."""
+    return sha256_folder(transform)

@@ -27,6 +27,7 @@ NEVER_REACHED = {
     "report": {
         "torch",
         "safetensors",
+        "scipy",
         "sklearn",
         "model_signing",
     },  # wants names of columns, computes no metric
