@@ -13,6 +13,7 @@ from rich.console import Console
 
 from features.definition import DatasetDefinition
 from hemix.errors import RegistryError
+from models.version import read_manifest
 from pipelines.folder import RunFolder
 from pipelines.record import RunRecord, StepRecord
 from pipelines.replay.experiment import own_registry, policy_text
@@ -20,7 +21,7 @@ from pipelines.replay.running import ReplayOptions, replay
 from pipelines.replay.traffic import read_traffic
 from serving.experiments.policy import ExperimentPolicy
 from serving.registry import open_registry
-from tests.serving.experiments.logged import registry_state
+from tests.serving.experiments.logged import registry_state, write_manifest
 from tests.serving.live import Endpoint
 
 
@@ -74,16 +75,14 @@ def test_the_policy_names_every_task(small_definition: DatasetDefinition) -> Non
 def test_the_replays_registry_is_its_own(tmp_path: Path) -> None:
     run, own = tmp_path / "run", tmp_path / "own"
     for version in ("v1", "v2"):
-        folder = run / "registry" / "versions" / version
-        folder.mkdir(parents=True)
-        (folder / "manifest.json").write_text(version)
+        write_manifest(run / "registry" / "versions" / version)
     (run / "registry" / "state.json").write_text(registry_state(share=0.1).model_dump_json())
     before = open_registry(str(run / "registry")).state()
     for _ in range(2):  # a replay that goes on makes the same one
         made = open_registry(str(own_registry(RunFolder(run), own, share=0.5))).state()
         assert made.shares == {"v1": 0.5, "v2": 0.5}
         assert made.salt == before.salt
-        assert (own / "versions" / "v2" / "manifest.json").read_text() == "v2"
+        assert read_manifest(own / "versions" / "v2").version == "v2"
     assert open_registry(str(run / "registry")).state() == before
 
 
