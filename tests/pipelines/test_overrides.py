@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ def test_the_first_part_of_a_key_decides(monkeypatch: pytest.MonkeyPatch, tmp_pa
         ]
     )
     assert found.definition == {
-        "split.train.end": datetime.date(2022, 4, 29),
+        "split.train.end": "2022-04-29",
         "sequences.global_length": 10,
         "root": str(tmp_path / "logs"),
     }

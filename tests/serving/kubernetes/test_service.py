@@ -19,18 +19,21 @@ from serving.kubernetes.served import Site as ServingSite
 from serving.kubernetes.settings import DeploymentSettings
 from serving.registry import FolderRegistry
 from serving.state import RegistryState, state_bytes
+from tests.serving.experiments.logged import write_manifest
 from tests.serving.kubernetes.conftest import REGISTRY, Site, state_of
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> FolderRegistry:
-    """A registry with champion v1 and candidates v2, v3; only its state is read here."""
+    """A registry with champion v1 and candidates v2, v3; of these only state and manifests are read."""
     state = state_of("v1").model_copy(
         update={"versions": {"v1": "champion", "v2": "candidate", "v3": "candidate"}}
     )
     root = tmp_path / "registry"
     root.mkdir()
     (root / "state.json").write_bytes(state_bytes(state))
+    for version in state.versions:
+        write_manifest(root / "versions" / version)
     return FolderRegistry(root)
 
 
