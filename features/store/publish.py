@@ -43,8 +43,9 @@ from features.store.settings import (
     write_settings,
 )
 from features.store.views import view_specs
-from hemix.errors import FeatureStoreError
+from hemix.errors import FeatureStoreError, StorageError
 from hemix.files import atomic_file, read_json, write_json, writing
+from hemix.limits import FULL
 from hemix.progress import say
 from hemix.storage import is_remote
 
@@ -109,7 +110,13 @@ def _publish(
     else:
         registry = _next_registry(live)
         try:
-            _apply(repository, live, registry.name, info, fresh)
+            try:
+                _apply(repository, live, registry.name, info, fresh)
+            except FeatureStoreError as error:
+                if type(error.__cause__).__name__ != "DecodeError":
+                    raise
+                raise _cut_short(registry) from error
+            _require_whole(registry, info.service)
             registry.replace(live / REGISTRY)
         finally:
             registry.unlink(missing_ok=True)
@@ -194,6 +201,25 @@ def _next_registry(live: Path) -> Path:
     if (live / REGISTRY).exists():
         shutil.copyfile(live / REGISTRY, path)
     return path
+
+
+def _require_whole(registry: Path, service: str) -> None:
+    """Before it is read by others: Feast does not look how much of the file a full disk took."""
+    from feast.protos.feast.core.Registry_pb2 import Registry
+    from google.protobuf.message import DecodeError
+
+    try:
+        found = Registry.FromString(registry.read_bytes())
+    except DecodeError as error:
+        raise _cut_short(registry) from error
+    if service not in {s.spec.name for s in found.feature_services} or not found.HasField(
+        "last_updated"
+    ):
+        raise _cut_short(registry)
+
+
+def _cut_short(registry: Path) -> StorageError:
+    return StorageError(f"{registry}: only a part of it could be written.", hint=FULL)
 
 
 @contextmanager

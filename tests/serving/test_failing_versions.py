@@ -201,7 +201,7 @@ def scoring(values: Any) -> Any:
     ],
 )
 def test_a_transformer_takes_a_bad_version_out_too(behave: Any) -> None:
-    async def work(function: Any, *args: Any) -> Any:
+    async def work(_units: float, function: Any, *args: Any) -> Any:
         return function(*args)
 
     async def scenario() -> None:

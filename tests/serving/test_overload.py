@@ -190,7 +190,8 @@ def test_grpc_clients_that_leave_or_wait_too_short_cost_nothing(
         calls = [stub.ModelInfer.future(message, timeout=60) for _ in range(30)]
         for call in calls:
             call.cancel()
-        assert all(call.cancelled() for call in calls)
+        refused = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
+        assert all(call.cancelled() or call.code() in refused for call in calls)
         assert stub.ModelInfer(message, timeout=60).model_name == "ranker"
     deadline = time.monotonic() + 60
     while value(tight, "hemix_in_flight_units"):

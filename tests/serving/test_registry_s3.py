@@ -106,9 +106,15 @@ def test_an_add_that_died_leaves_nothing_visible_and_is_completed_by_the_next(
     assert sha256_folder(registry.folder("v2")) == sha256_folder(workshop.model("v2"))
 
 
-def test_whole_files_without_a_state_are_replaced(workshop: Workshop, registry: Registry) -> None:
+def test_whole_files_without_a_state_are_replaced(
+    workshop: Workshop, registry: Registry, tmp_path: Path
+) -> None:
     """An add that died between the files and the state, of a training with other weights."""
-    storage.upload(workshop.model("v1"), registry.location_of("v2"))
+    other = tmp_path / "other"
+    shutil.copytree(workshop.model("v1"), other)
+    manifest = (other / "manifest.json").read_text()
+    (other / "manifest.json").write_text(manifest.replace('"v1"', '"v2"'))
+    storage.upload(other, registry.location_of("v2"))
     registry.add(workshop.model("v2"), share=0.1)
     assert sha256_folder(registry.folder("v2")) == sha256_folder(workshop.model("v2"))
 

@@ -54,7 +54,7 @@ def test_vocabulary_files() -> None:
         np.array([b"a", b"b", b"c", b"d\ne", b"z"], object),
         np.array([2, 5, 2, 9, 1]),
     )
-    assert vocabulary_lines(text, 2) == [b"\0", b"b", b"a", b"c"]
+    assert vocabulary_lines(text, 2) == [b"\xff", b"b", b"a", b"c"]
     numbers: Counts = (np.array([-5, 3, 20]), np.array([1, 7, 7]))
     assert vocabulary_lines(numbers, 1) == [b"-9223372036854775808", b"3", b"20", b"-5"]
 
