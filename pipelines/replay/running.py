@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -28,6 +30,11 @@ from serving.experiments.logs import read_exposures
 from serving.experiments.policy import ExperimentPolicy
 from serving.experiments.results import Decision
 
+if TYPE_CHECKING:
+    import polars as pl
+
+WRITTEN_S = 40.0
+"""Longest wait for an endpoint to write what it answered: 30 s where exposures are objects."""
 EVERY = 2_000
 """Requests between two lines of progress where there is no terminal."""
 
@@ -82,6 +89,7 @@ def replay(options: ReplayOptions, console: Console) -> Replayed:
     if rest.requests.height:
         with _endpoint(options, registry, exposures, experiments, console) as url:
             sent = _send(rest, url, options.clients, console)
+            _await_exposures(traffic, exposures, design, missing=sent.refused + sent.lost)
     if sent.refused or sent.lost:
         say(f"replay: {sent.refused} refused, {sent.lost} lost; the first: {sent.first_problem}")
     traffic.outcomes.write_parquet(home / "outcomes.parquet")
@@ -132,20 +140,33 @@ def _policy(
     return path
 
 
-def _unanswered(traffic: Traffic, exposures: str, design: Design) -> Traffic:
-    """The requests that no exposure tells of: what a replay that goes on still has to send."""
-    from dataclasses import replace
+def _await_exposures(traffic: Traffic, exposures: str, design: Design, *, missing: int) -> None:
+    """Wait until all answers but ``missing`` are written: an endpoint writes a second or, on S3, half
+    a minute after it answered, and outcomes of unwritten ones would count as lost."""
+    deadline = time.monotonic() + WRITTEN_S
+    while _left(traffic, exposures, design).height > missing and time.monotonic() < deadline:
+        time.sleep(0.25)
 
+
+def _left(traffic: Traffic, exposures: str, design: Design) -> pl.DataFrame:
+    """The requests that no exposure tells of."""
     import polars as pl
 
     try:
         seen = read_exposures(exposures, layer=design.layer).rows
     except DataError:  # nothing was sent yet
-        return traffic
+        return traffic.requests
     answered = seen.filter((pl.col("epoch") == design.epoch) & (pl.col("error") == ""))
-    left = traffic.requests.join(
+    return traffic.requests.join(
         answered.select("request_id"), on="request_id", how="anti", maintain_order="left"
     )
+
+
+def _unanswered(traffic: Traffic, exposures: str, design: Design) -> Traffic:
+    """The requests that no exposure tells of: what a replay that goes on still has to send."""
+    from dataclasses import replace
+
+    left = _left(traffic, exposures, design)
     if left.height < traffic.requests.height:
         say(f"replay: {traffic.requests.height - left.height:,} requests were answered before")
     return replace(traffic, requests=left)
