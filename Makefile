@@ -21,7 +21,7 @@ help:
 	@echo "make sbom           write dist/hemix-VERSION.cdx.json, the release's bill of materials"
 
 demo: $(STAMP)
-	$(BIN)/python -m pipelines.demo
+	$(BIN)/python -m hemix.pipelines.demo
 
 test: lint types imports tests
 
@@ -40,29 +40,29 @@ tests: $(STAMP)
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
 
 golden: $(STAMP)
-	for name in $$($(BIN)/python -c "from pipelines.compiling import PIPELINES; print(*PIPELINES)"); do \
+	for name in $$($(BIN)/python -c "from hemix.pipelines.compiling import PIPELINES; print(*PIPELINES)"); do \
 	    $(BIN)/hemix compile $$name --check --output tests/pipelines/golden/$$name.yaml; done
 	$(BIN)/python -m tests.serving.kubernetes.test_render
 
 cluster-check: $(STAMP)
-	$(BIN)/python -m infra.check
+	$(BIN)/python -m hemix.infra.check
 
 # BUILD: options of the build, for example BUILD="--build-arg BASE=my/base:1 train".
 images: $(STAMP)
-	$(BIN)/python -m infra.images.build $(BUILD)
+	$(BIN)/python -m hemix.infra.images.build $(BUILD)
 
 # RUN: the output folder of a hemix run, whose champion the serve image is to serve.
 images-check: $(STAMP)
-	$(BIN)/python -m infra.images.verify $(if $(RUN),--run $(RUN))
+	$(BIN)/python -m hemix.infra.images.verify $(if $(RUN),--run $(RUN))
 
 requirements: $(STAMP)
-	$(BIN)/python -m infra.images.requirements
+	$(BIN)/python -m hemix.infra.images.requirements
 
 dashboards: $(STAMP)
-	$(BIN)/python -m infra.monitoring.dashboards
+	$(BIN)/python -m hemix.infra.monitoring.dashboards
 
 sbom: $(STAMP)
-	$(BIN)/python -m infra.sbom
+	$(BIN)/python -m hemix.infra.sbom
 
 environment: $(STAMP)
 

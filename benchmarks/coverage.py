@@ -19,9 +19,9 @@ import numpy as np
 import typer
 
 from benchmarks.results import write_result
+from hemix.models import calibration, metrics
+from hemix.models.bootstrap import UserBootstrap
 from hemix.progress import say
-from models import calibration, metrics
-from models.bootstrap import UserBootstrap
 
 USERS = (50, 100, 300, 1_000, 10_000)
 POPULATION = 400_000

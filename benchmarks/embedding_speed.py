@@ -32,14 +32,14 @@ from torch.nn import functional as fn
 
 from benchmarks.accuracy.data import RunData
 from benchmarks.results import write_result
+from hemix.models.batch import Batch
+from hemix.models.distributed import World
+from hemix.models.lookup import Lookup
+from hemix.models.reader import ParquetReader
+from hemix.models.recipes import recipe_of
+from hemix.models.rowwise import RowwiseAdagrad
+from hemix.models.steps import Steps
 from hemix.spec import FeatureSpec
-from models.batch import Batch
-from models.distributed import World
-from models.lookup import Lookup
-from models.reader import ParquetReader
-from models.recipes import recipe_of
-from models.rowwise import RowwiseAdagrad
-from models.steps import Steps
 
 SPARSE = {"model.embedding.sparse": "true", "training.fused_lookup": "false"}
 VARIANTS: dict[str, dict[str, str]] = {

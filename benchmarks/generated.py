@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.definition import DatasetDefinition
-from features.schema import (
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import (
     TIME,
     ColumnTypes,
     behaviors_schema,

@@ -32,15 +32,15 @@ from benchmarks.accuracy.data import RunData
 from benchmarks.accuracy.repeated import options, parsed, published
 from benchmarks.accuracy.table import spread
 from benchmarks.accuracy.training import measure
-from components.train.warm import meaning_of
+from hemix.components.train.warm import meaning_of
 from hemix.files import digest_of, read_json, write_json
+from hemix.models.recipes import Recipe, recipe_of
+from hemix.models.state import State
+from hemix.models.train import Trainer
+from hemix.models.warm_start import Meaning, NewRows, move
+from hemix.pipelines.folder import RunFolder
+from hemix.pipelines.record import RunRecord
 from hemix.progress import say
-from models.recipes import Recipe, recipe_of
-from models.state import State
-from models.train import Trainer
-from models.warm_start import Meaning, NewRows, move
-from pipelines.folder import RunFolder
-from pipelines.record import RunRecord
 
 ARMS = ("scratch", "warm_unknown", "warm_fresh", "new_days")
 METRICS = ("auc", "gauc", "logloss")
@@ -90,7 +90,7 @@ def measured(ranker: Any, data: Data) -> dict[str, dict[str, float]]:
     """Test metrics a task."""
     import pyarrow.parquet as pq
 
-    from models.inference import predict_table
+    from hemix.models.inference import predict_table
 
     return measure(data.test, predict_table(ranker, pq.read_table(data.transformed / "test")))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from hemix.models.batch import Batch, Jagged
 from hemix.spec import (
     CategoricalFeature,
     FeatureSpec,
@@ -19,7 +20,6 @@ from hemix.spec import (
     TaskSpec,
     Vocabulary,
 )
-from models.batch import Batch, Jagged
 
 REALTIME = 20
 SIZES = {"user": 100_000, "item": 100_000, "tag": 200, "action": 16, "hour": 26}

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from features.definition import DatasetDefinition
+from hemix.features.definition import DatasetDefinition
 from hemix.progress import say
 
 ITEMS_A_USER = 20
@@ -27,12 +27,12 @@ def run(*, dataset: str, rows: int, folder: Path, online_store: str) -> dict[str
         ``rows_compared``, ``rows_equal``, ``columns`` (raw and transformed), ``users``, ``items``,
         ``rows_stored``, ``build_s`` (the repository), ``compare_s``.
     """
-    from features.log import read_types
-    from features.state import build_state
-    from features.store import OnlineFeatures, build_repository
-    from features.store.parity import compare
-    from features.store.probes import choose_probes, true_examples
-    from features.transform import TransformGraph
+    from hemix.features.log import read_types
+    from hemix.features.state import build_state
+    from hemix.features.store import OnlineFeatures, build_repository
+    from hemix.features.store.parity import compare
+    from hemix.features.store.probes import choose_probes, true_examples
+    from hemix.features.transform import TransformGraph
 
     definition = DatasetDefinition.load(dataset)
     _artifacts(definition, folder)
@@ -83,9 +83,9 @@ def run(*, dataset: str, rows: int, folder: Path, online_store: str) -> dict[str
 
 def _artifacts(definition: DatasetDefinition, folder: Path) -> None:
     """Make events, examples and the transform in ``folder``, those that are not there yet."""
-    from components.build_examples import step as build_examples
-    from components.ingest import step as ingest
-    from components.transform import step as transform
+    from hemix.components.build_examples import step as build_examples
+    from hemix.components.ingest import step as ingest
+    from hemix.components.transform import step as transform
 
     events, examples = folder / "events", folder / "examples"
     if not events.exists():

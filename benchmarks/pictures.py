@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from components.report.look import FONT, config
+from hemix.components.report.look import FONT, config
 from hemix.files import atomic_file
 
 

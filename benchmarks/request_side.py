@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.made_up import made_up_batch, made_up_spec
+from hemix.models.batch import Batch
+from hemix.models.ranker import Ranker
+from hemix.models.recipes import recipe_of
+from hemix.models.registry import build
 from hemix.progress import say
-from models.batch import Batch
-from models.ranker import Ranker
-from models.recipes import recipe_of
-from models.registry import build
 
 HISTORY, CANDIDATES = 1000, 500
 

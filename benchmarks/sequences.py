@@ -23,7 +23,7 @@ import typer
 
 from benchmarks.memory import peak_mb
 from benchmarks.results import write_result
-from features.schema import examples_schema
+from hemix.features.schema import examples_schema
 from hemix.progress import say
 
 CONTENDERS = ("ours", "elementwise", "polars")
@@ -37,7 +37,7 @@ def work(contender: str, events: Path, out: Path) -> dict[str, float]:
 
     from benchmarks.generated import definition
     from benchmarks.rivals import elementwise, polars_examples
-    from features import examples
+    from hemix.features import examples
 
     build: dict[str, Any] = {
         "ours": examples.build,

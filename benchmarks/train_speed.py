@@ -48,15 +48,15 @@ from benchmarks.made_up import made_up_batch, made_up_spec
 from benchmarks.memory import peak_mb
 from benchmarks.plain_hemix import PlainHeMix
 from benchmarks.results import write_result
+from hemix.models.attention.reading import layout_of
+from hemix.models.batch import Batch
+from hemix.models.distributed import World, pick_device
+from hemix.models.hemix import HeMix
+from hemix.models.hemix_config import HeMixConfig
+from hemix.models.ranker import Ranker
+from hemix.models.recipes import recipe_of
+from hemix.models.steps import Steps
 from hemix.progress import say
-from models.attention.reading import layout_of
-from models.batch import Batch
-from models.distributed import World, pick_device
-from models.hemix import HeMix
-from models.hemix_config import HeMixConfig
-from models.ranker import Ranker
-from models.recipes import recipe_of
-from models.steps import Steps
 
 BATCH = {100: 2048, 1000: 512, 4000: 128, 10_000: 64}
 """Rows of a batch a history; others: so many that their events are some 200,000."""

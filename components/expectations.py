@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from components.data_docs import write_pages
+from hemix.components.data_docs import write_pages
 from hemix.errors import DataError
 from hemix.progress import progress
 from hemix.verdict import Check, Direction

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.place import Place
+from hemix.features.place import Place
 
 Role = Literal["id", "category", "number", "time", "label"]
 Family = Literal[

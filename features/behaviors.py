@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from features.keys import Ints, flat, integers, ranks
-from features.log import Log
-from features.timeline import TimeIndex, order_behaviors
+from hemix.features.keys import Ints, flat, integers, ranks
+from hemix.features.log import Log
+from hemix.features.timeline import TimeIndex, order_behaviors
 
 INEXACT_TIME = -(2**63)
 """Stands for the time of an event whose time is only a bound, in sorted events."""

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 import polars as pl
 import pyarrow as pa
 
-from features.arrow_types import Family, element, family
-from features.conversions import POINT_ZERO, Kind, kind_of, lossy, to_category
-from features.definition import DatasetDefinition
-from features.locations import SourceFile, sources
-from features.place import Place
-from features.readers import is_plain_text, read_batches
-from features.schema import ColumnTypes
-from features.sources import Batch, Reader
 from hemix.errors import DataError
+from hemix.features.arrow_types import Family, element, family
+from hemix.features.conversions import POINT_ZERO, Kind, kind_of, lossy, to_category
+from hemix.features.definition import DatasetDefinition
+from hemix.features.locations import SourceFile, sources
+from hemix.features.place import Place
+from hemix.features.readers import is_plain_text, read_batches
+from hemix.features.schema import ColumnTypes
+from hemix.features.sources import Batch, Reader
 
 IDS = ("user_id", "item_id")
 _BY_TYPE: dict[Family, Kind] = {

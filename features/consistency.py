@@ -11,7 +11,7 @@ from hemix.documents import Contradictions
 from hemix.plain_yaml import Fault, Place
 
 if TYPE_CHECKING:
-    from features.definition import DatasetDefinition, TableSource
+    from hemix.features.definition import DatasetDefinition, TableSource
 
 LONGEST_NAME = 64
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -33,7 +33,7 @@ OPTIONAL = {
 
 def check(definition: DatasetDefinition) -> None:
     """Raise :class:`Contradictions` for all that contradicts another part of ``definition``."""
-    from features.names import clashes
+    from hemix.features.names import clashes
 
     faults = [
         *_names(definition),

@@ -3,7 +3,7 @@
 Whole numbers and texts stay exactly what they are: none goes through a float, and a float that may
 have lost digits is refused. A value that does not fit is refused with its file, column, row and
 what to do about it; nothing is guessed. ``Series`` here are polars columns of one batch, of the
-types that :func:`features.arrow_types.plain` makes.
+types that :func:`hemix.features.arrow_types.plain` makes.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Literal
 
 import polars as pl
 
-from features.place import Place
-from features.schema import MISSING_INT, MISSING_STRING
 from hemix.bounds import MAX_NUMBER, MAX_TEXT
+from hemix.features.place import Place
+from hemix.features.schema import MISSING_INT, MISSING_STRING
 
 Kind = Literal["int64", "string"]
 _WHOLE_TEXT = r"^(0|-?[1-9][0-9]{0,18})$"

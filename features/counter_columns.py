@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from features import counters
-from features.definition import Counter, DatasetDefinition
-from features.keys import Ints, flat, integers
-from features.log import Log
-from features.schema import label_column
+from hemix.features import counters
+from hemix.features.definition import Counter, DatasetDefinition
+from hemix.features.keys import Ints, flat, integers
+from hemix.features.log import Log
+from hemix.features.schema import label_column
 
 
 def counter_names(definition: DatasetDefinition, counter: Counter) -> list[str]:

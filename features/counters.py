@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from features.definition import Counter
-from features.keys import Ints
-from features.timeline import TimeIndex, pack
+from hemix.features.definition import Counter
+from hemix.features.keys import Ints
+from hemix.features.timeline import TimeIndex, pack
 
 
 def count(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from features.dialect import Dialect
+from hemix.features.dialect import Dialect
 
 _SEPARATORS = {",": '","', ";": '";"', "\t": "tab", "|": '"|"', "\x01": r'"\x01"', " ": "space"}
 _DATA = re.compile(r"^-?\d[\d.,:TZ +-]*$|^$")

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from features.csv_records import Records, end_of_lines, line_count
-from features.dialect import Dialect
-from features.text_files import text_blocks
 from hemix.errors import DataError
+from hemix.features.csv_records import Records, end_of_lines, line_count
+from hemix.features.dialect import Dialect
+from hemix.features.text_files import text_blocks
 
 LONGEST_RECORD = 256 << 20
 _SHOWN = 80

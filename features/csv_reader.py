@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from features.csv_lines import CsvText, Lines, parse_options, shown
-from features.csv_records import Records, line_count
-from features.csv_refusals import Refusals
+from hemix.features.csv_lines import CsvText, Lines, parse_options, shown
+from hemix.features.csv_records import Records, line_count
+from hemix.features.csv_refusals import Refusals
 
 _PARSED_BYTES = 1 << 20
 _NULLS = ["", "NULL", "null", "NaN", "nan", "\\N"]

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from features.dialect import Dialect
+from hemix.features.dialect import Dialect
 
 _LF, _CR = 10, 13
 _LINE_END = rb"(?:\r\n|\n|\r)"

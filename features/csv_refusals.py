@@ -6,9 +6,9 @@ from collections.abc import Collection
 
 import pyarrow as pa
 
-from features.csv_lines import CsvText, shown
-from features.csv_records import Record, Records, line_count
 from hemix.errors import DataError
+from hemix.features.csv_lines import CsvText, shown
+from hemix.features.csv_records import Record, Records, line_count
 
 
 class Refusals:

@@ -24,10 +24,10 @@ from pydantic import (
     model_validator,
 )
 
-from features.dialect import TextRules
-from features.times import duration, realtime_window, utc
 from hemix.documents import Document, checked, key_of, parse, read
 from hemix.errors import DefinitionError
+from hemix.features.dialect import TextRules
+from hemix.features.times import duration, realtime_window, utc
 from hemix.files import digest_of
 from hemix.naming import file_name
 from hemix.placeholders import without_placeholders
@@ -37,7 +37,7 @@ NO_SPLIT = {
     "train": {"start": "1970-01-01", "end": "1970-01-02"},
     "test": {"start": "1970-01-02", "end": "1970-01-03"},
 }
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 Time = Annotated[datetime, BeforeValidator(utc)]
 Seconds = Annotated[int, BeforeValidator(duration), Field(ge=0)]
@@ -305,7 +305,7 @@ class DatasetDefinition(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> DatasetDefinition:
-        from features.consistency import check
+        from hemix.features.consistency import check
 
         check(self)
         return self

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.gather import compact
-from features.keys import Ints, flat, integers
-from features.schema import MISSING_INT, MISSING_STRING
-from features.timeline import TimeIndex
 from hemix.errors import DataError
+from hemix.features.gather import compact
+from hemix.features.keys import Ints, flat, integers
+from hemix.features.schema import MISSING_INT, MISSING_STRING
+from hemix.features.timeline import TimeIndex
 
 
 def fill_missing(array: pa.Array) -> pa.Array:

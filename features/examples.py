@@ -17,14 +17,14 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
-from features.definition import DatasetDefinition
-from features.log import ReadTask, read_tasks, read_types
-from features.parts import PartSummary, WritePart
-from features.plan import EPOCH, Plan, day_of, parts_of_days, shards_for
-from features.runner import beam_options, own_errors
-from features.schema import SEQUENCES
-from features.shard import BuildShard, Scatter
 from hemix.errors import DataError
+from hemix.features.definition import DatasetDefinition
+from hemix.features.log import ReadTask, read_tasks, read_types
+from hemix.features.parts import PartSummary, WritePart
+from hemix.features.plan import EPOCH, Plan, day_of, parts_of_days, shards_for
+from hemix.features.runner import beam_options, own_errors
+from hemix.features.schema import SEQUENCES
+from hemix.features.shard import BuildShard, Scatter
 from hemix.files import atomic_folder, read_json, write_json
 from hemix.progress import say
 

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.jagged import offsets, ranges
-from features.keys import Ints
+from hemix.features.jagged import offsets, ranges
+from hemix.features.keys import Ints
 
 
 @dataclass(frozen=True, kw_only=True)

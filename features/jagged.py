@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.keys import Ints
+from hemix.features.keys import Ints
 
 
 def offsets(lengths: Ints) -> Ints:

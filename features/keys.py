@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.schema import MISSING_INT, MISSING_STRING
+from hemix.features.schema import MISSING_INT, MISSING_STRING
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

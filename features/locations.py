@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
-from features.definition import DatasetDefinition, TableSource
-from features.dialect import Dialect, plain_name
-from features.listing import local_files, stored_files
-from features.partitions import partitions
 from hemix.errors import DataError, DefinitionError, EnvironmentProblem, StorageError
+from hemix.features.definition import DatasetDefinition, TableSource
+from hemix.features.dialect import Dialect, plain_name
+from hemix.features.listing import local_files, stored_files
+from hemix.features.partitions import partitions
 
 Format = Literal["parquet", "csv"]
 _PARQUET = (".parquet", ".pq", ".parq")

@@ -8,16 +8,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.definition import DatasetDefinition
-from features.dimensions import Dimension, load_dimension
-from features.schema import (
+from hemix.errors import DataError
+from hemix.features.definition import DatasetDefinition
+from hemix.features.dimensions import Dimension, load_dimension
+from hemix.features.schema import (
     ColumnTypes,
     behaviors_schema,
     interactions_schema,
     items_schema,
     users_schema,
 )
-from hemix.errors import DataError
 from hemix.files import read_json
 
 

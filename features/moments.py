@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from features.place import Place
 from hemix.bounds import EARLIEST_MS, FIRST_DATE_MS, LAST_DATE_MS, LATEST_MS
+from hemix.features.place import Place
 
 _PER_MS = {"us": 1_000, "ns": 1_000_000}
 _YEARS = r"^[12]\d{3}$"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from hemix.plain_yaml import Fault, Place
 
 if TYPE_CHECKING:
-    from features.definition import DatasetDefinition
-    from features.schema import ColumnTypes
+    from hemix.features.definition import DatasetDefinition
+    from hemix.features.schema import ColumnTypes
 
 
 def tables(definition: DatasetDefinition, *, whole: bool = True) -> dict[str, list[str]]:
@@ -22,8 +22,8 @@ def tables(definition: DatasetDefinition, *, whole: bool = True) -> dict[str, li
 
     ``whole``: also those of the transform plan, for which all fields must be resolved.
     """
-    from features import schema
-    from features.store.views import TIMESTAMP, view_specs
+    from hemix.features import schema
+    from hemix.features.store.views import TIMESTAMP, view_specs
 
     types = _types(definition)
     found = {
@@ -48,8 +48,8 @@ def tables(definition: DatasetDefinition, *, whole: bool = True) -> dict[str, li
 
 
 def _planned(definition: DatasetDefinition, types: ColumnTypes) -> dict[str, list[str]]:
-    from features.schema import label_column
-    from features.transform.plan import make_plan
+    from hemix.features.schema import label_column
+    from hemix.features.transform.plan import make_plan
 
     plan = make_plan(definition, types, dict.fromkeys(definition.tasks, 0.5))
     spec = plan.spec(dict.fromkeys((v.name for v in plan.vocabularies), 1))
@@ -74,7 +74,7 @@ def _types(definition: DatasetDefinition) -> ColumnTypes:
     """Any types: names do not depend on them."""
     import pyarrow as pa
 
-    from features.schema import ColumnTypes
+    from hemix.features.schema import ColumnTypes
 
     text = pa.string()
     anything: dict[str, pa.DataType] = defaultdict(lambda: text)

@@ -12,17 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features import exchange
-from features.behaviors import INEXACT_TIME
-from features.counter_columns import counter_names
-from features.exchange import Reference
-from features.gather import Gathered, gather
-from features.keys import Ints, flat, integers
-from features.plan import Plan, slice_name
-from features.schema import INEXACT_GAP, SEQUENCES, examples_schema, sequence_column
-from features.sequences import DAY_MS
-from features.shard import RANGES, ROW
-from features.timeline import tied
+from hemix.features import exchange
+from hemix.features.behaviors import INEXACT_TIME
+from hemix.features.counter_columns import counter_names
+from hemix.features.exchange import Reference
+from hemix.features.gather import Gathered, gather
+from hemix.features.keys import Ints, flat, integers
+from hemix.features.plan import Plan, slice_name
+from hemix.features.schema import INEXACT_GAP, SEQUENCES, examples_schema, sequence_column
+from hemix.features.sequences import DAY_MS
+from hemix.features.shard import RANGES, ROW
+from hemix.features.timeline import tied
 from hemix.files import atomic_file, write_json
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from features.keys import Ints
-from features.log import Log, ReadTask
-from features.sequences import DAY_MS
+from hemix.features.keys import Ints
+from hemix.features.log import Log, ReadTask
+from hemix.features.sequences import DAY_MS
 
 ROWS_A_SHARD = 131_072
 ROWS_A_PART = 32_768

@@ -12,11 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.csv_hints import header_hint
-from features.csv_lines import CsvText
-from features.csv_reader import csv_names, csv_tables
-from features.locations import SourceFile
 from hemix.errors import DataError, HemixError, StorageError
+from hemix.features.csv_hints import header_hint
+from hemix.features.csv_lines import CsvText
+from hemix.features.csv_reader import csv_names, csv_tables
+from hemix.features.locations import SourceFile
 
 BATCH_ROWS = 131_072
 FOLDER = {b"hemix": b"folder"}

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from features.arrow_types import Role, element, refusal
-from features.definition import DatasetDefinition, InteractionSource, TableSource
-from features.locations import SourceFile
-from features.place import Place
 from hemix.errors import DataError
+from hemix.features.arrow_types import Role, element, refusal
+from hemix.features.definition import DatasetDefinition, InteractionSource, TableSource
+from hemix.features.locations import SourceFile
+from hemix.features.place import Place
 
 _IDS = ("user_id", "item_id", "request_id", "action", "position")
 _TIMES = ("event_time", "valid_from")

@@ -1,6 +1,6 @@
 """Beam options from a step's flags, and our failures out of a runner's.
 
-The flags may come from a configuration of the runner: :mod:`features.runners`.
+The flags may come from a configuration of the runner: :mod:`hemix.features.runners`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from features.runners import SHARED, expanded
 from hemix import errors
 from hemix.errors import DefinitionError, EnvironmentProblem, HemixError
+from hemix.features.runners import SHARED, expanded
 from hemix.limits import chain, limit_in, limit_of
 
 _OURS = re.compile(r"hemix\.errors\.(\w+): (.*?)(?: \[while running|\n\n|\Z)", re.DOTALL)

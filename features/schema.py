@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from features.definition import DatasetDefinition
+from hemix.features.definition import DatasetDefinition
 
 TIME = pa.timestamp("ms", tz="UTC")
 MISSING_INT = -(2**63)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.definition import Sequences
-from features.keys import Bools, Ints
-from features.timeline import TimeIndex
+from hemix.features.definition import Sequences
+from hemix.features.keys import Bools, Ints
+from hemix.features.timeline import TimeIndex
 
 DAY_MS = 86_400_000
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from features import exchange, sequences
-from features.behaviors import Timeline
-from features.counter_columns import count_rows, counter_columns, key_of
-from features.definition import Counter
-from features.exchange import Reference
-from features.keys import Ints, integers, present, ranks, shards_of
-from features.log import ReadTask, read_rows
-from features.plan import Plan
+from hemix.features import exchange, sequences
+from hemix.features.behaviors import Timeline
+from hemix.features.counter_columns import count_rows, counter_columns, key_of
+from hemix.features.definition import Counter
+from hemix.features.exchange import Reference
+from hemix.features.keys import Ints, integers, present, ranks, shards_of
+from hemix.features.log import ReadTask, read_rows
+from hemix.features.plan import Plan
 
 RANGES = ("global_start", "global_end", "realtime_start", "realtime_end")
 ROW = "__row"

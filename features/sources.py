@@ -14,23 +14,23 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.arrow_types import decoded, elements, plain
-from features.conversions import Kind, at_least, to_category, to_flag, to_id, to_number
-from features.definition import (
+from hemix.errors import DataError
+from hemix.features.arrow_types import decoded, elements, plain
+from hemix.features.conversions import Kind, at_least, to_category, to_flag, to_id, to_number
+from hemix.features.definition import (
     BehaviorSource,
     DatasetDefinition,
     InteractionSource,
     Label,
     TableSource,
 )
-from features.keys import Ints
-from features.locations import SourceFile, find_files, sources
-from features.moments import to_time
-from features.place import Place
-from features.readers import BATCH_ROWS, check_columns, read_batches, schema_of
-from features.roles import check_types
-from features.schema import ColumnTypes, label_column
-from hemix.errors import DataError
+from hemix.features.keys import Ints
+from hemix.features.locations import SourceFile, find_files, sources
+from hemix.features.moments import to_time
+from hemix.features.place import Place
+from hemix.features.readers import BATCH_ROWS, check_columns, read_batches, schema_of
+from hemix.features.roles import check_types
+from hemix.features.schema import ColumnTypes, label_column
 from hemix.files import digest_of
 
 EXPLODED_ROWS = 4_096

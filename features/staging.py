@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from features.runners import SHARED, expanded
 from hemix.errors import EnvironmentProblem
+from hemix.features.runners import SHARED, expanded
 from hemix.files import atomic_folder
 from hemix.progress import say
 

@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features import sequences
-from features.behaviors import INEXACT_TIME, Timeline
-from features.counter_columns import count_rows, counter_columns, key_of
-from features.definition import Counter, DatasetDefinition
-from features.jagged import offsets
-from features.keys import Bools, Ints, flat, integers, present, ranks
-from features.log import Log, read_rows, read_tasks, read_types
-from features.schema import TIME, item_state_schema, user_state_schema
+from hemix.features import sequences
+from hemix.features.behaviors import INEXACT_TIME, Timeline
+from hemix.features.counter_columns import count_rows, counter_columns, key_of
+from hemix.features.definition import Counter, DatasetDefinition
+from hemix.features.jagged import offsets
+from hemix.features.keys import Bools, Ints, flat, integers, present, ranks
+from hemix.features.log import Log, read_rows, read_tasks, read_types
+from hemix.features.schema import TIME, item_state_schema, user_state_schema
 from hemix.files import atomic_folder
 
 

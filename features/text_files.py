@@ -15,8 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from features.dialect import AUTO
 from hemix.errors import DataError
+from hemix.features.dialect import AUTO
 
 BLOCK_BYTES = 8 << 20
 _FIRST_BYTES = 256 << 10  # enough for a header

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.keys import Bools, Ints
+from hemix.features.keys import Bools, Ints
 
 _LIMIT = 2**62
 

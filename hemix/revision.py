@@ -7,8 +7,8 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("hemix", "features", "models", "serving", "components")
+ROOT = Path(__file__).parent
+PACKAGES = ("features", "models", "serving", "components")
 _SUFFIXES = {".py", ".yaml", ".json", ".html", ".css", ".js"}
 _TOLD = (
     "apache-beam",
@@ -30,12 +30,12 @@ _TOLD = (
 def revision(root: Path = ROOT, length: int = 16) -> str:
     """Hex digest of the names and bytes of all source files that steps are made of."""
     digest = hashlib.sha256()
-    for package in PACKAGES:
-        for path in sorted((root / package).rglob("*")):
-            if path.suffix in _SUFFIXES and path.is_file():
-                content = path.read_bytes()
-                digest.update(f"{path.relative_to(root)}\0{len(content)}\0".encode())
-                digest.update(content)
+    inside = (path for package in PACKAGES for path in (root / package).rglob("*"))
+    for path in sorted([*root.glob("*"), *inside]):
+        if path.suffix in _SUFFIXES and path.is_file():
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(root)}\0{len(content)}\0".encode())
+            digest.update(content)
     return digest.hexdigest()[:length]
 
 

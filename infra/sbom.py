@@ -1,6 +1,6 @@
 """The release's software bill of materials: CycloneDX JSON of everything that constraints.txt names.
 
-    .venv/bin/python -m infra.sbom [--output FILE]
+    .venv/bin/python -m hemix.infra.sbom [--output FILE]
 
 ``cyclonedx-py`` reads the packages installed here with their licences and dependencies. Packages
 that constraints.txt lacks are left out; one that is missing or of another version is an error. Each
@@ -20,11 +20,11 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from components.image import IMAGES
 from hemix import __version__
+from hemix.components.image import IMAGES
 from hemix.errors import EnvironmentProblem
 from hemix.files import atomic_file
-from infra.images.requirements import FOLDER, ROOT, pinned
+from hemix.infra.images.requirements import FOLDER, ROOT, pinned
 
 IMAGES_PROPERTY = "hemix:images"
 Bom = dict[str, Any]

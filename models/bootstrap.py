@@ -23,9 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from models import metrics
-from models.calibration import bin_codes
-from models.metrics import Codes, Floats
+from hemix.models import metrics
+from hemix.models.calibration import bin_codes
+from hemix.models.metrics import Codes, Floats
 
 RANKING = ("auc", "gauc", "impression_auc")
 CALIBRATED = ("logloss", "normalized_entropy", "pcoc", "ece")

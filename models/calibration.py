@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from models.metrics import Codes, Floats
+from hemix.models.metrics import Codes, Floats
 
 BINS = 15
 

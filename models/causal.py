@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from models.chance import Dropout
-from models.layers import split_axis, xavier_slices_
+from hemix.models.chance import Dropout
+from hemix.models.layers import split_axis, xavier_slices_
 
 Norm = Literal["layer", "rms", "none"]
 

@@ -16,7 +16,7 @@ from typing import ParamSpec, TypeVar
 import torch
 
 from hemix.errors import EnvironmentProblem
-from models import keep_triton_out
+from hemix.models import keep_triton_out
 
 P = ParamSpec("P")
 R = TypeVar("R")

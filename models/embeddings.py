@@ -13,13 +13,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from hemix.models import chance, hashing
+from hemix.models.attention.events import Events
+from hemix.models.batch import SIDES, Batch
+from hemix.models.hashing import FEWEST_ROWS
+from hemix.models.layers import split_axis
+from hemix.models.lookup import Lookup
 from hemix.spec import FeatureSpec, SequenceFeature, Side
-from models import chance, hashing
-from models.attention.events import Events
-from models.batch import SIDES, Batch
-from models.hashing import FEWEST_ROWS
-from models.layers import split_axis
-from models.lookup import Lookup
 
 UNKNOWN = 1
 """The first out-of-vocabulary bucket (0 is padding or missing)."""
@@ -36,7 +36,7 @@ class EmbeddingConfig(BaseModel):
     ``large`` ids) that training replaces by the unknown id, so that the unknown id learns what
     rare and new values look like. ``sparse``: gradients touch only the rows of a batch.
     ``hashed``: vocabulary -> rows of its table, when it is to have fewer than ids
-    (:mod:`models.hashing`).
+    (:mod:`hemix.models.hashing`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

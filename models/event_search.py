@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.causal import product
-from models.layers import split_axis, xavier_slices_
+from hemix.models.causal import product
+from hemix.models.layers import split_axis, xavier_slices_
 
 
 def chosen(x: Tensor, index_Bk: Tensor) -> Tensor:

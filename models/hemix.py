@@ -40,16 +40,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from hemix.models.attention.events import Events
+from hemix.models.attention.mixed import Interest
+from hemix.models.attention.reading import layout_of
+from hemix.models.batch import Batch
+from hemix.models.chance import Dropout
+from hemix.models.hemix_config import HeMixConfig
+from hemix.models.layers import CrossLayer, split_axis, xavier_slices_
+from hemix.models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker
+from hemix.models.target_attention import Encoded, Interests
 from hemix.spec import FeatureSpec, SequenceFeature
-from models.attention.events import Events
-from models.attention.mixed import Interest
-from models.attention.reading import layout_of
-from models.batch import Batch
-from models.chance import Dropout
-from models.hemix_config import HeMixConfig
-from models.layers import CrossLayer, split_axis, xavier_slices_
-from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker
-from models.target_attention import Encoded, Interests
 
 CANDIDATE_HIDDEN = (32, 16)
 NORMS = {"post_layer": nn.LayerNorm, "pre_rms": nn.RMSNorm, "none": nn.Identity}
@@ -249,7 +249,7 @@ class HeMix(Ranker):
     The first sequence of ``spec`` is G, the second R.
 
     Example:
-        >>> from models.toy import toy_batch, toy_spec
+        >>> from hemix.models.toy import toy_batch, toy_spec
         >>> model = HeMix(toy_spec(), HeMixConfig(token_width=8, rank=2))
         >>> {task: tuple(logit.shape) for task, logit in model(toy_batch(rows=3)).items()}
         {'click': (3,), 'long_view': (3,)}
@@ -259,7 +259,7 @@ class HeMix(Ranker):
     config_type = HeMixConfig
 
     def __init__(self, spec: FeatureSpec, config: HeMixConfig) -> None:
-        from models.hemix_variants import EventEncoder, block_of, interests_of
+        from hemix.models.hemix_variants import EventEncoder, block_of, interests_of
 
         super().__init__(spec, config)
         assert len(spec.sequences) == 2, "HeMix reads two sequences: global, then real-time"
@@ -394,6 +394,6 @@ class HeMix(Ranker):
 
     def flops_per_sample(self) -> dict[str, int]:
         """Section 1.5's costs at full lengths, keys and values folded away (models/hemix_costs.py)."""
-        from models.hemix_costs import flops
+        from hemix.models.hemix_costs import flops
 
         return flops(self)

@@ -7,14 +7,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from models.ranker import RankerConfig
-from models.search import Choice, Range, Space
+from hemix.models.ranker import RankerConfig
+from hemix.models.search import Choice, Range, Space
 
 SequenceName = Literal["global", "realtime"]
 
 
 class HeMixConfig(RankerConfig):
-    """Shape of a HeMix; letters as in the legend of :mod:`models.hemix`.
+    """Shape of a HeMix; letters as in the legend of :mod:`hemix.models.hemix`.
 
     ``crosses`` DCN V2 layers interact the fields bit by bit before the split (the paper interacts,
     then splits; how, is not public). ``positions`` adds a learned vector of its recency to each

@@ -2,19 +2,19 @@
 
 Keys and values are folded away (models/attention/fold.py).
 Norms, softmaxes and products of weights with weights (once a batch, not once a sample) are left
-out. Axes as in :mod:`models.hemix`.
+out. Axes as in :mod:`hemix.models.hemix`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models.hemix_config import HeMixConfig, SequenceName
-from models.hemix_variants import DIN_HIDDEN
-from models.layers import mlp_flops
+from hemix.models.hemix_config import HeMixConfig, SequenceName
+from hemix.models.hemix_variants import DIN_HIDDEN
+from hemix.models.layers import mlp_flops
 
 if TYPE_CHECKING:
-    from models.hemix import HeMix
+    from hemix.models.hemix import HeMix
 
 
 def flops(model: HeMix) -> dict[str, int]:

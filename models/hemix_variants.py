@@ -1,7 +1,7 @@
 """What stands in HeMix's places when an ablation says so.
 
 They mirror the paper's ablations, which were not public, and what the paper leaves open: their exact
-form is INFERRED. Axes as in :mod:`models.hemix`.
+form is INFERRED. Axes as in :mod:`hemix.models.hemix`.
 
 - recent queries: Chai et al., LONGER, arXiv 2505.04421 (query = the most recent events);
 - DIN: Zhou et al., Deep Interest Network, arXiv 1706.06978, eq. 3;
@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from hemix.errors import DefinitionError
-from models.attention.events import Events
-from models.attention.mixed import Interest, MixedHeteroAttention
-from models.chance import Dropout, dropout_events
-from models.compiling import left_alone
-from models.hemix import NORMS, HeteroFFN, HeteroMixerBlock, HeteroMixing, fuse, reconstruct
-from models.hemix_config import HeMixConfig, SequenceName
-from models.layers import MLP, split_axis, xavier_slices_
+from hemix.models.attention.events import Events
+from hemix.models.attention.mixed import Interest, MixedHeteroAttention
+from hemix.models.chance import Dropout, dropout_events
+from hemix.models.compiling import left_alone
+from hemix.models.hemix import NORMS, HeteroFFN, HeteroMixerBlock, HeteroMixing, fuse, reconstruct
+from hemix.models.hemix_config import HeMixConfig, SequenceName
+from hemix.models.layers import MLP, split_axis, xavier_slices_
 
 DIN_HIDDEN = (32,)
 DIN_ROOM = 1 << 20

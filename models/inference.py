@@ -9,19 +9,19 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from hemix.models.batch import Batch, Column
+from hemix.models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker
+from hemix.models.version import ModelVersion, load
 from hemix.spec import FeatureSpec
-from models.batch import Batch, Column
-from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker
-from models.version import ModelVersion, load
 
 
 class Scorer:
     """A ranker that answers requests; what the candidates share is computed once a request.
 
     Example:
-        >>> from models.hemix import HeMix
-        >>> from models.hemix_config import HeMixConfig
-        >>> from models.toy import toy_spec
+        >>> from hemix.models.hemix import HeMix
+        >>> from hemix.models.hemix_config import HeMixConfig
+        >>> from hemix.models.toy import toy_spec
         >>> scorer = Scorer(HeMix(toy_spec(), HeMixConfig(token_width=8)))
         >>> scorer.spec.tasks[0].name
         'click'

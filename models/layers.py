@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.chance import Dropout
+from hemix.models.chance import Dropout
 
 
 def xavier_slices_(weight: Tensor) -> Tensor:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 SIGNATURE = "model.sig"
-"""Over all other files, the manifest too; there when a key was configured (``serving.signing``)."""
+"""Over all other files, the manifest too; there when a key was configured (``hemix.serving.signing``)."""
 EAGER = "eager.parquet"
-"""Scores of the ranker in memory, from before it was exported (``models.parity``)."""
+"""Scores of the ranker in memory, from before it was exported (``hemix.models.parity``)."""

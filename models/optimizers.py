@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from models import keep_triton_out
-from models.ranker import Ranker
-from models.rowwise import RowwiseAdagrad
-from models.training import Schedule, TrainingConfig
+from hemix.models import keep_triton_out
+from hemix.models.ranker import Ranker
+from hemix.models.rowwise import RowwiseAdagrad
+from hemix.models.training import Schedule, TrainingConfig
 
 
 def make_optimizers(ranker: Ranker, config: TrainingConfig) -> dict[str, torch.optim.Optimizer]:

@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
+from hemix.models.batch import Batch
+from hemix.models.inference import predict_batch
+from hemix.models.names import EAGER
+from hemix.models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker
 from hemix.spec import FeatureSpec, Side
-from models.batch import Batch
-from models.inference import predict_batch
-from models.names import EAGER
-from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker
 
 REQUESTS = 32
 CANDIDATES = 16

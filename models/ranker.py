@@ -9,12 +9,12 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from hemix.models.batch import Batch
+from hemix.models.embeddings import EmbeddingConfig, FeatureEmbedding
+from hemix.models.layers import Tower
+from hemix.models.outputs import TaskOutputs
+from hemix.models.search import Choice, Range, Space
 from hemix.spec import FeatureSpec, SequenceFeature, Side
-from models.batch import Batch
-from models.embeddings import EmbeddingConfig, FeatureEmbedding
-from models.layers import Tower
-from models.outputs import TaskOutputs
-from models.search import Choice, Range, Space
 
 REQUEST_SIDES: tuple[Side, ...] = ("user", "context")
 ITEM_SIDES: tuple[Side, ...] = ("item",)

@@ -35,8 +35,8 @@ import torch
 
 from hemix.errors import DataError
 from hemix.files import digest_of
+from hemix.models.batch import Batch
 from hemix.spec import FeatureSpec
-from models.batch import Batch
 
 PIECES, PIECE = 16, 1 << 14
 """How many pieces of a file's data its digest looks at, and how many bytes each has."""

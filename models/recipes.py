@@ -11,15 +11,15 @@ from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_validator
 
 from hemix.documents import Document, refusal, validated, value_of
 from hemix.errors import DefinitionError
+from hemix.models import recipe_files
+from hemix.models.embeddings import EmbeddingConfig
+from hemix.models.hemix_config import HeMixConfig
+from hemix.models.outputs import TaskOutputs
+from hemix.models.ranker import Ranker, RankerConfig
+from hemix.models.registry import RANKERS, build, find
+from hemix.models.training import TrainingConfig as TrainingConfig
 from hemix.plain_yaml import Fault
 from hemix.spec import FeatureSpec
-from models import recipe_files
-from models.embeddings import EmbeddingConfig
-from models.hemix_config import HeMixConfig
-from models.outputs import TaskOutputs
-from models.ranker import Ranker, RankerConfig
-from models.registry import RANKERS, build, find
-from models.training import TrainingConfig as TrainingConfig
 
 
 class Recipe(BaseModel):

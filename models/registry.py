@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from hemix.errors import DefinitionError
+from hemix.models.hemix import HeMix
+from hemix.models.ranker import Ranker, RankerConfig
+from hemix.models.rankers.autoint import AutoInt
+from hemix.models.rankers.dcnv2 import DCNv2
+from hemix.models.rankers.din import DIN
+from hemix.models.rankers.dlrm import DLRM
+from hemix.models.rankers.eta import ETA
+from hemix.models.rankers.hiformer import Hiformer
+from hemix.models.rankers.hstu import HSTU
+from hemix.models.rankers.longer import LONGER
+from hemix.models.rankers.onetrans import OneTrans
+from hemix.models.rankers.rankmixer import RankMixer
+from hemix.models.rankers.sim import SIM
+from hemix.models.rankers.tokenmixer_large import TokenMixerLarge
+from hemix.models.rankers.wukong import Wukong
 from hemix.spec import FeatureSpec
-from models.hemix import HeMix
-from models.ranker import Ranker, RankerConfig
-from models.rankers.autoint import AutoInt
-from models.rankers.dcnv2 import DCNv2
-from models.rankers.din import DIN
-from models.rankers.dlrm import DLRM
-from models.rankers.eta import ETA
-from models.rankers.hiformer import Hiformer
-from models.rankers.hstu import HSTU
-from models.rankers.longer import LONGER
-from models.rankers.onetrans import OneTrans
-from models.rankers.rankmixer import RankMixer
-from models.rankers.sim import SIM
-from models.rankers.tokenmixer_large import TokenMixerLarge
-from models.rankers.wukong import Wukong
 
 RANKERS: dict[str, type[Ranker]] = {
     kind.name: kind

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
-from models.curves import Phase, Point, ValidationPoint
-from models.hashing import Collisions
-from models.ranker import Ranker
+from hemix.models.curves import Phase, Point, ValidationPoint
+from hemix.models.hashing import Collisions
+from hemix.models.ranker import Ranker
 
 
 class State(BaseModel):

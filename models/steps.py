@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from hemix.errors import DefinitionError, EnvironmentProblem
-from models import chance
-from models.batch import Batch
-from models.compiling import load_compiler
-from models.distributed import World
-from models.losses import multi_task_bce
-from models.optimizers import make_optimizers, set_rates
-from models.ranker import Ranker
-from models.training import TrainingConfig
+from hemix.models import chance
+from hemix.models.batch import Batch
+from hemix.models.compiling import load_compiler
+from hemix.models.distributed import World
+from hemix.models.losses import multi_task_bce
+from hemix.models.optimizers import make_optimizers, set_rates
+from hemix.models.ranker import Ranker
+from hemix.models.training import TrainingConfig
 
 
 class Steps:

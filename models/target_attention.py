@@ -26,11 +26,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from hemix.models.attention.events import Events
+from hemix.models.batch import Batch
+from hemix.models.embeddings import FeatureEmbedding
+from hemix.models.layers import Tower, mlp_flops
 from hemix.spec import FeatureSpec, SequenceFeature
-from models.attention.events import Events
-from models.batch import Batch
-from models.embeddings import FeatureEmbedding
-from models.layers import Tower, mlp_flops
 
 ROOM = 2**19
 """Numbers of a hidden layer that a request's candidates have at a time: they stay in the cache."""
@@ -156,7 +156,7 @@ class Interests(nn.ModuleList):
     """The interests that several ``sequences`` show in a candidate, one after the other; or none.
 
     Example:
-        >>> from models.toy import toy_spec
+        >>> from hemix.models.toy import toy_spec
         >>> Interests(toy_spec(), toy_spec().sequences, 4, (8,)).width
         24
     """

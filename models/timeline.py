@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from hemix.models.batch import Batch, Jagged
+from hemix.models.embeddings import FeatureEmbedding
+from hemix.models.layers import split_axis
 from hemix.spec import FeatureSpec, SequenceFeature
-from models.batch import Batch, Jagged
-from models.embeddings import FeatureEmbedding
-from models.layers import split_axis
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,10 +18,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from hemix.errors import DefinitionError
+from hemix.models.layers import mlp_flops
+from hemix.models.search import Choice, Range, Space
+from hemix.models.vector_ranker import VectorRanker, VectorRankerConfig
 from hemix.spec import FeatureSpec
-from models.layers import mlp_flops
-from models.search import Choice, Range, Space
-from models.vector_ranker import VectorRanker, VectorRankerConfig
 
 
 class TokenMixingConfig(VectorRankerConfig):

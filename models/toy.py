@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from hemix.models.batch import Batch, Jagged
 from hemix.spec import (
     CategoricalFeature,
     FeatureSpec,
@@ -13,7 +14,6 @@ from hemix.spec import (
     TaskSpec,
     Vocabulary,
 )
-from models.batch import Batch, Jagged
 
 
 def toy_spec() -> FeatureSpec:

@@ -14,19 +14,19 @@ from torch import Tensor
 
 from hemix.errors import DataError, DefinitionError, StorageError
 from hemix.files import digest_of
+from hemix.models import checkpoint
+from hemix.models.batch import Batch
+from hemix.models.curves import Meter, Phase, Point, ValidationPoint, board
+from hemix.models.distributed import World
+from hemix.models.hashing import collisions
+from hemix.models.optimizers import rate_share
+from hemix.models.reader import ParquetReader
+from hemix.models.recipes import Recipe
+from hemix.models.state import State, Trained
+from hemix.models.steps import Steps
+from hemix.models.validation import calibrate, evaluate
 from hemix.progress import say
 from hemix.spec import FeatureSpec
-from models import checkpoint
-from models.batch import Batch
-from models.curves import Meter, Phase, Point, ValidationPoint, board
-from models.distributed import World
-from models.hashing import collisions
-from models.optimizers import rate_share
-from models.reader import ParquetReader
-from models.recipes import Recipe
-from models.state import State, Trained
-from models.steps import Steps
-from models.validation import calibrate, evaluate
 
 EVALUATION_ROWS = 4096
 POINTS = 50
@@ -44,7 +44,7 @@ class Trainer:
 
     ``folder`` keeps the checkpoint and the TensorBoard files. A checkpoint of another recipe or of
     other data (training or validation) is ignored. With a ``world`` of several processes each of
-    them runs one trainer and shares every batch (:mod:`models.distributed`); any number of
+    them runs one trainer and shares every batch (:mod:`hemix.models.distributed`); any number of
     processes may go on from a checkpoint. ``tell`` hears how it goes, ``saved`` is called after
     each checkpoint, ``validated`` after each validation; it may raise to end the training.
     ``initial``: weights to begin with.

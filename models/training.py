@@ -6,9 +6,9 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.losses import GivenLoss
-from models.outputs import Calibration, ordered
-from models.search import Range, Space
+from hemix.models.losses import GivenLoss
+from hemix.models.outputs import Calibration, ordered
+from hemix.models.search import Range, Space
 
 Schedule = Literal["linear", "cosine", "constant"]
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.distributed import World
-from models.metrics import auc, logloss
-from models.ranker import Ranker
-from models.reader import ParquetReader
+from hemix.models.distributed import World
+from hemix.models.metrics import auc, logloss
+from hemix.models.ranker import Ranker
+from hemix.models.reader import ParquetReader
 
 Measured = dict[str, dict[str, float]]
 

@@ -3,7 +3,7 @@
 Axes: B batch, V vectors of a row, E embedding width, C columns of a sequence. The vectors, in this
 order: fields of user and context; with ``interest="mean"`` the mean event of each sequence, column
 by column; fields of the item; with ``interest="din"`` the candidate's interest in each sequence
-(:mod:`models.target_attention`), column by column. Those that no candidate changes come first and
+(:mod:`hemix.models.target_attention`), column by column. Those that no candidate changes come first and
 are computed once a request, and so is the events' share of the attention.
 """
 
@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from hemix.models.batch import Batch
+from hemix.models.layers import MLP, mlp_flops, split_axis
+from hemix.models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
+from hemix.models.search import Choice, Space
+from hemix.models.target_attention import Encoded, Interests
 from hemix.spec import FeatureSpec
-from models.batch import Batch
-from models.layers import MLP, mlp_flops, split_axis
-from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
-from models.search import Choice, Space
-from models.target_attention import Encoded, Interests
 
 
 class VectorRankerConfig(RankerConfig):

@@ -1,6 +1,6 @@
 """Model version folders: ``model.safetensors``, ``manifest.json`` and ``transform/``.
 
-A version that was trained here also holds ``eager.parquet`` (:mod:`models.parity`).
+A version that was trained here also holds ``eager.parquet`` (:mod:`hemix.models.parity`).
 
 The manifest names the SHA-256 of every other file. Nothing is read before all of them agree, and
 nothing is ever unpickled.
@@ -25,12 +25,12 @@ from safetensors.torch import load_file, save_file
 import hemix
 from hemix.errors import ModelVersionError
 from hemix.files import atomic_folder, digest_of, read_json, sha256_folder, write_json
+from hemix.models.contents import check_length, check_names, digests, read_bounded
+from hemix.models.names import EAGER, SIGNATURE
+from hemix.models.ranker import Ranker
+from hemix.models.recipes import Recipe
+from hemix.models.warm_start import WarmStart
 from hemix.spec import FeatureSpec
-from models.contents import check_length, check_names, digests, read_bounded
-from models.names import EAGER, SIGNATURE
-from models.ranker import Ranker
-from models.recipes import Recipe
-from models.warm_start import WarmStart
 
 WEIGHTS = "model.safetensors"
 MANIFEST = "manifest.json"
@@ -91,7 +91,7 @@ def write(
 ) -> Manifest:
     """Write ``ranker`` as a version folder, whole or not at all.
 
-    ``eager``: what the ranker says before it is exported (:func:`models.parity.eager_scores`).
+    ``eager``: what the ranker says before it is exported (:func:`hemix.models.parity.eager_scores`).
 
     Raises:
         StorageError: the folder cannot be written.

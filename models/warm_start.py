@@ -34,8 +34,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from hemix.errors import ModelVersionError
+from hemix.models.ranker import Ranker
 from hemix.spec import FeatureSpec
-from models.ranker import Ranker
 
 NewRows = Literal["unknown", "fresh"]
 NEW = -1

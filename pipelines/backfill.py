@@ -2,10 +2,10 @@
 
 from kfp import dsl
 
-from components.backfill.component import backfill as backfill_day
-from components.backfill.component import days
-from components.ingest.component import ingest
-from pipelines.building import pipeline
+from hemix.components.backfill.component import backfill as backfill_day
+from hemix.components.backfill.component import days
+from hemix.components.ingest.component import ingest
+from hemix.pipelines.building import pipeline
 
 PARALLELISM = 4
 """Days at the same time; kfp fixes it when it compiles."""

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipelines.cluster import ClusterSettings
+    from hemix.pipelines.cluster import ClusterSettings
 
 _BUILT: ContextVar[Mapping[str, Any] | None] = ContextVar("built", default=None)
 
@@ -75,7 +75,7 @@ def pipeline(
 def _configure_tasks(settings: ClusterSettings) -> None:
     from kfp.dsl.pipeline_context import Pipeline as Tracing
 
-    from pipelines.configuring import configure
+    from hemix.pipelines.configuring import configure
 
     for task in Tracing.get_default_pipeline().tasks.values():
         if task.container_spec is not None:  # a nested pipeline configured its own tasks

@@ -14,11 +14,11 @@ from rich.text import Text
 
 from hemix import __version__
 from hemix.errors import GateFailed
-from pipelines import compile_command, experiment_commands, tune_command
-from pipelines.client.commands import register as register_client
-from pipelines.telling import DEBUG, tell
-from serving.commands import register
-from serving.kubernetes import commands as deploy_commands
+from hemix.pipelines import compile_command, experiment_commands, tune_command
+from hemix.pipelines.client.commands import register as register_client
+from hemix.pipelines.telling import DEBUG, tell
+from hemix.serving.commands import register
+from hemix.serving.kubernetes import commands as deploy_commands
 
 app = typer.Typer(
     name="hemix",
@@ -135,14 +135,14 @@ def run_command(
 
       hemix run --recipe din --set training.seed=7 --fresh
     """
-    from features.definition import DatasetDefinition
-    from features.runners import runner_flags
-    from pipelines.display import display
-    from pipelines.folder import RunFolder
-    from pipelines.overrides import parse_overrides
-    from pipelines.plan import RunRequest
-    from pipelines.running import run
-    from pipelines.summary import print_summary
+    from hemix.features.definition import DatasetDefinition
+    from hemix.features.runners import runner_flags
+    from hemix.pipelines.display import display
+    from hemix.pipelines.folder import RunFolder
+    from hemix.pipelines.overrides import parse_overrides
+    from hemix.pipelines.plan import RunRequest
+    from hemix.pipelines.running import run
+    from hemix.pipelines.summary import print_summary
 
     console = Console(file=sys.stdout)
     overrides = parse_overrides(set_ or ())
@@ -182,11 +182,11 @@ def report_command(
 
       hemix report runs/kuairand
     """
-    from features.definition import DatasetDefinition
+    from hemix.features.definition import DatasetDefinition
+    from hemix.pipelines.folder import RunFolder
+    from hemix.pipelines.record import RunRecord
+    from hemix.pipelines.reporting import render
     from hemix.storage import write_bytes
-    from pipelines.folder import RunFolder
-    from pipelines.record import RunRecord
-    from pipelines.reporting import render
 
     runs = RunFolder.at(folder)
     record = RunRecord.read(runs.record_of(version) if version else runs.record)

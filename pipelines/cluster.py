@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from components.image import IMAGE_OF, Image
-from features.definition import Seconds
 from hemix import __version__
+from hemix.components.image import IMAGE_OF, Image
 from hemix.documents import checked, read
+from hemix.features.definition import Seconds
 
 SHIPPED = Path(__file__).with_name("cluster.yaml")
 _TAG = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")

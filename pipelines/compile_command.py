@@ -71,9 +71,9 @@ def compile_command(
 
       hemix compile --components components/
     """
-    from components.image import IMAGE_OF
-    from pipelines.cluster import ClusterSettings
-    from pipelines.compiling import COMPONENT, compiled, compiled_component, write
+    from hemix.components.image import IMAGE_OF
+    from hemix.pipelines.cluster import ClusterSettings
+    from hemix.pipelines.compiling import COMPONENT, compiled, compiled_component, write
 
     chosen = ClusterSettings.load(settings)
     texts: dict[Path, str] = {}
@@ -91,7 +91,7 @@ def compile_command(
 
 
 def _check(texts: dict[Path, str]) -> None:
-    from pipelines.checking import check
+    from hemix.pipelines.checking import check
 
     for path, text in texts.items():
         found = check(text, path.stem)

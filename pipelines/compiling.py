@@ -9,19 +9,19 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.image import IMAGE_OF
+from hemix.components.image import IMAGE_OF
 from hemix.errors import DefinitionError
 from hemix.files import atomic_file
-from pipelines.cluster import ClusterSettings
+from hemix.pipelines.cluster import ClusterSettings
 
 if TYPE_CHECKING:
-    from pipelines.building import Pipeline
+    from hemix.pipelines.building import Pipeline
 
 PIPELINES = ("training", "retraining", "backfill", "experiment", "monitoring")
 
 COMPONENT = "component:"
 """Before a step's name: the step alone, not a pipeline."""
-_MODULES = {"days": "components.backfill.component", "trigger": "pipelines.trigger"}
+_MODULES = {"days": "hemix.components.backfill.component", "trigger": "hemix.pipelines.trigger"}
 
 
 def pipeline_named(name: str) -> Pipeline:
@@ -34,7 +34,7 @@ def pipeline_named(name: str) -> Pipeline:
         raise DefinitionError(
             f"No pipeline is called {name!r}.", hint=f"There are: {', '.join(PIPELINES)}."
         )
-    found: Pipeline = getattr(importlib.import_module(f"pipelines.{name}"), name)
+    found: Pipeline = getattr(importlib.import_module(f"hemix.pipelines.{name}"), name)
     return found
 
 
@@ -61,7 +61,7 @@ def component_named(step: str) -> Any:
         raise DefinitionError(
             f"No step is called {step!r}.", hint=f"There are: {', '.join(IMAGE_OF)}."
         )
-    module = _MODULES.get(step, f"components.{step}.component")
+    module = _MODULES.get(step, f"hemix.components.{step}.component")
     return getattr(importlib.import_module(module), step)
 
 

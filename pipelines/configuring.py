@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.cluster import ClusterSettings, Step
+from hemix.pipelines.cluster import ClusterSettings, Step
 
 SCRATCH = "/tmp"
 SHARED_MEMORY = "/dev/shm"

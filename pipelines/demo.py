@@ -15,13 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from hemix.errors import HemixError
+from hemix.pipelines.endpoint import Endpoint, running_endpoint
+from hemix.pipelines.folder import RunFolder
+from hemix.pipelines.heldout import HeldOutRequest, held_out_requests
+from hemix.pipelines.record import RunRecord
+from hemix.pipelines.telling import tell
+from hemix.serving.client import Protocol, rank
 from hemix.shown import command
-from pipelines.endpoint import Endpoint, running_endpoint
-from pipelines.folder import RunFolder
-from pipelines.heldout import HeldOutRequest, held_out_requests
-from pipelines.record import RunRecord
-from pipelines.telling import tell
-from serving.client import Protocol, rank
 
 OUTPUT = Path("runs") / "demo"
 # KuaiRand's days are Beijing days.
@@ -72,7 +72,7 @@ def demo(console: Console, output: Path = OUTPUT) -> None:
 def _run(folder: RunFolder, overrides: tuple[str, ...]) -> RunRecord:
     sets = [part for override in overrides for part in ("--set", override)]
     words = ["run", "--dataset", "kuairand", "--output", str(folder.root), *sets]
-    done = subprocess.run([sys.executable, "-m", "pipelines.cli", *words], check=False)
+    done = subprocess.run([sys.executable, "-m", "hemix.pipelines.cli", *words], check=False)
     if done.returncode:
         # The run has already said what is wrong.
         sys.exit(done.returncode)

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hemix.errors import EnvironmentProblem
-from pipelines.folder import RunFolder
+from hemix.pipelines.folder import RunFolder
 
 _START_S = 300.0
 _STOP_S = 20.0
@@ -45,7 +45,7 @@ def running_endpoint(
     """
     log = folder.root / "logs" / "serve.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pipelines.cli", "serve", "--models", folder.location]
+    command = [sys.executable, "-m", "hemix.pipelines.cli", "serve", "--models", folder.location]
     with log.open("w") as output:
         process = subprocess.Popen(
             [*command, "--port", "0", "--grpc-port", "0", *options],

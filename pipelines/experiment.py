@@ -1,7 +1,7 @@
 """Experiment: read exposures and outcomes, analyse, decide, apply; run it as often as you like."""
 
-from components.experiment.component import experiment as decide
-from pipelines.building import pipeline
+from hemix.components.experiment.component import experiment as decide
+from hemix.pipelines.building import pipeline
 
 
 @pipeline(

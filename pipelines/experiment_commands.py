@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hemix.errors import DefinitionError
+from hemix.serving.experiments.assigned import MODEL_LAYER
 from hemix.shown import shown
 from hemix.storage import is_remote, join, parent
-from serving.experiments.assigned import MODEL_LAYER
 
 app = typer.Typer(
     name="experiment",
@@ -91,10 +91,10 @@ def show_command(models: ModelsOption = MODELS, experiments: ExperimentsOption =
 
       hemix experiment show --models runs/kuairand
     """
-    from serving.experiments.design import design_of
-    from serving.experiments.layers import Experiments
-    from serving.registry import find_registry
-    from serving.tables import plain
+    from hemix.serving.experiments.design import design_of
+    from hemix.serving.experiments.layers import Experiments
+    from hemix.serving.registry import find_registry
+    from hemix.serving.tables import plain
 
     registry = find_registry(models)
     path = experiments or _beside(registry.location, "experiments.yaml")
@@ -256,8 +256,8 @@ def replay_command(
 
       hemix replay runs/demo --share 0.5
     """
-    from pipelines.folder import RunFolder
-    from pipelines.replay.running import ReplayOptions, replay
+    from hemix.pipelines.folder import RunFolder
+    from hemix.pipelines.replay.running import ReplayOptions, replay
 
     # As Ctrl-C: the endpoint that was started must not outlive us.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -299,8 +299,8 @@ def _examine(
     kubeconfig: Path | None = None,
     context: str = "",
 ) -> None:
-    from components.experiment.step import run
-    from serving.registry import find_registry
+    from hemix.components.experiment.step import run
+    from hemix.serving.registry import find_registry
 
     cluster = _cluster(settings) if settings else ""
     location = find_registry(models).location
@@ -330,7 +330,7 @@ def _examine(
 
 def _cluster(settings: Path) -> str:
     """The settings as text, read and checked before any log is."""
-    from serving.kubernetes.settings import DeploymentSettings
+    from hemix.serving.kubernetes.settings import DeploymentSettings
 
     return DeploymentSettings.load(settings).model_dump_json()
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from features.definition import DatasetDefinition
-from features.schema import label_column
 from hemix.errors import DataError
-from pipelines.record import RunRecord
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import label_column
+from hemix.pipelines.record import RunRecord
 
 MIN_CANDIDATES, MAX_CANDIDATES = 5, 20
 

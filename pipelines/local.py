@@ -19,11 +19,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from components.process import LAUNCHER
+from hemix.components.process import LAUNCHER
+from hemix.pipelines.remote import RemoteRoot
+from hemix.pipelines.task_output import MARK, TaskOutput
 from hemix.progress import PREFIX
 from hemix.unforeseen import told_as
-from pipelines.remote import RemoteRoot
-from pipelines.task_output import MARK, TaskOutput
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Observer(Protocol):
 class LocalRun:
     """Where a pipeline runs: outputs, cache and logs below ``root``.
 
-    With ``remote`` (``s3://...``), ``root`` is scratch and what lasts lives there (``pipelines.remote``).
+    With ``remote`` (``s3://...``), ``root`` is scratch and what lasts lives there (``hemix.pipelines.remote``).
     """
 
     root: Path

@@ -4,9 +4,9 @@ from typing import Any
 
 from kfp import dsl
 
-from components.monitor.component import monitor
-from pipelines.building import pipeline
-from pipelines.trigger import trigger
+from hemix.components.monitor.component import monitor
+from hemix.pipelines.building import pipeline
+from hemix.pipelines.trigger import trigger
 
 PASSED = "Output"
 

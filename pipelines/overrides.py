@@ -34,7 +34,7 @@ def parse_overrides(pairs: Iterable[str]) -> Overrides:
     Raises:
         DefinitionError: a text without ``=`` or with an empty key.
     """
-    from features.definition import DatasetDefinition
+    from hemix.features.definition import DatasetDefinition
 
     definition: dict[str, Any] = {}
     recipe: dict[str, str] = {}

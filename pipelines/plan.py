@@ -7,17 +7,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.plan.naming import feature_service, this_machine, version_name, without_split
-from components.validate_model.policy import policy_text
-from features.definition import DatasetDefinition
+from hemix.components.plan.naming import feature_service, this_machine, version_name, without_split
+from hemix.components.validate_model.policy import policy_text
 from hemix.errors import DefinitionError
+from hemix.features.definition import DatasetDefinition
+from hemix.pipelines.folder import RunFolder
+from hemix.pipelines.overrides import Overrides
+from hemix.pipelines.record import RunRecord
 from hemix.placeholders import refuse_placeholders
 from hemix.revision import revision
+from hemix.serving.registry import open_registry
 from hemix.storage import join, read_bytes
-from pipelines.folder import RunFolder
-from pipelines.overrides import Overrides
-from pipelines.record import RunRecord
-from serving.registry import open_registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +58,8 @@ def plan(request: RunRequest) -> RunPlan:
         DefinitionError: the definition, recipe, policy or an override cannot be used.
         DataError: the log's files are not there.
     """
-    from features.sources import fingerprint
-    from models.recipes import portable
+    from hemix.features.sources import fingerprint
+    from hemix.models.recipes import portable
 
     definition = DatasetDefinition.load(request.dataset, request.overrides.definition)
     policy = policy_text(request.policy, definition.tasks) if request.policy else ""
@@ -123,7 +123,7 @@ def check_recipe(
     ``tasks``: those of the data set. ``here``: the run is on this machine, so that a training on
     several nodes is refused too.
     """
-    from models.recipes import recipe_of
+    from hemix.models.recipes import recipe_of
 
     chosen = recipe_of(recipe, overrides)
     training = chosen.training
@@ -149,7 +149,7 @@ def _earlier(folder: RunFolder, version: str) -> RunRecord | None:
 
 def _check_deployment(request: RunRequest) -> None:
     """Refuse now what the deployment would refuse at the end."""
-    from features.store.settings import online_settings
+    from hemix.features.store.settings import online_settings
 
     if not 0 <= request.share < 1:
         raise DefinitionError(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from features.definition import DatasetDefinition
+from hemix.features.definition import DatasetDefinition
+from hemix.pipelines.folder import RunFolder
+from hemix.pipelines.record import RunRecord
+from hemix.pipelines.steps import GATES
 from hemix.storage import read_bytes, write_bytes
-from pipelines.folder import RunFolder
-from pipelines.record import RunRecord
-from pipelines.steps import GATES
 
 
 def write_report(definition: DatasetDefinition, record: RunRecord, folder: RunFolder) -> str:
@@ -29,7 +29,7 @@ def write_report(definition: DatasetDefinition, record: RunRecord, folder: RunFo
 
 def render(definition: DatasetDefinition, record: RunRecord, folder: RunFolder) -> bytes:
     """The run's page, made anew from its artifacts, as many as there are."""
-    from components.report.step import run
+    from hemix.components.report.step import run
 
     def made(step: str, output: str) -> Path | None:
         return folder.here(record.location(step, output))

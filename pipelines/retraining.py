@@ -2,9 +2,9 @@
 
 from kfp import dsl
 
-from components.plan.component import plan
-from pipelines.building import pipeline
-from pipelines.training import training
+from hemix.components.plan.component import plan
+from hemix.pipelines.building import pipeline
+from hemix.pipelines.training import training
 
 NEEDED = "Output"
 

@@ -11,15 +11,15 @@ from typing import Any, Protocol
 
 from hemix.errors import GateFailed, HemixError
 from hemix.files import sweep
+from hemix.pipelines.local import LocalRun, Observer, StepResult
+from hemix.pipelines.plan import RunPlan, RunRequest, plan
+from hemix.pipelines.record import RunRecord, StepRecord
+from hemix.pipelines.reporting import write_report
+from hemix.pipelines.steps import GATES, STEPS
 from hemix.revision import package_versions
 from hemix.storage import join, read_bytes, remove
 from hemix.unforeseen import told_as
 from hemix.verdict import Verdict
-from pipelines.local import LocalRun, Observer, StepResult
-from pipelines.plan import RunPlan, RunRequest, plan
-from pipelines.record import RunRecord, StepRecord
-from pipelines.reporting import write_report
-from pipelines.steps import GATES, STEPS
 
 
 class RunObserver(Observer, Protocol):
@@ -86,7 +86,7 @@ def _why(failed: Verdict | None) -> str:
 
 
 def _execute(planned: RunPlan, run: _Run) -> None:
-    from pipelines.training import training
+    from hemix.pipelines.training import training
 
     folder = planned.request.folder
     local = LocalRun(

@@ -8,9 +8,9 @@ import shlex
 from rich.console import Console
 from rich.text import Text
 
+from hemix.pipelines.folder import RunFolder
+from hemix.pipelines.record import RunRecord
 from hemix.storage import read_bytes
-from pipelines.folder import RunFolder
-from pipelines.record import RunRecord
 
 
 def print_summary(console: Console, record: RunRecord, folder: RunFolder) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from components.process import ERROR_MARK, error_of
+from hemix.components.process import ERROR_MARK, error_of
 from hemix.errors import EnvironmentProblem, HemixError, StorageError, Unforeseen
 from hemix.limits import limit_in, refusal
 from hemix.unforeseen import last_error

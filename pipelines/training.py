@@ -2,19 +2,19 @@
 
 from kfp import dsl
 
-from components.build_examples.component import build_examples
-from components.deploy.component import deploy
-from components.evaluate.component import evaluate
-from components.ingest.component import ingest
-from components.register_features.component import register_features
-from components.report.component import report
-from components.stop.component import stop
-from components.train.component import train
-from components.transform.component import transform
-from components.validate_data.component import validate_data
-from components.validate_features.component import validate_features
-from components.validate_model.component import validate_model
-from pipelines.building import pipeline
+from hemix.components.build_examples.component import build_examples
+from hemix.components.deploy.component import deploy
+from hemix.components.evaluate.component import evaluate
+from hemix.components.ingest.component import ingest
+from hemix.components.register_features.component import register_features
+from hemix.components.report.component import report
+from hemix.components.stop.component import stop
+from hemix.components.train.component import train
+from hemix.components.transform.component import transform
+from hemix.components.validate_data.component import validate_data
+from hemix.components.validate_features.component import validate_features
+from hemix.components.validate_model.component import validate_model
+from hemix.pipelines.building import pipeline
 
 # A gate returns whether its verdict passed. kfp.local finds only an output of this name in a
 # condition (docs/decisions/0001-local-runs.md).

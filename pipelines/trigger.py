@@ -5,7 +5,7 @@ from typing import Any
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Output
 
-from components.image import image_of
+from hemix.components.image import image_of
 
 
 @dsl.component(base_image=image_of("trigger"), install_kfp_package=False)
@@ -18,8 +18,8 @@ def trigger(
     """Start a pipeline because a verdict failed, unless one of its runs is still active."""
     from pathlib import Path
 
-    from components.process import step_process
-    from pipelines.triggering import start
+    from hemix.components.process import step_process
+    from hemix.pipelines.triggering import start
 
     with step_process():
         start(

@@ -11,7 +11,7 @@ from hemix.progress import say
 from hemix.verdict import Verdict
 
 if TYPE_CHECKING:
-    from pipelines.client.connection import Connection
+    from hemix.pipelines.client.connection import Connection
 
 
 def start(
@@ -34,7 +34,7 @@ def start(
     Raises:
         HemixError: the server does not answer, refuses, or does not know the pipeline.
     """
-    from pipelines.client.runs import submit
+    from hemix.pipelines.client.runs import submit
 
     found = Verdict.read(verdict)
     why = [check.sentence() for check in found.failures]

@@ -82,13 +82,13 @@ def tune_command(
       hemix run --recipe runs/kuairand/tune/compact/best.yaml
     """
     from hemix.errors import DefinitionError
+    from hemix.models.recipes import recipe_of
+    from hemix.models.tuning.space import read_space
+    from hemix.models.tuning.study import StudyFolder, StudySettings
+    from hemix.models.tuning.tune import tune
+    from hemix.pipelines.overrides import parse_overrides
+    from hemix.pipelines.tuning import rows_of, write_study
     from hemix.progress import say
-    from models.recipes import recipe_of
-    from models.tuning.space import read_space
-    from models.tuning.study import StudyFolder, StudySettings
-    from models.tuning.tune import tune
-    from pipelines.overrides import parse_overrides
-    from pipelines.tuning import rows_of, write_study
 
     given = parse_overrides(set_ or ())
     if given.definition:

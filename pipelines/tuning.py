@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from components.report.tuning import StudyNotes, render_study
+from hemix.components.report.tuning import StudyNotes, render_study
 from hemix.errors import DataError
 from hemix.files import atomic_file
+from hemix.models.tuning.results import read_results, write_best
+from hemix.pipelines.folder import RunFolder
+from hemix.pipelines.record import RunRecord
 from hemix.spec import FeatureSpec
-from models.tuning.results import read_results, write_best
-from pipelines.folder import RunFolder
-from pipelines.record import RunRecord
 
 if TYPE_CHECKING:
-    from models.tuning.study import StudyFolder
-    from models.tuning.tune import Rows
+    from hemix.models.tuning.study import StudyFolder
+    from hemix.models.tuning.tune import Rows
 
 REPORT = "report.html"
 
@@ -35,7 +35,7 @@ def rows_of(run: str) -> tuple[FinishedRun, Rows]:
         StorageError: there is no run.
         DataError: the run made no transformed data.
     """
-    from models.tuning.tune import Rows
+    from hemix.models.tuning.tune import Rows
 
     folder = RunFolder.at(run)
     record = RunRecord.read(folder.record)
@@ -60,7 +60,7 @@ def write_study(study: StudyFolder, run: FinishedRun, rows: Rows) -> list[str]:
     Raises:
         StorageError: the study's folder cannot be written.
     """
-    from models.reader import row_groups
+    from hemix.models.reader import row_groups
 
     results = read_results(study)
     best = write_best(results, study.root)

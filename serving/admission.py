@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 
-from serving.call import Call, Overloaded
-from serving.metrics import IN_FLIGHT_BYTES, IN_FLIGHT_UNITS, SHED, SPEED
-from serving.request import MAX_CANDIDATES
+from hemix.serving.call import Call, Overloaded
+from hemix.serving.metrics import IN_FLIGHT_BYTES, IN_FLIGHT_UNITS, SHED, SPEED
+from hemix.serving.request import MAX_CANDIDATES
 
 TIMEOUT_S = 5.0
 """How long a caller waits who does not say; the gateway's own default."""

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from serving.state import RegistryState
+from hemix.serving.state import RegistryState
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from hemix.breaker import Breaker
 from hemix.errors import HemixError
-from serving.call import Expired, Overloaded, expired
-from serving.contract import PredictorFaulty, PredictorUnavailable
-from serving.deadline import TIMEOUT_HEADER
-from serving.metrics import DEPENDENCY_ALONE, PREDICTOR_ERRORS, PREDICTOR_RETRIES
-from serving.tensors import Tensors
-from serving.wire import HEADER_LENGTH, unpack
+from hemix.serving.call import Expired, Overloaded, expired
+from hemix.serving.contract import PredictorFaulty, PredictorUnavailable
+from hemix.serving.deadline import TIMEOUT_HEADER
+from hemix.serving.metrics import DEPENDENCY_ALONE, PREDICTOR_ERRORS, PREDICTOR_RETRIES
+from hemix.serving.tensors import Tensors
+from hemix.serving.wire import HEADER_LENGTH, unpack
 
 if TYPE_CHECKING:
     import aiohttp

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from serving.model_commands import models_app
-from serving.serve_commands import serve
-from serving.signing_commands import register as register_signing
-from serving.spoken import spoken_id, spoken_items, spoken_pair
+from hemix.serving.model_commands import models_app
+from hemix.serving.serve_commands import serve
+from hemix.serving.signing_commands import register as register_signing
+from hemix.serving.spoken import spoken_id, spoken_items, spoken_pair
 
 
 class Protocol(enum.StrEnum):
@@ -56,8 +56,8 @@ def rank(
 
       hemix rank --user 7 --items 12,31,77 --context tab=1
     """
-    from serving.client import rank as ask
-    from serving.tables import answer_table, show
+    from hemix.serving.client import rank as ask
+    from hemix.serving.tables import answer_table, show
 
     answer = ask(
         spoken_id(user, as_text=text_ids),

@@ -9,7 +9,7 @@ uvicorn's own protocol, but for:
 - a head over :data:`MAX_HEAD` bytes or :data:`MAX_HEADERS` fields is answered 431;
 - a head or body that is not there :data:`ARRIVAL_S` after it began is answered 408;
 - over :data:`MAX_CONNECTIONS` no POST is taken, and each connection is closed after its answer;
-- when a connection ends, so do its requests (:meth:`serving.call.Call.end`).
+- when a connection ends, so do its requests (:meth:`hemix.serving.call.Call.end`).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from serving.admission import Gate
-from serving.call import Call, HungUp
-from serving.limits import ARRIVED, CALLS, RETRY_AFTER_S
-from serving.metrics import REQUESTS, SHED
+from hemix.serving.admission import Gate
+from hemix.serving.call import Call, HungUp
+from hemix.serving.limits import ARRIVED, CALLS, RETRY_AFTER_S
+from hemix.serving.metrics import REQUESTS, SHED
 
 MAX_HEAD = 32_768
 MAX_HEADERS = 100

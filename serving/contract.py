@@ -18,14 +18,14 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from features.definition import DatasetDefinition
-from features.schema import ColumnTypes
-from features.transform.columns import MISSING
-from features.transform.statistics import Statistics
 from hemix.errors import HemixError
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import ColumnTypes
+from hemix.features.transform.columns import MISSING
+from hemix.features.transform.statistics import Statistics
 from hemix.files import read_json
+from hemix.serving.monitoring.drift import FeatureBins
 from hemix.spec import FeatureSpec, Side
-from serving.monitoring.drift import FeatureBins
 
 OFFSETS = ".offsets"
 """Ending of the tensor that holds a list column's offsets ``[rows + 1]``."""
@@ -116,8 +116,8 @@ class Contract(BaseModel):
     @staticmethod
     def of(folder: Path) -> Contract:
         """The contract of a verified model version folder."""
-        from features.transform.graph import TransformGraph
-        from models.version import read_manifest
+        from hemix.features.transform.graph import TransformGraph
+        from hemix.models.version import read_manifest
 
         manifest = read_manifest(folder)
         transform = folder / "transform"

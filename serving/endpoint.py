@@ -1,7 +1,7 @@
 """The KServe model ``ranker``: our transformer (pre- and postprocess) around a predictor.
 
 :class:`RankerModel` scores in this process, :class:`TransformerModel` asks the versions'
-predictors. Imported by :mod:`serving.serve` only: it needs kserve at import.
+predictors. Imported by :mod:`hemix.serving.serve` only: it needs kserve at import.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from serving.admission import Gate, units_of
-from serving.answer import Floats, RankingAnswer
-from serving.call import Call
-from serving.ranker import LocalRanker, Prepared, Ranker
-from serving.ranking_tensors import instance_of, output_names, outputs_of
-from serving.remote import RemoteRanker, RemoteVersion
-from serving.request import RankingRequest
-from serving.tensors import TensorRequest, TensorResponse, require_outputs
-from serving.version import LoadedVersion, Version
-from serving.working import WorkingModel
+from hemix.serving.admission import Gate, units_of
+from hemix.serving.answer import Floats, RankingAnswer
+from hemix.serving.call import Call
+from hemix.serving.ranker import LocalRanker, Prepared, Ranker
+from hemix.serving.ranking_tensors import instance_of, output_names, outputs_of
+from hemix.serving.remote import RemoteRanker, RemoteVersion
+from hemix.serving.request import RankingRequest
+from hemix.serving.tensors import TensorRequest, TensorResponse, require_outputs
+from hemix.serving.version import LoadedVersion, Version
+from hemix.serving.working import WorkingModel
 
 MODEL_NAME = "ranker"
 

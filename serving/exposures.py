@@ -18,10 +18,10 @@ from pathlib import Path
 import orjson
 
 from hemix.errors import StorageError
-from serving.answer import Floats, bytes_of_ids
-from serving.experiments.assigned import Assigned
-from serving.exposure_files import files_at
-from serving.metrics import EXPOSURES
+from hemix.serving.answer import Floats, bytes_of_ids
+from hemix.serving.experiments.assigned import Assigned
+from hemix.serving.exposure_files import files_at
+from hemix.serving.metrics import EXPOSURES
 
 logger = logging.getLogger("hemix.serving")
 

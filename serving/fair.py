@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from serving.call import Call
+from hemix.serving.call import Call
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.servicer import InferenceServicer
 
 from hemix.errors import HemixError, RequestError
-from serving.grpc_calls import PUSHBACK
-from serving.plane import Plane, counted
-from serving.v2_grpc import read_message, write_message
-from serving.working import NotWarm
+from hemix.serving.grpc_calls import PUSHBACK
+from hemix.serving.plane import Plane, counted
+from hemix.serving.v2_grpc import read_message, write_message
+from hemix.serving.working import NotWarm
 
 logger = logging.getLogger("hemix.serving")
 

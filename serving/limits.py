@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from hemix.errors import HemixError
-from serving.admission import CALL, Gate
-from serving.call import HungUp, Overloaded, expired
-from serving.deadline import timeout_of
-from serving.metrics import REQUESTS, SHED
+from hemix.serving.admission import CALL, Gate
+from hemix.serving.call import HungUp, Overloaded, expired
+from hemix.serving.deadline import timeout_of
+from hemix.serving.metrics import REQUESTS, SHED
 
 MAX_BODY_BYTES = 1_000_000
 """About ten times the largest sensible request (1,000 candidates with long text ids)."""
@@ -23,7 +23,7 @@ RETRY_AFTER_S = 1
 """What a refusal tells its client."""
 
 CALLS = "hemix.calls"
-"""Key of an ASGI scope: the calls that end when the connection does (:mod:`serving.connections`)."""
+"""Key of an ASGI scope: the calls that end when the connection does (:mod:`hemix.serving.connections`)."""
 
 ARRIVED = "hemix.arrived"
 """Key of an ASGI scope: called once the body is read, before the gate is asked."""

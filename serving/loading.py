@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from hemix.errors import FeatureStoreError, HemixError, ModelVersionError
-from serving.contract import PredictorUnavailable
-from serving.metrics import VERSION_REFUSED
-from serving.soundness import UnsoundScores
+from hemix.serving.contract import PredictorUnavailable
+from hemix.serving.metrics import VERSION_REFUSED
+from hemix.serving.soundness import UnsoundScores
 
 logger = logging.getLogger("hemix.serving")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from serving.registry import Registry, find_registry, registry_at
+from hemix.serving.registry import Registry, find_registry, registry_at
 
 MODELS = "runs/kuairand/registry"
 
@@ -52,7 +52,7 @@ def list_command(models: ModelsOption = MODELS) -> None:
 @models_app.command("show")
 def show_command(version: VersionArgument, models: ModelsOption = MODELS) -> None:
     """Show what a version is made of, how good it is, and what became of it: who, when, why."""
-    from serving.tables import history_table, show, version_table
+    from hemix.serving.tables import history_table, show, version_table
 
     registry = find_registry(models)
     show(version_table(registry, version))
@@ -138,6 +138,6 @@ def retire_command(
 
 
 def _list(registry: Registry) -> None:
-    from serving.tables import show, versions_table
+    from hemix.serving.tables import show, versions_table
 
     show(versions_table(registry))

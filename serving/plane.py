@@ -9,9 +9,9 @@ from typing import Any
 from kserve.protocol.dataplane import DataPlane
 
 from hemix.errors import HemixError
-from serving.echo import short
-from serving.metrics import REQUESTS
-from serving.working import WorkingModel
+from hemix.serving.echo import short
+from hemix.serving.metrics import REQUESTS
+from hemix.serving.working import WorkingModel
 
 PLATFORM = "hemix"
 

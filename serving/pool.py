@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from hemix.errors import HemixError, ModelVersionError, RegistryError
-from serving.assignment import Variant, assign, variants_of
-from serving.experiments.assigned import MODEL_LAYER, Assigned, epoch_of
-from serving.loading import Loader
-from serving.metrics import REGISTRY_ERRORS, VERSION_LIVE
-from serving.request import RequestContract
-from serving.state import RegistryState
-from serving.version import Version
+from hemix.serving.assignment import Variant, assign, variants_of
+from hemix.serving.experiments.assigned import MODEL_LAYER, Assigned, epoch_of
+from hemix.serving.loading import Loader
+from hemix.serving.metrics import REGISTRY_ERRORS, VERSION_LIVE
+from hemix.serving.request import RequestContract
+from hemix.serving.state import RegistryState
+from hemix.serving.version import Version
 
 logger = logging.getLogger("hemix.serving")
 

@@ -4,7 +4,7 @@ Input tensors are the raw columns that the version's :class:`Contract` names: us
 columns of one row, item columns of N rows; a list column has a second tensor ``<name>.offsets``
 ``[rows + 1]``. Output: ``score_<task>`` FP32 [N]. A request may ask by V2's ``outputs`` for
 transformed columns too (``user_id_index``, ``tab_index``...): what drift is measured on.
-Imported by :mod:`serving.serve_predictor` only: it needs kserve at import.
+Imported by :mod:`hemix.serving.serve_predictor` only: it needs kserve at import.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hemix.errors import RequestError
-from serving.admission import Gate, units_of
-from serving.call import Call
-from serving.contract import OFFSETS, Contract, RawInput
-from serving.echo import short
-from serving.metrics import REQUESTS, timed
-from serving.ranking_tensors import SCORE
-from serving.request import MAX_CANDIDATES
-from serving.soundness import require_sound
-from serving.tensors import (
+from hemix.serving.admission import Gate, units_of
+from hemix.serving.call import Call
+from hemix.serving.contract import OFFSETS, Contract, RawInput
+from hemix.serving.echo import short
+from hemix.serving.metrics import REQUESTS, timed
+from hemix.serving.ranking_tensors import SCORE
+from hemix.serving.request import MAX_CANDIDATES
+from hemix.serving.soundness import require_sound
+from hemix.serving.tensors import (
     TensorRequest,
     TensorResponse,
     Tensors,
@@ -32,11 +32,11 @@ from serving.tensors import (
     datatype_of,
     require_outputs,
 )
-from serving.version import LoadedModel
-from serving.working import WorkingModel
+from hemix.serving.version import LoadedModel
+from hemix.serving.working import WorkingModel
 
 if TYPE_CHECKING:
-    from serving.version import Columns, Encoded
+    from hemix.serving.version import Columns, Encoded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ class PredictorModel(WorkingModel):
         return Scoring(request=request, user=user, items=items, extra=extra)
 
     def _score(self, call: Call, scoring: Scoring) -> Tensors:
-        from features.store.assemble import RequestColumns
+        from hemix.features.store.assemble import RequestColumns
 
         with timed("transform"):
             encoded = self._model.transform(RequestColumns(user=scoring.user, items=scoring.items))

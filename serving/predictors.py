@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from hemix.documents import checked, parse
 from hemix.errors import RegistryError
-from serving.state import Challenger, RegistryState, VersionState
+from hemix.serving.state import Challenger, RegistryState, VersionState
 
 
 class Predictor(BaseModel):

@@ -10,11 +10,11 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from serving.ports import take_port
+from hemix.serving.ports import take_port
 
 if TYPE_CHECKING:
-    from serving.admission import Gate
-    from serving.working import WorkingModel
+    from hemix.serving.admission import Gate
+    from hemix.serving.working import WorkingModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Listening:
         http_port, grpc_port: 0 is any free port.
         workers: requests worked on at the same time; threads: torch's and TensorFlow's own, each.
         timeout_s: deadline of a request that brings none; what may wait follows from it
-            (:mod:`serving.admission`).
+            (:mod:`hemix.serving.admission`).
         max_bytes: bodies held at the same time.
         grace_s: time that requests under way have when the process is told to stop.
     """
@@ -41,7 +41,7 @@ class Listening:
 
     def gate(self) -> Gate:
         """Who may come in."""
-        from serving.admission import Gate
+        from hemix.serving.admission import Gate
 
         return Gate(timeout_s=self.timeout_s, workers=self.workers, max_bytes=self.max_bytes)
 
@@ -88,8 +88,8 @@ def run_server(
     model: WorkingModel, listening: Listening, ports: Ports, *, body_limit: int | None = None
 ) -> None:
     """Answer until SIGTERM or SIGINT; requests under way are answered first."""
-    from serving.limits import MAX_BODY_BYTES
-    from serving.server import RankerServer
+    from hemix.serving.limits import MAX_BODY_BYTES
+    from hemix.serving.server import RankerServer
 
     grpc_port = ports.grpc_port
     ports.probe.close()
@@ -117,7 +117,7 @@ def allow_connections() -> None:
     """As many open files as the system lets this process have, up to what connections need."""
     import resource
 
-    from serving.connections import MAX_CONNECTIONS
+    from hemix.serving.connections import MAX_CONNECTIONS
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_CONNECTIONS + 1024
@@ -130,7 +130,7 @@ def limit_threads(threads: int) -> None:
     """Small graphs and small batches: more threads than this only wait for each other."""
     import torch
 
-    from features.transform.engine import tensorflow
+    from hemix.features.transform.engine import tensorflow
 
     tf = tensorflow()
     torch.set_num_threads(threads)

@@ -1,7 +1,7 @@
 """Ranking: request -> variant -> features -> encode -> scores -> answer, each stage timed.
 
 Knows no protocol, and not where the model is: :class:`Ranker` does all but the scoring,
-:class:`LocalRanker` scores in this process, :class:`serving.remote.RemoteRanker` asks a predictor.
+:class:`LocalRanker` scores in this process, :class:`hemix.serving.remote.RemoteRanker` asks a predictor.
 The user side of features, transform and model is worked out once a request.
 """
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from hemix.errors import FeatureStoreError, HemixError, ModelVersionError, RequestError
-from serving.answer import (
+from hemix.serving.answer import (
     FEATURES_UNAVAILABLE,
     ORDER_UNAVAILABLE,
     UNKNOWN_ITEMS,
@@ -25,12 +25,12 @@ from serving.answer import (
     Floats,
     RankingAnswer,
 )
-from serving.assignment import Variant
-from serving.conduct import MOST, WINDOW, Conduct
-from serving.experiments.assigned import Assigned
-from serving.experiments.live import LiveExperiments
-from serving.exposures import Exposure, ExposureLog
-from serving.metrics import (
+from hemix.serving.assignment import Variant
+from hemix.serving.conduct import MOST, WINDOW, Conduct
+from hemix.serving.experiments.assigned import Assigned
+from hemix.serving.experiments.live import LiveExperiments
+from hemix.serving.exposures import Exposure, ExposureLog
+from hemix.serving.metrics import (
     CANDIDATES,
     REQUESTS,
     STAGE_SECONDS,
@@ -39,19 +39,17 @@ from serving.metrics import (
     VERSION_FAILURES,
     timed,
 )
-from serving.metrics import (
-    UNKNOWN_ITEMS as UNKNOWN_ITEMS_SEEN,
-)
-from serving.monitoring.monitor import Monitor
-from serving.pool import VersionPool
-from serving.rarely import Rarely
-from serving.request import RankingRequest
-from serving.soundness import UnsoundScores, require_sound
-from serving.times import time_flags
-from serving.version import LoadedVersion, Version
+from hemix.serving.metrics import UNKNOWN_ITEMS as UNKNOWN_ITEMS_SEEN
+from hemix.serving.monitoring.monitor import Monitor
+from hemix.serving.pool import VersionPool
+from hemix.serving.rarely import Rarely
+from hemix.serving.request import RankingRequest
+from hemix.serving.soundness import UnsoundScores, require_sound
+from hemix.serving.times import time_flags
+from hemix.serving.version import LoadedVersion, Version
 
 if TYPE_CHECKING:
-    from features.store.rows import OnlineRows
+    from hemix.features.store.rows import OnlineRows
 
 logger = logging.getLogger("hemix.serving")
 _store_warnings = Rarely(logger)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hemix.errors import RequestError
-from serving.echo import short
-from serving.tensors import Tensors, objects
+from hemix.serving.echo import short
+from hemix.serving.tensors import Tensors, objects
 
 if TYPE_CHECKING:
-    from serving.answer import RankingAnswer
-    from serving.tensors import TensorRequest
+    from hemix.serving.answer import RankingAnswer
+    from hemix.serving.tensors import TensorRequest
 
 CONTEXT = "context_"
 SCORE = "score_"

@@ -2,7 +2,7 @@
 
 ``versions/<version>/`` are model version folders, never changed once they are there; ``state.json``
 says the rest. A registry is a folder (:class:`FolderRegistry`: a file lock, renames) or lies on S3
-(:class:`serving.registry_s3.S3Registry`: conditional writes); :func:`open_registry` picks by the
+(:class:`hemix.serving.registry_s3.S3Registry`: conditional writes); :func:`open_registry` picks by the
 location. Readers need no lock.
 """
 
@@ -19,11 +19,9 @@ from typing import TYPE_CHECKING
 
 from hemix.errors import ModelVersionError, RegistryError, StorageError
 from hemix.files import atomic_file, atomic_folder, read_json
-from hemix.storage import is_remote, join
-from hemix.verdict import Verdict
-from serving import state as moves
-from serving.signing import signed
-from serving.state import (
+from hemix.serving import state as moves
+from hemix.serving.signing import signed
+from hemix.serving.state import (
     MAX_STATE_BYTES,
     Note,
     RegistryState,
@@ -31,9 +29,11 @@ from serving.state import (
     state_bytes,
     summary_of,
 )
+from hemix.storage import is_remote, join
+from hemix.verdict import Verdict
 
 if TYPE_CHECKING:
-    from models.version import Manifest
+    from hemix.models.version import Manifest
 
 STATE = "state.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -97,7 +97,7 @@ class Registry(abc.ABC):
             ModelVersionError: ``model`` is not what its manifest says; the message names the file.
             RegistryError: another model of that name is there, or ``share`` is out of range.
         """
-        from models.version import verify
+        from hemix.models.version import verify
 
         version = check_name(verify(model).version)
         note = Note(who=who, why=why, verdict=summary_of(verdict))
@@ -137,7 +137,7 @@ class Registry(abc.ABC):
         return self.move(lambda state: moves.retire(state, version, note=note))
 
     def move(self, move: Callable[[RegistryState], RegistryState]) -> RegistryState:
-        """Replace the state by ``move(state)``, a step of :mod:`serving.state`.
+        """Replace the state by ``move(state)``, a step of :mod:`hemix.serving.state`.
 
         Raises:
             RegistryError: there is no registry, or the state does not allow the move.
@@ -209,7 +209,7 @@ class FolderRegistry(Registry):
         return self.root / "versions" / version
 
     def manifest(self, version: str) -> Manifest:
-        from models.version import read_manifest
+        from hemix.models.version import read_manifest
 
         check_name(version)
         folder = self.root / "versions" / version
@@ -226,7 +226,7 @@ class FolderRegistry(Registry):
     def _add(
         self, model: Path, version: str, move: Callable[[RegistryState], RegistryState]
     ) -> RegistryState:
-        from models.version import verify
+        from hemix.models.version import verify
 
         with self._locked():
             state = self.state()
@@ -270,7 +270,7 @@ def open_registry(location: str | Path) -> Registry:
     """The registry at a folder or at ``s3://bucket/prefix``; nothing is read yet."""
     if not is_remote(location):
         return FolderRegistry(Path(location))
-    from serving.registry_s3 import S3Registry
+    from hemix.serving.registry_s3 import S3Registry
 
     return S3Registry(join(location))
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from hemix import storage
 from hemix.errors import ModelVersionError, RegistryError, StorageError
 from hemix.files import read_json
-from serving.registry import STATE, Registry, check_name, require_named, require_same
-from serving.state import RegistryState, parse_state, state_bytes
+from hemix.serving.registry import STATE, Registry, check_name, require_named, require_same
+from hemix.serving.state import RegistryState, parse_state, state_bytes
 
 if TYPE_CHECKING:
-    from models.version import Manifest
+    from hemix.models.version import Manifest
 
 TRIES = 40
 """Times that a change is tried when others change the state at the same time."""
@@ -46,7 +46,7 @@ class S3Registry(Registry):
         return storage.local_copy(self.location_of(version))
 
     def manifest(self, version: str) -> Manifest:
-        from models.version import MANIFEST, parse_manifest
+        from hemix.models.version import MANIFEST, parse_manifest
 
         check_name(version)
         where = storage.join(self.location_of(version), MANIFEST)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from serving.admission import CALL
-from serving.answer import PREDICTOR_UNAVAILABLE, VERSION_UNAVAILABLE, Floats
-from serving.call import Expired, HungUp
-from serving.calls import Message, PredictorCalls
-from serving.contract import (
+from hemix.serving.admission import CALL
+from hemix.serving.answer import PREDICTOR_UNAVAILABLE, VERSION_UNAVAILABLE, Floats
+from hemix.serving.call import Expired, HungUp
+from hemix.serving.calls import Message, PredictorCalls
+from hemix.serving.contract import (
     OFFSETS,
     Contract,
     PredictorFaulty,
@@ -21,23 +21,23 @@ from serving.contract import (
     RawInput,
     fetch_contract,
 )
-from serving.experiments.live import LiveExperiments
-from serving.exposures import ExposureLog
-from serving.metrics import PREDICTOR_FALLBACKS, Stage, timed
-from serving.monitoring.monitor import Monitor
-from serving.pool import VersionPool
-from serving.predictors import PredictorsFile
-from serving.ranker import Prepared, Ranker
-from serving.ranking_tensors import SCORE
-from serving.rarely import Rarely
-from serving.soundness import UnsoundScores, require_sound
-from serving.tensors import Tensors
-from serving.version import Version, open_features
-from serving.wire import pack
+from hemix.serving.experiments.live import LiveExperiments
+from hemix.serving.exposures import ExposureLog
+from hemix.serving.metrics import PREDICTOR_FALLBACKS, Stage, timed
+from hemix.serving.monitoring.monitor import Monitor
+from hemix.serving.pool import VersionPool
+from hemix.serving.predictors import PredictorsFile
+from hemix.serving.ranker import Prepared, Ranker
+from hemix.serving.ranking_tensors import SCORE
+from hemix.serving.rarely import Rarely
+from hemix.serving.soundness import UnsoundScores, require_sound
+from hemix.serving.tensors import Tensors
+from hemix.serving.version import Version, open_features
+from hemix.serving.wire import pack
 
 if TYPE_CHECKING:
-    from features.store.assemble import RequestColumns
-    from features.transform.columns import Column
+    from hemix.features.store.assemble import RequestColumns
+    from hemix.features.transform.columns import Column
 
     Columns = dict[str, Column]
     Worker = Callable[..., Coroutine[Any, Any, Any]]

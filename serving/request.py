@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from features.definition import DatasetDefinition
-from features.schema import ColumnTypes
 from hemix.bounds import MAX_INT, MAX_NUMBER, MAX_TEXT, MIN_INT
 from hemix.errors import RequestError
-from serving.echo import is_unicode, short
-from serving.times import milliseconds
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import ColumnTypes
+from hemix.serving.echo import is_unicode, short
+from hemix.serving.times import milliseconds
 
 MAX_CANDIDATES = 1_000
 MAX_INSTANCES = 16

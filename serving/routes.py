@@ -18,13 +18,13 @@ from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotR
 from starlette.exceptions import HTTPException
 
 from hemix.errors import HemixError
-from serving.bodies import deflated, inflated
-from serving.echo import short
-from serving.limits import retry_headers
-from serving.metrics import REQUESTS
-from serving.plane import NotOffered, Plane, counted
-from serving.v2_http import parse_json, read_request, write_response
-from serving.wire import HEADER_LENGTH
+from hemix.serving.bodies import deflated, inflated
+from hemix.serving.echo import short
+from hemix.serving.limits import retry_headers
+from hemix.serving.metrics import REQUESTS
+from hemix.serving.plane import NotOffered, Plane, counted
+from hemix.serving.v2_http import parse_json, read_request, write_response
+from hemix.serving.wire import HEADER_LENGTH
 
 
 class Routes:

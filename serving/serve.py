@@ -7,17 +7,24 @@ from pathlib import Path
 
 from hemix.errors import HemixError
 from hemix.progress import say
-from serving.experiments.live import LiveExperiments
-from serving.exposures import ExposureLog
-from serving.kserving import import_kserve
-from serving.loading import Loader
-from serving.monitoring.monitor import Monitor, MonitorConfig
-from serving.pool import VersionPool, newest_rows
-from serving.process import Listening, Ports, addresses, limit_threads, log_to_stderr, run_server
-from serving.ranker import LocalRanker
-from serving.registry import Registry, require_registry
-from serving.signing import require_signed
-from serving.version import LoadedVersion, load_version, require_store
+from hemix.serving.experiments.live import LiveExperiments
+from hemix.serving.exposures import ExposureLog
+from hemix.serving.kserving import import_kserve
+from hemix.serving.loading import Loader
+from hemix.serving.monitoring.monitor import Monitor, MonitorConfig
+from hemix.serving.pool import VersionPool, newest_rows
+from hemix.serving.process import (
+    Listening,
+    Ports,
+    addresses,
+    limit_threads,
+    log_to_stderr,
+    run_server,
+)
+from hemix.serving.ranker import LocalRanker
+from hemix.serving.registry import Registry, require_registry
+from hemix.serving.signing import require_signed
+from hemix.serving.version import LoadedVersion, load_version, require_store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +72,7 @@ def serve(config: ServeConfig) -> None:
     experiments = LiveExperiments(config.experiments)
     say("serve: loading the live versions")
     import_kserve()
-    from serving.endpoint import MODEL_NAME, RankerModel
+    from hemix.serving.endpoint import MODEL_NAME, RankerModel
 
     limit_threads(listening.threads)
 
@@ -107,7 +114,7 @@ def _check_champion(registry: Registry) -> None:
 
     When there was a champion before it, loading decides which of them serves.
     """
-    from models.version import verify
+    from hemix.models.version import verify
 
     state = registry.state()
     assert state.champion is not None

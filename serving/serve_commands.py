@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hemix.errors import DefinitionError
-from serving.model_commands import MODELS, ModelsOption
+from hemix.serving.model_commands import MODELS, ModelsOption
 
 if TYPE_CHECKING:
-    from serving.process import Listening
+    from hemix.serving.process import Listening
 
 
 class Role(enum.StrEnum):
@@ -122,7 +122,7 @@ def serve(
 
       hemix serve --role transformer --predictors predictors.yaml --features runs/kuairand/feature_store
     """
-    from serving.process import Listening
+    from hemix.serving.process import Listening
 
     listening = Listening(
         host=host,
@@ -133,15 +133,15 @@ def serve(
         timeout_s=timeout,
     )
     if role is Role.PREDICTOR:
-        from serving.serve_predictor import PredictorConfig, serve_predictor
+        from hemix.serving.serve_predictor import PredictorConfig, serve_predictor
 
         if model is None:
             raise DefinitionError("--role predictor needs --model: the version's folder or s3://.")
         serve_predictor(PredictorConfig(model=model, listening=listening))
         return
     if role is Role.TRANSFORMER:
-        from serving.monitoring.monitor import MonitorConfig
-        from serving.serve_transformer import TransformerConfig, serve_transformer
+        from hemix.serving.monitoring.monitor import MonitorConfig
+        from hemix.serving.serve_transformer import TransformerConfig, serve_transformer
 
         if predictors is None or features is None:
             missing = "--predictors FILE" if predictors is None else "--features PLACE"
@@ -169,11 +169,11 @@ def _serve_all(
     experiments: Path | None,
     listening: Listening,
 ) -> None:
+    from hemix.serving.monitoring.monitor import MonitorConfig
+    from hemix.serving.registry import find_registry
+    from hemix.serving.serve import ServeConfig
+    from hemix.serving.serve import serve as run
     from hemix.storage import is_remote, join, parent
-    from serving.monitoring.monitor import MonitorConfig
-    from serving.registry import find_registry
-    from serving.serve import ServeConfig
-    from serving.serve import serve as run
 
     registry = find_registry(models).location
     beside = parent(registry)

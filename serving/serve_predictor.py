@@ -7,11 +7,18 @@ from pathlib import Path
 
 from hemix.errors import HemixError, ModelVersionError
 from hemix.progress import say
+from hemix.serving.kserving import import_kserve
+from hemix.serving.limits import MAX_TENSOR_BYTES
+from hemix.serving.process import (
+    Listening,
+    Ports,
+    addresses,
+    limit_threads,
+    log_to_stderr,
+    run_server,
+)
+from hemix.serving.signing import require_signed
 from hemix.storage import is_remote, local_copy
-from serving.kserving import import_kserve
-from serving.limits import MAX_TENSOR_BYTES
-from serving.process import Listening, Ports, addresses, limit_threads, log_to_stderr, run_server
-from serving.signing import require_signed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +45,11 @@ def serve_predictor(config: PredictorConfig) -> None:
     _check(folder)
     say(f"serve: loading {config.model}")
     import_kserve()
-    from features.store.assemble import RequestColumns
-    from serving.contract import Contract
-    from serving.predictor import PredictorModel
-    from serving.soundness import require_sound
-    from serving.version import WARM_SIZES, load_model
+    from hemix.features.store.assemble import RequestColumns
+    from hemix.serving.contract import Contract
+    from hemix.serving.predictor import PredictorModel
+    from hemix.serving.soundness import require_sound
+    from hemix.serving.version import WARM_SIZES, load_model
 
     limit_threads(config.listening.threads)
     try:
@@ -73,7 +80,7 @@ def serve_predictor(config: PredictorConfig) -> None:
 
 def _check(folder: Path) -> None:
     """What is wrong with the files is said before anything slow is imported."""
-    from models.version import verify
+    from hemix.models.version import verify
 
     require_signed(folder)
     verify(folder)

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING
 
 from hemix.errors import HemixError
 from hemix.progress import say
-from serving.calls import PredictorCalls
-from serving.contract import fetch_contract
-from serving.experiments.live import LiveExperiments
-from serving.exposures import ExposureLog
-from serving.kserving import import_kserve
-from serving.loading import Loader
-from serving.monitoring.monitor import Monitor, MonitorConfig
-from serving.pool import VersionPool, newest_rows
-from serving.predictors import PredictorsFile
-from serving.process import Listening, Ports, addresses, log_to_stderr, run_server
-from serving.version import require_store
+from hemix.serving.calls import PredictorCalls
+from hemix.serving.contract import fetch_contract
+from hemix.serving.experiments.live import LiveExperiments
+from hemix.serving.exposures import ExposureLog
+from hemix.serving.kserving import import_kserve
+from hemix.serving.loading import Loader
+from hemix.serving.monitoring.monitor import Monitor, MonitorConfig
+from hemix.serving.pool import VersionPool, newest_rows
+from hemix.serving.predictors import PredictorsFile
+from hemix.serving.process import Listening, Ports, addresses, log_to_stderr, run_server
+from hemix.serving.version import require_store
 
 if TYPE_CHECKING:
-    from serving.endpoint import TransformerModel
-    from serving.remote import RemoteVersion
+    from hemix.serving.endpoint import TransformerModel
+    from hemix.serving.remote import RemoteVersion
 
 logger = logging.getLogger("hemix.serving")
 
@@ -74,7 +74,7 @@ def serve_transformer(config: TransformerConfig) -> None:
     ports = Ports.take(config.listening)
     experiments = LiveExperiments(config.experiments)
     import_kserve()
-    from serving.endpoint import MODEL_NAME, TransformerModel
+    from hemix.serving.endpoint import MODEL_NAME, TransformerModel
 
     listening = config.listening
     model = TransformerModel(workers=listening.workers, gate=listening.gate())
@@ -120,7 +120,7 @@ class _Beginning(threading.Thread):
         self._loader = Loader(self._load, files=file.url, retry_s=5.0, longest_s=60.0)
 
     def run(self) -> None:
-        from serving.remote import RemoteRanker
+        from hemix.serving.remote import RemoteRanker
 
         while (pool := self._attempt()) is None:
             if self._stop_now.wait(self._config.retry_s):
@@ -147,7 +147,7 @@ class _Beginning(threading.Thread):
         return newest_rows(self._pool) if self._pool is not None else {}
 
     def _load(self, version: str) -> RemoteVersion:
-        from serving.remote import load_remote
+        from hemix.serving.remote import load_remote
 
         return load_remote(
             version,

@@ -1,8 +1,8 @@
 """The endpoint's process: kserve's REST and gRPC servers around :class:`RankerModel`.
 
 ``kserve.ModelServer`` as it is, but for: the host it binds, a body limit, ports that are taken before
-anything is loaded, requests that are read and refused by our own routes (:mod:`serving.routes`,
-:mod:`serving.grpc_service`), no log line a request, and no way to unload the model from outside.
+anything is loaded, requests that are read and refused by our own routes (:mod:`hemix.serving.routes`,
+:mod:`hemix.serving.grpc_service`), no log line a request, and no way to unload the model from outside.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 
 from hemix.errors import EnvironmentProblem
-from serving.admission import Gate
-from serving.connections import IDLE_S, MAX_HEAD, Connection, watch_arrivals
-from serving.grpc_calls import GrpcDoor
-from serving.grpc_service import Service, add_service
-from serving.limits import Door
-from serving.plane import NotOffered, Plane
-from serving.predictor import PredictorModel
-from serving.routes import Routes, handle_errors
+from hemix.serving.admission import Gate
+from hemix.serving.connections import IDLE_S, MAX_HEAD, Connection, watch_arrivals
+from hemix.serving.grpc_calls import GrpcDoor
+from hemix.serving.grpc_service import Service, add_service
+from hemix.serving.limits import Door
+from hemix.serving.plane import NotOffered, Plane
+from hemix.serving.predictor import PredictorModel
+from hemix.serving.routes import Routes, handle_errors
 
 MAX_STREAMS = 256
 """Requests under way on one gRPC connection."""

@@ -7,7 +7,7 @@ public key serves nothing that it did not sign.
 
 ``HEMIX_SIGNING_KEY``: the private key (EC, PEM), a file or the PEM text itself.
 ``HEMIX_VERIFY_KEY``: the public key or keys, alike; also a folder, or several places
-(:func:`serving.signing_keys.public_keys`). A signature of any of them is taken.
+(:func:`hemix.serving.signing_keys.public_keys`). A signature of any of them is taken.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import Any
 
 from hemix.errors import DefinitionError, ModelVersionError
 from hemix.files import atomic_file
-from models.names import SIGNATURE
-from serving.signing_keys import (
+from hemix.models.names import SIGNATURE
+from hemix.serving.signing_keys import (
     SIGNING_KEY,
     VERIFY_KEY,
     PublicKey,
@@ -50,7 +50,7 @@ def sign(folder: Path, key: str) -> None:
         DefinitionError: the key cannot be used.
         ModelVersionError: the folder is not what its manifest says.
     """
-    from models.version import verify
+    from hemix.models.version import verify
 
     verify(folder)
     with key_file(key, SIGNING_KEY) as path, atomic_file(folder / SIGNATURE) as signature:

@@ -9,7 +9,7 @@ import typer
 
 from hemix.errors import DefinitionError
 from hemix.progress import say
-from serving.signing_keys import SIGNING_KEY, VERIFY_KEY, key_set
+from hemix.serving.signing_keys import SIGNING_KEY, VERIFY_KEY, key_set
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Model version folder.")]
 
@@ -37,7 +37,7 @@ def sign_command(
 
       hemix models sign runs/kuairand/registry/versions/VERSION --key hemix.pem
     """
-    from serving.signing import sign
+    from hemix.serving.signing import sign
 
     sign(folder, _key(key, SIGNING_KEY))
     say(f"models: signed {folder}")
@@ -61,8 +61,8 @@ def verify_command(
 
       hemix models verify runs/kuairand/registry/versions/VERSION --key hemix.pub
     """
-    from models.version import verify
-    from serving.signing import verify_signature
+    from hemix.models.version import verify
+    from hemix.serving.signing import verify_signature
 
     verify_signature(folder, _key(key, VERIFY_KEY))
     verify(folder)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hemix.errors import HemixError
-from serving.answer import Floats
+from hemix.serving.answer import Floats
 
 
 class UnsoundScores(HemixError):

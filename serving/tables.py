@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hemix.errors import ModelVersionError
+from hemix.serving.registry import Registry
 from hemix.shown import shown
-from serving.registry import Registry
 
 _COLOURS = {"champion": "green", "challenger": "yellow", "candidate": "cyan", "retired": "dim"}
 

@@ -1,7 +1,7 @@
 """Tensors of KServe's V2 protocol, however they came: as JSON, as binary data or by gRPC.
 
 :class:`TensorRequest` and :class:`TensorResponse` are what the models of both roles take and give;
-:mod:`serving.v2_http` and :mod:`serving.v2_grpc` read and write them. Every tensor is checked while
+:mod:`hemix.serving.v2_http` and :mod:`hemix.serving.v2_grpc` read and write them. Every tensor is checked while
 it is read: a known datatype, values of that type and no other, as many as its shape says.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hemix.errors import RequestError
-from serving.echo import is_unicode, short
+from hemix.serving.echo import is_unicode, short
 
 NUMBERS: dict[str, np.dtype[Any]] = {
     "INT8": np.dtype("<i1"),

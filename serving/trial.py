@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hemix.serving.soundness import UnsoundScores, require_sound
 from hemix.spec import FeatureSpec, NumericFeature, Side
-from serving.soundness import UnsoundScores, require_sound
 
 if TYPE_CHECKING:
-    from features.transform.columns import Column
-    from features.transform.statistics import Statistics
-    from models.inference import Scorer
+    from hemix.features.transform.columns import Column
+    from hemix.features.transform.statistics import Statistics
+    from hemix.models.inference import Scorer
 
 logger = logging.getLogger("hemix.serving")
 

@@ -14,8 +14,8 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from hemix.bounds import MAX_TEXT
 from hemix.errors import RequestError
-from serving.echo import short
-from serving.tensors import (
+from hemix.serving.echo import short
+from hemix.serving.tensors import (
     TensorRequest,
     TensorResponse,
     Tensors,
@@ -26,8 +26,8 @@ from serving.tensors import (
     require_datatype,
     require_size,
 )
-from serving.v2_http import MAX_TENSORS
-from serving.wire import bytes_of, read
+from hemix.serving.v2_http import MAX_TENSORS
+from hemix.serving.wire import bytes_of, read
 
 _FIELDS = {
     "INT8": "int_contents",

@@ -14,8 +14,8 @@ import orjson
 
 from hemix.bounds import MAX_TEXT
 from hemix.errors import RequestError
-from serving.echo import is_unicode, short
-from serving.tensors import (
+from hemix.serving.echo import is_unicode, short
+from hemix.serving.tensors import (
     MAX_DIMENSIONS,
     TensorRequest,
     TensorResponse,
@@ -26,7 +26,7 @@ from serving.tensors import (
     require_datatype,
     require_size,
 )
-from serving.wire import HEADER_LENGTH, bytes_of, cut, described, require_end
+from hemix.serving.wire import HEADER_LENGTH, bytes_of, cut, described, require_end
 
 MAX_TENSORS = 2_000
 _REQUEST = ("id", "model_name", "model_version", "parameters", "inputs", "outputs")

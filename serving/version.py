@@ -2,7 +2,7 @@
 
 :class:`Version` is what every version needs in front of its model; :class:`LoadedVersion` adds the
 transform graph and the scorer, all warm. A version whose model is elsewhere is a
-:class:`serving.remote.RemoteVersion`.
+:class:`hemix.serving.remote.RemoteVersion`.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from features.definition import DatasetDefinition
-from features.schema import ColumnTypes
-from features.transform.statistics import Statistics
 from hemix.errors import FeatureStoreError
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import ColumnTypes
+from hemix.features.transform.statistics import Statistics
+from hemix.serving.answer import Floats
+from hemix.serving.metrics import DEPENDENCY_ALONE, Stage
+from hemix.serving.monitoring.drift import FeatureBins
+from hemix.serving.request import RankingRequest, Value
+from hemix.serving.signing import require_signed
+from hemix.serving.soundness import require_sound
+from hemix.serving.trial import require_finite_weights, try_out
 from hemix.spec import Side
 from hemix.storage import is_remote
-from serving.answer import Floats
-from serving.metrics import DEPENDENCY_ALONE, Stage
-from serving.monitoring.drift import FeatureBins
-from serving.request import RankingRequest, Value
-from serving.signing import require_signed
-from serving.soundness import require_sound
-from serving.trial import require_finite_weights, try_out
 
 if TYPE_CHECKING:
-    from features.store.assemble import RequestColumns
-    from features.store.online import OnlineFeatures
-    from features.store.rows import OnlineRows
-    from features.transform.columns import Column
-    from features.transform.graph import TransformGraph
-    from models.inference import Scorer
+    from hemix.features.store.assemble import RequestColumns
+    from hemix.features.store.online import OnlineFeatures
+    from hemix.features.store.rows import OnlineRows
+    from hemix.features.transform.columns import Column
+    from hemix.features.transform.graph import TransformGraph
+    from hemix.models.inference import Scorer
 
     Columns = dict[str, Column]
     Encoded = tuple[Columns, Columns]
@@ -72,7 +72,7 @@ class Version(abc.ABC):
         self, user: OnlineRows, items: OnlineRows, context: dict[str, Value], time_ms: int
     ) -> RequestColumns:
         """Raw columns as ``build_examples`` would have written them at ``time_ms``."""
-        from features.store.assemble import assemble
+        from hemix.features.store.assemble import assemble
 
         return assemble(
             self.definition, self.types, user=user, items=items, context=context, time_ms=time_ms
@@ -139,9 +139,9 @@ def load_model(folder: Path) -> LoadedModel:
             names it.
         UnsoundScores: it scores some rows with what is no probability.
     """
-    from features.transform.graph import TransformGraph
-    from models.inference import Scorer
-    from models.version import verify
+    from hemix.features.transform.graph import TransformGraph
+    from hemix.models.inference import Scorer
+    from hemix.models.version import verify
 
     require_signed(folder)
     manifest = verify(folder)
@@ -171,7 +171,7 @@ def load_version(
         UnsoundScores: it scores some rows with what is no probability.
         FeatureStoreError: the store does not hold the version's feature service.
     """
-    from models.version import read_manifest
+    from hemix.models.version import read_manifest
 
     model = load_model(folder)
     version = LoadedVersion(
@@ -214,7 +214,7 @@ def open_features(
     Raises:
         FeatureStoreError: the store does not hold the service.
     """
-    from features.store.online import OnlineFeatures, store_breaker
+    from hemix.features.store.online import OnlineFeatures, store_breaker
 
     alone = DEPENDENCY_ALONE.labels("feature_store", service)
     alone.set(0)

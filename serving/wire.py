@@ -15,8 +15,8 @@ import numpy as np
 import orjson
 
 from hemix.errors import RequestError
-from serving.echo import short
-from serving.tensors import NUMBERS, Tensors, datatype_of, objects, require_datatype
+from hemix.serving.echo import short
+from hemix.serving.tensors import NUMBERS, Tensors, datatype_of, objects, require_datatype
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _LENGTH = struct.Struct("<I")

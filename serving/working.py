@@ -1,6 +1,6 @@
 """The part that all our KServe models share: who is let in, worker threads, counted errors.
 
-Imported by :mod:`serving.endpoint` and :mod:`serving.predictor` only: it needs kserve at import.
+Imported by :mod:`hemix.serving.endpoint` and :mod:`hemix.serving.predictor` only: it needs kserve at import.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, ParamSpec, TypeVar
 from kserve import Model
 
 from hemix.errors import HemixError
-from serving.admission import CALL, Gate
-from serving.call import Call, Expired, HungUp
-from serving.fair import FairWorkers
-from serving.metrics import REQUESTS, SHED, STAGE_SECONDS
+from hemix.serving.admission import CALL, Gate
+from hemix.serving.call import Call, Expired, HungUp
+from hemix.serving.fair import FairWorkers
+from hemix.serving.metrics import REQUESTS, SHED, STAGE_SECONDS
 
 logger = logging.getLogger("hemix.serving")
 
@@ -36,7 +36,7 @@ class WorkingModel(Model):
     """A KServe model whose work runs on threads beside the event loop.
 
     Health checks and metrics so answer under load. ``gate`` says who is let in: the servers ask it
-    before a body is parsed (:mod:`serving.limits`, :mod:`serving.grpc_calls`), and requests that
+    before a body is parsed (:mod:`hemix.serving.limits`, :mod:`hemix.serving.grpc_calls`), and requests that
     reach the model otherwise ask it here. All get 503 before ``ready`` is set.
     """
 

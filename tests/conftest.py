@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from features.definition import DatasetDefinition
+from hemix.features.definition import DatasetDefinition
 from tests import cluster, s3
 from tests.serving.fixtures import deployed, endpoint, workshop  # noqa: F401
 from tests.small import SmallRun

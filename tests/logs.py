@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from features.definition import DatasetDefinition
+from hemix.features.definition import DatasetDefinition
 
 DEFINITION: dict[str, Any] = {
     "name": "shop",

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import yaml
 from filelock import FileLock
 
-from features.definition import EXAMPLES, DatasetDefinition
+from hemix.features.definition import EXAMPLES, DatasetDefinition
 
 USERS = 400
 
@@ -90,7 +90,7 @@ class SmallRun:
 
     @property
     def events(self) -> Path:
-        from components.ingest import step
+        from hemix.components.ingest import step
 
         return self._once(
             "events", lambda out: step.run(definition=self.definition, out_events=out)
@@ -98,7 +98,7 @@ class SmallRun:
 
     @property
     def examples(self) -> Path:
-        from components.build_examples import step
+        from hemix.components.build_examples import step
 
         return self._once(
             "examples",
@@ -107,7 +107,7 @@ class SmallRun:
 
     @property
     def transformed(self) -> Path:
-        from components.transform import step
+        from hemix.components.transform import step
 
         return self._once(
             "transformed",
@@ -125,7 +125,7 @@ class SmallRun:
 
     def model_named(self, recipe: str) -> Path:
         """A model version folder trained by ``recipe`` on the slice."""
-        from components.train import step
+        from hemix.components.train import step
 
         return self._once(
             f"model-{recipe}",
@@ -148,7 +148,7 @@ class SmallRun:
 
     @property
     def evaluation(self) -> Path:
-        from components.evaluate import step
+        from hemix.components.evaluate import step
 
         return self._once(
             "evaluation",
@@ -164,7 +164,7 @@ class SmallRun:
 
     @property
     def repository(self) -> Path:
-        from components.register_features import step
+        from hemix.components.register_features import step
 
         return self._once(
             "repository",

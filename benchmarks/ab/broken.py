@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from serving.experiments.effects import Floats
-from serving.experiments.mismatch import log_evidence
+from hemix.serving.experiments.effects import Floats
+from hemix.serving.experiments.mismatch import log_evidence
 
 USERS = 1_000_000
 EXPERIMENTS = 500

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from serving.experiments.effects import Floats, Scale, compare, level
-from serving.experiments.largest import too_large
-from serving.experiments.quantiles import quantile
-from serving.experiments.sums import Codes, moments_at
+from hemix.serving.experiments.effects import Floats, Scale, compare, level
+from hemix.serving.experiments.largest import too_large
+from hemix.serving.experiments.quantiles import quantile
+from hemix.serving.experiments.sums import Codes, moments_at
 
 LOOKS = 10
 USERS = 2_000

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from benchmarks.ab.studies import Columns
-from features.definition import EXAMPLES, DatasetDefinition
-from serving.experiments.effects import Floats, Moments, compare
-from serving.experiments.preperiod import covariates
-from serving.experiments.sums import Codes, looks
+from hemix.features.definition import EXAMPLES, DatasetDefinition
+from hemix.serving.experiments.effects import Floats, Moments, compare
+from hemix.serving.experiments.preperiod import covariates
+from hemix.serving.experiments.sums import Codes, looks
 
 
 @dataclass(frozen=True, kw_only=True)

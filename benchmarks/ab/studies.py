@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.experiments.effects import Effect, Floats, Moments, compare
-from serving.experiments.preperiod import covariates
+from hemix.serving.experiments.effects import Effect, Floats, Moments, compare
+from hemix.serving.experiments.preperiod import covariates
 
 Bools = NDArray[np.bool_]
 

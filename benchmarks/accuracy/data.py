@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from hemix.errors import DataError
 from hemix.files import digest_of
+from hemix.pipelines.record import RunRecord
 from hemix.spec import FeatureSpec
-from pipelines.record import RunRecord
 
 Scores = dict[str, NDArray[np.float32]]
 """Probabilities ``[rows of the test split]`` a task."""

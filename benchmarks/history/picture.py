@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.pictures import save_svg
-from components.report.look import COLOURS
+from hemix.components.report.look import COLOURS
 
 BUDGETS = {"all rows": "candidate", "equal compute": "champion"}
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from features.definition import Counter, DatasetDefinition
-from features.log import read_types
-from features.schema import examples_schema
+from hemix.features.definition import Counter, DatasetDefinition
+from hemix.features.log import read_types
+from hemix.features.schema import examples_schema
 
 DAY_MS = 86_400_000
 Row = dict[str, Any]

@@ -29,9 +29,9 @@ from fuxictr.pytorch.torch_utils import seed_everything
 from model_zoo.LongCTR import DIN, DCNv2, FinalMLP
 from torch import Tensor
 
+from hemix.models.batch import Batch
+from hemix.models.reader import ParquetReader
 from hemix.spec import FeatureSpec
-from models.batch import Batch
-from models.reader import ParquetReader
 
 MODELS: dict[str, tuple[type, dict[str, Any]]] = {
     "din": (DIN, {}),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from features.definition import Counter, DatasetDefinition
+from hemix.features.definition import Counter, DatasetDefinition
 
 DAY_MS = 86_400_000
 

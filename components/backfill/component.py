@@ -3,14 +3,14 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Output
 
-from components.image import image_of
+from hemix.components.image import image_of
 
 
 @dsl.component(base_image=image_of("days"), install_kfp_package=False)
 def days(first: str, last: str, revision: str) -> list[str]:
     """Every day from first to last, both included."""
-    from components.backfill.days import days_between
-    from components.process import step_process
+    from hemix.components.backfill.days import days_between
+    from hemix.components.process import step_process
 
     with step_process():
         return days_between(first, last)
@@ -29,9 +29,9 @@ def backfill(
     """Write the examples of one day as a partition; the same events again are the same bytes."""
     from pathlib import Path
 
-    from components.backfill.step import run
-    from components.process import step_process
-    from features.definition import DatasetDefinition
+    from hemix.components.backfill.step import run
+    from hemix.components.process import step_process
+    from hemix.features.definition import DatasetDefinition
 
     with step_process():
         run(

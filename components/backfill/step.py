@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from components.backfill.days import parse_day
-from features.definition import DatasetDefinition
 from hemix import storage
+from hemix.components.backfill.days import parse_day
 from hemix.errors import StorageError
+from hemix.features.definition import DatasetDefinition
 from hemix.files import read_json, sha256_file, write_json
 from hemix.progress import say
 
@@ -74,7 +74,7 @@ def _build(
     runner_options: Sequence[str],
 ) -> int:
     """The day's part files in ``partition``; returns their rows."""
-    from features.examples import build
+    from hemix.features.examples import build
 
     wanted = parse_day(day, "day")
     partition.mkdir()

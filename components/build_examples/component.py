@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Output
 
-from components.image import image_of
+from hemix.components.image import image_of
 
 
 @dsl.component(base_image=image_of("build_examples"), install_kfp_package=False)
@@ -17,9 +17,9 @@ def build_examples(
     """Build one example an interaction from what was known before it."""
     from pathlib import Path
 
-    from components.build_examples.step import run
-    from components.process import step_process
-    from features.definition import DatasetDefinition
+    from hemix.components.build_examples.step import run
+    from hemix.components.process import step_process
+    from hemix.features.definition import DatasetDefinition
 
     with step_process():
         run(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from hemix.progress import say
+from hemix.serving.kubernetes.served import Site
+from hemix.serving.kubernetes.service import STAY, carry_out, challenge
+from hemix.serving.registry import Registry
+from hemix.serving.state import Note, RegistryState, summary_of
 from hemix.verdict import Verdict
-from serving.kubernetes.served import Site
-from serving.kubernetes.service import STAY, carry_out, challenge
-from serving.registry import Registry
-from serving.state import Note, RegistryState, summary_of
 
 WHY = "deploy step"
 
@@ -24,7 +24,7 @@ def serve(
 
     Raises:
         DefinitionError: pods cannot reach a location.
-        ClusterError, DeploymentFailed: see :func:`serving.kubernetes.apply.deploy`.
+        ClusterError, DeploymentFailed: see :func:`hemix.serving.kubernetes.apply.deploy`.
     """
     # Its files must be there before pods read them; as a candidate it serves no one.
     state = registry.add(model, share=None, why=WHY, verdict=verdict)

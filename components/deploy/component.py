@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Model, Output
 
-from components.image import image_of
+from hemix.components.image import image_of
 
 
 @dsl.component(base_image=image_of("deploy"), install_kfp_package=False)
@@ -22,8 +22,8 @@ def deploy(
     """Put the version into the registry: first champion, later challenger with its share."""
     from pathlib import Path
 
-    from components.deploy.step import run
-    from components.process import step_process
+    from hemix.components.deploy.step import run
+    from hemix.components.process import step_process
 
     with step_process():
         run(

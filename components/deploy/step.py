@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.deploy.cluster import WHY, serve
+from hemix.components.deploy.cluster import WHY, serve
 from hemix.files import write_json
 from hemix.progress import say
+from hemix.serving.assignment import variants_of
+from hemix.serving.kubernetes.served import Site
+from hemix.serving.registry import open_registry
+from hemix.serving.signing import signing_told
+from hemix.serving.state import check_share
 from hemix.verdict import Verdict
-from serving.assignment import variants_of
-from serving.kubernetes.served import Site
-from serving.registry import open_registry
-from serving.signing import signing_told
-from serving.state import check_share
 
 
 def run(
@@ -47,7 +47,7 @@ def run(
         ClusterError, DeploymentFailed: the cluster refused, or the version's pods did not become
             ready; who served before serves on.
     """
-    from features.store.publish import publish
+    from hemix.features.store.publish import publish
 
     found = Verdict.read(verdict)
     found.require()
@@ -82,6 +82,6 @@ def run(
 
 
 def _version(model: Path) -> str:
-    from models.version import verify
+    from hemix.models.version import verify
 
     return verify(model).version

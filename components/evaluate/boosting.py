@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from components.evaluate.tables import read_split
+from hemix.components.evaluate.tables import read_split
+from hemix.models import metrics
 from hemix.progress import say
 from hemix.spec import FeatureSpec
-from models import metrics
 
 MOST_CATEGORIES = 254
 """The histogram's bins bound how many values a categorical feature may have."""

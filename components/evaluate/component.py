@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
-from components.image import image_of
+from hemix.components.image import image_of
 
 
 @dsl.component(base_image=image_of("evaluate"), install_kfp_package=False)
@@ -19,9 +19,9 @@ def evaluate(
     """Measure the model on the test split beside its rivals and the champion."""
     from pathlib import Path
 
-    from components.evaluate.step import run
-    from components.process import step_process
-    from features.definition import DatasetDefinition
+    from hemix.components.evaluate.step import run
+    from hemix.components.process import step_process
+    from hemix.features.definition import DatasetDefinition
     from hemix.storage import local_copy
 
     with step_process():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from components.evaluate.results import (
+from hemix.components.evaluate.results import (
     CANDIDATE,
     CalibrationCurve,
     Interval,
@@ -16,10 +16,10 @@ from components.evaluate.results import (
     TaskResult,
     WithinResult,
 )
+from hemix.models import metrics
+from hemix.models.bootstrap import METRICS, Estimate, UserBootstrap
+from hemix.models.calibration import calibration_bins
 from hemix.progress import progress
-from models import metrics
-from models.bootstrap import METRICS, Estimate, UserBootstrap
-from models.calibration import calibration_bins
 
 Labels = NDArray[np.int8]
 Scores = NDArray[np.float32]

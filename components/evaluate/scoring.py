@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from components.evaluate.tables import batches, examples_dataset, inside, split_dataset
-from features.definition import Window
+from hemix.components.evaluate.tables import batches, examples_dataset, inside, split_dataset
 from hemix.errors import DataError, ModelVersionError
+from hemix.features.definition import Window
 from hemix.progress import progress
 
 Scores = dict[str, NDArray[np.float32]]
@@ -19,7 +19,7 @@ Scores = dict[str, NDArray[np.float32]]
 
 def model_scores(model: Path, transformed: Path, split: str = "test") -> Scores:
     """Probabilities ``[B]`` a task of one split, read and scored in batches."""
-    from models.inference import Scorer, predict_table
+    from hemix.models.inference import Scorer, predict_table
 
     scorer = Scorer.load(model)
     data = split_dataset(transformed, split)
@@ -36,8 +36,8 @@ def champion_scores(champion: Path, examples: Path, window: Window, tasks: Seque
     Raises:
         DataError: the champion does not know one of ``tasks``.
     """
-    from features.transform import TransformGraph
-    from models.inference import Scorer, predict_table
+    from hemix.features.transform import TransformGraph
+    from hemix.models.inference import Scorer, predict_table
 
     scorer = Scorer.load(champion)
     if unknown := set(tasks) - {task.name for task in scorer.spec.tasks}:

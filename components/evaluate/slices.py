@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.definition import DatasetDefinition
-from features.schema import DERIVED_SLICES, MISSING_INT, SEQUENCES, sequence_column
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import DERIVED_SLICES, MISSING_INT, SEQUENCES, sequence_column
 
 ACTIVITY_CUTS = (1, 10, 50)
 ACTIVITY_NAMES = ("no past events", "1-9 past events", "10-49 past events", "50+ past events")

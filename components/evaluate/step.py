@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from components.evaluate.boosting import boosting_scores
-from components.evaluate.measure import Sample, measure_slices, measure_task, measure_within
-from components.evaluate.popularity import item_rates
-from components.evaluate.results import (
+from hemix.components.evaluate.boosting import boosting_scores
+from hemix.components.evaluate.measure import Sample, measure_slices, measure_task, measure_within
+from hemix.components.evaluate.popularity import item_rates
+from hemix.components.evaluate.results import (
     BOOSTING,
     CANDIDATE,
     CHAMPION,
@@ -26,15 +26,15 @@ from components.evaluate.results import (
     prediction_column,
     slice_column,
 )
-from components.evaluate.scoring import champion_scores, model_scores
-from components.evaluate.slices import slice_columns, slices_of
-from components.evaluate.tables import KEYS, read_examples, read_split, require_same_rows
-from features.definition import DatasetDefinition, Window
-from features.schema import label_column
+from hemix.components.evaluate.scoring import champion_scores, model_scores
+from hemix.components.evaluate.slices import slice_columns, slices_of
+from hemix.components.evaluate.tables import KEYS, read_examples, read_split, require_same_rows
+from hemix.features.definition import DatasetDefinition, Window
+from hemix.features.schema import label_column
 from hemix.files import atomic_folder
+from hemix.models.bootstrap import UserBootstrap
 from hemix.progress import say
 from hemix.spec import FeatureSpec
-from models.bootstrap import UserBootstrap
 
 REPLICATES = 300
 SEED = 20220501
@@ -119,7 +119,7 @@ def run(
 
 
 def _identity(model: Path) -> tuple[str, str]:
-    from models.version import verify
+    from hemix.models.version import verify
 
     manifest = verify(model)
     return manifest.version, f"{manifest.ranker}, recipe {manifest.recipe}"
@@ -127,8 +127,8 @@ def _identity(model: Path) -> tuple[str, str]:
 
 def _given(model: Path, tasks: Sequence[str]) -> dict[str, str]:
     """Tasks that the candidate learnt within others."""
-    from models.recipes import Recipe
-    from models.version import read_manifest
+    from hemix.models.recipes import Recipe
+    from hemix.models.version import read_manifest
 
     given = Recipe.parse(read_manifest(model).config).training.given
     return {task: parent for task, parent in given.items() if {task, parent} <= set(tasks)}

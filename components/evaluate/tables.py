@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from features.definition import Window
 from hemix.errors import DataError
+from hemix.features.definition import Window
 
 KEYS = ("request_id", "user_id", "item_id", "event_time")
 BATCH_ROWS = 16_384

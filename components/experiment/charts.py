@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from components.report.look import COLOURS
-from serving.experiments.results import MetricResult
+from hemix.components.report.look import COLOURS
+from hemix.serving.experiments.results import MetricResult
 
 WIDTH = 860
 

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Output
 
-from components.image import image_of
+from hemix.components.image import image_of
 
 
 @dsl.component(base_image=image_of("experiment"), install_kfp_package=False)
@@ -20,8 +20,8 @@ def experiment(
     """Read exposures and outcomes, analyse, decide, and apply the decision to the registry."""
     from pathlib import Path
 
-    from components.experiment.step import run
-    from components.process import step_process
+    from hemix.components.experiment.step import run
+    from hemix.components.process import step_process
 
     with step_process():
         policy_file = Path(decision.path).with_name("policy.yaml")

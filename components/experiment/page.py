@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.experiment.charts import lift_chart, metrics_chart
-from components.pages import environment
-from components.report.look import COLOURS, DARK, FONT, svg_of, variables
-from serving.experiments.design import Design
-from serving.experiments.policy import ExperimentPolicy
-from serving.experiments.results import Analysis, Comparison, Decision, MetricResult
+from hemix.components.experiment.charts import lift_chart, metrics_chart
+from hemix.components.pages import environment
+from hemix.components.report.look import COLOURS, DARK, FONT, svg_of, variables
+from hemix.serving.experiments.design import Design
+from hemix.serving.experiments.policy import ExperimentPolicy
+from hemix.serving.experiments.results import Analysis, Comparison, Decision, MetricResult
 
 TEMPLATES = Path(__file__).with_name("templates")
 STYLE = Path(__file__).parents[1] / "report" / "templates" / "style.css"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.experiment.page import Notes, render
+from hemix.components.experiment.page import Notes, render
 from hemix.files import atomic_file, write_json
 from hemix.progress import say
-from serving.experiments.applying import apply as apply_decision
-from serving.experiments.assigned import MODEL_LAYER
-from serving.experiments.examining import examine
-from serving.experiments.policy import ExperimentPolicy
-from serving.experiments.results import Decision
-from serving.kubernetes.served import ServedRegistry, Site
-from serving.registry import open_registry
+from hemix.serving.experiments.applying import apply as apply_decision
+from hemix.serving.experiments.assigned import MODEL_LAYER
+from hemix.serving.experiments.examining import examine
+from hemix.serving.experiments.policy import ExperimentPolicy
+from hemix.serving.experiments.results import Decision
+from hemix.serving.kubernetes.served import ServedRegistry, Site
+from hemix.serving.registry import open_registry
 
 
 def run(
@@ -91,7 +91,7 @@ def run(
 
 
 def _write(decision: Decision, analysis: object, path: Path) -> None:
-    from serving.experiments.results import Analysis
+    from hemix.serving.experiments.results import Analysis
 
     body = analysis.model_dump(mode="json") if isinstance(analysis, Analysis) else None
     write_json(path, {"decision": decision.model_dump(mode="json"), "analysis": body})

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Dataset, Output
 
-from components.image import image_of
+from hemix.components.image import image_of
 
 
 @dsl.component(base_image=image_of("ingest"), install_kfp_package=False)
@@ -16,9 +16,9 @@ def ingest(
     """Read the log that the definition names into events."""
     from pathlib import Path
 
-    from components.ingest.step import run
-    from components.process import step_process
-    from features.definition import DatasetDefinition
+    from hemix.components.ingest.step import run
+    from hemix.components.process import step_process
+    from hemix.features.definition import DatasetDefinition
 
     with step_process():
         run(definition=DatasetDefinition.parse(definition), out_events=Path(events.path))

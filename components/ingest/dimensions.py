@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import polars as pl
 
-from components.ingest.repeats import Repeats, one_row_a_key
-from features.definition import DatasetDefinition
-from features.schema import MISSING_INT, MISSING_STRING, ColumnTypes, items_schema, users_schema
-from features.sources import read_dimension
+from hemix.components.ingest.repeats import Repeats, one_row_a_key
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import (
+    MISSING_INT,
+    MISSING_STRING,
+    ColumnTypes,
+    items_schema,
+    users_schema,
+)
+from hemix.features.sources import read_dimension
 
 _POLARS = {"int64": pl.Int64, "string": pl.String, "double": pl.Float64, "timestamp": pl.Int64}
 

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import polars as pl
 
-from components.ingest.dimensions import merge_dimension
-from components.ingest.repeats import Repeats, one_row_a_key
-from components.ingest.spill import DaySpill, to_schema, write_table
-from components.ingest.summary import FactSummary, LabelSummary, summary_of
-from features.column_types import infer_types
-from features.definition import DatasetDefinition, DerivedBehaviors
-from features.schema import (
+from hemix.components.ingest.dimensions import merge_dimension
+from hemix.components.ingest.repeats import Repeats, one_row_a_key
+from hemix.components.ingest.spill import DaySpill, to_schema, write_table
+from hemix.components.ingest.summary import FactSummary, LabelSummary, summary_of
+from hemix.errors import DataError
+from hemix.features.column_types import infer_types
+from hemix.features.definition import DatasetDefinition, DerivedBehaviors
+from hemix.features.schema import (
     ColumnTypes,
     behaviors_schema,
     interactions_schema,
@@ -26,8 +27,7 @@ from features.schema import (
     label_column,
     users_schema,
 )
-from features.sources import read_behaviors, read_interactions
-from hemix.errors import DataError
+from hemix.features.sources import read_behaviors, read_interactions
 from hemix.files import atomic_folder, write_json
 from hemix.progress import progress, say
 

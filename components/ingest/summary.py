@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from components.ingest.repeats import Repeats
-from features.definition import DatasetDefinition
-from features.schema import label_column
+from hemix.components.ingest.repeats import Repeats
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import label_column
 
 TABLES = ("interactions", "behaviors", "users", "items")
 

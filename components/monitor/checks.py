@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from components.monitor.measure import Calibrated, Drift, Measures
-from components.monitor.policy import MonitorPolicy
+from hemix.components.monitor.measure import Calibrated, Drift, Measures
+from hemix.components.monitor.policy import MonitorPolicy
 from hemix.verdict import Check, Direction
 
 NOT_JUDGED = "not judged"

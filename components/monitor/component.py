@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Output
 
-from components.image import image_of
+from hemix.components.image import image_of
 
 
 @dsl.component(base_image=image_of("monitor"), install_kfp_package=False)
@@ -19,8 +19,8 @@ def monitor(
     """Gate: does the endpoint serve as it was trained? Drift, calibration, freshness, unknown ids."""
     from pathlib import Path
 
-    from components.monitor.step import run
-    from components.process import step_process
+    from hemix.components.monitor.step import run
+    from hemix.components.process import step_process
 
     with step_process():
         policy_file = Path(verdict.path).with_name("policy.yaml")

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features.definition import DatasetDefinition
-from features.transform.statistics import Statistics
 from hemix.errors import ModelVersionError
+from hemix.features.definition import DatasetDefinition
+from hemix.features.transform.statistics import Statistics
+from hemix.serving.experiments.assigned import MODEL_LAYER
+from hemix.serving.monitoring.drift import FeatureBins
+from hemix.serving.monitoring.snapshots import Snapshot, read_snapshots
+from hemix.serving.registry import Registry
 from hemix.spec import FeatureSpec
 from hemix.storage import join, list_files, read_bytes
-from serving.experiments.assigned import MODEL_LAYER
-from serving.monitoring.drift import FeatureBins
-from serving.monitoring.snapshots import Snapshot, read_snapshots
-from serving.registry import Registry
 
 if TYPE_CHECKING:
     import polars as pl
@@ -169,9 +169,14 @@ def calibration_of(
     """
     import polars as pl
 
-    from serving.experiments.joining import join
-    from serving.experiments.logs import ExposureTable, OutcomeTable, read_exposures, read_outcomes
-    from serving.experiments.losses import losses_of, too_many
+    from hemix.serving.experiments.joining import join
+    from hemix.serving.experiments.logs import (
+        ExposureTable,
+        OutcomeTable,
+        read_exposures,
+        read_outcomes,
+    )
+    from hemix.serving.experiments.losses import losses_of, too_many
 
     if not (_any(exposures, "exposures-") and _any(outcomes, "")):
         return (), ()
@@ -237,9 +242,9 @@ def _ages(snapshots: Iterable[Snapshot], feature_store: str, now_ms: int) -> dic
 
 def published_views(feature_store: str) -> dict[str, float]:
     """View without its digest -> epoch ms of its newest publication; empty without a store."""
-    from features.store.publish import PUBLISHED
-    from features.store.remote import live_folder
     from hemix.errors import FeatureStoreError
+    from hemix.features.store.publish import PUBLISHED
+    from hemix.features.store.remote import live_folder
     from hemix.files import read_json
 
     try:

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.monitor.checks import judged
-from components.monitor.measure import Drift, Measures
-from components.monitor.policy import MonitorPolicy
-from components.pages import environment
-from components.report.look import COLOURS, DARK, FONT, svg_of, variables
+from hemix.components.monitor.checks import judged
+from hemix.components.monitor.measure import Drift, Measures
+from hemix.components.monitor.policy import MonitorPolicy
+from hemix.components.pages import environment
+from hemix.components.report.look import COLOURS, DARK, FONT, svg_of, variables
 from hemix.verdict import Check, Verdict
 
 TEMPLATES = Path(__file__).with_name("templates")

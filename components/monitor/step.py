@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from components.monitor.checks import checks_of, judged
-from components.monitor.measure import HOUR_MS, measure
-from components.monitor.page import render
-from components.monitor.policy import MonitorPolicy
+from hemix.components.monitor.checks import checks_of, judged
+from hemix.components.monitor.measure import HOUR_MS, measure
+from hemix.components.monitor.page import render
+from hemix.components.monitor.policy import MonitorPolicy
 from hemix.files import atomic_file
 from hemix.progress import say
+from hemix.serving.registry import find_registry
 from hemix.verdict import Verdict
-from serving.registry import find_registry
 
 GATE = "monitor"
 NAMED = 3

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from kfp import dsl
 
-from components.image import image_of
+from hemix.components.image import image_of
 
 
 @dsl.component(base_image=image_of("plan"), install_kfp_package=False)
@@ -33,10 +33,10 @@ def plan(
     ],
 ):
     """Plan a retraining when it runs; ``Output`` says whether there is anything to train."""
-    from components.plan.step import run
-    from components.plan.windows import RollingWindows
-    from components.process import step_process
-    from features.definition import DatasetDefinition
+    from hemix.components.plan.step import run
+    from hemix.components.plan.windows import RollingWindows
+    from hemix.components.process import step_process
+    from hemix.features.definition import DatasetDefinition
 
     with step_process():
         planned = run(

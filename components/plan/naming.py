@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from features.definition import NO_SPLIT, DatasetDefinition
+from hemix.features.definition import NO_SPLIT, DatasetDefinition
 from hemix.files import digest_of
 from hemix.revision import package_versions
 

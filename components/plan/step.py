@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from components.plan.naming import feature_service, version_name, without_split
-from components.plan.windows import RollingWindows, scheduled_time
-from features.definition import DatasetDefinition
+from hemix.components.plan.naming import feature_service, version_name, without_split
+from hemix.components.plan.windows import RollingWindows, scheduled_time
+from hemix.features.definition import DatasetDefinition
 from hemix.progress import say
 from hemix.revision import revision
 from hemix.storage import join
@@ -59,8 +59,8 @@ def run(
         DataError: the log's files are not there.
         RegistryError: the registry cannot be read.
     """
-    from features.sources import fingerprint
-    from serving.registry import open_registry
+    from hemix.features.sources import fingerprint
+    from hemix.serving.registry import open_registry
 
     time = scheduled_time(scheduled, now or datetime.now(UTC))
     rolled = windows.roll(definition, time)

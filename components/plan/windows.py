@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from features.definition import DatasetDefinition
 from hemix.errors import DefinitionError
+from hemix.features.definition import DatasetDefinition
 from hemix.progress import say
 
 MACRO = "[[ScheduledTime]]"

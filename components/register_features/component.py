@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Output
 
-from components.image import image_of
+from hemix.components.image import image_of
 
 
 @dsl.component(base_image=image_of("register_features"), install_kfp_package=False)
@@ -20,9 +20,9 @@ def register_features(
     """Gate: make the Feast repository; what it serves must equal the examples bit for bit."""
     from pathlib import Path
 
-    from components.process import step_process
-    from components.register_features.step import run
-    from features.definition import DatasetDefinition
+    from hemix.components.process import step_process
+    from hemix.components.register_features.step import run
+    from hemix.features.definition import DatasetDefinition
 
     with step_process():
         decision = run(

@@ -6,16 +6,16 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from features.definition import DatasetDefinition
-from features.log import read_types
-from features.state import build_state
-from features.store.gate import Known, gate
-from features.store.probes import choose_probes, true_examples
-from features.store.repository import build_repository
-from features.store.settings import online_settings
-from features.store.views import service_name
-from features.store.within_day import compare_within_day, is_needed
-from features.transform import TransformGraph
+from hemix.features.definition import DatasetDefinition
+from hemix.features.log import read_types
+from hemix.features.state import build_state
+from hemix.features.store.gate import Known, gate
+from hemix.features.store.probes import choose_probes, true_examples
+from hemix.features.store.repository import build_repository
+from hemix.features.store.settings import online_settings
+from hemix.features.store.views import service_name
+from hemix.features.store.within_day import compare_within_day, is_needed
+from hemix.features.transform import TransformGraph
 from hemix.progress import say
 from hemix.verdict import Verdict
 
@@ -39,7 +39,7 @@ def run(
     Args:
         events: the events artifact.
         transform: the transform artifact.
-        version: the model version; its feature service is ``features.store.service_name(version)``.
+        version: the model version; its feature service is ``hemix.features.store.service_name(version)``.
         online_store: ``sqlite`` or ``redis://host:port/db``.
 
     Returns:

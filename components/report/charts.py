@@ -1,4 +1,4 @@
-"""The report's charts, as Altair charts in the colours of :mod:`components.report.look`."""
+"""The report's charts, as Altair charts in the colours of :mod:`hemix.components.report.look`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from components.evaluate.results import BOOSTING, CANDIDATE, CHAMPION, POPULARITY, Results
-from components.evaluate.slices import ACTIVITY_NAMES, AGE_NAMES
-from components.report.facts import DataFacts
-from components.report.look import COLOURS
+from hemix.components.evaluate.results import BOOSTING, CANDIDATE, CHAMPION, POPULARITY, Results
+from hemix.components.evaluate.slices import ACTIVITY_NAMES, AGE_NAMES
+from hemix.components.report.facts import DataFacts
+from hemix.components.report.look import COLOURS
 
 WIDTH = 400
 SMALLEST_SLICE = 1000

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Model, Output
 
-from components.image import image_of
+from hemix.components.image import image_of
 
 
 @dsl.component(base_image=image_of("report"), install_kfp_package=False)
@@ -27,9 +27,9 @@ def report(
     """Tell the whole run on one HTML page."""
     from pathlib import Path
 
-    from components.process import step_process
-    from components.report.step import run
-    from features.definition import DatasetDefinition
+    from hemix.components.process import step_process
+    from hemix.components.report.step import run
+    from hemix.features.definition import DatasetDefinition
 
     with step_process():
         run(

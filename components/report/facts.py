@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from features.definition import DatasetDefinition, Window
-from features.schema import label_column
+from hemix.features.definition import DatasetDefinition, Window
+from hemix.features.schema import label_column
 from hemix.files import read_json
 
 OUTSIDE = "outside"

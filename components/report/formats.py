@@ -6,7 +6,7 @@ import math
 from datetime import datetime
 from typing import Any
 
-from components.evaluate.results import Interval
+from hemix.components.evaluate.results import Interval
 from hemix.verdict import Check
 
 MISSING = "–"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.report.parts import Missing
+from hemix.components.report.parts import Missing
 from hemix.errors import StorageError
 from hemix.files import read_json
 from hemix.storage import read_bytes

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from components.evaluate.results import Results
-from components.pages import environment
-from components.report import charts
-from components.report.facts import DataFacts
-from components.report.formats import FILTERS
-from components.report.lineage import DeploymentView, ModelView, RunView
-from components.report.look import COLOURS, DARK, FONT, svg_of, variables
-from components.report.parts import Gate, Missing, stopped_by
-from components.report.quality import headline, label_of, qualities, within
-from components.report.training import TASK_COLOURS, TrainingView
-from components.validate_model.loaded import LATENCY
-from features.definition import DatasetDefinition
+from hemix.components.evaluate.results import Results
+from hemix.components.pages import environment
+from hemix.components.report import charts
+from hemix.components.report.facts import DataFacts
+from hemix.components.report.formats import FILTERS
+from hemix.components.report.lineage import DeploymentView, ModelView, RunView
+from hemix.components.report.look import COLOURS, DARK, FONT, svg_of, variables
+from hemix.components.report.parts import Gate, Missing, stopped_by
+from hemix.components.report.quality import headline, label_of, qualities, within
+from hemix.components.report.training import TASK_COLOURS, TrainingView
+from hemix.components.validate_model.loaded import LATENCY
+from hemix.features.definition import DatasetDefinition
 from hemix.spec import FeatureSpec
 from hemix.verdict import Check
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.evaluate.results import (
+from hemix.components.evaluate.results import (
     BOOSTING,
     CANDIDATE,
     CHAMPION,
@@ -13,7 +13,7 @@ from components.evaluate.results import (
     Results,
     TaskResult,
 )
-from components.validate_model.policy import lower_is_better
+from hemix.components.validate_model.policy import lower_is_better
 
 RIVALS = (CHAMPION, BOOSTING, POPULARITY)
 METRICS = {

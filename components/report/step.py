@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from components.report.facts import read_facts
-from components.report.lineage import read_deployment, read_model, read_run
-from components.report.page import Page, render
-from components.report.parts import read, read_gates
-from components.report.training import read_training
-from features.definition import DatasetDefinition
+from hemix.components.report.facts import read_facts
+from hemix.components.report.lineage import read_deployment, read_model, read_run
+from hemix.components.report.page import Page, render
+from hemix.components.report.parts import read, read_gates
+from hemix.components.report.training import read_training
+from hemix.features.definition import DatasetDefinition
 from hemix.files import atomic_file
 from hemix.progress import say
 
@@ -39,7 +39,7 @@ def run(
     Raises:
         StorageError: an artifact is damaged, or the page cannot be written.
     """
-    from components.evaluate.results import Results
+    from hemix.components.evaluate.results import Results
     from hemix.spec import FeatureSpec
 
     gates = read_gates(verdicts)

@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.pages import environment
-from components.report.formats import FILTERS
-from components.report.look import COLOURS, DARK, FONT, svg_of, variables
-from components.report.tuning_charts import deviation, ordered_fields, pictures, short, text_of
-from models.tuning.results import Outcome, Results
+from hemix.components.pages import environment
+from hemix.components.report.formats import FILTERS
+from hemix.components.report.look import COLOURS, DARK, FONT, svg_of, variables
+from hemix.components.report.tuning_charts import (
+    deviation,
+    ordered_fields,
+    pictures,
+    short,
+    text_of,
+)
+from hemix.models.tuning.results import Outcome, Results
 
 TEMPLATES = Path(__file__).with_name("templates")
 SHOWN = 10

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from components.report.look import COLOURS
-from models.search import Choice, Domain, Range, Value
-from models.tuning.results import Results, TrialRow
+from hemix.components.report.look import COLOURS
+from hemix.models.search import Choice, Domain, Range, Value
+from hemix.models.tuning.results import Results, TrialRow
 
 WIDE = 860
 NARROW = 220

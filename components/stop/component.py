@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Input
 
-from components.image import image_of
+from hemix.components.image import image_of
 
 
 @dsl.component(base_image=image_of("stop"), install_kfp_package=False)
@@ -11,8 +11,8 @@ def stop(revision: str, verdict: Input[Artifact]) -> None:
     """End the run because a gate failed; the error names check, value and threshold."""
     from pathlib import Path
 
-    from components.process import step_process
-    from components.stop.step import run
+    from hemix.components.process import step_process
+    from hemix.components.stop.step import run
 
     with step_process():
         run(verdict=Path(verdict.path))

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
-from components.image import image_of
+from hemix.components.image import image_of
 
 
 @dsl.component(base_image=image_of("train"), install_kfp_package=False)
@@ -24,8 +24,8 @@ def train(
     """Train a ranker into a model version."""
     from pathlib import Path
 
-    from components.process import step_process
-    from components.train.step import run
+    from hemix.components.process import step_process
+    from hemix.components.train.step import run
 
     with step_process():
         run(

@@ -10,18 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from components.train import pods
-from components.train.cluster_settings import TrainCluster
-from components.train.trainjob import ATTEMPT, WORK, Manifest, render
-from components.train.worker import Work
 from hemix import storage
+from hemix.components.train import pods
+from hemix.components.train.cluster_settings import TrainCluster
+from hemix.components.train.trainjob import ATTEMPT, WORK, Manifest, render
+from hemix.components.train.worker import Work
 from hemix.errors import DefinitionError, EnvironmentProblem
 from hemix.progress import say
-from serving.kubernetes.api import Cluster, connect
-from serving.kubernetes.errors import ClusterError, Forbidden, MissingKind
+from hemix.serving.kubernetes.api import Cluster, connect
+from hemix.serving.kubernetes.errors import ClusterError, Forbidden, MissingKind
 
 if TYPE_CHECKING:
-    from models.recipes import TrainingConfig
+    from hemix.models.recipes import TrainingConfig
 
 INPUTS = "inputs"
 Outcome = Literal["complete", "failed", "stopped"]

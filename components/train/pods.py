@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from serving.kubernetes.api import Cluster
-from serving.kubernetes.errors import ClusterError
+from hemix.serving.kubernetes.api import Cluster
+from hemix.serving.kubernetes.errors import ClusterError
 
 _STUCK = {
     "ErrImagePull",

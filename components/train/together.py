@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hemix.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from models.recipes import Recipe
+    from hemix.models.recipes import Recipe
 
 
 def train_together(
@@ -29,7 +29,7 @@ def train_together(
         DefinitionError: several nodes, and no settings of a cluster.
         HemixError: what ended the training.
     """
-    from components.train.worker import Work
+    from hemix.components.train.worker import Work
 
     work = Work(
         recipe=recipe.model_dump(mode="json"),
@@ -41,7 +41,7 @@ def train_together(
         initial=initial,
     )
     if recipe.training.nodes == 1:
-        from components.train.torchrun import run_processes
+        from hemix.components.train.torchrun import run_processes
 
         run_processes(work, recipe.training.processes)
         return
@@ -51,7 +51,7 @@ def train_together(
             hint="On one machine set training.processes; on a cluster give the train step the "
             "settings of its TrainJob (docs/operator/scaling.md).",
         )
-    from components.train.cluster_settings import TrainCluster
-    from components.train.nodes import run_nodes
+    from hemix.components.train.cluster_settings import TrainCluster
+    from hemix.components.train.nodes import run_nodes
 
     run_nodes(work, recipe.training, TrainCluster.parse(cluster), version)

@@ -9,11 +9,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from components.process import LAUNCHER
-from components.train.worker import Work
+from hemix.components.process import LAUNCHER
+from hemix.components.train.worker import Work
 from hemix.errors import EnvironmentProblem
 
-WORKER = "components.train.worker"
+WORKER = "hemix.components.train.worker"
 OWN_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 """Every attempt meets over a store of its own. torchrun's shared one still has the addresses of the
 attempt before, whose processes are gone: connections to them fail and cost a restart."""

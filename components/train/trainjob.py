@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from components.train.cluster_settings import TrainCluster
-from components.train.torchrun import OWN_STORE
-from components.train.worker import Work
+from hemix.components.train.cluster_settings import TrainCluster
+from hemix.components.train.torchrun import OWN_STORE
+from hemix.components.train.worker import Work
 from hemix.files import digest_of
 
 if TYPE_CHECKING:
-    from models.recipes import TrainingConfig
+    from hemix.models.recipes import TrainingConfig
 
 Manifest = dict[str, Any]
 
@@ -78,7 +78,7 @@ def _spec(work: Work, training: TrainingConfig, settings: TrainCluster) -> Manif
                 f"--rdzv-conf=join_timeout={settings.start_timeout_s}",
                 f"--max-restarts={settings.restarts}",
                 "--module",
-                "components.train.worker",
+                "hemix.components.train.worker",
                 work.model_dump_json(),
             ],
             "numNodes": training.nodes,

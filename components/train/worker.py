@@ -1,4 +1,4 @@
-"""One process of a training in several: ``torchrun -m components.train.worker WORK``.
+"""One process of a training in several: ``torchrun -m hemix.components.train.worker WORK``.
 
 torchrun starts these processes again, all of them, when one dies; they go on from the checkpoint. A
 failure with a name (:class:`HemixError`) would come again: it is written beside the checkpoint for
@@ -17,10 +17,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from torch.distributed.elastic.multiprocessing.errors import record
 
-from components.process import error_of, error_record, step_process
-from components.train.checkpoints import open_checkpoints
-from components.train.warm import read_weights
 from hemix import storage
+from hemix.components.process import error_of, error_record, step_process
+from hemix.components.train.checkpoints import open_checkpoints
+from hemix.components.train.warm import read_weights
 from hemix.errors import HemixError, Unforeseen
 from hemix.progress import say
 from hemix.spec import FeatureSpec
@@ -67,9 +67,9 @@ class Work(BaseModel):
 
 def train(work: Work, *, tell: Callable[[str], None] = say) -> None:
     """Join the other processes and train; an error that is not unforeseen is written, not raised."""
-    from models.distributed import joined
-    from models.recipes import Recipe
-    from models.train import Trainer
+    from hemix.models.distributed import joined
+    from hemix.models.recipes import Recipe
+    from hemix.models.train import Trainer
 
     if storage.read_bytes(work.error) is not None:
         return

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Output
 
-from components.image import image_of
+from hemix.components.image import image_of
 
 
 @dsl.component(base_image=image_of("transform"), install_kfp_package=False)
@@ -18,9 +18,9 @@ def transform(
     """Fit vocabularies and buckets on the training split; turn examples into ids and numbers."""
     from pathlib import Path
 
-    from components.process import step_process
-    from components.transform.step import run
-    from features.definition import DatasetDefinition
+    from hemix.components.process import step_process
+    from hemix.components.transform.step import run
+    from hemix.features.definition import DatasetDefinition
 
     with step_process():
         run(

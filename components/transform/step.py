@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from features.definition import DatasetDefinition
-from features.schema import ColumnTypes
-from features.staging import staged
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import ColumnTypes
+from hemix.features.staging import staged
 from hemix.files import read_json
 from hemix.progress import say
 from hemix.spec import FeatureSpec
@@ -26,9 +26,9 @@ def run(
     Raises:
         DataError: a split is empty or a column is missing; the message names it.
     """
-    from features.transform.apply import apply_splits
-    from features.transform.fit import fit
-    from features.transform.statistics import statistics_of_files
+    from hemix.features.transform.apply import apply_splits
+    from hemix.features.transform.fit import fit
+    from hemix.features.transform.statistics import statistics_of_files
 
     types = ColumnTypes.from_json(read_json(examples / "types.json"))
     outputs = {"transform": out_transform, "transformed": out_transformed}

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Output
 
-from components.image import image_of
+from hemix.components.image import image_of
 
 
 @dsl.component(base_image=image_of("validate_data"), install_kfp_package=False)
@@ -17,9 +17,9 @@ def validate_data(
     """Gate: do the events hold what the definition promises?"""
     from pathlib import Path
 
-    from components.process import step_process
-    from components.validate_data.step import run
-    from features.definition import DatasetDefinition
+    from hemix.components.process import step_process
+    from hemix.components.validate_data.step import run
+    from hemix.features.definition import DatasetDefinition
 
     with step_process():
         decision = run(

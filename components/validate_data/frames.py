@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from features.definition import DatasetDefinition, Window
-from features.schema import FACTS, MISSING_INT, MISSING_STRING
 from hemix.errors import StorageError
+from hemix.features.definition import DatasetDefinition, Window
+from hemix.features.schema import FACTS, MISSING_INT, MISSING_STRING
 
 TABLES = ("interactions", "behaviors", "users", "items")
 

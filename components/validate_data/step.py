@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.expectations import load, validate
-from components.validate_data.frames import TABLES, add_facts, read_table, to_frame
-from components.validate_data.suites import expected_schemas, schema_suite, table_suites
-from features.definition import DatasetDefinition
-from features.schema import ColumnTypes
+from hemix.components.expectations import load, validate
+from hemix.components.validate_data.frames import TABLES, add_facts, read_table, to_frame
+from hemix.components.validate_data.suites import expected_schemas, schema_suite, table_suites
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import ColumnTypes
 from hemix.files import read_json
 from hemix.progress import say
 from hemix.verdict import Check, Verdict

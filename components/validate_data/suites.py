@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from components.expectations import Suite
-from components.validate_data.frames import in_window
-from features.definition import DatasetDefinition
-from features.schema import (
+from hemix.components.expectations import Suite
+from hemix.components.validate_data.frames import in_window
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import (
     ColumnTypes,
     behaviors_schema,
     interactions_schema,

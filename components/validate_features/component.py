@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Output
 
-from components.image import image_of
+from hemix.components.image import image_of
 
 
 @dsl.component(base_image=image_of("validate_features"), install_kfp_package=False)
@@ -21,9 +21,9 @@ def validate_features(
     """Gate: coverage, ranges, drift against the champion, leakage."""
     from pathlib import Path
 
-    from components.process import step_process
-    from components.validate_features.step import run
-    from features.definition import DatasetDefinition
+    from hemix.components.process import step_process
+    from hemix.components.validate_features.step import run
+    from hemix.features.definition import DatasetDefinition
     from hemix.storage import local_copy
 
     with step_process():

@@ -8,11 +8,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.definition import DatasetDefinition
-from features.transform.columns import day_may_hold, example_files, read_batches, split_windows
-from features.transform.graph import TransformGraph
-from features.transform.statistics import Statistics, psi, statistics_of
-from features.transform.watched import watched_features
+from hemix.features.definition import DatasetDefinition
+from hemix.features.transform.columns import (
+    day_may_hold,
+    example_files,
+    read_batches,
+    split_windows,
+)
+from hemix.features.transform.graph import TransformGraph
+from hemix.features.transform.statistics import Statistics, psi, statistics_of
+from hemix.features.transform.watched import watched_features
 
 ROWS = 40_000
 

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.definition import DatasetDefinition
-from features.examples import build
-from features.schema import TIME
-from features.transform.columns import example_files
 from hemix.errors import StorageError
+from hemix.features.definition import DatasetDefinition
+from hemix.features.examples import build
+from hemix.features.schema import TIME
+from hemix.features.transform.columns import example_files
 
 KEYS = ("event_time", "user_id", "item_id", "request_id")
 CUTS = 3

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from components.validate_features.profile import batches
+from hemix.components.validate_features.profile import batches
+from hemix.models.metrics import auc
 from hemix.spec import FeatureSpec
-from models.metrics import auc
 
 ROWS = 60_000
 Floats = npt.NDArray[np.float64]

@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.transform.statistics import Statistics
 from hemix.errors import StorageError
+from hemix.features.transform.statistics import Statistics
 from hemix.spec import FeatureSpec
 
 SPLITS = ("train", "validation", "test")

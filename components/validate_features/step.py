@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from components.expectations import Suite, load, validate
-from components.validate_features.drift import drift, missing_inputs
-from components.validate_features.future import changed_features
-from components.validate_features.leakage import single_feature_auc
-from components.validate_features.profile import SPLITS, batches, coverage, ranges, unknown
-from features.definition import DatasetDefinition
-from features.transform.graph import TransformGraph
-from features.transform.statistics import Statistics, statistics_of
+from hemix.components.expectations import Suite, load, validate
+from hemix.components.validate_features.drift import drift, missing_inputs
+from hemix.components.validate_features.future import changed_features
+from hemix.components.validate_features.leakage import single_feature_auc
+from hemix.components.validate_features.profile import SPLITS, batches, coverage, ranges, unknown
+from hemix.features.definition import DatasetDefinition
+from hemix.features.transform.graph import TransformGraph
+from hemix.features.transform.statistics import Statistics, statistics_of
 from hemix.progress import say
 from hemix.spec import FeatureSpec
 from hemix.verdict import Check, Verdict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components.evaluate.results import (
+from hemix.components.evaluate.results import (
     BOOSTING,
     CANDIDATE,
     CHAMPION,
@@ -12,7 +12,7 @@ from components.evaluate.results import (
     Interval,
     Results,
 )
-from components.validate_model.policy import Policy, lower_is_better
+from hemix.components.validate_model.policy import Policy, lower_is_better
 from hemix.errors import DefinitionError
 from hemix.verdict import Check, Direction
 

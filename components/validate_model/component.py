@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
-from components.image import image_of
+from hemix.components.image import image_of
 
 
 @dsl.component(base_image=image_of("validate_model"), install_kfp_package=False)
@@ -19,8 +19,8 @@ def validate_model(
     """Gate: does the model meet the policy, and is it no worse than the champion?"""
     from pathlib import Path
 
-    from components.process import step_process
-    from components.validate_model.step import run
+    from hemix.components.process import step_process
+    from hemix.components.validate_model.step import run
     from hemix.storage import local_copy
 
     with step_process():

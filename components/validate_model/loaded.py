@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from components.evaluate.results import CANDIDATE, PREDICTIONS_FILE, prediction_column
-from components.evaluate.tables import split_dataset
-from components.validate_model.policy import LatencyPolicy, ParityPolicy
+from hemix.components.evaluate.results import CANDIDATE, PREDICTIONS_FILE, prediction_column
+from hemix.components.evaluate.tables import split_dataset
+from hemix.components.validate_model.policy import LatencyPolicy, ParityPolicy
 from hemix.spec import FeatureSpec
 from hemix.verdict import Check
 
 if TYPE_CHECKING:
-    from models.inference import Scorer
+    from hemix.models.inference import Scorer
 
 Column = NDArray[np.generic] | tuple[NDArray[np.generic], NDArray[np.int64]]
 LATENCY = "latency p99 ms"
@@ -140,7 +140,7 @@ def parity_checks(
 
     Once in batches, as evaluate scores, and once a request at a time, as the endpoint does.
     """
-    from models.inference import predict_table
+    from hemix.models.inference import predict_table
 
     size = rows.table.num_rows
     columns = {task.name: prediction_column(CANDIDATE, task.name) for task in rows.spec.tasks}
@@ -163,10 +163,10 @@ def export_check(scorer: Scorer, model: Path, transformed: Path, policy: ParityP
     """Largest difference of the loaded weights' scores from those of the ranker in memory.
 
     The ranker that was trained scored pairs of test rows before it was exported
-    (:mod:`models.parity`); here each request is encoded once and scores its candidates, as the
+    (:mod:`hemix.models.parity`); here each request is encoded once and scores its candidates, as the
     endpoint does.
     """
-    from models.parity import column_of, read_eager
+    from hemix.models.parity import column_of, read_eager
 
     eager = read_eager(model)
     if eager is None:

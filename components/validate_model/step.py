@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.evaluate.results import CANDIDATE, CHAMPION, Results
-from components.validate_model.checks import metric_checks, rival_checks, slice_checks
-from components.validate_model.loaded import Rows, export_check, latency_check, parity_checks
-from components.validate_model.policy import Policy
+from hemix.components.evaluate.results import CANDIDATE, CHAMPION, Results
+from hemix.components.validate_model.checks import metric_checks, rival_checks, slice_checks
+from hemix.components.validate_model.loaded import Rows, export_check, latency_check, parity_checks
+from hemix.components.validate_model.policy import Policy
 from hemix.errors import DataError
 from hemix.progress import say
 from hemix.verdict import Verdict
@@ -38,7 +38,7 @@ def run(
         DataError: the evaluation is of another model or another champion.
         ModelVersionError: the model is not what its manifest says.
     """
-    from models.inference import Scorer
+    from hemix.models.inference import Scorer
 
     rules = Policy.load(policy)
     results = Results.read(evaluation)
@@ -64,7 +64,7 @@ def run(
 
 
 def _require(results: Results, name: str, folder: Path) -> None:
-    from models.version import verify
+    from hemix.models.version import verify
 
     version = verify(folder).version
     found = results.model(name)

@@ -10,13 +10,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.definition import DatasetDefinition
-from features.schema import INEXACT_GAP, MISSING_INT, MISSING_STRING, ColumnTypes, sequence_column
-from features.store.rows import OnlineRows, column_dtype
-from features.store.views import CREATED_AT, HISTORY, internal
-from features.transform.columns import Column
 from hemix.bounds import MAX_INT, MIN_INT
 from hemix.errors import RequestError
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import (
+    INEXACT_GAP,
+    MISSING_INT,
+    MISSING_STRING,
+    ColumnTypes,
+    sequence_column,
+)
+from hemix.features.store.rows import OnlineRows, column_dtype
+from hemix.features.store.views import CREATED_AT, HISTORY, internal
+from hemix.features.transform.columns import Column
 
 DAY_MS = 86_400_000
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.transform.columns import Column
+from hemix.features.transform.columns import Column
 
 
 def from_arrow(array: pa.Array | pa.ChunkedArray) -> Column:

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from features.store.online import OnlineFeatures
-from features.store.parity import READ_TIMEOUT_S, Difference, Parity, compare, compare_offline
-from features.store.probes import Probes
-from features.store.settings import open_store, store_errors
-from features.transform import TransformGraph
+from hemix.features.store.online import OnlineFeatures
+from hemix.features.store.parity import (
+    READ_TIMEOUT_S,
+    Difference,
+    Parity,
+    compare,
+    compare_offline,
+)
+from hemix.features.store.probes import Probes
+from hemix.features.store.settings import open_store, store_errors
+from hemix.features.transform import TransformGraph
 from hemix.progress import say
 from hemix.verdict import Check, Verdict
 
@@ -41,7 +47,7 @@ def gate(
     """Compare a repository's online and offline stores with the true examples of ``probes``.
 
     Args:
-        within_day: what :func:`features.store.within_day.compare_within_day` found, where needed.
+        within_day: what :func:`hemix.features.store.within_day.compare_within_day` found, where needed.
 
     Raises:
         FeatureStoreError: a store does not answer.

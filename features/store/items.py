@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from features.store.rows import Row
+from hemix.features.store.rows import Row
 
 Known = tuple[bool, Row]
 _ENTRY = 200

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
-from features.store.objects import OFFLINE
-from features.store.settings import SQLITE, store_errors
+from hemix.features.store.objects import OFFLINE
+from hemix.features.store.settings import SQLITE, store_errors
 from hemix.progress import say
 
 if TYPE_CHECKING:
-    from features.store.repository import RepositoryInfo
+    from hemix.features.store.repository import RepositoryInfo
 
 REDIS_ROWS = 20_000
 """Rows of one redis pipeline; sqlite takes a view in one transaction."""

@@ -19,13 +19,13 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from features.store.items import ItemCache, Known
-from features.store.remote import live_folder
-from features.store.rows import OnlineRows, Row, columns_of, empty, reader
-from features.store.settings import hang_up, open_store, store_errors
-from features.store.views import Entity, ViewSpec
 from hemix.breaker import Breaker
 from hemix.errors import FeatureStoreError, RequestError
+from hemix.features.store.items import ItemCache, Known
+from hemix.features.store.remote import live_folder
+from hemix.features.store.rows import OnlineRows, Row, columns_of, empty, reader
+from hemix.features.store.settings import hang_up, open_store, store_errors
+from hemix.features.store.views import Entity, ViewSpec
 
 T = TypeVar("T")
 

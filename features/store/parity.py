@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.store.assemble import assemble
-from features.store.compare import concatenate, differing_rows, from_arrow, repeat, value_at
-from features.store.online import OnlineFeatures, plain
-from features.store.probes import Probes
-from features.transform import TransformGraph
-from features.transform.columns import Column
+from hemix.features.store.assemble import assemble
+from hemix.features.store.compare import concatenate, differing_rows, from_arrow, repeat, value_at
+from hemix.features.store.online import OnlineFeatures, plain
+from hemix.features.store.probes import Probes
+from hemix.features.transform import TransformGraph
+from hemix.features.transform.columns import Column
 from hemix.progress import progress
 from hemix.verdict import Check
 

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.definition import DatasetDefinition
-from features.log import Log, read_rows, read_tasks
-from features.schema import TIME, ColumnTypes, label_column
+from hemix.features.definition import DatasetDefinition
+from hemix.features.log import Log, read_rows, read_tasks
+from hemix.features.schema import TIME, ColumnTypes, label_column
 
 PREFIX = "parity-"
 DAY_MS = 86_400_000
@@ -99,7 +99,7 @@ def true_examples(
     Args:
         work: an empty folder for the shortened log and its examples.
     """
-    from features.examples import build
+    from hemix.features.examples import build
 
     _write_log(definition, types, events=events, probes=probes, out=work / "events")
     build(definition, work / "events", work / "examples")

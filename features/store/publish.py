@@ -3,7 +3,7 @@
 Order: offline rows, then tables, then online rows (a transaction a view), then the service: a registry
 file is replaced by one rename, a SQL registry gets the service last. Killed at any point, the
 services of before are all still there; a second run completes it. A live store on S3 is published to
-through :mod:`features.store.remote`.
+through :mod:`hemix.features.store.remote`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from features.definition import DatasetDefinition
-from features.schema import ColumnTypes
-from features.store.materialise import (
+from hemix.errors import FeatureStoreError, StorageError
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import ColumnTypes
+from hemix.features.store.materialise import (
     allow_readers_while_writing,
     fold_log,
     materialise,
     offline_file,
 )
-from features.store.objects import feast_objects
-from features.store.repository import RepositoryInfo, service_tags
-from features.store.settings import (
+from hemix.features.store.objects import feast_objects
+from hemix.features.store.repository import RepositoryInfo, service_tags
+from hemix.features.store.settings import (
     FEATURE_REGISTRY,
     LIVE_PROJECT,
     ONLINE,
@@ -42,8 +43,7 @@ from features.store.settings import (
     store_errors,
     write_settings,
 )
-from features.store.views import view_specs
-from hemix.errors import FeatureStoreError, StorageError
+from hemix.features.store.views import view_specs
 from hemix.files import atomic_file, read_json, write_json, writing
 from hemix.limits import FULL
 from hemix.progress import say
@@ -80,7 +80,7 @@ def publish(
     info = info.model_copy(update={"online_store": online_store or info.online_store})
     feature_registry = feature_registry or os.environ.get(FEATURE_REGISTRY)
     if is_remote(live):
-        from features.store.remote import working_copy
+        from hemix.features.store.remote import working_copy
 
         with working_copy(str(live)) as folder:
             return _publish(repository, folder, info, feature_registry)

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from features.store.objects import OFFLINE
 from hemix import storage
 from hemix.errors import FeatureStoreError, StorageError
+from hemix.features.store.objects import OFFLINE
 from hemix.files import digest_of, read_json, sha256_folder
 from hemix.lease import lease
 

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from features.definition import DatasetDefinition
-from features.schema import ColumnTypes
-from features.store.materialise import materialise, offline_file
-from features.store.objects import feast_objects
-from features.store.settings import (
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import ColumnTypes
+from hemix.features.store.materialise import materialise, offline_file
+from hemix.features.store.objects import feast_objects
+from hemix.features.store.settings import (
     SQLITE,
     online_settings,
     open_store,
@@ -25,8 +25,8 @@ from features.store.settings import (
     store_errors,
     write_settings,
 )
-from features.store.tables import view_tables
-from features.store.views import view_specs
+from hemix.features.store.tables import view_tables
+from hemix.features.store.views import view_specs
 from hemix.files import atomic_file, atomic_folder, digest_of, read_json, sha256_folder, write_json
 
 STAGING_TTL_S = 86_400
@@ -64,7 +64,7 @@ def build_repository(
 
     Args:
         events: the events artifact (dimensions).
-        state: ``users.parquet`` and ``items.parquet`` as of ``as_of`` (``features.state``).
+        state: ``users.parquet`` and ``items.parquet`` as of ``as_of`` (``hemix.features.state``).
         online_store: ``sqlite`` (a file in ``out``) or ``redis://host:port/db``; staged rows live in
             a Feast project of their own and disturb nothing that is published.
 

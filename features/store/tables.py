@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.definition import DatasetDefinition
-from features.dimensions import Dimension, load_dimension
-from features.schema import TIME, ColumnTypes, items_schema, users_schema
-from features.store.views import LISTED, TIMESTAMP, ViewSpec, view_specs
 from hemix.errors import DataError, StorageError
+from hemix.features.definition import DatasetDefinition
+from hemix.features.dimensions import Dimension, load_dimension
+from hemix.features.schema import TIME, ColumnTypes, items_schema, users_schema
+from hemix.features.store.views import LISTED, TIMESTAMP, ViewSpec, view_specs
 
 
 def view_tables(
@@ -29,7 +29,7 @@ def view_tables(
 
     Args:
         events: the events artifact; its ``users`` and ``items`` are the dimensions.
-        state: folder with ``users.parquet`` and ``items.parquet`` (``features.state``) at ``as_of``.
+        state: folder with ``users.parquet`` and ``items.parquet`` (``hemix.features.state``) at ``as_of``.
 
     Raises:
         StorageError: a file is missing or not Parquet.

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from features.definition import DatasetDefinition
-from features.schema import (
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import (
     MISSING_INT,
     MISSING_STRING,
     ColumnTypes,

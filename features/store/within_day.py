@@ -13,15 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.definition import DatasetDefinition
-from features.log import read_types
-from features.sequences import DAY_MS
-from features.state import build_state
-from features.store.online import OnlineFeatures
-from features.store.parity import READ_TIMEOUT_S, Parity, compare
-from features.store.probes import choose_probes, true_examples
-from features.store.repository import build_repository
-from features.transform import TransformGraph
+from hemix.features.definition import DatasetDefinition
+from hemix.features.log import read_types
+from hemix.features.sequences import DAY_MS
+from hemix.features.state import build_state
+from hemix.features.store.online import OnlineFeatures
+from hemix.features.store.parity import READ_TIMEOUT_S, Parity, compare
+from hemix.features.store.probes import choose_probes, true_examples
+from hemix.features.store.repository import build_repository
+from hemix.features.transform import TransformGraph
 
 BEFORE = timedelta(hours=6)
 USERS = 100

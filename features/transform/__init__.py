@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from features.transform.columns import Column
-from features.transform.graph import TransformGraph
+from hemix.features.transform.columns import Column
+from hemix.features.transform.graph import TransformGraph
 
 __all__ = ["Column", "TransformGraph"]

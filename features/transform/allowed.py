@@ -1,7 +1,7 @@
 """What a transform graph may hold: checked before TensorFlow sees it, for a graph is a program.
 
 A saved model can read and write any file with the rights of whoever loads it. The graphs that
-:mod:`features.transform.preprocessing` makes are look-ups and arithmetic; nothing else is taken, in any
+:mod:`hemix.features.transform.preprocessing` makes are look-ups and arithmetic; nothing else is taken, in any
 function, whoever made the graph and whatever its digests say.
 """
 
@@ -75,7 +75,7 @@ def require_allowed(saved_model: Path) -> None:
 def _read(file: Path) -> Any:
     from google.protobuf.message import DecodeError
 
-    from features.transform.engine import tensorflow
+    from hemix.features.transform.engine import tensorflow
 
     tensorflow()
     from tensorflow.core.protobuf import saved_model_pb2

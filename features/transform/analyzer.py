@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from features.schema import MISSING_INT
-from features.transform.histogram import count, merge, scaling
-from features.transform.plan import NumberPlan, VocabularyPlan, scaling_width
+from hemix.features.schema import MISSING_INT
+from hemix.features.transform.histogram import count, merge, scaling
+from hemix.features.transform.plan import NumberPlan, VocabularyPlan, scaling_width
 
 MISSING_LINE = b"\xff"
 """Stands for the empty string in a vocabulary's file, where empty lines are not allowed.
@@ -95,7 +95,7 @@ def number_scaling(x_BF: Any, numbers: Sequence[NumberPlan]) -> tuple[Any, Any, 
 
     All are float64: a float32 cannot tell the seconds of a day from each other. ``x_BF`` is NaN
     where missing; column f is ``numbers[f]``. They are one constant of the graph,
-    ``[F, 2 + K]``, from which :mod:`features.transform.meaning` reads them back.
+    ``[F, 2 + K]``, from which :mod:`hemix.features.transform.meaning` reads them back.
     """
     import tensorflow as tf
     import tensorflow_transform as tft

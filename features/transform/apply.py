@@ -13,10 +13,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.definition import DatasetDefinition, Window
-from features.runner import beam_options, own_errors
-from features.transform.columns import day_may_hold, example_files, read_batches, split_windows
-from features.transform.graph import TABLE_ROWS, TransformGraph
+from hemix.features.definition import DatasetDefinition, Window
+from hemix.features.runner import beam_options, own_errors
+from hemix.features.transform.columns import (
+    day_may_hold,
+    example_files,
+    read_batches,
+    split_windows,
+)
+from hemix.features.transform.graph import TABLE_ROWS, TransformGraph
 from hemix.files import atomic_file, atomic_folder
 from hemix.progress import say
 

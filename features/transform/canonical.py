@@ -25,7 +25,7 @@ MODEL, FINGERPRINT, ASSETS = "saved_model.pb", "fingerprint.pb", "assets"
 
 def canonical(folder: Path) -> None:
     """Rewrite ``saved_model.pb`` of a saved model in its one form, and remove ``fingerprint.pb``."""
-    from features.transform.engine import tensorflow
+    from hemix.features.transform.engine import tensorflow
 
     tensorflow()
     from tensorflow.core.protobuf import saved_model_pb2

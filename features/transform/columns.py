@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.definition import DatasetDefinition, Window
-from features.schema import MISSING_INT, TIME
-from features.transform.plan import Kind, RawColumn
 from hemix.errors import DataError, StorageError
+from hemix.features.definition import DatasetDefinition, Window
+from hemix.features.schema import MISSING_INT, TIME
+from hemix.features.transform.plan import Kind, RawColumn
 
 Array: TypeAlias = npt.NDArray[np.generic]
 Column: TypeAlias = Array | tuple[Array, npt.NDArray[np.int64]]

@@ -15,11 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.definition import DatasetDefinition, Window
-from features.runner import beam_options, own_errors
-from features.schema import ColumnTypes, examples_schema, label_column
-from features.transform.canonical import ASSETS, canonical
-from features.transform.columns import (
+from hemix.errors import DataError
+from hemix.features.definition import DatasetDefinition, Window
+from hemix.features.runner import beam_options, own_errors
+from hemix.features.schema import ColumnTypes, examples_schema, label_column
+from hemix.features.transform.canonical import ASSETS, canonical
+from hemix.features.transform.columns import (
     ARROW,
     column_names,
     day_may_hold,
@@ -28,10 +29,9 @@ from features.transform.columns import (
     read_batches,
     split_windows,
 )
-from features.transform.engine import tensorflow
-from features.transform.plan import RawColumn, TransformPlan, make_plan
-from features.transform.preprocessing import preprocessing_fn
-from hemix.errors import DataError
+from hemix.features.transform.engine import tensorflow
+from hemix.features.transform.plan import RawColumn, TransformPlan, make_plan
+from hemix.features.transform.preprocessing import preprocessing_fn
 from hemix.files import atomic_folder, refuse_patterns, write_json
 from hemix.progress import say
 
@@ -126,7 +126,7 @@ def fit(
 ) -> TransformPlan:
     """Analyse the training split and write ``transform_fn/``, ``spec.json`` and the definition.
 
-    ``statistics.json`` is added by :mod:`features.transform.statistics` after application.
+    ``statistics.json`` is added by :mod:`hemix.features.transform.statistics` after application.
 
     Raises:
         DataError: an empty split or a missing column; the message names it.

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.definition import DatasetDefinition
-from features.schema import ColumnTypes, label_column
-from features.transform.columns import Column, raw_columns, to_arrow
-from features.transform.plan import RawColumn, make_plan
 from hemix.errors import DataError, StorageError
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import ColumnTypes, label_column
+from hemix.features.transform.columns import Column, raw_columns, to_arrow
+from hemix.features.transform.plan import RawColumn, make_plan
 from hemix.files import digest_of, read_json, sha256_folder
 from hemix.spec import FeatureSpec, Side
 
@@ -82,7 +82,7 @@ class TransformGraph:
 
     def warm(self, sides: Collection[Side] = ALL_SIDES) -> None:
         """Build the function of these sides and run it once on a row of missing values."""
-        from features.transform.columns import MISSING
+        from hemix.features.transform.columns import MISSING
 
         row: dict[str, Column] = {}
         for column in self.inputs(sides):
@@ -147,7 +147,7 @@ class TransformGraph:
         return tuple(names)
 
     def _build(self, sides: frozenset[Side]) -> Callable[[Mapping[str, Column]], dict[str, Column]]:
-        from features.transform.pruned import pruned_function, restore
+        from hemix.features.transform.pruned import pruned_function, restore
 
         if self._restored is None:
             self._restored = restore(self.folder / "transform_fn" / "transform_fn")

@@ -1,7 +1,7 @@
 """What the ids and numbers of a fitted transform stand for, read back from its artifact.
 
 A vocabulary is a text file beside the graph. Means, deviations and edges of numbers are one constant
-inside it, the only one of its type and shape (:func:`features.transform.analyzer.number_scaling`).
+inside it, the only one of its type and shape (:func:`hemix.features.transform.analyzer.number_scaling`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from features.transform.graph import TransformGraph
-from features.transform.plan import SIDES, scaling_width
 from hemix.errors import StorageError
+from hemix.features.transform.graph import TransformGraph
+from hemix.features.transform.plan import SIDES, scaling_width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ def number_scalings(graph: TransformGraph) -> dict[str, NumberScaling]:
 
 def _constant(folder: Path, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
     """The graph's one float64 constant of this shape (:func:`number_scaling`)."""
-    from features.transform.engine import tensorflow
+    from hemix.features.transform.engine import tensorflow
 
     tensorflow()
     from tensorflow.core.protobuf import saved_model_pb2

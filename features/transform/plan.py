@@ -12,8 +12,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-from features.definition import Counter, DatasetDefinition
-from features.schema import SEQUENCES, ColumnTypes, label_column, sequence_column
+from hemix.features.definition import Counter, DatasetDefinition
+from hemix.features.schema import SEQUENCES, ColumnTypes, label_column, sequence_column
 from hemix.spec import (
     CategoricalFeature,
     FeatureSpec,

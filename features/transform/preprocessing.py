@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from features.schema import MISSING_INT
-from features.transform.analyzer import MISSING_LINE, number_scaling, vocabulary_files
-from features.transform.plan import (
+from hemix.features.schema import MISSING_INT
+from hemix.features.transform.analyzer import MISSING_LINE, number_scaling, vocabulary_files
+from hemix.features.transform.plan import (
     FARTHEST,
     GAP_BOUNDARIES,
     RATE_PRIOR_WEIGHT,

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from features.transform.allowed import require_allowed
-from features.transform.columns import Column
-from features.transform.engine import tensorflow
-from features.transform.plan import RawColumn
+from hemix.features.transform.allowed import require_allowed
+from hemix.features.transform.columns import Column
+from hemix.features.transform.engine import tensorflow
+from hemix.features.transform.plan import RawColumn
 from hemix.files import refuse_patterns
 
 

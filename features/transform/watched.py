@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from features.definition import DatasetDefinition
-from features.transform.plan import index_column
+from hemix.features.definition import DatasetDefinition
+from hemix.features.transform.plan import index_column
 
 
 def watched_features(definition: DatasetDefinition) -> set[str]:

@@ -1,6 +1,6 @@
 """``make cluster-check``: everything that goes into a cluster, rendered and validated.
 
-    .venv/bin/python -m infra.check
+    .venv/bin/python -m hemix.infra.check
 
 Core types by Kubernetes' published schemas, custom ones by a real API server that holds their
 definitions, rules by promtool, pipelines by ``hemix compile --check``; then each of these is given
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import sys
 
-from infra.check.report import Report
-from infra.check.run import check_all
+from hemix.infra.check.report import Report
+from hemix.infra.check.run import check_all
 
 
 def main() -> int:

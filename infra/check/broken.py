@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from infra.check.objects import Manifest, Object
+from hemix.infra.check.objects import Manifest, Object
 
 Fault = Callable[[Manifest], bool]
 """Breaks a manifest in place; False when it has no place for this fault."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from infra.check.objects import Manifest
+from hemix.infra.check.objects import Manifest
 
 VERSION = "1.31"
 """Of the schemas; the newest that the pinned kubernetes-validate holds."""

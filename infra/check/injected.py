@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from infra.check import core
-from infra.check.objects import Manifest
-from pipelines.client.connection import AUDIENCE, POD_TOKEN, TOKEN_FILE
-from pipelines.cluster import ClusterSettings
+from hemix.infra.check import core
+from hemix.infra.check.objects import Manifest
+from hemix.pipelines.client.connection import AUDIENCE, POD_TOKEN, TOKEN_FILE
+from hemix.pipelines.cluster import ClusterSettings
 
 KIND = "PodDefault"
 _POD = ("volumes",)

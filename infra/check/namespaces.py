@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from infra.check.objects import Manifest, Object
+from hemix.infra.check.objects import Manifest, Object
 
 SECRETS = {"hemix-storage", "hemix-redis", "hemix-signing", "hemix-tls"}
 """Made by hand (docs/operator/cluster.md); everything else that is referred to must be rendered."""

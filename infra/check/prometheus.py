@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from hemix.errors import EnvironmentProblem
-from infra.check.objects import ROOT, Manifest
+from hemix.infra.check.objects import ROOT, Manifest
 
 TESTS = ROOT / "infra" / "monitoring" / "rules-test.yaml"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from infra.check.objects import Manifest, Object
+from hemix.infra.check.objects import Manifest, Object
 
 ACCOUNT = "hemix-deployer"
 _NAMED = ("get", "patch", "delete")

@@ -9,9 +9,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hemix.errors import EnvironmentProblem, HemixError
-from infra.check import broken, core, injected, namespaces, prometheus, rights, server, sources
-from infra.check.objects import OVERLAYS, ROOT, Manifest, Object, duplicates, kustomized
-from infra.check.report import Report
+from hemix.infra.check import (
+    broken,
+    core,
+    injected,
+    namespaces,
+    prometheus,
+    rights,
+    server,
+    sources,
+)
+from hemix.infra.check.objects import OVERLAYS, ROOT, Manifest, Object, duplicates, kustomized
+from hemix.infra.check.report import Report
 
 SCHEMAS = "Kubernetes schemas"
 CUSTOM = "API server (custom)"
@@ -159,7 +168,7 @@ def check_rules(report: Report, rules: Sequence[Manifest]) -> None:
 
 def check_pipelines(report: Report) -> None:
     """Every pipeline and every step alone, and broken pipelines."""
-    from pipelines.compiling import compiled
+    from hemix.pipelines.compiling import compiled
 
     texts: list[tuple[str, str]] = []
     for name in sources.pipelines():
@@ -175,7 +184,7 @@ def check_pipelines(report: Report) -> None:
 
 def pipeline_problems(name: str, text: str) -> list[str]:
     """Why ``hemix compile --check`` refuses IR YAML; empty when it does not."""
-    from pipelines.checking import check
+    from hemix.pipelines.checking import check
 
     try:
         check(text, name)

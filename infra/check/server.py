@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hemix.errors import EnvironmentProblem, HemixError
-from infra.check.objects import ROOT, Object
+from hemix.infra.check.objects import ROOT, Object
 
 SHARED = ROOT.parent / "shared" / "kubernetes"
 PROGRAMS = {
@@ -72,7 +72,7 @@ class Custom:
     """Asks the server whether it would take an object."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        from serving.kubernetes.api import connect
+        from hemix.serving.kubernetes.api import connect
 
         self._connect = functools.cache(
             lambda namespace: connect(namespace=namespace, kubeconfig=kubeconfig)

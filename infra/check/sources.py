@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from infra.check.objects import ROOT, Object, kustomized
-from serving.kubernetes.render import render
-from serving.kubernetes.settings import DeploymentSettings
-from serving.state import RegistryState, add
+from hemix.infra.check.objects import ROOT, Object, kustomized
+from hemix.serving.kubernetes.render import render
+from hemix.serving.kubernetes.settings import DeploymentSettings
+from hemix.serving.state import RegistryState, add
 
 REGISTRY = "s3://models/registry"
 _SETTINGS = {
@@ -51,10 +51,10 @@ def optional() -> Iterator[Object]:
 
 def trainings() -> Iterator[Object]:
     """The TrainJobs of the train step, on CPUs with S3 and on GPUs with a volume."""
-    from components.train.cluster_settings import TrainCluster
-    from components.train.trainjob import render
-    from components.train.worker import Work
-    from models.recipes import TrainingConfig
+    from hemix.components.train.cluster_settings import TrainCluster
+    from hemix.components.train.trainjob import render
+    from hemix.components.train.worker import Work
+    from hemix.models.recipes import TrainingConfig
 
     work = Work(
         recipe={},
@@ -79,8 +79,8 @@ def trainings() -> Iterator[Object]:
 
 def pipelines() -> tuple[str, ...]:
     """Every pipeline, and every step alone, by the name that ``hemix compile`` knows it by."""
-    from components.image import IMAGE_OF
-    from pipelines.compiling import COMPONENT, PIPELINES
+    from hemix.components.image import IMAGE_OF
+    from hemix.pipelines.compiling import COMPONENT, PIPELINES
 
     return (*PIPELINES, *(f"{COMPONENT}{step}" for step in IMAGE_OF))
 

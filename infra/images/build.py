@@ -1,6 +1,6 @@
 """Build the four images, one after the other.
 
-    .venv/bin/python -m infra.images.build [IMAGE ...]
+    .venv/bin/python -m hemix.infra.images.build [IMAGE ...]
 
 pip's own configuration on this machine (index, links, certificate) reaches the build as a secret
 file and read-only mounts, so that neither an image nor its history names a host.
@@ -18,9 +18,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from components.image import IMAGES
 from hemix import __version__
-from infra.environment import pip_settings
+from hemix.components.image import IMAGES
+from hemix.infra.environment import pip_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).resolve().parent

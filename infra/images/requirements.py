@@ -1,6 +1,6 @@
 """Write what each image installs: the packages of its extra and of all that they need, pinned.
 
-    .venv/bin/python -m infra.images.requirements
+    .venv/bin/python -m hemix.infra.images.requirements
 
 Walks the metadata of the packages installed here, from the extra's names down, and pins each to
 ``constraints.txt``. A build installs the list without resolving anything, so an image holds exactly
@@ -17,7 +17,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from components.image import IMAGES, Image
+from hemix.components.image import IMAGES, Image
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).resolve().parent / "requirements"

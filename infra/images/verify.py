@@ -1,6 +1,6 @@
 """Run each image hardened, and measure it.
 
-    .venv/bin/python -m infra.images.verify [--run DIR] [IMAGE ...]
+    .venv/bin/python -m hemix.infra.images.verify [--run DIR] [IMAGE ...]
 
 Every container is read-only, without capabilities, privileges, network or a name, as user 65532,
 with nothing to write to but a /tmp in memory. It must answer ``--help`` and import every step it is
@@ -27,8 +27,8 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from benchmarks.results import write_result
-from components.image import IMAGE_OF, IMAGES
-from infra.images.build import tag
+from hemix.components.image import IMAGE_OF, IMAGES
+from hemix.infra.images.build import tag
 
 ROOT = Path(__file__).resolve().parents[2]
 USER = "65532:65532"
@@ -58,7 +58,7 @@ for name in libraries:
 print(json.dumps({
     "uid": os.getuid(), "capabilities": int(status["CapEff"], 16),
     "no_new_privileges": status["NoNewPrivs"].strip() == "1", "root_written": written,
-    "interfaces": sorted(os.listdir("/sys/class/net")), "steps_imported": len([m for m in %(modules)r if m.startswith("components.")]),
+    "interfaces": sorted(os.listdir("/sys/class/net")), "steps_imported": len([m for m in %(modules)r if m.startswith("hemix.components.")]),
     "libraries_imported": len(libraries),
 }))
 """
@@ -83,9 +83,9 @@ def run(engine: str, image: str, arguments: Sequence[str], *options: str, limit:
 
 def modules(image: str) -> list[str]:
     """What an image must be able to import: the steps it is for, and how KFP starts them."""
-    found = [f"components.{step}.step" for step, of in IMAGE_OF.items() if of == image]
+    found = [f"hemix.components.{step}.step" for step, of in IMAGE_OF.items() if of == image]
     there = [name for name in found if (ROOT / (name.replace(".", "/") + ".py")).is_file()]
-    return ["kfp.dsl.executor_main", "pipelines.cli", *there]
+    return ["kfp.dsl.executor_main", "hemix.pipelines.cli", *there]
 
 
 def packages(image: str) -> list[str]:

@@ -1,6 +1,6 @@
 """Write the Grafana dashboards.
 
-    .venv/bin/python -m infra.monitoring.dashboards
+    .venv/bin/python -m hemix.infra.monitoring.dashboards
 
 Read from top to bottom: first whether users are served well, then why not, then who is served what.
 """
@@ -11,8 +11,8 @@ import json
 import sys
 from pathlib import Path
 
-from infra.monitoring.health_board import model_health
-from infra.monitoring.serving_board import serving
+from hemix.infra.monitoring.health_board import model_health
+from hemix.infra.monitoring.serving_board import serving
 
 FOLDER = Path(__file__).resolve().parent / "dashboards"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.monitoring.panels import NS, dashboard, lines, stat
+from hemix.infra.monitoring.panels import NS, dashboard, lines, stat
 
 
 def model_health() -> dict[str, Any]:

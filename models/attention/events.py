@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.attention.layout import Layout
+from hemix.models.attention.layout import Layout
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.layers import split_axis
+from hemix.models.layers import split_axis
 
 
 @dataclass(frozen=True, kw_only=True)

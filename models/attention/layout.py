@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.compiling import left_alone
+from hemix.models.compiling import left_alone
 
 WIDTH = 256
 """Events of a whole stretch."""

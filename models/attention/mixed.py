@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from models.attention.events import Events
-from models.attention.fold import Maps, fold, maps, unfold
-from models.attention.reading import attend, attend_one
-from models.hemix_config import HeMixConfig
-from models.layers import split_axis, xavier_slices_
+from hemix.models.attention.events import Events
+from hemix.models.attention.fold import Maps, fold, maps, unfold
+from hemix.models.attention.reading import attend, attend_one
+from hemix.models.hemix_config import HeMixConfig
+from hemix.models.layers import split_axis, xavier_slices_
 
 
 class Interest(nn.Module):

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
-from models.attention import tiled
-from models.attention.events import Events
-from models.attention.layout import Layout, plan
-from models.compiling import left_alone, load_triton
+from hemix.models.attention import tiled
+from hemix.models.attention.events import Events
+from hemix.models.attention.layout import Layout, plan
+from hemix.models.compiling import left_alone, load_triton
 
 SHARED = 101_376
 """Bytes of shared memory that a block of threads may have on consumer cards, 99 KiB; an A100 gives
@@ -121,7 +121,7 @@ def layout_of(offsets: Tensor, event_bytes: int) -> Layout | None:
 
 
 def attend(q_BMS: Tensor, null_BM: Tensor | None, events: Events) -> tuple[Tensor, Tensor]:
-    """As :func:`models.attention.tiled.attend`.
+    """As :func:`hemix.models.attention.tiled.attend`.
 
     On a GPU, what the kernel does not run (float64, very wide events) goes by tiles too. They are
     planned on the CPU, so that the GPU's work is waited for once a batch: offsets that the reader
@@ -162,7 +162,7 @@ def fused(
 ) -> tuple[Tensor, Tensor]:
     """By the kernel, of events ``[T, S]`` that lie row after row."""
     load_triton()
-    from models.attention.kernels import Fused
+    from hemix.models.attention.kernels import Fused
 
     kind = _kind(q_BMS, events_TS)
     many, width = q_BMS.shape[1:]

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.attention.layout import Layout
-from models.compiling import left_alone
+from hemix.models.attention.layout import Layout
+from hemix.models.compiling import left_alone
 
 NEVER = float("-inf")
 

@@ -25,11 +25,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from hemix.models.batch import Batch
+from hemix.models.layers import mlp_flops, split_axis, xavier_slices_
+from hemix.models.search import Choice, Range, Space
+from hemix.models.vector_ranker import RequestVectors, SharedMLP, VectorRanker, VectorRankerConfig
 from hemix.spec import FeatureSpec
-from models.batch import Batch
-from models.layers import mlp_flops, split_axis, xavier_slices_
-from models.search import Choice, Range, Space
-from models.vector_ranker import RequestVectors, SharedMLP, VectorRanker, VectorRankerConfig
 
 
 class AutoIntConfig(VectorRankerConfig):
@@ -83,7 +83,7 @@ class AutoInt(VectorRanker):
     """The ranker of the module's text.
 
     Example:
-        >>> from models.toy import toy_batch, toy_spec
+        >>> from hemix.models.toy import toy_batch, toy_spec
         >>> AutoInt(toy_spec(), AutoIntConfig(deep=(8,)))(toy_batch(rows=3))["click"].shape
         torch.Size([3])
     """

@@ -15,11 +15,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from hemix.models.batch import Batch
+from hemix.models.layers import MLP, CrossLayer, mlp_flops
+from hemix.models.ranker import Ranker, RankerConfig
+from hemix.models.search import Choice, Range, Space
 from hemix.spec import FeatureSpec
-from models.batch import Batch
-from models.layers import MLP, CrossLayer, mlp_flops
-from models.ranker import Ranker, RankerConfig
-from models.search import Choice, Range, Space
 
 
 class DCNv2Config(RankerConfig):
@@ -40,7 +40,7 @@ class DCNv2(Ranker):
     """The ranker of the module's text.
 
     Example:
-        >>> from models.toy import toy_batch, toy_spec
+        >>> from hemix.models.toy import toy_batch, toy_spec
         >>> logits = DCNv2(toy_spec(), DCNv2Config(deep=(8,)))(toy_batch(rows=3))
         >>> logits["click"].shape
         torch.Size([3])

@@ -1,7 +1,7 @@
 """DIN: each candidate weighs the user's events by its own relevance.
 
 Paper: Zhou et al., "Deep Interest Network for Click-Through Rate Prediction", KDD 2018,
-arXiv 1706.06978; its attention is :mod:`models.target_attention`, which other rankers use too.
+arXiv 1706.06978; its attention is :mod:`hemix.models.target_attention`, which other rankers use too.
 Fields and one interest a sequence go side by side through one hidden layer, then a tower a task.
 
 Axes: B batch. Dice is replaced by ReLU: the normalised statistics of Dice would tie a row's score
@@ -16,12 +16,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from hemix.models.batch import SIDES, Batch
+from hemix.models.layers import MLP, mlp_flops
+from hemix.models.ranker import Ranker, RankerConfig
+from hemix.models.search import Choice, Space
+from hemix.models.target_attention import Encoded, Interests
 from hemix.spec import FeatureSpec
-from models.batch import SIDES, Batch
-from models.layers import MLP, mlp_flops
-from models.ranker import Ranker, RankerConfig
-from models.search import Choice, Space
-from models.target_attention import Encoded, Interests
 
 
 class DINConfig(RankerConfig):
@@ -47,7 +47,7 @@ class DIN(Ranker):
     """The ranker of the module's text.
 
     Example:
-        >>> from models.toy import toy_batch, toy_spec
+        >>> from hemix.models.toy import toy_batch, toy_spec
         >>> DIN(toy_spec(), DINConfig(tower=(8,)))(toy_batch(rows=3))["click"].shape
         torch.Size([3])
     """

@@ -27,12 +27,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from hemix.models.batch import Batch
+from hemix.models.layers import MLP, mlp_flops
+from hemix.models.ranker import ITEM_SIDES, REQUEST_SIDES
+from hemix.models.search import Choice, Space
+from hemix.models.vector_ranker import RequestVectors, SharedMLP, VectorRanker, VectorRankerConfig
 from hemix.spec import FeatureSpec, Side
-from models.batch import Batch
-from models.layers import MLP, mlp_flops
-from models.ranker import ITEM_SIDES, REQUEST_SIDES
-from models.search import Choice, Space
-from models.vector_ranker import RequestVectors, SharedMLP, VectorRanker, VectorRankerConfig
 
 
 class DLRMConfig(VectorRankerConfig):
@@ -63,7 +63,7 @@ class DLRM(VectorRanker):
     """The ranker of the module's text.
 
     Example:
-        >>> from models.toy import toy_batch, toy_spec
+        >>> from hemix.models.toy import toy_batch, toy_spec
         >>> DLRM(toy_spec(), DLRMConfig(top=(8,)))(toy_batch(rows=3))["click"].shape
         torch.Size([3])
     """

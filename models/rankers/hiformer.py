@@ -26,12 +26,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from hemix.models.chance import Dropout
+from hemix.models.hemix import HeteroFFN
+from hemix.models.layers import mlp_flops, split_axis, xavier_slices_
+from hemix.models.search import Choice, Range, Space
+from hemix.models.vector_ranker import VectorRanker, VectorRankerConfig
 from hemix.spec import FeatureSpec
-from models.chance import Dropout
-from models.hemix import HeteroFFN
-from models.layers import mlp_flops, split_axis, xavier_slices_
-from models.search import Choice, Range, Space
-from models.vector_ranker import VectorRanker, VectorRankerConfig
 
 
 class HiformerConfig(VectorRankerConfig):
@@ -113,7 +113,7 @@ class Hiformer(VectorRanker):
     """The ranker of the module's text.
 
     Example:
-        >>> from models.toy import toy_batch, toy_spec
+        >>> from hemix.models.toy import toy_batch, toy_spec
         >>> Hiformer(toy_spec(), HiformerConfig(rank=2))(toy_batch(rows=3))["click"].shape
         torch.Size([3])
     """

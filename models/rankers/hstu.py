@@ -37,15 +37,15 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from hemix.models.batch import Batch
+from hemix.models.causal import Norm, norm_of, product
+from hemix.models.chance import Dropout
+from hemix.models.layers import mlp_flops, split_axis, xavier_slices_
+from hemix.models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
+from hemix.models.search import Choice, Range, Space
+from hemix.models.timeline import candidate, shared_columns, timeline, timeline_length
+from hemix.models.vector_ranker import SharedMLP
 from hemix.spec import FeatureSpec, SequenceFeature
-from models.batch import Batch
-from models.causal import Norm, norm_of, product
-from models.chance import Dropout
-from models.layers import mlp_flops, split_axis, xavier_slices_
-from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
-from models.search import Choice, Range, Space
-from models.timeline import candidate, shared_columns, timeline, timeline_length
-from models.vector_ranker import SharedMLP
 
 GAP = "gap"
 """The role of the column that holds an event's age at the request."""
@@ -171,7 +171,7 @@ class HSTU(Ranker):
     """The ranker of the module's text.
 
     Example:
-        >>> from models.toy import toy_batch, toy_spec
+        >>> from hemix.models.toy import toy_batch, toy_spec
         >>> HSTU(toy_spec(), HSTUConfig(token_width=8))(toy_batch(rows=3))["click"].shape
         torch.Size([3])
     """

@@ -36,14 +36,14 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from hemix.models.batch import Batch
+from hemix.models.causal import CausalLayer, CausalStack, Memory, Norm
+from hemix.models.layers import mlp_flops, split_axis, xavier_slices_
+from hemix.models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
+from hemix.models.search import Choice, Range, Space
+from hemix.models.timeline import Timeline, timeline, timeline_length
+from hemix.models.vector_ranker import SharedMLP
 from hemix.spec import FeatureSpec
-from models.batch import Batch
-from models.causal import CausalLayer, CausalStack, Memory, Norm
-from models.layers import mlp_flops, split_axis, xavier_slices_
-from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
-from models.search import Choice, Range, Space
-from models.timeline import Timeline, timeline, timeline_length
-from models.vector_ranker import SharedMLP
 
 USER_TOKENS = 2
 """Global tokens that no candidate changes: user and CLS."""
@@ -99,7 +99,7 @@ class LONGER(Ranker):
     """The ranker of the module's text.
 
     Example:
-        >>> from models.toy import toy_batch, toy_spec
+        >>> from hemix.models.toy import toy_batch, toy_spec
         >>> config = LONGERConfig(event_width=4, merge=2, recent=2)
         >>> LONGER(toy_spec(), config)(toy_batch(rows=3))["click"].shape
         torch.Size([3])

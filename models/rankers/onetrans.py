@@ -33,14 +33,14 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from hemix.models.batch import Batch
+from hemix.models.causal import CausalLayer, CausalStack, Memory, Norm
+from hemix.models.layers import mlp_flops, split_axis, xavier_slices_
+from hemix.models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
+from hemix.models.search import Choice, Range, Space
+from hemix.models.timeline import timeline, timeline_length
+from hemix.models.vector_ranker import SharedMLP
 from hemix.spec import FeatureSpec
-from models.batch import Batch
-from models.causal import CausalLayer, CausalStack, Memory, Norm
-from models.layers import mlp_flops, split_axis, xavier_slices_
-from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
-from models.search import Choice, Range, Space
-from models.timeline import timeline, timeline_length
-from models.vector_ranker import SharedMLP
 
 
 class OneTransConfig(RankerConfig):
@@ -93,7 +93,7 @@ class OneTrans(Ranker):
     """The ranker of the module's text.
 
     Example:
-        >>> from models.toy import toy_batch, toy_spec
+        >>> from hemix.models.toy import toy_batch, toy_spec
         >>> OneTrans(toy_spec(), OneTransConfig(token_width=8))(toy_batch(rows=3))["click"].shape
         torch.Size([3])
     """

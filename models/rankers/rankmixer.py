@@ -1,7 +1,7 @@
 """RankMixer: token mixing without parameters, a network of its own for every token.
 
 Paper: Zhu et al., "RankMixer: Scaling Up Ranking Models in Industrial Recommenders", CIKM 2025,
-arXiv 2507.15551. Vectors become T semantic tokens (:mod:`models.token_mixing`). Block:
+arXiv 2507.15551. Vectors become T semantic tokens (:mod:`hemix.models.token_mixing`). Block:
 
     mix(X)[h] = [x_1^(h) ; ... ; x_T^(h)]       head h of all tokens becomes token h, H = T   eq. 3, 4
     S  = LN(mix(X) + X)                                                                      eq. 5
@@ -20,16 +20,16 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from hemix.spec import FeatureSpec
-from models.chance import Dropout
-from models.hemix import HeteroFFN, fuse
-from models.search import Choice, Space
-from models.token_mixing import (
+from hemix.models.chance import Dropout
+from hemix.models.hemix import HeteroFFN, fuse
+from hemix.models.search import Choice, Space
+from hemix.models.token_mixing import (
     SemanticTokenizer,
     TokenMixingConfig,
     TokenMixingRanker,
     pieces_of,
 )
+from hemix.spec import FeatureSpec
 
 
 class RankMixerConfig(TokenMixingConfig):
@@ -71,7 +71,7 @@ class RankMixer(TokenMixingRanker):
     """The ranker of the module's text.
 
     Example:
-        >>> from models.toy import toy_batch, toy_spec
+        >>> from hemix.models.toy import toy_batch, toy_spec
         >>> model = RankMixer(toy_spec(), RankMixerConfig(tokens=4, token_width=8))
         >>> model(toy_batch(rows=3))["click"].shape
         torch.Size([3])

@@ -27,15 +27,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from hemix.models.batch import Batch
+from hemix.models.causal import product
+from hemix.models.event_search import Read, TargetAttention
+from hemix.models.layers import mlp_flops, xavier_slices_
+from hemix.models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
+from hemix.models.search import Choice, Range, Space
+from hemix.models.timeline import candidate, shared_columns
+from hemix.models.vector_ranker import SharedMLP
 from hemix.spec import FeatureSpec
-from models.batch import Batch
-from models.causal import product
-from models.event_search import Read, TargetAttention
-from models.layers import mlp_flops, xavier_slices_
-from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
-from models.search import Choice, Range, Space
-from models.timeline import candidate, shared_columns
-from models.vector_ranker import SharedMLP
 
 
 class SIMConfig(RankerConfig):
@@ -72,7 +72,7 @@ class SIM(Ranker):
     """The ranker of the module's text.
 
     Example:
-        >>> from models.toy import toy_batch, toy_spec
+        >>> from hemix.models.toy import toy_batch, toy_spec
         >>> SIM(toy_spec(), SIMConfig(top=3))(toy_batch(rows=3))["click"].shape
         torch.Size([3])
     """

@@ -1,7 +1,7 @@
 """TokenMixer-Large: mix, a network a token, revert, a network a token.
 
 Paper: Jiang et al., "TokenMixer-Large: Scaling Up Large Ranking Models in Industrial Recommenders", KDD 2026,
-arXiv 2602.06563. Tokens are T - 1 semantic ones (:mod:`models.token_mixing`) after a global one,
+arXiv 2602.06563. Tokens are T - 1 semantic ones (:mod:`hemix.models.token_mixing`) after a global one,
 which is a projection of all vectors. Block:
 
     M  = mix(X)                          head h of all tokens becomes token h, H = T
@@ -26,15 +26,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from hemix.spec import FeatureSpec
-from models.hemix_variants import TokenMixerLargeBlock
-from models.search import Choice, Range, Space
-from models.token_mixing import (
+from hemix.models.hemix_variants import TokenMixerLargeBlock
+from hemix.models.search import Choice, Range, Space
+from hemix.models.token_mixing import (
     SemanticTokenizer,
     TokenMixingConfig,
     TokenMixingRanker,
     pieces_of,
 )
+from hemix.spec import FeatureSpec
 
 
 class TokenMixerLargeConfig(TokenMixingConfig):
@@ -58,7 +58,7 @@ class TokenMixerLarge(TokenMixingRanker):
     """The ranker of the module's text.
 
     Example:
-        >>> from models.toy import toy_batch, toy_spec
+        >>> from hemix.models.toy import toy_batch, toy_spec
         >>> model = TokenMixerLarge(toy_spec(), TokenMixerLargeConfig(tokens=8, token_width=8))
         >>> model(toy_batch(rows=3))["click"].shape
         torch.Size([3])

@@ -25,11 +25,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from hemix.models.chance import Dropout
+from hemix.models.layers import MLP, mlp_flops, split_axis, xavier_slices_
+from hemix.models.search import Choice, Range, Space
+from hemix.models.vector_ranker import VectorRanker, VectorRankerConfig
 from hemix.spec import FeatureSpec
-from models.chance import Dropout
-from models.layers import MLP, mlp_flops, split_axis, xavier_slices_
-from models.search import Choice, Range, Space
-from models.vector_ranker import VectorRanker, VectorRankerConfig
 
 
 class WukongConfig(VectorRankerConfig):
@@ -106,7 +106,7 @@ class Wukong(VectorRanker):
     """The ranker of the module's text.
 
     Example:
-        >>> from models.toy import toy_batch, toy_spec
+        >>> from hemix.models.toy import toy_batch, toy_spec
         >>> Wukong(toy_spec(), WukongConfig(hidden=(8,)))(toy_batch(rows=3))["click"].shape
         torch.Size([3])
     """

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from hemix.files import atomic_file
-from models.recipe_files import as_yaml
-from models.recipes import Recipe
-from models.search import Value
-from models.tuning.space import parameters_of, value_of, values_of, with_values
-from models.tuning.study import DATABASE, StudyFolder, StudySettings
+from hemix.models.recipe_files import as_yaml
+from hemix.models.recipes import Recipe
+from hemix.models.search import Value
+from hemix.models.tuning.space import parameters_of, value_of, values_of, with_values
+from hemix.models.tuning.study import DATABASE, StudyFolder, StudySettings
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

@@ -10,9 +10,9 @@ import yaml
 
 from hemix.documents import read
 from hemix.errors import DefinitionError
-from models.recipes import Recipe, TrainingConfig
-from models.registry import find
-from models.search import Choice, Domain, Space, Value, parse_space, prefixed
+from hemix.models.recipes import Recipe, TrainingConfig
+from hemix.models.registry import find
+from hemix.models.search import Choice, Domain, Space, Value, parse_space, prefixed
 
 if TYPE_CHECKING:
     from optuna import Trial

@@ -13,13 +13,13 @@ import torch
 
 from hemix.errors import DefinitionError
 from hemix.files import digest_of
+from hemix.models.reader import row_groups
+from hemix.models.recipes import Recipe
+from hemix.models.state import State, Trained
+from hemix.models.train import Trainer
+from hemix.models.tuning.study import Claim, StudyFolder
 from hemix.progress import say
 from hemix.spec import FeatureSpec
-from models.reader import row_groups
-from models.recipes import Recipe
-from models.state import State, Trained
-from models.train import Trainer
-from models.tuning.study import Claim, StudyFolder
 
 HOPELESS = 5
 """So many impossible trials and no possible one: something else is wrong."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hemix.errors import DefinitionError
-from pipelines.checking.components import component_problems, use_problems
-from pipelines.checking.dag import Dag
-from pipelines.checking.executors import executor_problems, pod_problems
-from pipelines.checking.reading import read
+from hemix.pipelines.checking.components import component_problems, use_problems
+from hemix.pipelines.checking.dag import Dag
+from hemix.pipelines.checking.executors import executor_problems, pod_problems
+from hemix.pipelines.checking.reading import read
 
 _TOLD = 10
 

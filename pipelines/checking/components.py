@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines.checking.reading import Compiled
+from hemix.pipelines.checking.reading import Compiled
 
 
 def component_problems(found: Compiled) -> Iterator[str]:

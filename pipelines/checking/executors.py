@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pipelines.checking.reading import Compiled
+from hemix.pipelines.checking.reading import Compiled
 
 _DIGEST = re.compile(r"^[a-z0-9][^\s@:]*(:[0-9]+)?[^\s@]*@sha256:[0-9a-f]{64}$")
 _TAGGED = re.compile(r"^[a-z0-9]([^\s@]*/)?[a-z0-9._-]+:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")

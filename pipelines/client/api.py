@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from hemix.errors import EnvironmentProblem, HemixError
-from pipelines.client.connection import Connection
-from pipelines.client.errors import AccessDenied, PipelineApiError
+from hemix.pipelines.client.connection import Connection
+from hemix.pipelines.client.errors import AccessDenied, PipelineApiError
 
 _PAGE = 100
 _PASSING = (429, 502, 503, 504)  # the server is there and cannot just now

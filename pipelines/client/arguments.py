@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from hemix import storage
 from hemix.documents import text_of, value_of
 from hemix.errors import DefinitionError
+from hemix.pipelines.overrides import Overrides
 from hemix.placeholders import refuse_placeholders
-from pipelines.overrides import Overrides
 
 if TYPE_CHECKING:
-    from features.definition import DatasetDefinition
+    from hemix.features.definition import DatasetDefinition
 
 Inputs = Mapping[str, Mapping[str, Any]]
 
@@ -51,7 +51,7 @@ def arguments_of(
 
     Args:
         pipeline: its name, for errors.
-        inputs: the parameters it declares (:func:`pipelines.client.spec.inputs_of`).
+        inputs: the parameters it declares (:func:`hemix.pipelines.client.spec.inputs_of`).
         wanted: what was said by name.
         given: what was said as ``--param``.
 
@@ -122,7 +122,7 @@ class _Known:
 
     @cached_property
     def _dataset(self) -> DatasetDefinition:
-        from features.definition import DatasetDefinition
+        from hemix.features.definition import DatasetDefinition
 
         found = DatasetDefinition.load(self._wanted.dataset, self._wanted.overrides.definition)
         if not storage.is_remote(found.root) and not self._wanted.paths_in_pods:
@@ -139,13 +139,13 @@ class _Known:
 
     @cached_property
     def events_definition(self) -> str:
-        from components.plan.naming import without_split
+        from hemix.components.plan.naming import without_split
 
         return without_split(self._dataset).to_json()
 
     @cached_property
     def source_fingerprint(self) -> str:
-        from features.sources import fingerprint
+        from hemix.features.sources import fingerprint
 
         return fingerprint(self._dataset)
 
@@ -170,7 +170,7 @@ class _Known:
     @cached_property
     def recipe(self) -> str | None:
         if self._wanted.recipe or self._wanted.overrides.recipe:
-            from pipelines.plan import check_recipe
+            from hemix.pipelines.plan import check_recipe
 
             tasks = self._dataset.tasks if "definition" in self._inputs else None
             check_recipe(self._recipe, self._wanted.overrides.recipe, tasks)
@@ -179,7 +179,7 @@ class _Known:
     @cached_property
     def _recipe(self) -> str:
         """As the cluster understands it: a file's content, not its name."""
-        from models.recipes import portable
+        from hemix.models.recipes import portable
 
         wanted = self._wanted.recipe or str(self._inputs["recipe"].get("defaultValue", ""))
         return portable(wanted)
@@ -196,7 +196,7 @@ class _Known:
 
     @cached_property
     def version(self) -> str:
-        from components.plan.naming import version_name
+        from hemix.components.plan.naming import version_name
 
         return version_name(
             self._dataset,
@@ -208,7 +208,7 @@ class _Known:
 
     @cached_property
     def feature_service(self) -> str:
-        from components.plan.naming import feature_service
+        from hemix.components.plan.naming import feature_service
 
         return feature_service(self.version)
 
@@ -216,7 +216,7 @@ class _Known:
     def policy(self) -> str | None:
         if self._wanted.policy is None:
             return None
-        from components.validate_model.policy import policy_text
+        from hemix.components.validate_model.policy import policy_text
 
         return policy_text(
             self._wanted.policy, self._dataset.tasks if "definition" in self._inputs else None
@@ -241,7 +241,7 @@ class _Known:
     def champion(self) -> str | None:
         if "version" not in self._inputs:
             return None
-        from serving.registry import open_registry
+        from hemix.serving.registry import open_registry
 
         store = open_registry(self.registry)
         name = store.state().champion

@@ -14,11 +14,11 @@ from rich.text import Text
 
 from hemix import storage
 from hemix.files import read_json
-from pipelines.client import options as o
+from hemix.pipelines.client import options as o
 
 if TYPE_CHECKING:
-    from pipelines.client.arguments import Wanted
-    from pipelines.local import StepResult
+    from hemix.pipelines.client.arguments import Wanted
+    from hemix.pipelines.local import StepResult
 
 DAY = "backfill"  # the task that writes one day
 
@@ -71,10 +71,10 @@ def backfill_command(
 
       hemix backfill --from 2022-04-01 --to 2022-04-30 --root s3://ranker/hemix --set root=s3://logs/kuairand
     """
-    from components.backfill.days import days_between
-    from features.runners import runner_flags
-    from pipelines.client.arguments import Wanted
-    from pipelines.overrides import parse_overrides
+    from hemix.components.backfill.days import days_between
+    from hemix.features.runners import runner_flags
+    from hemix.pipelines.client.arguments import Wanted
+    from hemix.pipelines.overrides import parse_overrides
 
     console = Console(file=sys.stdout)
     days = days_between(first, last)
@@ -91,10 +91,10 @@ def backfill_command(
     if local:
         _here(console, wanted, output or Path("runs") / "backfill", days)
         return
-    from pipelines.client.commands import tell, watch_run
-    from pipelines.client.compiled import ready
-    from pipelines.client.runs import submit
-    from pipelines.client.spec import tasks_of
+    from hemix.pipelines.client.commands import tell, watch_run
+    from hemix.pipelines.client.compiled import ready
+    from hemix.pipelines.client.runs import submit
+    from hemix.pipelines.client.spec import tasks_of
 
     connection = o.connect(host, namespace, token, token_file, ca_cert)
     made = ready("backfill", wanted, settings)
@@ -117,10 +117,10 @@ def backfill_command(
 
 def _here(console: Console, wanted: Wanted, output: Path, days: list[str]) -> None:
     """Run the pipeline through kfp.local; say of each day what became of its partition."""
-    from pipelines import backfill as module
-    from pipelines.client.arguments import arguments_of
-    from pipelines.folder import RunFolder
-    from pipelines.local import LocalRun
+    from hemix.pipelines import backfill as module
+    from hemix.pipelines.client.arguments import arguments_of
+    from hemix.pipelines.folder import RunFolder
+    from hemix.pipelines.local import LocalRun
 
     folder = RunFolder(output.resolve())
     if not wanted.destination:

@@ -9,11 +9,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from pipelines.client import options as o
+from hemix.pipelines.client import options as o
 
 if TYPE_CHECKING:
-    from pipelines.client.connection import Connection
-    from pipelines.client.runs import Submitted
+    from hemix.pipelines.client.connection import Connection
+    from hemix.pipelines.client.runs import Submitted
 
 
 def submit_command(
@@ -84,13 +84,13 @@ def submit_command(
 
       hemix submit --attach 0f4e5c6a-1b7d-4f43-9f0c-2f1c1f0f8a11
     """
-    from features.runners import runner_flags
-    from pipelines.client.arguments import Wanted
-    from pipelines.client.compiled import ready
-    from pipelines.client.runs import submit
-    from pipelines.client.spec import gates_of, tasks_of
-    from pipelines.client.triggers import seconds
-    from pipelines.overrides import parse_overrides
+    from hemix.features.runners import runner_flags
+    from hemix.pipelines.client.arguments import Wanted
+    from hemix.pipelines.client.compiled import ready
+    from hemix.pipelines.client.runs import submit
+    from hemix.pipelines.client.spec import gates_of, tasks_of
+    from hemix.pipelines.client.triggers import seconds
+    from hemix.pipelines.overrides import parse_overrides
 
     console = Console(file=sys.stdout)
     patience_s = float(seconds(timeout, "--timeout")) if timeout else None
@@ -161,18 +161,18 @@ def watch_run(
         connection: where the run is.
         run_id: which.
         tasks: names of its tasks; read from the server when None.
-        gates: as :func:`pipelines.client.following.require_success` has them.
+        gates: as :func:`hemix.pipelines.client.following.require_success` has them.
         patience_s: seconds to wait at most.
         every_s: seconds between looks.
 
     Raises:
         HemixError: the run did not succeed, or cannot be followed.
     """
-    from pipelines.client.api import PipelinesApi
-    from pipelines.client.display import watching
-    from pipelines.client.following import follow, require_success
-    from pipelines.client.runs import spec_of_run
-    from pipelines.client.spec import gates_of, tasks_of
+    from hemix.pipelines.client.api import PipelinesApi
+    from hemix.pipelines.client.display import watching
+    from hemix.pipelines.client.following import follow, require_success
+    from hemix.pipelines.client.runs import spec_of_run
+    from hemix.pipelines.client.spec import gates_of, tasks_of
 
     api = PipelinesApi(connection)
     if tasks is None:
@@ -190,8 +190,8 @@ def watch_run(
 
 def register(app: typer.Typer) -> None:
     """Add the commands that speak to a cluster's pipelines."""
-    from pipelines.client.backfill_command import backfill_command
-    from pipelines.client.schedule_commands import schedule_app
+    from hemix.pipelines.client.backfill_command import backfill_command
+    from hemix.pipelines.client.schedule_commands import schedule_app
 
     app.command("submit")(submit_command)
     app.add_typer(schedule_app)

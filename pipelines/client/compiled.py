@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hemix import storage
-from pipelines.client.arguments import Wanted, arguments_of, parse_parameters
-from pipelines.client.spec import check_parameters, inputs_of, spec_of
+from hemix.pipelines.client.arguments import Wanted, arguments_of, parse_parameters
+from hemix.pipelines.client.spec import check_parameters, inputs_of, spec_of
 
 PIPELINE_ROOT = "pipeline"
 
@@ -45,8 +45,8 @@ def ready(
         DefinitionError: no such pipeline, or a value that cannot be used.
         DataError: the log's files are not there.
     """
-    from pipelines.cluster import ClusterSettings
-    from pipelines.compiling import compiled
+    from hemix.pipelines.cluster import ClusterSettings
+    from hemix.pipelines.compiling import compiled
 
     text = compiled(pipeline, ClusterSettings.load(settings))
     spec = spec_of(text)

@@ -10,7 +10,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.client.following import RunProgress, TaskProgress, is_stop
+from hemix.pipelines.client.following import RunProgress, TaskProgress, is_stop
 
 _MARKS = {
     "succeeded": ("✓", "green", "green"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.client.api import PipelinesApi
-from pipelines.client.errors import PipelineApiError
-from pipelines.client.versions import named
+from hemix.pipelines.client.api import PipelinesApi
+from hemix.pipelines.client.errors import PipelineApiError
+from hemix.pipelines.client.versions import named
 
 _ARCHIVED = "ARCHIVED"
 

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from hemix.errors import EnvironmentProblem, GateFailed
-from pipelines.client.api import PipelinesApi
-from pipelines.client.errors import AccessDenied, RunCanceled, RunFailed, StillRunning
+from hemix.pipelines.client.api import PipelinesApi
+from hemix.pipelines.client.errors import AccessDenied, RunCanceled, RunFailed, StillRunning
 
 TaskState = Literal["waiting", "pending", "running", "succeeded", "cached", "failed", "skipped"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pipelines.client.connection import Connection
+    from hemix.pipelines.client.connection import Connection
 
 _SERVER = "Server"
 _DATA = "Data and model"
@@ -174,7 +174,7 @@ def connect(
     host: str, namespace: str, token: str, token_file: Path | None, ca_cert: Path | None
 ) -> Connection:
     """Where the options say the server is."""
-    from pipelines.client.connection import resolve
+    from hemix.pipelines.client.connection import resolve
 
     return resolve(
         host=host, namespace=namespace, token=token, token_file=token_file, ca_cert=ca_cert

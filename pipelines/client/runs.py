@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.client import experiments, versions
-from pipelines.client.api import PipelinesApi
-from pipelines.client.connection import Connection, resolve
-from pipelines.client.following import ENDED
-from pipelines.client.spec import check_parameters, spec_of
-from pipelines.client.versions import PipelineVersion
+from hemix.pipelines.client import experiments, versions
+from hemix.pipelines.client.api import PipelinesApi
+from hemix.pipelines.client.connection import Connection, resolve
+from hemix.pipelines.client.following import ENDED
+from hemix.pipelines.client.spec import check_parameters, spec_of
+from hemix.pipelines.client.versions import PipelineVersion
 
 EXPERIMENT = "hemix"
 SERVICE_ACCOUNT = "hemix-pipeline"
@@ -50,7 +50,7 @@ def submit(
     Args:
         pipeline: name of the pipeline (``training``, ``retraining``, ...).
         parameters: its parameters, of the types that the pipeline declares.
-        connection: where the server is; default: :func:`pipelines.client.connection.resolve`,
+        connection: where the server is; default: :func:`hemix.pipelines.client.connection.resolve`,
             which inside a pod finds the server of its own cluster.
         compiled: IR YAML to upload unless the server holds it. Default: the version that was
             uploaded last; a step that triggers a run has nothing to compile.

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hemix.pipelines.client import options as o
 from hemix.shown import shown
-from pipelines.client import options as o
 
 schedule_app = typer.Typer(
     name="schedule",
@@ -99,13 +99,13 @@ def create_command(
 
       hemix schedule create weekly --every 7d --start 2026-01-05T03:00 --catch-up --root s3://ranker/hemix --definition my_log.yaml
     """
-    from features.runners import runner_flags
-    from pipelines.client import triggers
-    from pipelines.client.api import PipelinesApi
-    from pipelines.client.arguments import Wanted
-    from pipelines.client.compiled import ready
-    from pipelines.client.schedules import SCHEDULED_TIME, ScheduleRequest, create
-    from pipelines.overrides import parse_overrides
+    from hemix.features.runners import runner_flags
+    from hemix.pipelines.client import triggers
+    from hemix.pipelines.client.api import PipelinesApi
+    from hemix.pipelines.client.arguments import Wanted
+    from hemix.pipelines.client.compiled import ready
+    from hemix.pipelines.client.schedules import SCHEDULED_TIME, ScheduleRequest, create
+    from hemix.pipelines.overrides import parse_overrides
 
     trigger = triggers.Trigger(
         cron=triggers.cron(cron) if cron else "",
@@ -161,8 +161,8 @@ def list_command(
 
       hemix schedule list --experiment hemix
     """
-    from pipelines.client.api import PipelinesApi
-    from pipelines.client.schedules import Schedule, listed, pipeline_names
+    from hemix.pipelines.client.api import PipelinesApi
+    from hemix.pipelines.client.schedules import Schedule, listed, pipeline_names
 
     api = PipelinesApi(o.connect(host, namespace, token, token_file, ca_cert))
     schedules = listed(api, experiment)
@@ -217,8 +217,8 @@ def pause_command(
 
       hemix schedule pause nightly
     """
-    from pipelines.client.api import PipelinesApi
-    from pipelines.client.schedules import pause
+    from hemix.pipelines.client.api import PipelinesApi
+    from hemix.pipelines.client.schedules import pause
 
     pause(PipelinesApi(o.connect(host, namespace, token, token_file, ca_cert)), name, experiment)
     _print(f"Schedule {name} is paused.")
@@ -240,8 +240,8 @@ def resume_command(
 
       hemix schedule resume nightly
     """
-    from pipelines.client.api import PipelinesApi
-    from pipelines.client.schedules import resume
+    from hemix.pipelines.client.api import PipelinesApi
+    from hemix.pipelines.client.schedules import resume
 
     api = PipelinesApi(o.connect(host, namespace, token, token_file, ca_cert))
     schedule = resume(api, name, experiment)
@@ -266,8 +266,8 @@ def delete_command(
 
       hemix schedule delete nightly
     """
-    from pipelines.client.api import PipelinesApi
-    from pipelines.client.schedules import delete
+    from hemix.pipelines.client.api import PipelinesApi
+    from hemix.pipelines.client.schedules import delete
 
     delete(PipelinesApi(o.connect(host, namespace, token, token_file, ca_cert)), name, experiment)
     _print(f"Schedule {name} is deleted; its runs stay.")

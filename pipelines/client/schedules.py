@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from components.plan.windows import MACRO
+from hemix.components.plan.windows import MACRO
 from hemix.errors import DefinitionError, HemixError
 from hemix.files import digest_of
-from pipelines.client import experiments
-from pipelines.client.api import PipelinesApi
-from pipelines.client.errors import PipelineApiError
-from pipelines.client.runs import EXPERIMENT, SERVICE_ACCOUNT, prepare
-from pipelines.client.spec import check_parameters, inputs_of, spec_of
-from pipelines.client.triggers import Trigger, text, trigger_of
-from pipelines.client.versions import PipelineVersion, named
+from hemix.pipelines.client import experiments
+from hemix.pipelines.client.api import PipelinesApi
+from hemix.pipelines.client.errors import PipelineApiError
+from hemix.pipelines.client.runs import EXPERIMENT, SERVICE_ACCOUNT, prepare
+from hemix.pipelines.client.spec import check_parameters, inputs_of, spec_of
+from hemix.pipelines.client.triggers import Trigger, text, trigger_of
+from hemix.pipelines.client.versions import PipelineVersion, named
 
 SCHEDULED_TIME = "scheduled_time"
 _MARK = re.compile(r"\[hemix ([0-9a-f]{16})\]")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from hemix.errors import HemixError
-from pipelines.client.api import AlreadyExists, NotFound, PipelinesApi
-from pipelines.client.errors import PipelineApiError
+from hemix.pipelines.client.api import AlreadyExists, NotFound, PipelinesApi
+from hemix.pipelines.client.errors import PipelineApiError
 
 _DIGEST = 16
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import yaml
 
-from features.definition import DatasetDefinition
 from hemix.errors import RegistryError
+from hemix.features.definition import DatasetDefinition
 from hemix.files import atomic_file
+from hemix.pipelines.folder import RunFolder
+from hemix.serving.experiments.assigned import MODEL_LAYER
+from hemix.serving.experiments.design import Design, design_of
+from hemix.serving.experiments.layers import Experiments
+from hemix.serving.registry import FolderRegistry, open_registry
 from hemix.shown import command
-from pipelines.folder import RunFolder
-from serving.experiments.assigned import MODEL_LAYER
-from serving.experiments.design import Design, design_of
-from serving.experiments.layers import Experiments
-from serving.registry import FolderRegistry, open_registry
 
 
 def own_registry(folder: RunFolder, target: Path, *, share: float) -> Path:

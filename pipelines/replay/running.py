@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from components.experiment.page import Notes
-from components.experiment.step import run as examine
-from features.definition import DatasetDefinition
+from hemix.components.experiment.page import Notes
+from hemix.components.experiment.step import run as examine
 from hemix.errors import DataError, HemixError
+from hemix.features.definition import DatasetDefinition
 from hemix.files import atomic_file
+from hemix.pipelines.endpoint import running_endpoint
+from hemix.pipelines.folder import RunFolder
+from hemix.pipelines.record import RunRecord
+from hemix.pipelines.replay.experiment import design_at, own_registry, paragraphs, policy_text
+from hemix.pipelines.replay.sending import Sent, send
+from hemix.pipelines.replay.traffic import Traffic, read_traffic
 from hemix.progress import say
+from hemix.serving.experiments.design import Design
+from hemix.serving.experiments.logs import read_exposures
+from hemix.serving.experiments.policy import ExperimentPolicy
+from hemix.serving.experiments.results import Decision
 from hemix.storage import join
-from pipelines.endpoint import running_endpoint
-from pipelines.folder import RunFolder
-from pipelines.record import RunRecord
-from pipelines.replay.experiment import design_at, own_registry, paragraphs, policy_text
-from pipelines.replay.sending import Sent, send
-from pipelines.replay.traffic import Traffic, read_traffic
-from serving.experiments.design import Design
-from serving.experiments.logs import read_exposures
-from serving.experiments.policy import ExperimentPolicy
-from serving.experiments.results import Decision
 
 if TYPE_CHECKING:
     import polars as pl

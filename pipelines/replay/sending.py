@@ -8,8 +8,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from hemix.errors import EnvironmentProblem, RequestError
-from pipelines.replay.traffic import ReplayRequest
-from serving.client import rank
+from hemix.pipelines.replay.traffic import ReplayRequest
+from hemix.serving.client import rank
 
 ATTEMPTS = 4
 MOST_LOST = 20

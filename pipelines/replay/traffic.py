@@ -12,11 +12,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from features.definition import DatasetDefinition
-from features.schema import label_column
 from hemix.bounds import MAX_TEXT
 from hemix.errors import DataError
-from serving.request import MAX_CANDIDATES
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import label_column
+from hemix.serving.request import MAX_CANDIDATES
 
 if TYPE_CHECKING:
     import polars as pl
@@ -148,7 +148,7 @@ def popularity_order(rows: pl.DataFrame, before: pl.LazyFrame, column: str) -> p
     """
     import polars as pl
 
-    from models.metrics import grouped_auc
+    from hemix.models.metrics import grouped_auc
 
     popular = before.group_by("item_id").agg(
         popularity=(pl.col(column).sum() + 1.0) / (pl.len() + 4.0)

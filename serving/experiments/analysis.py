@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from serving.experiments.design import Design
-from serving.experiments.effects import Effect, Floats, compare
-from serving.experiments.guards import guard_results
-from serving.experiments.joining import Joined, attribute
-from serving.experiments.largest import too_large
-from serving.experiments.logs import OutcomeTable
-from serving.experiments.losses import losses_of, notes_of, unusable
-from serving.experiments.measures import Table, Values, table_of, values_of
-from serving.experiments.mismatch import sequential
-from serving.experiments.policy import ExperimentPolicy, Metric
-from serving.experiments.preperiod import columns_of, covariates
-from serving.experiments.results import (
+from hemix.serving.experiments.design import Design
+from hemix.serving.experiments.effects import Effect, Floats, compare
+from hemix.serving.experiments.guards import guard_results
+from hemix.serving.experiments.joining import Joined, attribute
+from hemix.serving.experiments.largest import too_large
+from hemix.serving.experiments.logs import OutcomeTable
+from hemix.serving.experiments.losses import losses_of, notes_of, unusable
+from hemix.serving.experiments.measures import Table, Values, table_of, values_of
+from hemix.serving.experiments.mismatch import sequential
+from hemix.serving.experiments.policy import ExperimentPolicy, Metric
+from hemix.serving.experiments.preperiod import columns_of, covariates
+from hemix.serving.experiments.results import (
     Analysis,
     ArmResult,
     Comparison,
@@ -28,7 +28,7 @@ from serving.experiments.results import (
     MetricResult,
     MismatchResult,
 )
-from serving.experiments.sums import Codes, looks, moments_at
+from hemix.serving.experiments.sums import Codes, looks, moments_at
 
 if TYPE_CHECKING:
     import polars as pl

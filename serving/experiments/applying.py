@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hemix.errors import DefinitionError
-from serving.experiments.assigned import MODEL_LAYER
-from serving.experiments.design import design_of
-from serving.experiments.layers import Experiments
-from serving.experiments.results import Decision
+from hemix.serving.experiments.assigned import MODEL_LAYER
+from hemix.serving.experiments.design import design_of
+from hemix.serving.experiments.layers import Experiments
+from hemix.serving.experiments.results import Decision
 
 if TYPE_CHECKING:
-    from serving.registry import Registry
+    from hemix.serving.registry import Registry
 
 
 def apply(decision: Decision, registry: Registry) -> Decision:

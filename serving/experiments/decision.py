@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from serving.experiments.design import Design
-from serving.experiments.policy import ExperimentPolicy
-from serving.experiments.results import Analysis, Comparison, Decision, MetricResult, Verdict
+from hemix.serving.experiments.design import Design
+from hemix.serving.experiments.policy import ExperimentPolicy
+from hemix.serving.experiments.results import Analysis, Comparison, Decision, MetricResult, Verdict
 
 MOST_STRAYED = 0.001
 """Share of users with two variants above which the assignment is taken to be broken."""

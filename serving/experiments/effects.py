@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.experiments.confidence import boundary
+from hemix.serving.experiments.confidence import boundary
 
 Floats = NDArray[np.float64]
 Scale = Literal["relative", "absolute"]

@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hemix.errors import DataError
-from serving.experiments.analysis import analyse
-from serving.experiments.assigned import MODEL_LAYER
-from serving.experiments.decision import decide
-from serving.experiments.design import Design, design_of
-from serving.experiments.joining import join
-from serving.experiments.layers import Experiments
-from serving.experiments.logs import read_exposures, read_outcomes
-from serving.experiments.policy import ExperimentPolicy
-from serving.experiments.results import Analysis, Decision
+from hemix.serving.experiments.analysis import analyse
+from hemix.serving.experiments.assigned import MODEL_LAYER
+from hemix.serving.experiments.decision import decide
+from hemix.serving.experiments.design import Design, design_of
+from hemix.serving.experiments.joining import join
+from hemix.serving.experiments.layers import Experiments
+from hemix.serving.experiments.logs import read_exposures, read_outcomes
+from hemix.serving.experiments.policy import ExperimentPolicy
+from hemix.serving.experiments.results import Analysis, Decision
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from serving.registry import Registry
+    from hemix.serving.registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True)

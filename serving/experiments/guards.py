@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from serving.experiments.effects import Moments, compare, level
-from serving.experiments.measures import Table, Values, calibration_of, errors_of
-from serving.experiments.policy import ErrorGuard, ExperimentPolicy, LatencyGuard
-from serving.experiments.quantiles import quantile
-from serving.experiments.results import GuardResult, GuardState
-from serving.experiments.sums import Codes, moments_at
+from hemix.serving.experiments.effects import Moments, compare, level
+from hemix.serving.experiments.measures import Table, Values, calibration_of, errors_of
+from hemix.serving.experiments.policy import ErrorGuard, ExperimentPolicy, LatencyGuard
+from hemix.serving.experiments.quantiles import quantile
+from hemix.serving.experiments.results import GuardResult, GuardState
+from hemix.serving.experiments.sums import Codes, moments_at
 
 
 def guard_results(

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.experiments.effects import Floats
-from serving.experiments.sums import Codes
+from hemix.serving.experiments.effects import Floats
+from hemix.serving.experiments.sums import Codes
 
 Bools = NDArray[np.bool_]
 TIMES = 5.0

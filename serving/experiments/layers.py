@@ -23,8 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from hemix.documents import checked, parse, text_of
 from hemix.errors import DefinitionError
 from hemix.files import digest_of
-from serving.assignment import Variant, assign
-from serving.experiments.assigned import MODEL_LAYER, Assigned
+from hemix.serving.assignment import Variant, assign
+from hemix.serving.experiments.assigned import MODEL_LAYER, Assigned
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Weight = Annotated[float, Field(allow_inf_nan=False)]

@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 
 from hemix.errors import HemixError
-from serving.experiments.assigned import Assigned
-from serving.experiments.layers import Experiments
+from hemix.serving.experiments.assigned import Assigned
+from hemix.serving.experiments.layers import Experiments
 
 logger = logging.getLogger("hemix.serving")
 

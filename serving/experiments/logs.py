@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from hemix.errors import DataError
-from serving.experiments.cells import id_of, time_of
-from serving.experiments.left_out import LeftOut
-from serving.experiments.outcome_files import outcomes_of, schema
+from hemix.serving.experiments.cells import id_of, time_of
+from hemix.serving.experiments.left_out import LeftOut
+from hemix.serving.experiments.outcome_files import outcomes_of, schema
 
 if TYPE_CHECKING:
     import polars as pl

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from serving.experiments.joining import Joined
-from serving.experiments.policy import ExperimentPolicy
-from serving.experiments.results import Loss
+from hemix.serving.experiments.joining import Joined
+from hemix.serving.experiments.policy import ExperimentPolicy
+from hemix.serving.experiments.results import Loss
 
 SLOW_MS = 30 * 60_000
 FEWEST = 20

@@ -9,10 +9,10 @@ import numpy as np
 import orjson
 
 from hemix.errors import DefinitionError
-from serving.answer import FEATURES_UNAVAILABLE, PREDICTOR_UNAVAILABLE, VERSION_UNAVAILABLE
-from serving.experiments.effects import Floats
-from serving.experiments.policy import Metric
-from serving.experiments.sums import Codes
+from hemix.serving.answer import FEATURES_UNAVAILABLE, PREDICTOR_UNAVAILABLE, VERSION_UNAVAILABLE
+from hemix.serving.experiments.effects import Floats
+from hemix.serving.experiments.policy import Metric
+from hemix.serving.experiments.sums import Codes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -82,7 +82,7 @@ def _places(requests: pl.DataFrame, tasks: tuple[str, ...]) -> pl.DataFrame:
         .explode("position", *columns)
     )
     final = pl.col(columns[0]) if tasks else pl.lit(0.0, dtype=pl.Float32)
-    # As serving.answer.final_scores: float32, task by task.
+    # As hemix.serving.answer.final_scores: float32, task by task.
     for text in rows["order"].drop_nulls().unique().to_list():
         total = pl.lit(0.0, dtype=pl.Float32)
         for task, weight in orjson.loads(text).items():
@@ -155,7 +155,7 @@ def _sums(rows: Codes, weights: Floats, length: int) -> Floats:
 
 def _ordering(metric: Metric, shown: tuple[Codes, dict[str, Floats]], length: int) -> Values:
     """AUC or NDCG of the served order inside each request that has values above and at 0."""
-    from models.metrics import grouped_auc
+    from hemix.models.metrics import grouped_auc
 
     rows, columns = shown
     known = ~np.isnan(columns["place"])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from serving.experiments.effects import Floats
+from hemix.serving.experiments.effects import Floats
 
 if TYPE_CHECKING:
     import polars as pl

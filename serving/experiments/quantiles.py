@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from serving.experiments.confidence import boundary
+from hemix.serving.experiments.confidence import boundary
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from serving.experiments.policy import Metric
+from hemix.serving.experiments.policy import Metric
 
 
 def _bound(value: object) -> object:
@@ -47,7 +47,7 @@ class LargeUser(_Part):
 
 
 class MismatchResult(_Part):
-    """See :class:`serving.experiments.mismatch.Mismatch`."""
+    """See :class:`hemix.serving.experiments.mismatch.Mismatch`."""
 
     p_value: float
     fixed_p_value: float
@@ -107,7 +107,7 @@ class Comparison(_Part):
 
 class Loss(_Part):
     """``count`` of ``total`` exposures or outcomes that were left out for one ``reason`` (a name of
-    :class:`serving.experiments.joining.Counts`), the first of them, and what it is likely to come of.
+    :class:`hemix.serving.experiments.joining.Counts`), the first of them, and what it is likely to come of.
     """
 
     of: Literal["exposures", "outcomes"]

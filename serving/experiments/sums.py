@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.experiments.effects import Floats, Moments
+from hemix.serving.experiments.effects import Floats, Moments
 
 Codes = NDArray[np.int64]
 

@@ -17,9 +17,9 @@ from typing import Any
 import yaml
 
 from hemix.errors import EnvironmentProblem
-from serving.kubernetes.errors import ClusterError, Forbidden, MissingKind
-from serving.kubernetes.names import MANAGER, Manifest, title
-from serving.kubernetes.refusals import refusal
+from hemix.serving.kubernetes.errors import ClusterError, Forbidden, MissingKind
+from hemix.serving.kubernetes.names import MANAGER, Manifest, title
+from hemix.serving.kubernetes.refusals import refusal
 
 _AGAIN = {429, 502, 503, 504}
 _PAUSES_S = (0.5, 1.0, 2.0)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hemix.errors import DefinitionError
-from serving.model_commands import MODELS, WhyOption
+from hemix.serving.model_commands import MODELS, WhyOption
 
 _MOVES = "Moves (at most one)"
 _LOOKS = "Look only"
@@ -117,13 +117,13 @@ def deploy(
       hemix deploy --registry s3://models/ranker --settings deploy.yaml --rollback --why 'errors'
     """
     from hemix.progress import say
-    from serving.kubernetes import service
-    from serving.kubernetes.api import connect
-    from serving.kubernetes.diff import diff as changes
-    from serving.kubernetes.settings import DeploymentSettings
-    from serving.kubernetes.status import status_table
-    from serving.registry import find_registry
-    from serving.tables import show
+    from hemix.serving.kubernetes import service
+    from hemix.serving.kubernetes.api import connect
+    from hemix.serving.kubernetes.diff import diff as changes
+    from hemix.serving.kubernetes.settings import DeploymentSettings
+    from hemix.serving.kubernetes.status import status_table
+    from hemix.serving.registry import find_registry
+    from hemix.serving.tables import show
 
     wanted = DeploymentSettings.load(settings) if settings else DeploymentSettings()
     found = find_registry(registry)

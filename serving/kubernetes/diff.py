@@ -7,11 +7,11 @@ from typing import Any
 
 import yaml
 
-from serving.kubernetes.api import Cluster
-from serving.kubernetes.apply import leftovers
-from serving.kubernetes.names import Manifest, title
-from serving.kubernetes.render import Plain, Rendered
-from serving.kubernetes.settings import DeploymentSettings
+from hemix.serving.kubernetes.api import Cluster
+from hemix.serving.kubernetes.apply import leftovers
+from hemix.serving.kubernetes.names import Manifest, title
+from hemix.serving.kubernetes.render import Plain, Rendered
+from hemix.serving.kubernetes.settings import DeploymentSettings
 
 _SERVERS_OWN = ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation")
 

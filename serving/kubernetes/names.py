@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import Any
 
-from serving.kubernetes.settings import DeploymentSettings
+from hemix.serving.kubernetes.settings import DeploymentSettings
 
 Manifest = dict[str, Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving.kubernetes.settings import DeploymentSettings, Resources, Role
+from hemix.serving.kubernetes.settings import DeploymentSettings, Resources, Role
 
 HTTP_PORT = 8080
 GRPC_PORT = 8081

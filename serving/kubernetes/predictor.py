@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from hemix.files import digest_of
-from hemix.storage import join
-from serving.kubernetes import pods
-from serving.kubernetes.names import NAMESPACE, Manifest, labels, service_name
-from serving.kubernetes.scaling import (
+from hemix.serving.kubernetes import pods
+from hemix.serving.kubernetes.names import NAMESPACE, Manifest, labels, service_name
+from hemix.serving.kubernetes.scaling import (
     autoscaler_class,
     disruption_budget,
     replica_fields,
     scaled_object,
 )
-from serving.kubernetes.settings import DeploymentSettings
+from hemix.serving.kubernetes.settings import DeploymentSettings
+from hemix.storage import join
 
 COMPONENT = "predictor"
 MODE = {"serving.kserve.io/deploymentMode": "Standard"}

@@ -11,22 +11,22 @@ from typing import Any
 
 import yaml
 
-from serving.kubernetes import pods
-from serving.kubernetes.names import Manifest, labels, service_name, url_of
-from serving.kubernetes.predictor import INNER_ONLY, MODE
-from serving.kubernetes.scaling import (
+from hemix.serving.kubernetes import pods
+from hemix.serving.kubernetes.names import Manifest, labels, service_name, url_of
+from hemix.serving.kubernetes.predictor import INNER_ONLY, MODE
+from hemix.serving.kubernetes.scaling import (
     autoscaler_class,
     disruption_budget,
     replica_fields,
     scaled_object,
 )
-from serving.kubernetes.settings import DeploymentSettings, Parent
-from serving.predictors import Predictors
-from serving.state import RegistryState
+from hemix.serving.kubernetes.settings import DeploymentSettings, Parent
+from hemix.serving.predictors import Predictors
+from hemix.serving.state import RegistryState
 
 COMPONENT = "ranker"
 MODEL_NAME = "ranker"
-"""Of the KServe model that users ask; equals ``serving.endpoint.MODEL_NAME``."""
+"""Of the KServe model that users ask; equals ``hemix.serving.endpoint.MODEL_NAME``."""
 FILE = "predictors.yaml"
 LAYERS = "experiments.yaml"
 _MOUNT = "/etc/hemix/predictors"

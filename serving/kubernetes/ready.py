@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from serving.kubernetes.api import Cluster
-from serving.kubernetes.errors import DeploymentFailed, Forbidden, MissingKind
-from serving.kubernetes.names import Manifest, title
-from serving.kubernetes.settings import Timeouts
+from hemix.serving.kubernetes.api import Cluster
+from hemix.serving.kubernetes.errors import DeploymentFailed, Forbidden, MissingKind
+from hemix.serving.kubernetes.names import Manifest, title
+from hemix.serving.kubernetes.settings import Timeouts
 
 Say = Callable[[str], None]
 

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from serving.kubernetes.errors import ClusterError, FieldConflict, Forbidden
+from hemix.serving.kubernetes.errors import ClusterError, FieldConflict, Forbidden
 
 
 def refusal(code: int, body: str | bytes, what: str, namespace: str) -> ClusterError:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import yaml
 
 from hemix.errors import DefinitionError, RegistryError
+from hemix.serving.kubernetes.names import Manifest, service_name
+from hemix.serving.kubernetes.predictor import predictor
+from hemix.serving.kubernetes.ranker import DATA, inner_route, predictors_file, ranker, route
+from hemix.serving.kubernetes.rules import check
+from hemix.serving.kubernetes.settings import DeploymentSettings
+from hemix.serving.state import RegistryState
 from hemix.storage import is_remote, join, parent
-from serving.kubernetes.names import Manifest, service_name
-from serving.kubernetes.predictor import predictor
-from serving.kubernetes.ranker import DATA, inner_route, predictors_file, ranker, route
-from serving.kubernetes.rules import check
-from serving.kubernetes.settings import DeploymentSettings
-from serving.state import RegistryState
 
 
 @dataclass(frozen=True)

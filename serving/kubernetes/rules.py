@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hemix.errors import DefinitionError
-from serving.kubernetes.names import Manifest, title
+from hemix.serving.kubernetes.names import Manifest, title
 
 _NAME = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 _DNS_LABEL = 63

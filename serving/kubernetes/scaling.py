@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving.kubernetes.names import Manifest, labels
-from serving.kubernetes.settings import DeploymentSettings, Scaling
+from hemix.serving.kubernetes.names import Manifest, labels
+from hemix.serving.kubernetes.settings import DeploymentSettings, Scaling
 
 _CLASS = "serving.kserve.io/autoscalerClass"
 

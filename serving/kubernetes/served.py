@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hemix.progress import say
+from hemix.serving.kubernetes.api import Cluster, connect
+from hemix.serving.kubernetes.service import Move, carry_out
+from hemix.serving.kubernetes.settings import DeploymentSettings
+from hemix.serving.registry import Registry
+from hemix.serving.state import RegistryState
 from hemix.storage import is_remote
-from serving.kubernetes.api import Cluster, connect
-from serving.kubernetes.service import Move, carry_out
-from serving.kubernetes.settings import DeploymentSettings
-from serving.registry import Registry
-from serving.state import RegistryState
 
 if TYPE_CHECKING:
-    from models.version import Manifest
+    from hemix.models.version import Manifest
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Site:
         Args:
             text: deployment settings as JSON or YAML.
             feature_store: the live feature store, unless the settings name one.
-            kubeconfig, context: which cluster; as :func:`serving.kubernetes.api.connect`.
+            kubeconfig, context: which cluster; as :func:`hemix.serving.kubernetes.api.connect`.
 
         Raises:
             DefinitionError: the settings; names the key.
@@ -85,4 +85,6 @@ class ServedRegistry(Registry):
     def _add(
         self, model: Path, version: str, move: Callable[[RegistryState], RegistryState]
     ) -> RegistryState:
-        raise NotImplementedError("Versions are added by the deploy step (components.deploy).")
+        raise NotImplementedError(
+            "Versions are added by the deploy step (hemix.components.deploy)."
+        )

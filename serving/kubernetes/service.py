@@ -10,21 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hemix.errors import RegistryError
-from serving import state as moves
-from serving.kubernetes.api import Cluster
-from serving.kubernetes.apply import deploy
-from serving.kubernetes.ready import Say
-from serving.kubernetes.render import Rendered, render
-from serving.kubernetes.settings import DeploymentSettings
-from serving.registry import Registry
-from serving.state import NO_NOTE, Note, RegistryState
+from hemix.serving import state as moves
+from hemix.serving.kubernetes.api import Cluster
+from hemix.serving.kubernetes.apply import deploy
+from hemix.serving.kubernetes.ready import Say
+from hemix.serving.kubernetes.render import Rendered, render
+from hemix.serving.kubernetes.settings import DeploymentSettings
+from hemix.serving.registry import Registry
+from hemix.serving.state import NO_NOTE, Note, RegistryState
 
 Step = Callable[[RegistryState], RegistryState]
 
 
 @dataclass(frozen=True)
 class Move:
-    """What to do with a registry: a step of :mod:`serving.state`, and how it is told."""
+    """What to do with a registry: a step of :mod:`hemix.serving.state`, and how it is told."""
 
     text: str
     step: Step
@@ -126,7 +126,7 @@ def carry_out(
 
     Raises:
         RegistryError: the state does not allow the move, or another writer changed it meanwhile.
-        ClusterError, DeploymentFailed: see :func:`serving.kubernetes.apply.deploy`.
+        ClusterError, DeploymentFailed: see :func:`hemix.serving.kubernetes.apply.deploy`.
     """
     before = registry.state()
     after = move.step(before)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from hemix import __version__
 from hemix.documents import checked, parse, text_of
-from serving.experiments.layers import Experiments
+from hemix.serving.experiments.layers import Experiments
 
 HINT = "docs/operator/deploying.md lists the keys."
 
@@ -204,7 +204,7 @@ class DeploymentSettings(_Part):
         canary_steps: percentages of users that ``--canary`` goes through.
         keep_champion_before: keeps the pods of the champion before, for a fast way back.
         rollout: another image on trial.
-        experiments: layers beside the model layer (``serving.experiments.layers``).
+        experiments: layers beside the model layer (``hemix.serving.experiments.layers``).
     """
 
     name: Name = "ranker"

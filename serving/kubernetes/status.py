@@ -5,14 +5,14 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from serving.kubernetes.api import Cluster
-from serving.kubernetes.names import selector, service_name
-from serving.kubernetes.ranker import FILE, predictors_file
-from serving.kubernetes.ready import service_look
-from serving.kubernetes.settings import DeploymentSettings
-from serving.predictors import parse_predictors
-from serving.state import RegistryState
-from serving.tables import plain
+from hemix.serving.kubernetes.api import Cluster
+from hemix.serving.kubernetes.names import selector, service_name
+from hemix.serving.kubernetes.ranker import FILE, predictors_file
+from hemix.serving.kubernetes.ready import service_look
+from hemix.serving.kubernetes.settings import DeploymentSettings
+from hemix.serving.predictors import parse_predictors
+from hemix.serving.state import RegistryState
+from hemix.serving.tables import plain
 
 
 def status_table(cluster: Cluster, state: RegistryState, settings: DeploymentSettings) -> Table:

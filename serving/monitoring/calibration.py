@@ -1,6 +1,6 @@
 """Predicted over observed, once outcomes arrive: answers are remembered, outcomes join by request.
 
-Of one request, item and task the largest value counts, as in :mod:`serving.experiments.joining`: a 0
+Of one request, item and task the largest value counts, as in :mod:`hemix.serving.experiments.joining`: a 0
 when the item is shown, a 1 when it is clicked. A log of outcomes that leaves zeros out makes
 predictions look too low. With several pods each joins the requests that it answered itself; all
 read the same outcomes.
@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hemix.errors import HemixError
+from hemix.serving.experiments.left_out import LeftOut
+from hemix.serving.monitoring.windows import SlidingSums
 from hemix.storage import is_remote, join, list_files, read_bytes
-from serving.experiments.left_out import LeftOut
-from serving.monitoring.windows import SlidingSums
 
 if TYPE_CHECKING:
-    from serving.answer import RankingAnswer
+    from hemix.serving.answer import RankingAnswer
 
 
 _ENTRY = 1_000
@@ -145,7 +145,7 @@ def _keys_of(item_id: str) -> list[int]:
 class OutcomeFiles:
     """Reads what is new at ``location``: Parquet or JSON lines, appended to or added.
 
-    Lines are request_id, item_id, task, value, time_ms, as :mod:`serving.experiments.logs` says.
+    Lines are request_id, item_id, task, value, time_ms, as :mod:`hemix.serving.experiments.logs` says.
     """
 
     def __init__(self, location: str) -> None:
@@ -179,7 +179,7 @@ class OutcomeFiles:
             raise failed
 
     def _rows(self, name: str) -> list[tuple[str, str, str, float]]:
-        from serving.experiments.outcome_files import outcomes_of
+        from hemix.serving.experiments.outcome_files import outcomes_of
 
         data = read_bytes(join(self._location, name)) or b""
         begin, end = 0, len(data)

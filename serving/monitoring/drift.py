@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from features.definition import DatasetDefinition
-from features.transform.columns import Column
-from features.transform.statistics import REST, Histogram, Statistics, psi
-from features.transform.watched import watched_features
+from hemix.features.definition import DatasetDefinition
+from hemix.features.transform.columns import Column
+from hemix.features.transform.statistics import REST, Histogram, Statistics, psi
+from hemix.features.transform.watched import watched_features
 from hemix.spec import FeatureSpec
 
 Counts = npt.NDArray[np.int64]

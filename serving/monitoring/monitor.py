@@ -20,8 +20,8 @@ import numpy as np
 from prometheus_client import Gauge
 
 from hemix.errors import DataError, HemixError
-from serving.answer import FEATURES_UNAVAILABLE, UNKNOWN_USER, RankingAnswer, bytes_of_ids
-from serving.metrics import (
+from hemix.serving.answer import FEATURES_UNAVAILABLE, UNKNOWN_USER, RankingAnswer, bytes_of_ids
+from hemix.serving.metrics import (
     CALIBRATION_LOST,
     CALIBRATION_OUTCOMES,
     CALIBRATION_PCOC,
@@ -31,13 +31,13 @@ from serving.metrics import (
     MONITOR_DROPPED,
     UNKNOWN_SHARE,
 )
-from serving.monitoring.calibration import Calibration, OutcomeFiles
-from serving.monitoring.drift import Counts, FeatureBins
-from serving.monitoring.snapshots import Snapshot, SnapshotFiles
-from serving.monitoring.windows import SlidingSums
+from hemix.serving.monitoring.calibration import Calibration, OutcomeFiles
+from hemix.serving.monitoring.drift import Counts, FeatureBins
+from hemix.serving.monitoring.snapshots import Snapshot, SnapshotFiles
+from hemix.serving.monitoring.windows import SlidingSums
 
 if TYPE_CHECKING:
-    from features.transform.columns import Column
+    from hemix.features.transform.columns import Column
 
 logger = logging.getLogger("hemix.serving")
 

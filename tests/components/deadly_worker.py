@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from components.train.worker import main
-from models.train import Trainer
+from hemix.components.train.worker import main
+from hemix.models.train import Trainer
 
 
 def arm(rank: int, steps: int) -> None:

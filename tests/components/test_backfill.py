@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.backfill import step
-from components.backfill.days import MOST, days_between
-from features.definition import DatasetDefinition
+from hemix.components.backfill import step
+from hemix.components.backfill.days import MOST, days_between
 from hemix.errors import DefinitionError, StorageError
+from hemix.features.definition import DatasetDefinition
 from hemix.files import read_json, sha256_file, sha256_folder
 
 DAY = "2022-04-26"

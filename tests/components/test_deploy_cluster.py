@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from components.deploy.step import run
+from hemix.components.deploy.step import run
 from hemix.errors import DefinitionError, RegistryError
-from serving.kubernetes.errors import ClusterError, DeploymentFailed
-from serving.registry import FolderRegistry
+from hemix.serving.kubernetes.errors import ClusterError, DeploymentFailed
+from hemix.serving.registry import FolderRegistry
 from tests.serving.kubernetes.conftest import (  # noqa: F401
     FAST,
     Site,

@@ -9,15 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.evaluate import popularity, slices, tables
-from components.evaluate.measure import Sample, measure_slices, measure_task, measure_within
-from components.evaluate.results import CANDIDATE, CHAMPION, Results, prediction_column
-from components.evaluate.scoring import champion_scores
-from components.evaluate.step import run
-from features.definition import DatasetDefinition
+from hemix.components.evaluate import popularity, slices, tables
+from hemix.components.evaluate.measure import Sample, measure_slices, measure_task, measure_within
+from hemix.components.evaluate.results import CANDIDATE, CHAMPION, Results, prediction_column
+from hemix.components.evaluate.scoring import champion_scores
+from hemix.components.evaluate.step import run
 from hemix.errors import DataError, StorageError
-from models import metrics
-from models.bootstrap import UserBootstrap
+from hemix.features.definition import DatasetDefinition
+from hemix.models import metrics
+from hemix.models.bootstrap import UserBootstrap
 from tests.small import SmallRun
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from components.experiment.step import run
+from hemix.components.experiment.step import run
 from hemix.errors import DataError, DefinitionError
-from serving.experiments.results import Decision
-from serving.registry import open_registry
+from hemix.serving.experiments.results import Decision
+from hemix.serving.registry import open_registry
 from tests.serving.experiments.logged import World, write_outcomes
 
 
@@ -140,7 +140,7 @@ def test_a_layer_of_the_file_is_analysed_and_is_not_the_registrys_to_change(
     better: Path, tmp_path: Path
 ) -> None:
     """Exposures of a ranking layer whose 'watched' arm clicks more."""
-    from serving.experiments.layers import Experiments
+    from hemix.serving.experiments.layers import Experiments
 
     text = (
         "layers:\n  - name: ranking\n    salt: s\n    variants:\n"

@@ -16,12 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.ingest import step
-from components.ingest.repeats import Repeats, one_row_a_key
-from components.ingest.spill import DaySpill
-from features.column_types import infer_types
-from features.definition import DatasetDefinition
-from features.schema import (
+from hemix.components.ingest import step
+from hemix.components.ingest.repeats import Repeats, one_row_a_key
+from hemix.components.ingest.spill import DaySpill
+from hemix.errors import DataError, HemixError, StorageError
+from hemix.features.column_types import infer_types
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import (
     MISSING_INT,
     ColumnTypes,
     behaviors_schema,
@@ -29,7 +30,6 @@ from features.schema import (
     items_schema,
     users_schema,
 )
-from hemix.errors import DataError, HemixError, StorageError
 from hemix.files import read_json, sha256_folder
 from tests.logs import products, views, write_log
 

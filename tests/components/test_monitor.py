@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.monitor.checks import judged
-from components.monitor.policy import MonitorPolicy
-from components.monitor.step import run
-from features.transform.statistics import Histogram, Statistics
+from hemix.components.monitor.checks import judged
+from hemix.components.monitor.policy import MonitorPolicy
+from hemix.components.monitor.step import run
 from hemix.errors import DefinitionError, RegistryError
+from hemix.features.transform.statistics import Histogram, Statistics
+from hemix.serving.experiments.assigned import Assigned
+from hemix.serving.exposures import Exposure, ExposureLog
+from hemix.serving.monitoring.snapshots import Snapshot, SnapshotFiles
+from hemix.serving.state import RegistryState
 from hemix.verdict import Verdict
-from serving.experiments.assigned import Assigned
-from serving.exposures import Exposure, ExposureLog
-from serving.monitoring.snapshots import Snapshot, SnapshotFiles
-from serving.state import RegistryState
 
 NOW = round(time.time() * 1000)
 HOUR = 3_600_000

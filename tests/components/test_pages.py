@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from components.evaluate.results import (
+from hemix.components.evaluate.results import (
     Bootstrap,
     CalibrationCurve,
     Interval,
@@ -21,25 +21,25 @@ from components.evaluate.results import (
     SliceResult,
     TaskResult,
 )
-from components.evaluate.results import Results as Evaluated
-from components.experiment.page import COUNTS
-from components.monitor.measure import Drift, Measures
-from components.monitor.page import render as render_monitor
-from components.monitor.policy import MonitorPolicy
-from components.pages import POLICY, hide, show
-from components.report.facts import DataFacts, SplitFacts
-from components.report.lineage import DeploymentView, ModelView, RunView, StepView, Variant
-from components.report.page import Page
-from components.report.page import render as render_report
-from components.report.parts import Gate, Missing
-from components.report.training import TrainingView
-from components.report.tuning import StudyNotes, render_study
-from features.definition import DatasetDefinition
+from hemix.components.evaluate.results import Results as Evaluated
+from hemix.components.experiment.page import COUNTS
+from hemix.components.monitor.measure import Drift, Measures
+from hemix.components.monitor.page import render as render_monitor
+from hemix.components.monitor.policy import MonitorPolicy
+from hemix.components.pages import POLICY, hide, show
+from hemix.components.report.facts import DataFacts, SplitFacts
+from hemix.components.report.lineage import DeploymentView, ModelView, RunView, StepView, Variant
+from hemix.components.report.page import Page
+from hemix.components.report.page import render as render_report
+from hemix.components.report.parts import Gate, Missing
+from hemix.components.report.training import TrainingView
+from hemix.components.report.tuning import StudyNotes, render_study
+from hemix.features.definition import DatasetDefinition
+from hemix.models.recipes import recipe_of
+from hemix.models.search import Choice
+from hemix.models.tuning.results import Results, TrialRow
+from hemix.models.tuning.study import StudySettings
 from hemix.verdict import Check, Verdict
-from models.recipes import recipe_of
-from models.search import Choice
-from models.tuning.results import Results, TrialRow
-from models.tuning.study import StudySettings
 
 HOSTILE = [
     "<img src=x onerror=alert(1)>",
@@ -77,7 +77,7 @@ class Tags(HTMLParser):
 
 
 def data_docs(text: str, folder: Path) -> str:
-    from components.expectations import Suite, load, validate
+    from hemix.components.expectations import Suite, load, validate
 
     gxe = load()
     frame = pd.DataFrame(
@@ -198,12 +198,12 @@ def tuning(text: str, folder: Path) -> str:
 
 
 def experiment(text: str, folder: Path) -> str:
-    from components.experiment.page import Notes
-    from components.experiment.page import render as render_experiment
-    from serving.assignment import Variant as Arm
-    from serving.experiments.design import Design
-    from serving.experiments.policy import ExperimentPolicy
-    from serving.experiments.results import (
+    from hemix.components.experiment.page import Notes
+    from hemix.components.experiment.page import render as render_experiment
+    from hemix.serving.assignment import Variant as Arm
+    from hemix.serving.experiments.design import Design
+    from hemix.serving.experiments.policy import ExperimentPolicy
+    from hemix.serving.experiments.results import (
         Analysis,
         ArmResult,
         Comparison,

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.image import IMAGE_OF
-from components.plan.naming import version_name
-from components.plan.step import Planned, run
-from components.plan.windows import RollingWindows, scheduled_time
-from features.definition import DatasetDefinition, Split
+from hemix.components.image import IMAGE_OF
+from hemix.components.plan.naming import version_name
+from hemix.components.plan.step import Planned, run
+from hemix.components.plan.windows import RollingWindows, scheduled_time
 from hemix.errors import DataError, DefinitionError, RegistryError
+from hemix.features.definition import DatasetDefinition, Split
 from hemix.revision import revision
-from serving.registry import open_registry
+from hemix.serving.registry import open_registry
 from tests.small import SmallRun
 
 NOW = datetime(2022, 5, 1, 12, tzinfo=UTC)

@@ -8,16 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from components.process import error_of, error_record
+from hemix.components.process import error_of, error_record
 from hemix.errors import HemixError
 
 # Where subclasses of subclasses are.
 for name in (
     "hemix.storage",
-    "pipelines.client.api",
-    "serving.contract",
-    "serving.kubernetes.errors",
-    "serving.limits",
+    "hemix.pipelines.client.api",
+    "hemix.serving.contract",
+    "hemix.serving.kubernetes.errors",
+    "hemix.serving.limits",
 ):
     importlib.import_module(name)
 

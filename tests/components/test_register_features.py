@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from components.register_features import step
-from features.store import OnlineFeatures, RepositoryInfo, publish
+from hemix.components.register_features import step
 from hemix.errors import DefinitionError
+from hemix.features.store import OnlineFeatures, RepositoryInfo, publish
 from hemix.files import read_json
 from hemix.verdict import Verdict
 from tests.small import SmallRun

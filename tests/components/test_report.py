@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from components.report.formats import limit, number, seconds, signed
-from components.report.look import themed
-from components.report.step import run
-from features.definition import DatasetDefinition
+from hemix.components.report.formats import limit, number, seconds, signed
+from hemix.components.report.look import themed
+from hemix.components.report.step import run
 from hemix.errors import StorageError
+from hemix.features.definition import DatasetDefinition
 from hemix.files import write_json
 from hemix.verdict import Check, Verdict
 from tests.small import SmallRun
@@ -132,7 +132,7 @@ def test_the_page_is_well_formed_and_needs_nothing_else(page: Path) -> None:
 
 
 def test_the_page_tells_the_run(page: Path, small_run: SmallRun) -> None:
-    from components.evaluate.results import Results
+    from hemix.components.evaluate.results import Results
 
     found = outline(page)
     text = " ".join(" ".join(found.text).split())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from components.stop.step import run
+from hemix.components.stop.step import run
 from hemix.errors import GateFailed
 from hemix.verdict import Check, Verdict
 

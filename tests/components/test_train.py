@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from components.train.step import run
+from hemix.components.train.step import run
 from hemix.errors import DataError, DefinitionError
 from hemix.files import read_json
-from models.inference import Scorer, predict_table
-from models.toy import toy_spec
+from hemix.models.inference import Scorer, predict_table
+from hemix.models.toy import toy_spec
 from tests.models.files import write_split
 
 OVERRIDES = {"training.batch_size": "32", "training.epochs": "2", "model.token_width": "8"}

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 PROGRAM = """
-from features.transform.engine import tensorflow
+from hemix.features.transform.engine import tensorflow
 tensorflow()
 import torch
 torch.use_deterministic_algorithms(True)

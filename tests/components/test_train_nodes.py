@@ -12,18 +12,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.train import nodes, trainjob
-from components.train.cluster_settings import TrainCluster
-from components.train.step import run
-from components.train.worker import Work
 from hemix import storage
+from hemix.components.train import nodes, trainjob
+from hemix.components.train.cluster_settings import TrainCluster
+from hemix.components.train.step import run
+from hemix.components.train.worker import Work
 from hemix.errors import DataError, DefinitionError, EnvironmentProblem
-from models.checkpoint import NAME
-from models.recipes import TrainingConfig, recipe_of
-from models.toy import toy_spec
-from serving.kubernetes.api import Cluster
-from serving.kubernetes.errors import ClusterError
-from serving.kubernetes.refusals import refusal
+from hemix.models.checkpoint import NAME
+from hemix.models.recipes import TrainingConfig, recipe_of
+from hemix.models.toy import toy_spec
+from hemix.serving.kubernetes.api import Cluster
+from hemix.serving.kubernetes.errors import ClusterError
+from hemix.serving.kubernetes.refusals import refusal
 from tests.components.trainer import Trainer
 from tests.models.files import write_split
 from tests.models.train_toy import train

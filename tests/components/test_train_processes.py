@@ -11,13 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.train import torchrun
-from components.train.step import run
-from components.train.worker import Work
+from hemix.components.train import torchrun
+from hemix.components.train.step import run
+from hemix.components.train.worker import Work
 from hemix.errors import DataError, DefinitionError, EnvironmentProblem
-from models.checkpoint import NAME
-from models.recipes import recipe_of
-from models.toy import toy_spec
+from hemix.models.checkpoint import NAME
+from hemix.models.recipes import recipe_of
+from hemix.models.toy import toy_spec
 from tests.models.files import write_split
 from tests.models.ranks import train_in
 

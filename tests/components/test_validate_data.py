@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.ingest import step as ingest_step
-from components.validate_data import step
-from features.definition import DatasetDefinition
+from hemix.components.ingest import step as ingest_step
+from hemix.components.validate_data import step
 from hemix.errors import GateFailed, StorageError
+from hemix.features.definition import DatasetDefinition
 from hemix.verdict import Check, Verdict
 from tests.logs import views, write_log
 

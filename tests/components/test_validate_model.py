@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file, save_file
 
-from components.evaluate.results import CHAMPION, Interval, Results, SliceResult
-from components.evaluate.scoring import model_scores
-from components.validate_model.checks import metric_checks, rival_checks, slice_checks
-from components.validate_model.policy import Policy
-from components.validate_model.step import run
+from hemix.components.evaluate.results import CHAMPION, Interval, Results, SliceResult
+from hemix.components.evaluate.scoring import model_scores
+from hemix.components.validate_model.checks import metric_checks, rival_checks, slice_checks
+from hemix.components.validate_model.policy import Policy
+from hemix.components.validate_model.step import run
 from hemix.errors import DataError, DefinitionError, ModelVersionError
 from hemix.files import read_json, sha256_folder, write_json
 from hemix.verdict import Verdict

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from components.train import step
-from components.train.warm import Warm, meaning_of, read_weights, warm_weights, write_weights
-from features.transform.columns import example_files
+from hemix.components.train import step
+from hemix.components.train.warm import Warm, meaning_of, read_weights, warm_weights, write_weights
 from hemix.errors import ModelVersionError
+from hemix.features.transform.columns import example_files
+from hemix.models.recipes import recipe_of
+from hemix.models.version import load, read_manifest
 from hemix.spec import FeatureSpec
-from models.recipes import recipe_of
-from models.version import load, read_manifest
 from tests.small import SmallRun
 
 WARM = {"training.warm_start": "champion"}

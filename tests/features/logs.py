@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
-from features.definition import DatasetDefinition
-from features.log import read_tasks, read_types
-from features.parts import WritePart
-from features.plan import Plan, parts_of_days
-from features.schema import (
+from hemix.features.definition import DatasetDefinition
+from hemix.features.log import read_tasks, read_types
+from hemix.features.parts import WritePart
+from hemix.features.plan import Plan, parts_of_days
+from hemix.features.schema import (
     ColumnTypes,
     behaviors_schema,
     examples_schema,
@@ -28,7 +28,7 @@ from features.schema import (
     items_schema,
     users_schema,
 )
-from features.shard import BuildShard, Scatter
+from hemix.features.shard import BuildShard, Scatter
 from hemix.files import write_json
 from tests.features.oracle import DAY, Oracle, Row
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from features.definition import Counter, DatasetDefinition, Sequences
-from features.schema import INEXACT_GAP, MISSING_INT, ColumnTypes, label_column
+from hemix.features.definition import Counter, DatasetDefinition, Sequences
+from hemix.features.schema import INEXACT_GAP, MISSING_INT, ColumnTypes, label_column
 
 Row = dict[str, Any]
 Event = TypeVar("Event")

@@ -18,12 +18,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import csv_lines, text_files
-from features.csv_hints import header_hint
-from features.csv_lines import CsvText
-from features.csv_reader import csv_names, csv_tables
-from features.dialect import Dialect
 from hemix.errors import DataError, HemixError
+from hemix.features import csv_lines, text_files
+from hemix.features.csv_hints import header_hint
+from hemix.features.csv_lines import CsvText
+from hemix.features.csv_reader import csv_names, csv_tables
+from hemix.features.dialect import Dialect
 
 NAMES = ["one", "two", "three"]
 NULLS = ("", "NULL", "null", "NaN", "nan", "\\N")

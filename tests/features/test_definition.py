@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from features.definition import EXAMPLES, DatasetDefinition, Sequences
-from features.schema import ColumnTypes, examples_schema
 from hemix.errors import DefinitionError
+from hemix.features.definition import EXAMPLES, DatasetDefinition, Sequences
+from hemix.features.schema import ColumnTypes, examples_schema
 
 
 @pytest.fixture

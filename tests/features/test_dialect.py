@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from features.definition import DatasetDefinition, TableSource
-from features.dialect import Dialect, TextRules
 from hemix.errors import DefinitionError
+from hemix.features.definition import DatasetDefinition, TableSource
+from hemix.features.dialect import Dialect, TextRules
 from tests.logs import DEFINITION
 
 
@@ -21,7 +21,7 @@ def source(**keys: Any) -> DatasetDefinition:
     ("keys", "told"),
     [
         ({"separator": ";;"}, r"separator: ';;' is not one ASCII character"),
-        ({"separator": "§"}, r"separator: '§' is not one ASCII character"),
+        ({"separator": ""}, r"separator: '' is not one ASCII character"),
         ({"separator": "\n"}, "separator: "),
         ({"separator": "none"}, "separator cannot be `none`"),
         ({"quote": None}, r"quote: .*string"),

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from features.definition import DatasetDefinition
-from features.examples import build
-from features.plan import EPOCH
-from features.runner import own_errors
 from hemix.errors import DataError
+from hemix.features.definition import DatasetDefinition
+from hemix.features.examples import build
+from hemix.features.plan import EPOCH
+from hemix.features.runner import own_errors
 from hemix.files import read_json, sha256_folder
 from tests.features.logs import (
     DAY,

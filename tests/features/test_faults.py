@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from features.definition import DatasetDefinition
 from hemix.errors import DefinitionError
+from hemix.features.definition import DatasetDefinition
 from tests.features.definitions import plain
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import names
-from features.definition import DatasetDefinition
 from hemix.errors import DefinitionError
+from hemix.features import names
+from hemix.features.definition import DatasetDefinition
 from tests.features.definitions import plain, renamed
 
 FIELDS = ("source", "volume", "plan", "age", "genre", "length", "heard", "kept")

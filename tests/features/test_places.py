@@ -11,13 +11,13 @@ import pytest
 import yaml
 from s3fs import S3FileSystem
 
-from features.column_types import infer_types
-from features.definition import DatasetDefinition
-from features.locations import find_files
-from features.sources import read_interactions
-from features.transform.pruned import restore
 from hemix.errors import DataError, DefinitionError, EnvironmentProblem, StorageError
-from pipelines.folder import RunFolder
+from hemix.features.column_types import infer_types
+from hemix.features.definition import DatasetDefinition
+from hemix.features.locations import find_files
+from hemix.features.sources import read_interactions
+from hemix.features.transform.pruned import restore
+from hemix.pipelines.folder import RunFolder
 from tests.logs import DEFINITION, write_log
 from tests.object_store import object_store
 

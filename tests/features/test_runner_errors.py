@@ -8,8 +8,8 @@ import os
 import apache_beam as beam
 import pytest
 
-from features.runner import beam_options, own_errors
 from hemix.errors import DataError, HemixError, StorageError
+from hemix.features.runner import beam_options, own_errors
 from hemix.limits import FULL
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
 
-from features.definition import EXAMPLES
+from hemix.features.definition import EXAMPLES
 
 FOLDER = EXAMPLES / "kuairand"
 TABLES = ("interactions", "prior_behaviors", "users", "items")

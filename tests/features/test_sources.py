@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.column_types import infer_types
-from features.conversions import at_least, kind_of, to_category, to_flag, to_id, to_number
-from features.definition import DatasetDefinition
-from features.moments import to_time
-from features.place import Place
-from features.schema import MISSING_INT
-from features.sources import fingerprint, read_behaviors, read_dimension, read_interactions
 from hemix.errors import DataError, DefinitionError, EnvironmentProblem
+from hemix.features.column_types import infer_types
+from hemix.features.conversions import at_least, kind_of, to_category, to_flag, to_id, to_number
+from hemix.features.definition import DatasetDefinition
+from hemix.features.moments import to_time
+from hemix.features.place import Place
+from hemix.features.schema import MISSING_INT
+from hemix.features.sources import fingerprint, read_behaviors, read_dimension, read_interactions
 from tests.logs import products, views, write_log
 from tests.object_store import object_store
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.definition import DatasetDefinition
 from hemix.errors import DefinitionError
+from hemix.features.definition import DatasetDefinition
+from hemix.models.recipes import recipe_of
+from hemix.pipelines.overrides import parse_overrides
 from hemix.placeholders import as_parameter, refuse_placeholders, safe_value
-from models.recipes import recipe_of
-from pipelines.overrides import parse_overrides
 from tests.features.definitions import plain
 
 MARKS = ("{{$}}", "{{{", "}}", "{{workflow.name}}", "{{inputs.parameters.x}}", "[[ScheduledTime]]",

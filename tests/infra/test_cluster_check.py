@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from infra.check import broken, core, injected, namespaces, rights, run, server, sources
-from infra.check.objects import OVERLAYS, ROOT, Object, documents, kustomized
-from infra.check.report import Report
-from pipelines.client.connection import POD_TOKEN, resolve
-from pipelines.cluster import ClusterSettings
+from hemix.infra.check import broken, core, injected, namespaces, rights, run, server, sources
+from hemix.infra.check.objects import OVERLAYS, ROOT, Object, documents, kustomized
+from hemix.infra.check.report import Report
+from hemix.pipelines.client.connection import POD_TOKEN, resolve
+from hemix.pipelines.cluster import ClusterSettings
 from tests.infra.tools import need
 
 

@@ -11,8 +11,8 @@ import grimp
 import pytest
 from packaging.utils import canonicalize_name
 
-from components.image import IMAGE_OF, IMAGES, Image
-from infra.images import build, requirements, verify
+from hemix.components.image import IMAGE_OF, IMAGES, Image
+from hemix.infra.images import build, requirements, verify
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "infra" / "images"
@@ -70,7 +70,7 @@ def imports() -> grimp.ImportGraph:
 
 @pytest.mark.parametrize("step", sorted(IMAGE_OF))
 def test_image_has_what_its_step_imports(step: str, imports: grimp.ImportGraph) -> None:
-    module = f"components.{step}.step"
+    module = f"hemix.components.{step}.step"
     if module not in imports.modules:
         pytest.skip(f"{step} is a kfp component without a step of its own")
     lacking = _lacking(module, IMAGE_OF[step], imports) - WITH_TORCH
@@ -79,7 +79,7 @@ def test_image_has_what_its_step_imports(step: str, imports: grimp.ImportGraph) 
 
 
 def test_a_missing_package_is_found(imports: grimp.ImportGraph) -> None:
-    assert "apache_beam" in _lacking("components.build_examples.step", "pipeline", imports)
+    assert "apache_beam" in _lacking("hemix.components.build_examples.step", "pipeline", imports)
 
 
 def _lacking(module: str, image: Image, imports: grimp.ImportGraph) -> set[str]:
@@ -124,8 +124,8 @@ def test_pip_settings_reach_the_build_and_not_the_image(tmp_path: Path) -> None:
 
 
 def test_every_image_must_import_its_steps() -> None:
-    assert "components.train.step" in verify.modules("train")
-    assert "components.stop.step" in verify.modules("pipeline")
+    assert "hemix.components.train.step" in verify.modules("train")
+    assert "hemix.components.stop.step" in verify.modules("pipeline")
     assert not [m for image in IMAGES for m in verify.modules(image) if "days" in m]
 
 

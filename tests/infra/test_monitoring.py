@@ -12,9 +12,9 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-import serving.metrics  # registers them  # noqa: F401
-from infra.check import prometheus
-from infra.monitoring import dashboards
+import hemix.serving.metrics  # registers them  # noqa: F401
+from hemix.infra.check import prometheus
+from hemix.infra.monitoring import dashboards
 from tests.infra.tools import need
 
 ROOT = Path(__file__).parents[2]

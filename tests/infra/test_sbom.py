@@ -10,8 +10,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from hemix.errors import EnvironmentProblem
-from infra import sbom
-from infra.images.requirements import pinned
+from hemix.infra import sbom
+from hemix.infra.images.requirements import pinned
 
 
 @pytest.fixture(scope="module")

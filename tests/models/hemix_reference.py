@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from models.attention.mixed import MixedHeteroAttention
-from models.batch import Batch
-from models.hemix import HeMix, HeteroFFN, HeteroMixing
-from models.hemix_variants import (
+from hemix.models.attention.mixed import MixedHeteroAttention
+from hemix.models.batch import Batch
+from hemix.models.hemix import HeMix, HeteroFFN, HeteroMixing
+from hemix.models.hemix_variants import (
     DINInterest,
     EventEncoder,
     HeteroSwiGLU,
@@ -20,7 +20,7 @@ from models.hemix_variants import (
     TokenMixerLargeBlock,
     TokenSwiGLU,
 )
-from models.target_attention import SequenceInterest
+from hemix.models.target_attention import SequenceInterest
 from tests.models.reference import (
     apply_mlp,
     apply_tower,

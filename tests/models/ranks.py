@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from models.distributed import joined
-from models.recipes import Recipe
-from models.toy import toy_spec
-from models.train import Trainer
+from hemix.models.distributed import joined
+from hemix.models.recipes import Recipe
+from hemix.models.toy import toy_spec
+from hemix.models.train import Trainer
 
 LIMIT_S = 240
 

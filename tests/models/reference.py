@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.batch import Batch
-from models.layers import MLP, CrossLayer, Tower
-from models.ranker import Ranker
-from models.rankers.dcnv2 import DCNv2
-from models.rankers.din import DIN
+from hemix.models.batch import Batch
+from hemix.models.layers import MLP, CrossLayer, Tower
+from hemix.models.ranker import Ranker
+from hemix.models.rankers.dcnv2 import DCNv2
+from hemix.models.rankers.din import DIN
 
 
 def field_vectors(ranker: Ranker, batch: Batch, row: int, sides: tuple[str, ...]) -> list[Tensor]:

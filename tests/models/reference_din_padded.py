@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.batch import Batch
-from models.embeddings import FeatureEmbedding
-from models.layers import split_axis
-from models.target_attention import SequenceInterest
+from hemix.models.batch import Batch
+from hemix.models.embeddings import FeatureEmbedding
+from hemix.models.layers import split_axis
+from hemix.models.target_attention import SequenceInterest
 
 
 def padded_interest(one: SequenceInterest, embedding: FeatureEmbedding, batch: Batch) -> Tensor:

@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from models.batch import Batch
-from models.event_search import TargetAttention
-from models.ranker import Ranker
-from models.rankers.eta import ETA
-from models.rankers.sim import SIM
+from hemix.models.batch import Batch
+from hemix.models.event_search import TargetAttention
+from hemix.models.ranker import Ranker
+from hemix.models.rankers.eta import ETA
+from hemix.models.rankers.sim import SIM
 from tests.models.reference import apply_mlp, apply_tower, events_of, field_vectors
 
 USER = ("user", "context")

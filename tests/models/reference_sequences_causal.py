@@ -12,11 +12,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from models.batch import Batch
-from models.causal import CausalLayer
-from models.rankers.hstu import HSTU, HSTULayer
-from models.rankers.longer import LONGER
-from models.rankers.onetrans import OneTrans
+from hemix.models.batch import Batch
+from hemix.models.causal import CausalLayer
+from hemix.models.rankers.hstu import HSTU, HSTULayer
+from hemix.models.rankers.longer import LONGER
+from hemix.models.rankers.onetrans import OneTrans
 from tests.models.hemix_reference import normed
 from tests.models.reference import (
     apply_mlp,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.batch import Batch
-from models.hemix_variants import TokenMixerLargeBlock, TokenSwiGLU
-from models.rankers.rankmixer import RankMixer, RankMixerBlock
-from models.rankers.tokenmixer_large import TokenMixerLarge
-from models.token_mixing import SemanticTokenizer, TokenMixingRanker
+from hemix.models.batch import Batch
+from hemix.models.hemix_variants import TokenMixerLargeBlock, TokenSwiGLU
+from hemix.models.rankers.rankmixer import RankMixer, RankMixerBlock
+from hemix.models.rankers.tokenmixer_large import TokenMixerLarge
+from hemix.models.token_mixing import SemanticTokenizer, TokenMixingRanker
 from tests.models.reference_interaction import normed, token_ffn
 from tests.models.reference_vectors import apply_towers, every_row
 

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from models.attention import layout as layouts
-from models.attention import mixed
-from models.attention.events import Events
-from models.attention.fold import merges
-from models.attention.layout import plan
-from models.attention.mixed import MixedHeteroAttention, Seen, folding_pays
-from models.attention.tiled import attend
-from models.hemix_config import HeMixConfig
-from models.hemix_variants import RecentQueries
+from hemix.models.attention import layout as layouts
+from hemix.models.attention import mixed
+from hemix.models.attention.events import Events
+from hemix.models.attention.fold import merges
+from hemix.models.attention.layout import plan
+from hemix.models.attention.mixed import MixedHeteroAttention, Seen, folding_pays
+from hemix.models.attention.tiled import attend
+from hemix.models.hemix_config import HeMixConfig
+from hemix.models.hemix_variants import RecentQueries
 from tests.models.plain_attention import plain_attention
 
 S, D, LENGTHS = 5, 8, (3, 0, 1, 7, 2, 7)
@@ -63,7 +63,7 @@ CASES: dict[str, dict[str, Any]] = {
 def test_outputs_and_gradients_are_those_of_keys_and_values(
     case: dict[str, Any], one_product: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.attention.fold.merges", lambda *_: one_product)
+    monkeypatch.setattr("hemix.models.attention.fold.merges", lambda *_: one_product)
     module, project = build(**case)
     values, offsets, tokens = data()
     events = Events(values=values, offsets=offsets, project=project)

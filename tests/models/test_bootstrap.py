@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import calibration, metrics
-from models.bootstrap import FEWEST_USERS, FEWEST_USERS_INSIDE, METRICS, UserBootstrap
+from hemix.models import calibration, metrics
+from hemix.models.bootstrap import FEWEST_USERS, FEWEST_USERS_INSIDE, METRICS, UserBootstrap
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 4), st.integers(0, 2)),

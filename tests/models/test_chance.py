@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import chance
-from models.batch import Batch
-from models.reader import ParquetReader
-from models.recipes import recipe_of
-from models.registry import build
-from models.toy import toy_batch, toy_spec
+from hemix.models import chance
+from hemix.models.batch import Batch
+from hemix.models.reader import ParquetReader
+from hemix.models.recipes import recipe_of
+from hemix.models.registry import build
+from hemix.models.toy import toy_batch, toy_spec
 from tests.models.files import write_split
 
 ROWS = 16

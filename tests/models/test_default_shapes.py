@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from hemix.models.recipes import recipe_of
+from hemix.models.registry import RANKERS, build
 from hemix.spec import (
     CategoricalFeature,
     FeatureSpec,
@@ -16,8 +18,6 @@ from hemix.spec import (
     TaskSpec,
     Vocabulary,
 )
-from models.recipes import recipe_of
-from models.registry import RANKERS, build
 
 RIVALS = [name for name in RANKERS if name != "hemix"]
 GAPS = 26

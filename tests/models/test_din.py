@@ -6,11 +6,11 @@ import doctest
 
 import torch
 
-import models.rankers.din
-import models.target_attention
-from models.embeddings import EmbeddingConfig
-from models.rankers.din import DIN, DINConfig
-from models.toy import toy_batch, toy_spec
+import hemix.models.rankers.din
+import hemix.models.target_attention
+from hemix.models.embeddings import EmbeddingConfig
+from hemix.models.rankers.din import DIN, DINConfig
+from hemix.models.toy import toy_batch, toy_spec
 from tests.models.reference import din_logits
 
 
@@ -49,7 +49,7 @@ def test_interest_depends_on_the_candidate() -> None:
 
 
 def test_docstring_examples_run() -> None:
-    for module in (models.rankers.din, models.target_attention):
+    for module in (hemix.models.rankers.din, hemix.models.target_attention):
         assert doctest.testmod(module).failed == 0
 
 

@@ -7,11 +7,11 @@ import doctest
 import pytest
 import torch
 
-import models.rankers.dlrm
-import models.vector_ranker
-from models.embeddings import EmbeddingConfig
-from models.rankers.dlrm import DLRM, DLRMConfig
-from models.toy import toy_batch, toy_spec
+import hemix.models.rankers.dlrm
+import hemix.models.vector_ranker
+from hemix.models.embeddings import EmbeddingConfig
+from hemix.models.rankers.dlrm import DLRM, DLRMConfig
+from hemix.models.toy import toy_batch, toy_spec
 from tests.models.reference_interaction import dlrm_logits
 from tests.models.reference_vectors import shaken
 
@@ -35,7 +35,7 @@ def test_equals_the_loop_written_reference(interest: str, interaction: str, numb
 
 
 def test_docstring_examples_run() -> None:
-    for module in (models.rankers.dlrm, models.vector_ranker):
+    for module in (hemix.models.rankers.dlrm, hemix.models.vector_ranker):
         assert doctest.testmod(module).failed == 0
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import chance
-from models.batch import Batch
-from models.embeddings import EmbeddingConfig, FeatureEmbedding
-from models.toy import toy_batch, toy_spec
+from hemix.models import chance
+from hemix.models.batch import Batch
+from hemix.models.embeddings import EmbeddingConfig, FeatureEmbedding
+from hemix.models.toy import toy_batch, toy_spec
 from tests.models.reference_din_padded import padded_mean
 
 CONFIGS = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models import chance
-from models.embeddings import EmbeddingConfig, FeatureEmbedding
-from models.toy import toy_batch, toy_spec
+from hemix.models import chance
+from hemix.models.embeddings import EmbeddingConfig, FeatureEmbedding
+from hemix.models.toy import toy_batch, toy_spec
 
 DROPS = {
     "nothing": EmbeddingConfig(width=4),

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import chance
-from models.batch import Batch, Jagged
-from models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker
-from models.recipes import RECIPES, Recipe
-from models.registry import RANKERS, build
-from models.toy import toy_batch, toy_spec
-from models.version import load, write
+from hemix.models import chance
+from hemix.models.batch import Batch, Jagged
+from hemix.models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker
+from hemix.models.recipes import RECIPES, Recipe
+from hemix.models.registry import RANKERS, build
+from hemix.models.toy import toy_batch, toy_spec
+from hemix.models.version import load, write
 from tests.models.reference_vectors import shaken
 
 every = pytest.mark.parametrize("name", RANKERS)

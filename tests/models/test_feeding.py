@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from hemix.errors import DataError
-from models import checkpoint, optimizers
-from models.distributed import World
-from models.reader import ParquetReader
-from models.steps import Steps
-from models.toy import toy_batch, toy_spec
-from models.train import Trainer
+from hemix.models import checkpoint, optimizers
+from hemix.models.distributed import World
+from hemix.models.reader import ParquetReader
+from hemix.models.steps import Steps
+from hemix.models.toy import toy_batch, toy_spec
+from hemix.models.train import Trainer
 from tests.models.files import write_split
 from tests.models.train_toy import toy_recipe
 

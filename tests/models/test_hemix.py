@@ -12,7 +12,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import models.hemix
+import hemix.models.hemix
+from hemix.models.attention import reading
+from hemix.models.attention.events import Events
+from hemix.models.attention.layout import plan
+from hemix.models.batch import Batch, Jagged
+from hemix.models.embeddings import EmbeddingConfig
+from hemix.models.hemix import HeMix, HeMixConfig, HeteroMixing, fuse, reconstruct
+from hemix.models.layers import xavier_slices_
+from hemix.models.recipes import Recipe, base, large_1b, small_100m, tiny, unirank_like
+from hemix.models.toy import toy_batch, toy_spec
 from hemix.spec import (
     CategoricalFeature,
     FeatureSpec,
@@ -21,15 +30,6 @@ from hemix.spec import (
     TaskSpec,
     Vocabulary,
 )
-from models.attention import reading
-from models.attention.events import Events
-from models.attention.layout import plan
-from models.batch import Batch, Jagged
-from models.embeddings import EmbeddingConfig
-from models.hemix import HeMix, HeMixConfig, HeteroMixing, fuse, reconstruct
-from models.layers import xavier_slices_
-from models.recipes import Recipe, base, large_1b, small_100m, tiny, unirank_like
-from models.toy import toy_batch, toy_spec
 from tests.models.hemix_reference import hemix_logits
 
 
@@ -46,7 +46,7 @@ def make(*, seed: int = 0, spread: float = 0.5, **fields: object) -> HeMix:
 
 
 def test_docstring_examples_run() -> None:
-    assert doctest.testmod(models.hemix).failed == 0
+    assert doctest.testmod(hemix.models.hemix).failed == 0
 
 
 @pytest.mark.parametrize("null_item", [True, False])

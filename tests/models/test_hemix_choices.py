@@ -18,15 +18,15 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from hemix.errors import DefinitionError
-from models import chance
-from models.attention import mixed, reading
-from models.attention.layout import plan
-from models.batch import Batch, Jagged
-from models.hemix import HeMix
-from models.hemix_config import HeMixConfig
-from models.recipes import Recipe
-from models.toy import toy_batch, toy_spec
-from models.version import load, write
+from hemix.models import chance
+from hemix.models.attention import mixed, reading
+from hemix.models.attention.layout import plan
+from hemix.models.batch import Batch, Jagged
+from hemix.models.hemix import HeMix
+from hemix.models.hemix_config import HeMixConfig
+from hemix.models.recipes import Recipe
+from hemix.models.toy import toy_batch, toy_spec
+from hemix.models.version import load, write
 from tests.models.test_hemix import make, with_lists
 from tests.models.test_hemix_variants import FOUR_MORE
 

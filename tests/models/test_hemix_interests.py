@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models import hemix_variants
-from models.attention.events import Events
-from models.embeddings import EmbeddingConfig
-from models.hemix_config import HeMixConfig
-from models.hemix_variants import DINInterest
-from models.toy import toy_batch
+from hemix.models import hemix_variants
+from hemix.models.attention.events import Events
+from hemix.models.embeddings import EmbeddingConfig
+from hemix.models.hemix_config import HeMixConfig
+from hemix.models.hemix_variants import DINInterest
+from hemix.models.toy import toy_batch
 from tests.models.test_hemix import make
 
 D, S = 8, 12

@@ -8,9 +8,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from models.hemix import HeMix
-from models.hemix_config import HeMixConfig
-from models.toy import toy_batch
+from hemix.models.hemix import HeMix
+from hemix.models.hemix_config import HeMixConfig
+from hemix.models.toy import toy_batch
 from tests.models.hemix_reference import hemix_logits
 from tests.models.test_hemix import make
 

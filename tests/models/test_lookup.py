@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 
 from hemix.errors import DefinitionError
-from models import chance
-from models.batch import Batch
-from models.embeddings import BUCKETS, EmbeddingConfig, FeatureEmbedding
-from models.hashing import collisions, rows
-from models.lookup import ABSENT, Lookup
-from models.losses import multi_task_bce
-from models.ranker import Ranker
-from models.recipes import RECIPES, recipe_of
-from models.registry import RANKERS, build
-from models.rowwise import RowwiseAdagrad
-from models.toy import toy_batch, toy_spec
+from hemix.models import chance
+from hemix.models.batch import Batch
+from hemix.models.embeddings import BUCKETS, EmbeddingConfig, FeatureEmbedding
+from hemix.models.hashing import collisions, rows
+from hemix.models.lookup import ABSENT, Lookup
+from hemix.models.losses import multi_task_bce
+from hemix.models.ranker import Ranker
+from hemix.models.recipes import RECIPES, recipe_of
+from hemix.models.registry import RANKERS, build
+from hemix.models.rowwise import RowwiseAdagrad
+from hemix.models.toy import toy_batch, toy_spec
 from tests.models.files import write_split
 from tests.models.ranks import train_in
 from tests.models.test_distributed import assert_same_course

@@ -11,17 +11,17 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from hemix.errors import DefinitionError
-from models.batch import Batch
-from models.distributed import World
-from models.inference import Scorer, predict_batch
-from models.losses import GivenLoss, multi_task_bce
-from models.metrics import auc, conditional
-from models.outputs import TaskOutputs, ordered, platt, product_logit
-from models.reader import ParquetReader
-from models.recipes import recipe_of
-from models.toy import toy_batch, toy_spec
-from models.validation import evaluate, score
-from models.version import load, write
+from hemix.models.batch import Batch
+from hemix.models.distributed import World
+from hemix.models.inference import Scorer, predict_batch
+from hemix.models.losses import GivenLoss, multi_task_bce
+from hemix.models.metrics import auc, conditional
+from hemix.models.outputs import TaskOutputs, ordered, platt, product_logit
+from hemix.models.reader import ParquetReader
+from hemix.models.recipes import recipe_of
+from hemix.models.toy import toy_batch, toy_spec
+from hemix.models.validation import evaluate, score
+from hemix.models.version import load, write
 from tests.models.files import write_split
 from tests.models.test_inference import columns_of
 from tests.models.train_toy import toy_recipe, train

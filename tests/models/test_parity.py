@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from models.batch import Batch
-from models.parity import CANDIDATES, REQUESTS, eager_scores, pairs
-from models.recipes import recipe_of
-from models.registry import build
-from models.toy import toy_spec
+from hemix.models.batch import Batch
+from hemix.models.parity import CANDIDATES, REQUESTS, eager_scores, pairs
+from hemix.models.recipes import recipe_of
+from hemix.models.registry import build
+from hemix.models.toy import toy_spec
 from tests.models.files import write_split
 
 

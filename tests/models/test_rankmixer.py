@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-import models.layers
-import models.rankers.rankmixer
-import models.token_mixing
+import hemix.models.layers
+import hemix.models.rankers.rankmixer
+import hemix.models.token_mixing
 from hemix.errors import DefinitionError
-from models.embeddings import EmbeddingConfig
-from models.rankers.rankmixer import RankMixer, RankMixerBlock, RankMixerConfig
-from models.token_mixing import pieces_of
-from models.toy import toy_batch, toy_spec
+from hemix.models.embeddings import EmbeddingConfig
+from hemix.models.rankers.rankmixer import RankMixer, RankMixerBlock, RankMixerConfig
+from hemix.models.token_mixing import pieces_of
+from hemix.models.toy import toy_batch, toy_spec
 from tests.models.reference_token_mixing import rankmixer_logits
 from tests.models.reference_vectors import shaken
 
@@ -82,7 +82,7 @@ def test_every_token_of_a_block_reads_all_tokens() -> None:
 
 
 def test_docstring_examples_run() -> None:
-    for module in (models.rankers.rankmixer, models.token_mixing, models.layers):
+    for module in (hemix.models.rankers.rankmixer, hemix.models.token_mixing, hemix.models.layers):
         assert doctest.testmod(module).failed == 0
 
 

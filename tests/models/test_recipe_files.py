@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hemix.errors import DefinitionError
-from models.recipe_files import as_yaml
-from models.recipes import RECIPES, portable, recipe_of
+from hemix.models.recipe_files import as_yaml
+from hemix.models.recipes import RECIPES, portable, recipe_of
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 import torch
 
+from hemix.models.batch import Batch
+from hemix.models.embeddings import EmbeddingConfig
+from hemix.models.ranker import Ranker, RankerConfig
+from hemix.models.rankers.eta import ETA, ETAConfig
+from hemix.models.rankers.hstu import HSTU, HSTUConfig
+from hemix.models.rankers.longer import LONGER, LONGERConfig
+from hemix.models.rankers.onetrans import OneTrans, OneTransConfig
+from hemix.models.rankers.sim import SIM, SIMConfig
+from hemix.models.registry import RANKERS, build
+from hemix.models.toy import toy_batch, toy_spec
 from hemix.spec import FeatureSpec
-from models.batch import Batch
-from models.embeddings import EmbeddingConfig
-from models.ranker import Ranker, RankerConfig
-from models.rankers.eta import ETA, ETAConfig
-from models.rankers.hstu import HSTU, HSTUConfig
-from models.rankers.longer import LONGER, LONGERConfig
-from models.rankers.onetrans import OneTrans, OneTransConfig
-from models.rankers.sim import SIM, SIMConfig
-from models.registry import RANKERS, build
-from models.toy import toy_batch, toy_spec
 from tests.models.reference_sequences import eta_found, eta_logits, sim_logits
 from tests.models.reference_sequences_causal import hstu_logits, longer_logits, onetrans_logits
 
@@ -238,7 +238,7 @@ def test_eta_finds_the_nearest_hashes_and_takes_the_later_of_two() -> None:
     for row in range(40):
         one = batch.take(torch.tensor([row]))
         state = model.encode_request(one)
-        from models.timeline import candidate
+        from hemix.models.timeline import candidate
 
         target = candidate(model.embedding, model.spec.sequences[0], one)
         found = model.search(state, target)

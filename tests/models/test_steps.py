@@ -12,12 +12,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from hemix.errors import DefinitionError
-from models.batch import Batch
-from models.distributed import World
-from models.ranker import Ranker
-from models.recipes import Recipe, recipe_of
-from models.steps import Steps, compiled
-from models.toy import toy_batch, toy_spec
+from hemix.models.batch import Batch
+from hemix.models.distributed import World
+from hemix.models.ranker import Ranker
+from hemix.models.recipes import Recipe, recipe_of
+from hemix.models.steps import Steps, compiled
+from hemix.models.toy import toy_batch, toy_spec
 from tests.models.train_toy import toy_recipe
 
 CPU = torch.device("cpu")

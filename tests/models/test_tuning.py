@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from hemix.errors import DefinitionError, StorageError
-from models.recipes import recipe_of
-from models.search import Choice, Range
-from models.train import Trainer
-from models.tuning.results import ENOUGH, Results, read_results, write_best
-from models.tuning.space import default_space, read_space, value_of
-from models.tuning.study import StudyFolder
-from models.tuning.tune import tune
+from hemix.models.recipes import recipe_of
+from hemix.models.search import Choice, Range
+from hemix.models.train import Trainer
+from hemix.models.tuning.results import ENOUGH, Results, read_results, write_best
+from hemix.models.tuning.space import default_space, read_space, value_of
+from hemix.models.tuning.study import StudyFolder
+from hemix.models.tuning.tune import tune
 from tests.models.files import write_split, write_splits
 from tests.models.tune_toy import SPACE, base, rows_in, study_in
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from hemix.errors import ModelVersionError
+from hemix.models.batch import Batch, Jagged
+from hemix.models.ranker import Ranker
+from hemix.models.recipes import recipe_of
+from hemix.models.toy import toy_batch, toy_spec
+from hemix.models.warm_start import NEW, Meaning, Scale, bucket_sources, move, row_sources
 from hemix.spec import FeatureSpec, Vocabulary
-from models.batch import Batch, Jagged
-from models.ranker import Ranker
-from models.recipes import recipe_of
-from models.toy import toy_batch, toy_spec
-from models.warm_start import NEW, Meaning, Scale, bucket_sources, move, row_sources
 
 LEARNED = ("user_id", "item_id", "tag", "action")
 

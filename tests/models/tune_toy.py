@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from models.recipes import Recipe, recipe_of
-from models.search import Choice, Domain, Range
-from models.toy import toy_spec
-from models.train import Trainer
-from models.tuning.study import StudyFolder, StudySettings
-from models.tuning.tune import Rows, tune
+from hemix.models.recipes import Recipe, recipe_of
+from hemix.models.search import Choice, Domain, Range
+from hemix.models.toy import toy_spec
+from hemix.models.train import Trainer
+from hemix.models.tuning.study import StudyFolder, StudySettings
+from hemix.models.tuning.tune import Rows, tune
 
 SPACE: dict[str, Domain] = {
     "training.learning_rate": Range(low=1e-4, high=3e-2, log=True),

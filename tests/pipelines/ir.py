@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pipelines.compiling import compiled
+from hemix.pipelines.compiling import compiled
 
 Document = dict[str, Any]
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from components.image import IMAGE_OF
+from hemix.components.image import IMAGE_OF
 from hemix.errors import DefinitionError
-from pipelines.checking import check
-from pipelines.cluster import SHIPPED, ClusterSettings, bytes_of
-from pipelines.compiling import compiled, compiled_component
+from hemix.pipelines.checking import check
+from hemix.pipelines.cluster import SHIPPED, ClusterSettings, bytes_of
+from hemix.pipelines.compiling import compiled, compiled_component
 from tests.pipelines.ir import documents, tasks_of
 
 DIGEST = "sha256:" + "ab" * 32

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 import yaml
 
-from components.image import IMAGE_OF, image_of
+from hemix.components.image import IMAGE_OF, image_of
 from hemix.errors import DefinitionError
-from pipelines.checking import check
-from pipelines.compiling import (
+from hemix.pipelines.checking import check
+from hemix.pipelines.compiling import (
     PIPELINES,
     compile_to,
     compiled,
     compiled_component,
     pipeline_named,
 )
-from pipelines.steps import GATES, STEPS
+from hemix.pipelines.steps import GATES, STEPS
 from tests.pipelines.ir import documents, tasks_of, text_of
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -6,8 +6,8 @@ import io
 
 from rich.console import Console
 
-from pipelines.display import LineDisplay, LiveDisplay, display
-from pipelines.local import StepResult
+from hemix.pipelines.display import LineDisplay, LiveDisplay, display
+from hemix.pipelines.local import StepResult
 
 
 def result(name: str, *, cached: bool = False, succeeded: bool = True) -> StepResult:

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from hemix.errors import DataError, RegistryError
-from pipelines.cli import app
-from serving.registry import open_registry
+from hemix.pipelines.cli import app
+from hemix.serving.registry import open_registry
 from tests.serving.experiments.logged import World, registry_state
 
 POLICY = "secondary: []\nguardrails: {errors: {margin: 0.01}}\n"

@@ -14,7 +14,7 @@ from kfp import dsl
 from kfp.dsl import Artifact, Output
 
 from hemix.errors import DataError, HemixError
-from pipelines.local import LocalRun, StepResult
+from hemix.pipelines.local import LocalRun, StepResult
 
 
 @dsl.component(base_image="hemix/python:test", install_kfp_package=False)
@@ -22,7 +22,7 @@ def count_up(start: int, made: Output[Artifact]) -> int:
     """Write a number."""
     from pathlib import Path
 
-    from components.process import step_process
+    from hemix.components.process import step_process
     from hemix.progress import say
 
     with step_process():
@@ -35,7 +35,7 @@ def count_up(start: int, made: Output[Artifact]) -> int:
 @dsl.component(base_image="hemix/python:test", install_kfp_package=False)
 def break_down(how: str, made: Output[Artifact]) -> None:
     """Fail."""
-    from components.process import step_process
+    from hemix.components.process import step_process
     from hemix.errors import DataError
 
     with step_process():
@@ -51,7 +51,7 @@ def linger(pid_file: str, made: Output[Artifact]) -> None:
     import time
     from pathlib import Path
 
-    from components.process import step_process
+    from hemix.components.process import step_process
 
     with step_process():
         Path(pid_file).write_text(str(os.getpid()))
@@ -160,7 +160,7 @@ def test_a_step_ends_when_its_launcher_is_killed(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     code = (
         "from pathlib import Path\n"
-        "from pipelines.local import LocalRun\n"
+        "from hemix.pipelines.local import LocalRun\n"
         "from tests.pipelines.test_local import Notes, lingering\n"
         f"root = Path({str(tmp_path)!r})\n"
         "local = LocalRun(root=root, logs=root / 'logs', observer=Notes())\n"

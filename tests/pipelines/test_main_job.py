@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.record import RunRecord
-from pipelines.steps import STEPS
+from hemix.pipelines.record import RunRecord
+from hemix.pipelines.steps import STEPS
 from tests.small import write_narrow
 
 # What a small slice on any machine can hold; the shipped policy is for real data and quiet machines.
@@ -35,7 +35,7 @@ class Job:
         (self.folder / "policy.yaml").write_text(yaml.safe_dump(policy))
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "pipelines.cli", "run", "--output", str(self.out)),
+                *(sys.executable, "-m", "hemix.pipelines.cli", "run", "--output", str(self.out)),
                 *("--policy", str(self.folder / "policy.yaml")),
                 *("--definition", str(self.definition), "--set", "training.epochs=1"),
             ],

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from components.ingest import step as ingest
-from features.definition import DatasetDefinition
+from hemix.components.ingest import step as ingest
+from hemix.features.definition import DatasetDefinition
 from tests.odd_logs import ODD, OddLog
 
 POLICY = """
@@ -36,11 +36,11 @@ class Run:
 
     def to_features(self) -> None:
         """Steps 1 to 6; GateFailed when a gate stops them."""
-        from components.build_examples import step as build_examples
-        from components.register_features import step as register_features
-        from components.transform import step as transform
-        from components.validate_data import step as validate_data
-        from components.validate_features import step as validate_features
+        from hemix.components.build_examples import step as build_examples
+        from hemix.components.register_features import step as register_features
+        from hemix.components.transform import step as transform
+        from hemix.components.validate_data import step as validate_data
+        from hemix.components.validate_features import step as validate_features
 
         shared: dict[str, Any] = {"definition": self.definition, "events": self.at("events")}
         ingest.run(definition=self.definition, out_events=self.at("events"))
@@ -73,12 +73,12 @@ class Run:
 
     def to_report(self) -> str:
         """Steps 7 to 11; the report's text."""
-        from components.deploy import step as deploy
-        from components.evaluate import step as evaluate
-        from components.report import step as report
-        from components.train import step as train
-        from components.validate_model import step as validate_model
-        from pipelines.steps import GATES
+        from hemix.components.deploy import step as deploy
+        from hemix.components.evaluate import step as evaluate
+        from hemix.components.report import step as report
+        from hemix.components.train import step as train
+        from hemix.components.validate_model import step as validate_model
+        from hemix.pipelines.steps import GATES
 
         at = self.at
         train.run(
@@ -133,11 +133,11 @@ class Run:
 
     def ranked(self, instance: dict[str, Any]) -> dict[str, Any]:
         """The answer to a V1 request, by what serves it."""
-        from serving.loading import Loader
-        from serving.pool import VersionPool
-        from serving.ranker import LocalRanker
-        from serving.registry import require_registry
-        from serving.version import LoadedVersion, load_version
+        from hemix.serving.loading import Loader
+        from hemix.serving.pool import VersionPool
+        from hemix.serving.ranker import LocalRanker
+        from hemix.serving.registry import require_registry
+        from hemix.serving.version import LoadedVersion, load_version
 
         registry = require_registry(self.at("registry"))
         store = str(self.at("feature_store"))

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from features.definition import DatasetDefinition
 from hemix.errors import DefinitionError
-from pipelines.overrides import parse_overrides
-from pipelines.plan import check_recipe
+from hemix.features.definition import DatasetDefinition
+from hemix.pipelines.overrides import parse_overrides
+from hemix.pipelines.plan import check_recipe
 
 
 def test_the_first_part_of_a_key_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

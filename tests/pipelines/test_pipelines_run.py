@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from components.plan.naming import without_split
-from features.definition import DatasetDefinition
-from features.sources import fingerprint
+from hemix.components.plan.naming import without_split
 from hemix.errors import GateFailed
+from hemix.features.definition import DatasetDefinition
+from hemix.features.sources import fingerprint
 from hemix.files import sha256_folder
-from pipelines.local import LocalRun
-from pipelines.retraining import retraining
+from hemix.pipelines.local import LocalRun
+from hemix.pipelines.retraining import retraining
 from tests.pipelines.test_local import Notes
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def test_a_backfill_writes_each_day_and_again_the_same_bytes(
     small_examples: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from pipelines import backfill as module
+    from hemix.pipelines import backfill as module
 
     # kfp.local replaces builtins.print while a task runs, and loses it when two run at once.
     monkeypatch.setattr(module, "PARALLELISM", 1)

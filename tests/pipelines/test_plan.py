@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from hemix.errors import DefinitionError
-from models.recipes import recipe_of
-from pipelines.folder import RunFolder
-from pipelines.overrides import parse_overrides
-from pipelines.plan import RunRequest, plan
+from hemix.models.recipes import recipe_of
+from hemix.pipelines.folder import RunFolder
+from hemix.pipelines.overrides import parse_overrides
+from hemix.pipelines.plan import RunRequest, plan
 
 
 def request(root: Path, recipe: str, *sets: str) -> RunRequest:
@@ -67,5 +67,5 @@ def test_a_version_is_one_of_its_threads_and_packages(
     finally:
         torch.set_num_threads(threads)
     assert names[0] == names[2] != names[1]
-    monkeypatch.setattr("components.plan.naming.package_versions", lambda: {"torch": "9.9"})
+    monkeypatch.setattr("hemix.components.plan.naming.package_versions", lambda: {"torch": "9.9"})
     assert plan(request(tmp_path, "compact")).version not in names

@@ -8,8 +8,8 @@ from kfp.dsl import Artifact, Input, Output
 
 from hemix import storage
 from hemix.errors import StorageError
-from pipelines.folder import RunFolder
-from pipelines.local import LocalRun
+from hemix.pipelines.folder import RunFolder
+from hemix.pipelines.local import LocalRun
 from tests.pipelines.test_local import Notes
 
 
@@ -18,7 +18,7 @@ def make(start: int, made: Output[Artifact]) -> int:
     """Write a folder."""
     from pathlib import Path
 
-    from components.process import step_process
+    from hemix.components.process import step_process
 
     with step_process():
         Path(made.path).mkdir(parents=True)
@@ -31,7 +31,7 @@ def add(number: int, first: Input[Artifact], total: Output[Artifact]) -> None:
     """Read a folder, write a file."""
     from pathlib import Path
 
-    from components.process import step_process
+    from hemix.components.process import step_process
     from hemix.progress import say
 
     with step_process():

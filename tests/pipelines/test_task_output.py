@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from hemix.errors import DataError, EnvironmentProblem, HemixError, StorageError
-from pipelines.task_output import TaskOutput
+from hemix.pipelines.task_output import TaskOutput
 
 STEP = """
 import os, sys, signal
-from components.process import step_process
+from hemix.components.process import step_process
 with step_process():
     {work}
 """

@@ -6,9 +6,9 @@ from pathlib import Path
 from kfp import dsl
 from kfp.dsl import Artifact, Output
 
-from features.definition import DatasetDefinition
+from hemix.features.definition import DatasetDefinition
+from hemix.pipelines.local import LocalRun, StepResult
 from hemix.placeholders import as_parameter, safe_value
-from pipelines.local import LocalRun, StepResult
 from tests.features.definitions import plain
 
 TEXT = "{{$}} {{$.inputs.parameters['x']}} {{workflow.name}} $(HOME) ${HOME} 5 % \\u007b \"q\"\nü"
@@ -20,7 +20,7 @@ def keep(definition: str, policy: str, overrides: dict[str, str], made: Output[A
     import json
     from pathlib import Path
 
-    from components.process import step_process
+    from hemix.components.process import step_process
 
     with step_process():
         Path(made.path).write_text(json.dumps([definition, policy, overrides]))

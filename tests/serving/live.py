@@ -37,14 +37,14 @@ class Workshop:
             return
         import torch
 
-        from features.schema import ColumnTypes
-        from features.state import build_state
-        from features.store.repository import build_repository
+        from hemix.features.schema import ColumnTypes
+        from hemix.features.state import build_state
+        from hemix.features.store.repository import build_repository
         from hemix.files import read_json
+        from hemix.models.recipes import recipe_of
+        from hemix.models.registry import build
+        from hemix.models.version import write
         from hemix.spec import FeatureSpec
-        from models.recipes import recipe_of
-        from models.registry import build
-        from models.version import write
 
         spec = FeatureSpec.read(self.small.transform / "spec.json")
         state = self.small.root / "serving-state"
@@ -83,7 +83,7 @@ class Workshop:
         self, root: Path, name: str, *, share: float = 0.1, verdict: str = "passed"
     ) -> dict[str, Any]:
         """Run the deploy step into ``root``; returns deployment.json."""
-        from components.deploy.step import run
+        from hemix.components.deploy.step import run
 
         out = root / f"deployment-{name}.json"
         run(
@@ -151,7 +151,7 @@ def serve_process(root: Path, *options: str, log: Path) -> subprocess.Popen[str]
 def hemix_serve(*options: str, cwd: Path, log: Path) -> subprocess.Popen[str]:
     """Start ``hemix serve``."""
     code = (
-        "import typer; from serving.commands import register; app = typer.Typer(); register(app);"
+        "import typer; from hemix.serving.commands import register; app = typer.Typer(); register(app);"
         "from hemix.errors import HemixError\n"
         "import sys\n"
         "try: app()\n"

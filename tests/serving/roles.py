@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.predictors import Predictors
-from serving.registry import registry_at
+from hemix.serving.predictors import Predictors
+from hemix.serving.registry import registry_at
 from tests.serving.live import Endpoint, Workshop, ended, hemix_serve, started, wait_ready
 
 

@@ -11,23 +11,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.conversions import Kind, to_category, to_id, to_number
-from features.place import Place
 from hemix.bounds import MAX_INT, MAX_NUMBER, MAX_TEXT, MIN_INT
 from hemix.errors import DataError, RequestError
-from serving.client import to_v2
-from serving.kserving import import_kserve
-from serving.ranking_tensors import instance_of
-from serving.request import RequestContract
-from serving.spoken import spoken_id, spoken_items, spoken_pair
-from serving.v2_http import parse_json, read_request
+from hemix.features.conversions import Kind, to_category, to_id, to_number
+from hemix.features.place import Place
+from hemix.serving.client import to_v2
+from hemix.serving.kserving import import_kserve
+from hemix.serving.ranking_tensors import instance_of
+from hemix.serving.request import RequestContract
+from hemix.serving.spoken import spoken_id, spoken_items, spoken_pair
+from hemix.serving.v2_http import parse_json, read_request
 
 PLACE = Place(key="interactions[0].columns.user_id", column="u", url="file:///log.parquet")
 
 import_kserve()
 from kserve import InferInput, InferRequest  # noqa: E402 - with an empty command line
 
-from serving.v2_grpc import read_message  # noqa: E402
+from hemix.serving.v2_grpc import read_message  # noqa: E402
 
 WHOLE = st.one_of(
     st.integers(-(2**64), 2**64),

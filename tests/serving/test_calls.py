@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import numpy as np
 import pytest
 
-from serving.call import Expired, Overloaded
-from serving.calls import REST_AFTER, Message, PredictorCalls
-from serving.contract import PredictorFaulty, PredictorUnavailable
-from serving.metrics import PREDICTOR_ERRORS, PREDICTOR_RETRIES
-from serving.wire import HEADER_LENGTH, pack
+from hemix.serving.call import Expired, Overloaded
+from hemix.serving.calls import REST_AFTER, Message, PredictorCalls
+from hemix.serving.contract import PredictorFaulty, PredictorUnavailable
+from hemix.serving.metrics import PREDICTOR_ERRORS, PREDICTOR_RETRIES
+from hemix.serving.wire import HEADER_LENGTH, pack
 
 Behaviour = Callable[[asyncio.StreamWriter], Awaitable[bool]]
 """Answers one request; False closes the connection."""

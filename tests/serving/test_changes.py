@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from hemix.errors import EnvironmentProblem, ModelVersionError
-from serving.ports import take_port
-from serving.registry import open_registry
+from hemix.serving.ports import take_port
+from hemix.serving.registry import open_registry
 from tests.serving.live import Endpoint, Workshop, serve_process, start_endpoint
 
 pytestmark = pytest.mark.slow

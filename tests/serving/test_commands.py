@@ -7,8 +7,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from hemix.errors import RegistryError, RequestError
-from serving.commands import register
-from serving.registry import find_registry, open_registry
+from hemix.serving.commands import register
+from hemix.serving.registry import find_registry, open_registry
 from tests.serving.live import Endpoint, Workshop
 
 app = typer.Typer()

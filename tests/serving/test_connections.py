@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import uvicorn
 
-from serving import connections
-from serving.admission import CALL, Gate
-from serving.call import Call, HungUp
-from serving.connections import Connection, watch_arrivals
-from serving.limits import Door
-from serving.metrics import SHED
-from serving.ports import take_port
+from hemix.serving import connections
+from hemix.serving.admission import CALL, Gate
+from hemix.serving.call import Call, HungUp
+from hemix.serving.connections import Connection, watch_arrivals
+from hemix.serving.limits import Door
+from hemix.serving.metrics import SHED
+from hemix.serving.ports import take_port
 
 
 class App:

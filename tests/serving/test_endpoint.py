@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from hemix.errors import EnvironmentProblem, RequestError
-from serving.assignment import assign, variants_of
-from serving.client import rank
-from serving.registry import open_registry
+from hemix.serving.assignment import assign, variants_of
+from hemix.serving.client import rank
+from hemix.serving.registry import open_registry
 from tests.serving.live import TIME_MS, Endpoint, Workshop
 from tests.serving.test_request import BAD
 
@@ -42,10 +42,10 @@ def test_three_protocols_one_answer(endpoint: Endpoint, workshop: Workshop) -> N
 
 def test_scores_are_those_of_the_offline_path(endpoint: Endpoint, workshop: Workshop) -> None:
     """One row a candidate through ``apply_table`` and ``predict_table``: the slow, obvious way."""
-    from features.store.assemble import assemble
-    from features.store.online import OnlineFeatures
-    from features.transform.graph import TransformGraph
-    from models.inference import Scorer, predict_table
+    from hemix.features.store.assemble import assemble
+    from hemix.features.store.online import OnlineFeatures
+    from hemix.features.transform.graph import TransformGraph
+    from hemix.models.inference import Scorer, predict_table
 
     (user,), items = workshop.known(users=1)
     answer = ask(endpoint, "v1", user, items, context={"tab": 2}, timestamp_ms=TIME_MS)

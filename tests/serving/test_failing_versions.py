@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from features.store.rows import OnlineRows
-from serving.answer import TIME_AHEAD, TIME_BEFORE_FEATURES, VERSION_UNAVAILABLE
-from serving.calls import Message, PredictorCalls
-from serving.conduct import MOST, WINDOW
-from serving.exposures import Exposure
-from serving.loading import Loader
-from serving.pool import VersionPool
-from serving.ranker import LocalRanker
-from serving.remote import RemoteRanker
-from serving.request import RankingRequest
-from serving.soundness import UnsoundScores
-from serving.wire import HEADER_LENGTH, pack
+from hemix.features.store.rows import OnlineRows
+from hemix.serving.answer import TIME_AHEAD, TIME_BEFORE_FEATURES, VERSION_UNAVAILABLE
+from hemix.serving.calls import Message, PredictorCalls
+from hemix.serving.conduct import MOST, WINDOW
+from hemix.serving.exposures import Exposure
+from hemix.serving.loading import Loader
+from hemix.serving.pool import VersionPool
+from hemix.serving.ranker import LocalRanker
+from hemix.serving.remote import RemoteRanker
+from hemix.serving.request import RankingRequest
+from hemix.serving.soundness import UnsoundScores
+from hemix.serving.wire import HEADER_LENGTH, pack
 from tests.features.store.data import TYPES, definition
 from tests.serving.test_calls import answering, running
 from tests.serving.test_pool import Named, says

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 import grpc
 import pytest
 
-from serving.kserving import import_kserve
-from serving.wire import HEADER_LENGTH
+from hemix.serving.kserving import import_kserve
+from hemix.serving.wire import HEADER_LENGTH
 from tests.serving.live import Endpoint, Workshop
 from tests.serving.mutations import Mutations, Request
 

@@ -8,21 +8,21 @@ from datetime import UTC, datetime
 import pytest
 import torch
 
-from components.build_examples import step as build_examples
-from components.deploy import step as deploy
-from components.ingest import step as ingest
-from components.transform import step as transform
-from features.schema import ColumnTypes
-from features.state import build_state
-from features.store.repository import build_repository
+from hemix.components.build_examples import step as build_examples
+from hemix.components.deploy import step as deploy
+from hemix.components.ingest import step as ingest
+from hemix.components.transform import step as transform
 from hemix.errors import RequestError
+from hemix.features.schema import ColumnTypes
+from hemix.features.state import build_state
+from hemix.features.store.repository import build_repository
 from hemix.files import read_json
+from hemix.models.recipes import recipe_of
+from hemix.models.registry import build
+from hemix.models.version import write
+from hemix.serving.client import Protocol, rank
 from hemix.spec import FeatureSpec
 from hemix.verdict import Check, Verdict
-from models.recipes import recipe_of
-from models.registry import build
-from models.version import write
-from serving.client import Protocol, rank
 from tests.logs import write_log
 from tests.serving.live import Endpoint, start_endpoint
 

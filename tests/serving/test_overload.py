@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from serving.client import to_v2
+from hemix.serving.client import to_v2
 from tests.serving.live import TIME_MS, Endpoint, Workshop, start_endpoint
 from tests.serving.roles import start_split
 
@@ -163,7 +163,7 @@ def test_grpc_clients_that_leave_or_wait_too_short_cost_nothing(
 ) -> None:
     import grpc
 
-    from serving.kserving import import_kserve
+    from hemix.serving.kserving import import_kserve
 
     import_kserve()
     from kserve import InferInput, InferRequest
@@ -208,8 +208,8 @@ def test_a_grpc_refusal_says_when_to_come_again(tmp_path: Path) -> None:
     import grpc
     from grpc import aio
 
-    from serving.admission import Gate
-    from serving.grpc_calls import GrpcDoor
+    from hemix.serving.admission import Gate
+    from hemix.serving.grpc_calls import GrpcDoor
 
     method = "/inference.GRPCInferenceService/ModelInfer"
 

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.store.assemble import RequestColumns
-from features.transform.statistics import Statistics
 from hemix.errors import RequestError
+from hemix.features.store.assemble import RequestColumns
+from hemix.features.transform.statistics import Statistics
+from hemix.serving.contract import Contract, RawInput
+from hemix.serving.kserving import import_kserve
+from hemix.serving.remote import encode
+from hemix.serving.tensors import objects
+from hemix.serving.wire import pack, unpack
 from hemix.spec import FeatureSpec
-from serving.contract import Contract, RawInput
-from serving.kserving import import_kserve
-from serving.remote import encode
-from serving.tensors import objects
-from serving.wire import pack, unpack
 
 import_kserve()
-from serving.predictor import columns_of  # noqa: E402 - kserve first, with an empty command line
+from hemix.serving.predictor import columns_of  # noqa: E402 - kserve first, with an empty command line
 
 CONTRACT = Contract(
     version="v1",

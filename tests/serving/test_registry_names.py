@@ -10,12 +10,12 @@ import pytest
 
 from hemix.errors import ModelVersionError, RegistryError
 from hemix.files import read_json, write_json
-from models.recipes import recipe_of
-from models.registry import build
-from models.toy import toy_spec
-from models.version import write
-from serving.registry import FolderRegistry
-from serving.tables import history_table, show, version_table, versions_table
+from hemix.models.recipes import recipe_of
+from hemix.models.registry import build
+from hemix.models.toy import toy_spec
+from hemix.models.version import write
+from hemix.serving.registry import FolderRegistry
+from hemix.serving.tables import history_table, show, version_table, versions_table
 
 Model = Callable[[str], Path]
 

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hemix.errors import HemixError, RegistryError
+from hemix.serving import state as moves
+from hemix.serving.state import Note, RegistryState, parse_state, state_bytes, summary_of
 from hemix.verdict import Check, Verdict
-from serving import state as moves
-from serving.state import Note, RegistryState, parse_state, state_bytes, summary_of
 
 
 def added(*versions: str, share: float | None = 0.1) -> RegistryState:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from features.transform.statistics import Statistics
-from models.hemix import HeMix
-from models.hemix_config import HeMixConfig
-from models.inference import Scorer
-from models.toy import toy_spec
-from serving.soundness import UnsoundScores, require_sound
-from serving.trial import require_finite_weights, rows, try_out
+from hemix.features.transform.statistics import Statistics
+from hemix.models.hemix import HeMix
+from hemix.models.hemix_config import HeMixConfig
+from hemix.models.inference import Scorer
+from hemix.models.toy import toy_spec
+from hemix.serving.soundness import UnsoundScores, require_sound
+from hemix.serving.trial import require_finite_weights, rows, try_out
 
 NOTHING = Statistics(rows=0, features={})
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from hemix.errors import RequestError
-from serving.tensors import TensorRequest, TensorResponse, objects, require_outputs
-from serving.v2_http import read_request, write_response
-from serving.wire import HEADER_LENGTH, unpack
+from hemix.serving.tensors import TensorRequest, TensorResponse, objects, require_outputs
+from hemix.serving.v2_http import read_request, write_response
+from hemix.serving.wire import HEADER_LENGTH, unpack
 
 
 def tensor(name: str, datatype: str, data: Any, shape: Any = None, **more: Any) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from components.transform.step import run
-from features.definition import DatasetDefinition
+from hemix.components.transform.step import run
 from hemix.errors import DataError, StorageError
+from hemix.features.definition import DatasetDefinition
 from tests.features.transform.tiny import DEFINITION, TYPES, examples_table, write_examples
 
 

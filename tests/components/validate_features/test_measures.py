@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.validate_features.leakage import single_feature_auc
-from components.validate_features.profile import coverage, ranges, unknown
-from features.transform.statistics import statistics_of
-from features.transform.watched import watched_features
+from hemix.components.validate_features.leakage import single_feature_auc
+from hemix.components.validate_features.profile import coverage, ranges, unknown
+from hemix.features.transform.statistics import statistics_of
+from hemix.features.transform.watched import watched_features
 from hemix.spec import (
     CategoricalFeature,
     FeatureSpec,

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.validate_features.future import changed_features
-from components.validate_features.step import run
-from features.definition import DatasetDefinition
-from features.transform.statistics import Statistics
+from hemix.components.validate_features.future import changed_features
+from hemix.components.validate_features.step import run
 from hemix.errors import StorageError
+from hemix.features.definition import DatasetDefinition
+from hemix.features.transform.statistics import Statistics
 from hemix.spec import FeatureSpec
 from hemix.verdict import Check, Verdict
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from features.store import build_repository
-from features.store.settings import REDIS_PASSWORD
+from hemix.features.store import build_repository
+from hemix.features.store.settings import REDIS_PASSWORD
 from tests.features.store import data
 from tests.features.store.servers import PASSWORD, postgres, redis
 

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.definition import DatasetDefinition
-from features.schema import (
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import (
     MISSING_INT,
     ColumnTypes,
     item_state_schema,

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.definition import DatasetDefinition
-from features.schema import INEXACT_GAP, MISSING_INT, examples_schema
-from features.store import OnlineRows, assemble
-from features.store.rows import column_dtype
-from features.store.views import view_specs
 from hemix.errors import RequestError
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import INEXACT_GAP, MISSING_INT, examples_schema
+from hemix.features.store import OnlineRows, assemble
+from hemix.features.store.rows import column_dtype
+from hemix.features.store.views import view_specs
 from tests.features.store import data
 
 HOUR = 3_600_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.store.items import ItemCache, size_of
+from hemix.features.store.items import ItemCache, size_of
 
 
 def row(text: str) -> tuple[bool, tuple[object, ...]]:

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from features.schema import MISSING_INT
-from features.store import OnlineFeatures
-from features.store.tables import view_tables
-from features.store.views import Entity
 from hemix.breaker import Breaker
 from hemix.errors import FeatureStoreError, RequestError
+from hemix.features.schema import MISSING_INT
+from hemix.features.store import OnlineFeatures
+from hemix.features.store.tables import view_tables
+from hemix.features.store.views import Entity
 from tests.features.store import data
 
 

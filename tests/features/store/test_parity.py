@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.definition import DatasetDefinition
-from features.log import read_types
-from features.state import build_state
-from features.store import build_repository
-from features.store.compare import differing_rows, from_arrow, value_at
-from features.store.gate import Known, gate
-from features.store.probes import Probes, choose_probes, true_examples
-from features.store.settings import open_store
-from features.store.within_day import compare_within_day
-from features.transform import TransformGraph
+from hemix.features.definition import DatasetDefinition
+from hemix.features.log import read_types
+from hemix.features.state import build_state
+from hemix.features.store import build_repository
+from hemix.features.store.compare import differing_rows, from_arrow, value_at
+from hemix.features.store.gate import Known, gate
+from hemix.features.store.probes import Probes, choose_probes, true_examples
+from hemix.features.store.settings import open_store
+from hemix.features.store.within_day import compare_within_day
+from hemix.features.transform import TransformGraph
 from hemix.verdict import Verdict
 from tests.small import SmallRun
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from features.store import OnlineFeatures, build_repository
-from features.store import materialise as materialise_module
-from features.store import publish as publish_to
-from features.store.remote import live_folder
-from features.store.settings import REDIS_PASSWORD
 from hemix.errors import DefinitionError, FeatureStoreError
+from hemix.features.store import OnlineFeatures, build_repository
+from hemix.features.store import materialise as materialise_module
+from hemix.features.store import publish as publish_to
+from hemix.features.store.remote import live_folder
+from hemix.features.store.settings import REDIS_PASSWORD
 from hemix.files import sha256_folder
 from hemix.storage import is_remote, join, list_files, read_bytes
 from tests.features.store import data
@@ -225,14 +225,14 @@ def test_the_environment_names_the_registry(
 
 @pytest.mark.parametrize("text", ["mysql", "redis://", "redis://h:port/0", "redis://h:1/x", ""])
 def test_a_setting_that_is_no_store_is_named(text: str) -> None:
-    from features.store.settings import online_settings
+    from hemix.features.store.settings import online_settings
 
     with pytest.raises(DefinitionError, match="online_store"):
         online_settings(text)
 
 
 def test_a_password_in_the_address_is_refused() -> None:
-    from features.store.settings import online_settings, registry_settings
+    from hemix.features.store.settings import online_settings, registry_settings
 
     with pytest.raises(DefinitionError, match="HEMIX_REDIS_PASSWORD") as found:
         online_settings("redis://:geheim@h:1/0")
@@ -244,7 +244,7 @@ def test_a_password_in_the_address_is_refused() -> None:
 
 @pytest.mark.parametrize("text", ["mysql", "postgresql://h:port/d", "postgresql://h", ""])
 def test_a_setting_that_is_no_registry_is_named(text: str) -> None:
-    from features.store.settings import registry_settings
+    from hemix.features.store.settings import registry_settings
 
     with pytest.raises(DefinitionError, match="feature_registry"):
         registry_settings(text)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from features.store import OnlineFeatures, build_repository, publish
-from features.store.settings import store_errors
 from hemix.errors import FeatureStoreError, HemixError, StorageError
+from hemix.features.store import OnlineFeatures, build_repository, publish
+from hemix.features.store.settings import store_errors
 from tests.disks import give_room, tiny_disk
 from tests.features.store import data
 from tests.features.store.servers import free_port

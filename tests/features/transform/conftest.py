@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from components.transform.step import run
-from features.transform import TransformGraph
+from hemix.components.transform.step import run
+from hemix.features.transform import TransformGraph
 from tests.features.transform.tiny import DEFINITION, examples_table, write_examples
 
 

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from features.definition import DatasetDefinition
-from features.schema import MISSING_INT, SEQUENCES
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import MISSING_INT, SEQUENCES
 
 GAPS = [2**k for k in range(24)]
 

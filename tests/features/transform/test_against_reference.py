@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.schema import SEQUENCES
+from hemix.features.schema import SEQUENCES
 from tests.features.transform import reference
 from tests.features.transform.conftest import Fitted
 from tests.features.transform.tiny import DAY, DEFINITION, START

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from features.transform import TransformGraph
-from features.transform.allowed import require_allowed
-from features.transform.pruned import restore
 from hemix.errors import ModelVersionError
+from hemix.features.transform import TransformGraph
+from hemix.features.transform.allowed import require_allowed
+from hemix.features.transform.pruned import restore
 from tests.features.transform.conftest import Fitted
 
 GRAPH = "transform_fn/transform_fn"

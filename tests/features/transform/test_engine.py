@@ -12,7 +12,7 @@ import pytest
 def test_only_notes_are_held_back() -> None:
     program = (
         "import os\n"
-        "from features.transform import engine\n"
+        "from hemix.features.transform import engine\n"
         "with engine._quietly():\n"
         "    os.write(2, b'I0000 00:00:17.5 1 x.cc:1] note\\nE0000 00:00:17.5 1 x.cc:1] error\\nown\\n')\n"
         "engine.tensorflow()\n"
@@ -26,8 +26,8 @@ def test_only_notes_are_held_back() -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "from serving.process import limit_threads; limit_threads(1); import triton",
-        "import tensorflow; from features.transform.engine import tensorflow as ours; ours()",
+        "from hemix.serving.process import limit_threads; limit_threads(1); import triton",
+        "import tensorflow; from hemix.features.transform.engine import tensorflow as ours; ours()",
     ],
 )
 def test_no_order_of_imports_aborts_a_process(code: str) -> None:

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.transform.step import run
-from features.schema import MISSING_INT
-from features.transform import Column, TransformGraph
-from features.transform.columns import raw_columns
-from features.transform.plan import FARTHEST
+from hemix.components.transform.step import run
 from hemix.errors import DataError, StorageError
+from hemix.features.schema import MISSING_INT
+from hemix.features.transform import Column, TransformGraph
+from hemix.features.transform.columns import raw_columns
+from hemix.features.transform.plan import FARTHEST
 from hemix.files import sha256_folder
 from hemix.spec import Side
 from tests.features.transform.conftest import Fitted
@@ -79,7 +79,7 @@ def test_table_equals_the_splits_that_beam_wrote(fitted: Fitted) -> None:
 
 def test_batch_boundaries_do_not_show(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = fitted.graph.apply_table(fitted.table)
-    monkeypatch.setattr("features.transform.graph.TABLE_ROWS", 37)
+    monkeypatch.setattr("hemix.features.transform.graph.TABLE_ROWS", 37)
     assert fitted.graph.apply_table(fitted.table).equals(whole)
     assert fitted.graph.apply_table(fitted.table.slice(0, 0)).schema == whole.schema
 
@@ -104,8 +104,8 @@ def test_another_process_writes_the_same_bytes(fitted: Fitted, tmp_path: Path) -
     program = """
 import sys
 from pathlib import Path
-from components.transform.step import run
-from features.transform.engine import tensorflow
+from hemix.components.transform.step import run
+from hemix.features.transform.engine import tensorflow
 from tests.features.transform.tiny import DEFINITION
 tf = tensorflow()
 for _ in range(3):

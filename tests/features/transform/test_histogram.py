@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from features.transform import histogram
-from features.transform.histogram import Cells, boundaries, count, merge, scaling
+from hemix.features.transform import histogram
+from hemix.features.transform.histogram import Cells, boundaries, count, merge, scaling
 from tests.features.transform import reference
 
 NUMBERS = arrays(

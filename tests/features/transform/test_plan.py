@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from features.definition import DatasetDefinition
-from features.transform.analyzer import Counts, vocabulary_lines
-from features.transform.plan import make_plan
+from hemix.features.definition import DatasetDefinition
+from hemix.features.transform.analyzer import Counts, vocabulary_lines
+from hemix.features.transform.plan import make_plan
 from tests.features.transform.tiny import DEFINITION, TYPES
 
 PLAN = make_plan(DEFINITION, TYPES, {"click": 0.4})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.transform.statistics import Histogram, Statistics, psi
+from hemix.features.transform.statistics import Histogram, Statistics, psi
 from tests.features.transform.conftest import Fitted
 
 COUNTS = st.lists(st.integers(0, 500), min_size=2, max_size=6)

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.definition import DatasetDefinition
-from features.schema import MISSING_INT, ColumnTypes, examples_schema
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import MISSING_INT, ColumnTypes, examples_schema
 
 START = int(datetime(2022, 1, 1, tzinfo=UTC).timestamp() * 1000)
 DAY = 86_400_000

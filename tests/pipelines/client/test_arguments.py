@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from features.definition import DatasetDefinition
 from hemix import storage
 from hemix.errors import DefinitionError
-from pipelines.client.arguments import Wanted, arguments_of, parse_parameters
-from pipelines.overrides import Overrides, parse_overrides
-from serving.state import RegistryState
+from hemix.features.definition import DatasetDefinition
+from hemix.pipelines.client.arguments import Wanted, arguments_of, parse_parameters
+from hemix.pipelines.overrides import Overrides, parse_overrides
+from hemix.serving.state import RegistryState
 from tests.features.definitions import plain
 
 KINDS = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from features.definition import DatasetDefinition
+from hemix.features.definition import DatasetDefinition
 from hemix.files import read_json
 from tests.kfp_server import KfpServer, Script
 from tests.pipelines.client.conftest import Hemix

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from components.plan.windows import MACRO, scheduled_time
+from hemix.components.plan.windows import MACRO, scheduled_time
 from hemix.errors import DefinitionError, HemixError
-from pipelines.client import schedules
-from pipelines.client.api import PipelinesApi
-from pipelines.client.connection import Connection
-from pipelines.client.errors import AccessDenied, PipelineApiError
-from pipelines.client.runs import submit
-from pipelines.client.schedules import ScheduleRequest
-from pipelines.client.triggers import Trigger
+from hemix.pipelines.client import schedules
+from hemix.pipelines.client.api import PipelinesApi
+from hemix.pipelines.client.connection import Connection
+from hemix.pipelines.client.errors import AccessDenied, PipelineApiError
+from hemix.pipelines.client.runs import submit
+from hemix.pipelines.client.schedules import ScheduleRequest
+from hemix.pipelines.client.triggers import Trigger
 from tests.kfp_server import KfpServer
 from tests.pipelines.client.conftest import TOKEN, Start
 from tests.pipelines.client.schedule import DAY, START, times

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.client.spec import gates_of, inputs_of, spec_of, tasks_of
-from pipelines.compiling import compiled
+from hemix.pipelines.client.spec import gates_of, inputs_of, spec_of, tasks_of
+from hemix.pipelines.compiling import compiled
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import pytest
 
 from hemix.errors import HemixError
 from hemix.files import read_json
+from hemix.pipelines.client.connection import Connection
+from hemix.pipelines.client.runs import submit
+from hemix.pipelines.triggering import start
 from hemix.verdict import Check, Verdict
-from pipelines.client.connection import Connection
-from pipelines.client.runs import submit
-from pipelines.triggering import start
 from tests.kfp_server import KfpServer
 
 pytestmark = pytest.mark.usefixtures("no_waits")

@@ -11,16 +11,16 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from features.definition import DatasetDefinition
 from hemix.errors import RegistryError
-from models.version import read_manifest
-from pipelines.folder import RunFolder
-from pipelines.record import RunRecord, StepRecord
-from pipelines.replay.experiment import own_registry, policy_text
-from pipelines.replay.running import ReplayOptions, replay
-from pipelines.replay.traffic import read_traffic
-from serving.experiments.policy import ExperimentPolicy
-from serving.registry import open_registry
+from hemix.features.definition import DatasetDefinition
+from hemix.models.version import read_manifest
+from hemix.pipelines.folder import RunFolder
+from hemix.pipelines.record import RunRecord, StepRecord
+from hemix.pipelines.replay.experiment import own_registry, policy_text
+from hemix.pipelines.replay.running import ReplayOptions, replay
+from hemix.pipelines.replay.traffic import read_traffic
+from hemix.serving.experiments.policy import ExperimentPolicy
+from hemix.serving.registry import open_registry
 from tests.serving.experiments.logged import registry_state, write_manifest
 from tests.serving.live import Endpoint
 

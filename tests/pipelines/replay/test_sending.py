@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from hemix.errors import EnvironmentProblem
-from pipelines.replay import sending
-from pipelines.replay.sending import Sent, send
-from pipelines.replay.traffic import ReplayRequest
+from hemix.pipelines.replay import sending
+from hemix.pipelines.replay.sending import Sent, send
+from hemix.pipelines.replay.traffic import ReplayRequest
 
 
 class Server(ThreadingHTTPServer):

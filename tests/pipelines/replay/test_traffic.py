@@ -7,10 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from components.ingest import step
 from hemix.bounds import MAX_TEXT
-from pipelines.replay.traffic import read_traffic
-from serving.request import RequestContract
+from hemix.components.ingest import step
+from hemix.pipelines.replay.traffic import read_traffic
+from hemix.serving.request import RequestContract
 from tests.logs import views, write_log
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from models.toy import toy_spec
-from models.version import Manifest
-from serving.assignment import Variant, assign, variants_of
-from serving.experiments.assigned import Assigned, epoch_of
-from serving.exposures import Exposure, ExposureLog
-from serving.state import Challenger, RegistryState
+from hemix.models.toy import toy_spec
+from hemix.models.version import Manifest
+from hemix.serving.assignment import Variant, assign, variants_of
+from hemix.serving.experiments.assigned import Assigned, epoch_of
+from hemix.serving.exposures import Exposure, ExposureLog
+from hemix.serving.state import Challenger, RegistryState
 
 START_MS = 1_651_363_200_000
 DAY_MS = 86_400_000

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from serving.assignment import variants_of
-from serving.experiments.assigned import epoch_of
-from serving.experiments.decision import decide
-from serving.experiments.design import Design
-from serving.experiments.policy import ExperimentPolicy
-from serving.experiments.results import (
+from hemix.serving.assignment import variants_of
+from hemix.serving.experiments.assigned import epoch_of
+from hemix.serving.experiments.decision import decide
+from hemix.serving.experiments.design import Design
+from hemix.serving.experiments.policy import ExperimentPolicy
+from hemix.serving.experiments.results import (
     Analysis,
     ArmResult,
     Comparison,

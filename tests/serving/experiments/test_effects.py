@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serving.experiments.effects import Floats, Moments, compare, level
-from serving.experiments.quantiles import quantile
-from serving.experiments.sums import looks, moments_at
+from hemix.serving.experiments.effects import Floats, Moments, compare, level
+from hemix.serving.experiments.quantiles import quantile
+from hemix.serving.experiments.sums import looks, moments_at
 
 HORIZON = 5_000.0
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hemix.errors import DataError
-from serving.experiments.logs import read_outcomes
+from hemix.serving.experiments.logs import read_outcomes
 
 LONG = 2**61 + 12345
 

@@ -8,9 +8,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from hemix.errors import DataError, StorageError
-from serving.experiments.examining import before_experiment
-from serving.experiments.joining import join
-from serving.experiments.logs import read_exposures, read_outcomes
+from hemix.serving.experiments.examining import before_experiment
+from hemix.serving.experiments.joining import join
+from hemix.serving.experiments.logs import read_exposures, read_outcomes
 from tests.serving.experiments.logged import (
     DAY_MS,
     START_MS,
@@ -111,7 +111,7 @@ def test_the_order_of_the_logs_does_not_matter(tmp_path: Path) -> None:
 
 
 def test_a_user_with_two_variants_is_left_out(tmp_path: Path) -> None:
-    from serving.assignment import variants_of
+    from hemix.serving.assignment import variants_of
     from tests.serving.experiments.logged import registry_state
 
     arms = variants_of(registry_state())

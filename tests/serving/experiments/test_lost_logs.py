@@ -13,15 +13,15 @@ import polars as pl
 import pytest
 
 from hemix.errors import DataError
-from serving.assignment import assign, variants_of
-from serving.experiments.analysis import analyse
-from serving.experiments.assigned import epoch_of
-from serving.experiments.decision import decide
-from serving.experiments.design import Design
-from serving.experiments.joining import join
-from serving.experiments.logs import read_exposures, read_outcomes
-from serving.experiments.policy import ExperimentPolicy
-from serving.experiments.results import Analysis, Decision
+from hemix.serving.assignment import assign, variants_of
+from hemix.serving.experiments.analysis import analyse
+from hemix.serving.experiments.assigned import epoch_of
+from hemix.serving.experiments.decision import decide
+from hemix.serving.experiments.design import Design
+from hemix.serving.experiments.joining import join
+from hemix.serving.experiments.logs import read_exposures, read_outcomes
+from hemix.serving.experiments.policy import ExperimentPolicy
+from hemix.serving.experiments.results import Analysis, Decision
 from tests.serving.experiments.logged import START_MS, registry_state
 
 ARMS = variants_of(registry_state())

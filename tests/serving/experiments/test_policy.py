@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hemix.errors import DefinitionError
-from serving.experiments.policy import ExperimentPolicy
+from hemix.serving.experiments.policy import ExperimentPolicy
 
 
 def test_the_default_policy_is_whole_and_a_file_changes_only_what_it_says(tmp_path: Path) -> None:

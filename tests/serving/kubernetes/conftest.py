@@ -10,12 +10,12 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from serving.kubernetes.api import Cluster, connect
-from serving.kubernetes.apply import deploy
-from serving.kubernetes.names import Manifest
-from serving.kubernetes.render import render
-from serving.kubernetes.settings import DeploymentSettings
-from serving.state import Challenger, RegistryState
+from hemix.serving.kubernetes.api import Cluster, connect
+from hemix.serving.kubernetes.apply import deploy
+from hemix.serving.kubernetes.names import Manifest
+from hemix.serving.kubernetes.render import render
+from hemix.serving.kubernetes.settings import DeploymentSettings
+from hemix.serving.state import Challenger, RegistryState
 from tests.serving.kubernetes.controller import Controller
 from tests.serving.kubernetes.core import Proxy, Server, core_proxy, install_stand_ins
 

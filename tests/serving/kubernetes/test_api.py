@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from hemix.errors import EnvironmentProblem
-from serving.kubernetes.api import Cluster, connect
-from serving.kubernetes.errors import ClusterError, FieldConflict, Forbidden, MissingKind
-from serving.kubernetes.owned import is_ours, owned
-from serving.kubernetes.refusals import refusal
+from hemix.serving.kubernetes.api import Cluster, connect
+from hemix.serving.kubernetes.errors import ClusterError, FieldConflict, Forbidden, MissingKind
+from hemix.serving.kubernetes.owned import is_ours, owned
+from hemix.serving.kubernetes.refusals import refusal
 from tests.serving.kubernetes.conftest import write_kubeconfig
 from tests.serving.kubernetes.core import Proxy
 

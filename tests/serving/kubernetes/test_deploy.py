@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from hemix.errors import RegistryError
-from serving.kubernetes.errors import ClusterError, DeploymentFailed, FieldConflict
-from serving.kubernetes.names import key_of
-from serving.kubernetes.owned import owned
-from serving.kubernetes.render import render
+from hemix.serving.kubernetes.errors import ClusterError, DeploymentFailed, FieldConflict
+from hemix.serving.kubernetes.names import key_of
+from hemix.serving.kubernetes.owned import owned
+from hemix.serving.kubernetes.render import render
 from tests.serving.kubernetes.conftest import REGISTRY, Site, state_of
 from tests.serving.kubernetes.core import Proxy, Server
 
@@ -243,8 +243,8 @@ def _runtime(site: Site) -> str:
 
 def _snapshot(site: Site) -> dict[tuple[str, str, str], object]:
     """What we own in the cluster, by object."""
-    from serving.kubernetes.apply import leftovers
-    from serving.kubernetes.render import Rendered
+    from hemix.serving.kubernetes.apply import leftovers
+    from hemix.serving.kubernetes.render import Rendered
 
     found = leftovers(site.cluster, Rendered((), ()), site.settings())
     return {key_of(live): owned(live) for live in found}

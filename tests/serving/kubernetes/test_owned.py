@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.kubernetes.owned import is_ours, owned
+from hemix.serving.kubernetes.owned import is_ours, owned
 
 leaves = st.one_of(st.integers(), st.text(max_size=3), st.booleans())
 names = st.text("abc/.", min_size=1, max_size=3)

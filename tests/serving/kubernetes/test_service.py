@@ -11,14 +11,14 @@ import yaml
 from typer.testing import CliRunner
 
 from hemix.errors import DefinitionError, HemixError, RegistryError
-from pipelines.cli import app
-from serving.kubernetes import service
-from serving.kubernetes.errors import ClusterError, DeploymentFailed
-from serving.kubernetes.served import ServedRegistry
-from serving.kubernetes.served import Site as ServingSite
-from serving.kubernetes.settings import DeploymentSettings
-from serving.registry import FolderRegistry
-from serving.state import RegistryState, state_bytes
+from hemix.pipelines.cli import app
+from hemix.serving.kubernetes import service
+from hemix.serving.kubernetes.errors import ClusterError, DeploymentFailed
+from hemix.serving.kubernetes.served import ServedRegistry
+from hemix.serving.kubernetes.served import Site as ServingSite
+from hemix.serving.kubernetes.settings import DeploymentSettings
+from hemix.serving.registry import FolderRegistry
+from hemix.serving.state import RegistryState, state_bytes
 from tests.serving.experiments.logged import write_manifest
 from tests.serving.kubernetes.conftest import REGISTRY, Site, state_of
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.transform.statistics import REST, Histogram, psi
 from hemix.errors import DataError
-from serving.answer import RankingAnswer
-from serving.metrics import (
+from hemix.features.transform.statistics import REST, Histogram, psi
+from hemix.serving.answer import RankingAnswer
+from hemix.serving.metrics import (
     CALIBRATION_PCOC,
     DRIFT_PSI,
     DRIFT_ROWS,
@@ -21,11 +21,11 @@ from serving.metrics import (
     MONITOR_DROPPED,
     UNKNOWN_SHARE,
 )
-from serving.monitoring.calibration import Calibration, OutcomeFiles
-from serving.monitoring.drift import FeatureBins
-from serving.monitoring.monitor import Monitor, MonitorConfig
-from serving.monitoring.snapshots import read_snapshots
-from serving.monitoring.windows import SlidingSums
+from hemix.serving.monitoring.calibration import Calibration, OutcomeFiles
+from hemix.serving.monitoring.drift import FeatureBins
+from hemix.serving.monitoring.monitor import Monitor, MonitorConfig
+from hemix.serving.monitoring.snapshots import read_snapshots
+from hemix.serving.monitoring.windows import SlidingSums
 
 
 class Clock:
