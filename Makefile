@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports tests golden environment \
+.PHONY: help demo test docs lint types imports tests golden environment \
 	cluster-check images images-check requirements dashboards sbom
 
 VENV := .venv
@@ -14,7 +14,8 @@ PYTEST_WORKERS ?= 3
 
 help:
 	@echo "make demo   train two versions on a real log, serve both, rank for held-out users"
-	@echo "make test   lint, types, import rules, tests"
+	@echo "make test   lint, types, import rules, documentation, tests"
+	@echo "make docs   the documentation as a site: build/site/index.html"
 	@echo "make golden write the compiled pipelines' golden files anew"
 	@echo "make cluster-check  render and validate everything that goes into a cluster"
 	@echo "make images         build the four images (podman); make images-check runs them hardened"
@@ -23,7 +24,10 @@ help:
 demo: $(STAMP)
 	$(BIN)/python -m hemix.pipelines.demo
 
-test: lint types imports tests
+test: lint types imports docs tests
+
+docs: $(STAMP)
+	$(BIN)/mkdocs build --quiet
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -40,7 +44,7 @@ tests: $(STAMP)
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
 
 golden: $(STAMP)
-	for name in $$($(BIN)/python -c "from hemix.pipelines.compiling import PIPELINES; print(*PIPELINES)"); do \
+	for name in $$($(BIN)/python -c "from hemix.pipelines.compiler.compiler import PIPELINES; print(*PIPELINES)"); do \
 	    $(BIN)/hemix compile $$name --check --output tests/pipelines/golden/$$name.yaml; done
 	$(BIN)/python -m tests.serving.kubernetes.test_render
 

@@ -19,8 +19,9 @@ import numpy as np
 import typer
 
 from benchmarks.results import write_result
-from hemix.models import calibration, metrics
-from hemix.models.bootstrap import UserBootstrap
+from hemix.models.metrics import calibration
+from hemix.models.metrics import pointwise as metrics
+from hemix.models.metrics.bootstrap import UserBootstrap
 from hemix.progress import say
 
 USERS = (50, 100, 300, 1_000, 10_000)

@@ -32,13 +32,13 @@ from torch.nn import functional as fn
 
 from benchmarks.accuracy.data import RunData
 from benchmarks.results import write_result
-from hemix.models.batch import Batch
-from hemix.models.distributed import World
-from hemix.models.lookup import Lookup
-from hemix.models.reader import ParquetReader
-from hemix.models.recipes import recipe_of
-from hemix.models.rowwise import RowwiseAdagrad
-from hemix.models.steps import Steps
+from hemix.models.data.batch import Batch
+from hemix.models.data.reader import ParquetReader
+from hemix.models.embedding.lookup import Lookup
+from hemix.models.embedding.rowwise_adagrad import RowwiseAdagrad
+from hemix.models.training.distributed import World
+from hemix.models.training.recipes import recipe_of
+from hemix.models.training.train_step import Steps
 from hemix.spec import FeatureSpec
 
 SPARSE = {"model.embedding.sparse": "true", "training.fused_lookup": "false"}

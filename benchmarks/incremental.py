@@ -34,12 +34,12 @@ from benchmarks.accuracy.table import spread
 from benchmarks.accuracy.training import measure
 from hemix.components.train.warm import meaning_of
 from hemix.files import digest_of, read_json, write_json
-from hemix.models.recipes import Recipe, recipe_of
-from hemix.models.state import State
-from hemix.models.train import Trainer
-from hemix.models.warm_start import Meaning, NewRows, move
-from hemix.pipelines.folder import RunFolder
-from hemix.pipelines.record import RunRecord
+from hemix.models.training.recipes import Recipe, recipe_of
+from hemix.models.training.state import State
+from hemix.models.training.trainer import Trainer
+from hemix.models.training.warm_start import Meaning, NewRows, move
+from hemix.pipelines.local.folder import RunFolder
+from hemix.pipelines.local.record import RunRecord
 from hemix.progress import say
 
 ARMS = ("scratch", "warm_unknown", "warm_fresh", "new_days")
@@ -90,7 +90,7 @@ def measured(ranker: Any, data: Data) -> dict[str, dict[str, float]]:
     """Test metrics a task."""
     import pyarrow.parquet as pq
 
-    from hemix.models.inference import predict_table
+    from hemix.models.versions.inference import predict_table
 
     return measure(data.test, predict_table(ranker, pq.read_table(data.transformed / "test")))
 

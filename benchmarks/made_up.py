@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from hemix.models.batch import Batch, Jagged
+from hemix.models.data.batch import Batch, Jagged
 from hemix.spec import (
     CategoricalFeature,
     FeatureSpec,

@@ -215,7 +215,7 @@ def served(models: Path, store: Path, candidates: int, timeout_s: float) -> Iter
     """Run ``hemix serve`` over a run's registry and a feature store."""
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "serve.log"
-        command = [sys.executable, "-m", "hemix.pipelines.cli", "serve", "--models", str(models)]
+        command = [sys.executable, "-m", "hemix", "serve", "--models", str(models)]
         command += ["--features", str(store), "--port", "0", "--grpc-port", "0"]
         command += ["--exposures", f"{scratch}/exposures", "--timeout", f"{timeout_s:g}"]
         with log.open("w") as handle:
@@ -258,7 +258,7 @@ def on_redis(store: Path) -> Iterator[tuple[Path, int] | None]:
         say("no redis-server on PATH: the silent store is left out")
         yield None
         return
-    from hemix.serving.ports import take_port
+    from hemix.serving.launch.ports import take_port
 
     with tempfile.TemporaryDirectory() as scratch:
         free = take_port("127.0.0.1", 0, option="redis")

@@ -27,11 +27,11 @@ def run(*, dataset: str, rows: int, folder: Path, online_store: str) -> dict[str
         ``rows_compared``, ``rows_equal``, ``columns`` (raw and transformed), ``users``, ``items``,
         ``rows_stored``, ``build_s`` (the repository), ``compare_s``.
     """
-    from hemix.features.log import read_types
-    from hemix.features.state import build_state
+    from hemix.features.examples.as_of import build_state
+    from hemix.features.examples.log import read_types
     from hemix.features.store import OnlineFeatures, build_repository
-    from hemix.features.store.parity import compare
-    from hemix.features.store.probes import choose_probes, true_examples
+    from hemix.features.store.parity.bitwise import compare
+    from hemix.features.store.parity.probes import choose_probes, true_examples
     from hemix.features.transform import TransformGraph
 
     definition = DatasetDefinition.load(dataset)

@@ -1,6 +1,6 @@
 """HeMix as PyTorch users write it first: padded batches, keys and values of every event.
 
-The yardstick of ``benchmarks.train_speed``: the same weights as :class:`hemix.models.hemix.HeMix`, the
+The yardstick of ``benchmarks.train_speed``: the same weights as :class:`hemix.models.rankers.hemix.model.HeMix`, the
 same logits, none of its engine. One ``nn.Embedding`` look-up a column, sequences padded to the
 longest row of the batch, ``K`` and ``V [B, L, D]`` and scores ``[B, A, Q, L]`` kept for the
 backward pass.
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
-from hemix.models.attention.mixed import MixedHeteroAttention
-from hemix.models.batch import Batch
-from hemix.models.hemix import HeMix
-from hemix.models.layers import split_axis
+from hemix.models.data.batch import Batch
+from hemix.models.layers.attention.mixed import MixedHeteroAttention
+from hemix.models.layers.dense import split_axis
+from hemix.models.rankers.hemix.model import HeMix
 
 
 class PlainHeMix(HeMix):

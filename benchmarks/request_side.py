@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.made_up import made_up_batch, made_up_spec
-from hemix.models.batch import Batch
-from hemix.models.ranker import Ranker
-from hemix.models.recipes import recipe_of
-from hemix.models.registry import build
+from hemix.models.data.batch import Batch
+from hemix.models.rankers.base import Ranker
+from hemix.models.rankers.registry import build
+from hemix.models.training.recipes import recipe_of
 from hemix.progress import say
 
 HISTORY, CANDIDATES = 1000, 500

@@ -37,7 +37,7 @@ def work(contender: str, events: Path, out: Path) -> dict[str, float]:
 
     from benchmarks.generated import definition
     from benchmarks.rivals import elementwise, polars_examples
-    from hemix.features import examples
+    from hemix.features.examples import build as examples
 
     build: dict[str, Any] = {
         "ours": examples.build,

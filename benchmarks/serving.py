@@ -162,8 +162,8 @@ def _endpoint(models: Path, url: str | None) -> Iterator[str]:
         return
     from rich.console import Console
 
-    from hemix.pipelines.endpoint import running_endpoint
-    from hemix.pipelines.folder import RunFolder
+    from hemix.pipelines.demo.endpoint import running_endpoint
+    from hemix.pipelines.local.folder import RunFolder
 
     with running_endpoint(RunFolder(models.resolve()), Console(stderr=True)) as endpoint:
         yield endpoint.http

@@ -48,14 +48,14 @@ from benchmarks.made_up import made_up_batch, made_up_spec
 from benchmarks.memory import peak_mb
 from benchmarks.plain_hemix import PlainHeMix
 from benchmarks.results import write_result
-from hemix.models.attention.reading import layout_of
-from hemix.models.batch import Batch
-from hemix.models.distributed import World, pick_device
-from hemix.models.hemix import HeMix
-from hemix.models.hemix_config import HeMixConfig
-from hemix.models.ranker import Ranker
-from hemix.models.recipes import recipe_of
-from hemix.models.steps import Steps
+from hemix.models.data.batch import Batch
+from hemix.models.layers.attention.reading import layout_of
+from hemix.models.rankers.base import Ranker
+from hemix.models.rankers.hemix.config import HeMixConfig
+from hemix.models.rankers.hemix.model import HeMix
+from hemix.models.training.distributed import World, pick_device
+from hemix.models.training.recipes import recipe_of
+from hemix.models.training.train_step import Steps
 from hemix.progress import say
 
 BATCH = {100: 2048, 1000: 512, 4000: 128, 10_000: 64}
@@ -111,7 +111,7 @@ def make(variant: str, setup: Setup) -> tuple[Steps, list[Batch]]:
 def measure(variant: str, setup: Setup, seconds: float) -> dict[str, Any]:
     """Seconds of every step within ``seconds``, processor seconds, and memory."""
     device = torch.device(setup.device)
-    if device.type == "cpu":  # as models/train.py does
+    if device.type == "cpu":  # as models/training/trainer.py does
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     steps, batches = make(variant, setup)

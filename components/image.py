@@ -1,7 +1,7 @@
 """The image each step runs in on a cluster.
 
 Four images hold this project with different extras, so that a pod pulls only what its step needs.
-The cluster settings (``pipelines/cluster.py``) set registry, tag and digest.
+The cluster settings (``pipelines/compiler/cluster_settings.py``) set registry, tag and digest.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from hemix.documents import Contradictions
-from hemix.plain_yaml import Fault, Place
+from hemix.texts.documents import Contradictions
+from hemix.texts.plain_yaml import Fault, Place
 
 if TYPE_CHECKING:
     from hemix.features.definition import DatasetDefinition, TableSource

@@ -24,13 +24,13 @@ from pydantic import (
     model_validator,
 )
 
-from hemix.documents import Document, checked, key_of, parse, read
 from hemix.errors import DefinitionError
-from hemix.features.dialect import TextRules
+from hemix.features.sources.csv.dialect import TextRules
 from hemix.features.times import duration, realtime_window, utc
 from hemix.files import digest_of
-from hemix.naming import file_name
-from hemix.placeholders import without_placeholders
+from hemix.texts.documents import Document, checked, key_of, parse, read
+from hemix.texts.naming import file_name
+from hemix.texts.placeholders import without_placeholders
 
 HINT = "See docs/user-guide.md for every key."
 NO_SPLIT = {

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from hemix.plain_yaml import Fault, Place
+from hemix.texts.plain_yaml import Fault, Place
 
 if TYPE_CHECKING:
     from hemix.features.definition import DatasetDefinition

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from hemix.documents import value_of
 from hemix.errors import DefinitionError
-from hemix.placeholders import safe_value
+from hemix.texts.documents import value_of
+from hemix.texts.placeholders import safe_value
 
 WARM_START = "training.warm_start"
 

@@ -56,7 +56,7 @@ class Call:
         self.deadline = deadline
         self.size = 0
         self.finish = 0.0
-        """Where this request stands in the workers' order (:mod:`hemix.serving.fair`)."""
+        """Where this request stands in the workers' order (:mod:`hemix.serving.admission.turns`)."""
         self.ended: HemixError | None = None
         self._clock = clock
         self._waiting: set[asyncio.Future[Any]] = set()

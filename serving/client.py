@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from hemix.errors import EnvironmentProblem, RequestError
-from hemix.serving.kserving import import_kserve
-from hemix.serving.ranking_tensors import CONTEXT, SCORE
+from hemix.serving.protocol.kserving import import_kserve
+from hemix.serving.protocol.ranking_tensors import CONTEXT, SCORE
 
 Protocol = Literal["v1", "v2", "grpc"]
 Id = int | str

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hemix.errors import ModelVersionError
-from hemix.serving.registry import Registry
-from hemix.shown import shown
+from hemix.serving.registry.registry import Registry
+from hemix.texts.shown import shown
 
 _COLOURS = {"champion": "green", "challenger": "yellow", "candidate": "cyan", "retired": "dim"}
 

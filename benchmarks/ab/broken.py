@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from hemix.serving.experiments.effects import Floats
-from hemix.serving.experiments.mismatch import log_evidence
+from hemix.serving.experiments.statistics.effects import Floats
+from hemix.serving.experiments.statistics.srm import log_evidence
 
 USERS = 1_000_000
 EXPERIMENTS = 500

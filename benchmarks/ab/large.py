@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from hemix.serving.experiments.effects import Floats, Scale, compare, level
-from hemix.serving.experiments.largest import too_large
-from hemix.serving.experiments.quantiles import quantile
-from hemix.serving.experiments.sums import Codes, moments_at
+from hemix.serving.experiments.statistics.effects import Floats, Scale, compare, level
+from hemix.serving.experiments.statistics.largest import too_large
+from hemix.serving.experiments.statistics.moments import Codes, moments_at
+from hemix.serving.experiments.statistics.quantiles import quantile
 
 LOOKS = 10
 USERS = 2_000

@@ -10,9 +10,9 @@ import polars as pl
 
 from benchmarks.ab.studies import Columns
 from hemix.features.definition import EXAMPLES, DatasetDefinition
-from hemix.serving.experiments.effects import Floats, Moments, compare
-from hemix.serving.experiments.preperiod import covariates
-from hemix.serving.experiments.sums import Codes, looks
+from hemix.serving.experiments.statistics.effects import Floats, Moments, compare
+from hemix.serving.experiments.statistics.moments import Codes, looks
+from hemix.serving.experiments.statistics.preperiod import covariates
 
 
 @dataclass(frozen=True, kw_only=True)

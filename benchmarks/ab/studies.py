@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from hemix.serving.experiments.effects import Effect, Floats, Moments, compare
-from hemix.serving.experiments.preperiod import covariates
+from hemix.serving.experiments.statistics.effects import Effect, Floats, Moments, compare
+from hemix.serving.experiments.statistics.preperiod import covariates
 
 Bools = NDArray[np.bool_]
 

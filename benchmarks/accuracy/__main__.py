@@ -80,7 +80,7 @@ def leaders(rows: dict[str, Any], best: int) -> list[str]:
 
 def main() -> int:
     """Command line."""
-    from hemix.models.registry import RANKERS
+    from hemix.models.rankers.registry import RANKERS
 
     rivals = [REFERENCE, *(ranker for ranker in RANKERS if ranker != "hemix")]
     parser = options("accuracy", __doc__)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hemix.errors import DataError
 from hemix.files import digest_of
-from hemix.pipelines.record import RunRecord
+from hemix.pipelines.local.record import RunRecord
 from hemix.spec import FeatureSpec
 
 Scores = dict[str, NDArray[np.float32]]

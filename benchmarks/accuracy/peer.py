@@ -34,7 +34,7 @@ def train(
     Raises:
         EnvironmentProblem: the peer's process failed; the message ends with its last line.
     """
-    from hemix.models.recipes import compact
+    from hemix.models.training.recipes import compact
 
     default = compact()
     asked: dict[str, Any] = {

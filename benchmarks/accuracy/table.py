@@ -49,7 +49,7 @@ def differences(
     ``low`` and ``high``: 95 % interval of a bootstrap by user whose draws all seeds and models
     share. Seed ``i`` of one is paired with seed ``i`` of the other.
     """
-    from hemix.models.bootstrap import UserBootstrap
+    from hemix.models.metrics.bootstrap import UserBootstrap
 
     draws = UserBootstrap.draw(test.users, replicates=REPLICATES)
     found: dict[str, dict[str, dict[str, float]]] = {}

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.accuracy.data import HeldOut, RunData, Scores, read_scores, write_scores
 from hemix.files import digest_of, read_json, write_json
-from hemix.models.recipes import Recipe, recipe_of
+from hemix.models.training.recipes import Recipe, recipe_of
 from hemix.progress import say
 
 
@@ -24,8 +24,8 @@ def train(
     """
     import pyarrow.parquet as pq
 
-    from hemix.models.inference import predict_table
-    from hemix.models.train import Trainer
+    from hemix.models.training.trainer import Trainer
+    from hemix.models.versions.inference import predict_table
 
     chosen = recipe_of(recipe, {**overrides, "training.seed": str(seed)})
     name = f"{recipe}-{seed}-{digest_of([_what_counts(chosen), data.digest], 8)}"
@@ -71,7 +71,7 @@ def _what_counts(recipe: Recipe) -> list[Any]:
 
 def measure(test: HeldOut, scores: Scores) -> dict[str, dict[str, float]]:
     """``auc``, ``gauc``, ``logloss`` and, of lists, ``impression_auc`` a task."""
-    from hemix.models import metrics
+    from hemix.models.metrics import pointwise as metrics
 
     found: dict[str, dict[str, float]] = {}
     for task, p in scores.items():

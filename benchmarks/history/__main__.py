@@ -28,8 +28,8 @@ SEQUENCE = "global"
 
 def flops_at(recipe: str, overrides: dict[str, str], data: RunData) -> tuple[float, float]:
     """Mean number of events of a training row, and a row's forward FLOPs at that length."""
-    from hemix.models.recipes import recipe_of
-    from hemix.models.registry import build
+    from hemix.models.rankers.registry import build
+    from hemix.models.training.recipes import recipe_of
 
     mean = mean_length(data, SEQUENCE)
     spec = shorter_spec(data.spec, SEQUENCE, max(round(mean), 1))

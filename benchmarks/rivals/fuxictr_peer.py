@@ -29,8 +29,8 @@ from fuxictr.pytorch.torch_utils import seed_everything
 from model_zoo.LongCTR import DIN, DCNv2, FinalMLP
 from torch import Tensor
 
-from hemix.models.batch import Batch
-from hemix.models.reader import ParquetReader
+from hemix.models.data.batch import Batch
+from hemix.models.data.reader import ParquetReader
 from hemix.spec import FeatureSpec
 
 MODELS: dict[str, tuple[type, dict[str, Any]]] = {

@@ -74,7 +74,7 @@ def _build(
     runner_options: Sequence[str],
 ) -> int:
     """The day's part files in ``partition``; returns their rows."""
-    from hemix.features.examples import build
+    from hemix.features.examples.build import build
 
     wanted = parse_day(day, "day")
     partition.mkdir()

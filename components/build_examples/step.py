@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from hemix.features.beam.staging import staged
 from hemix.features.definition import DatasetDefinition
-from hemix.features.examples import build
-from hemix.features.staging import staged
+from hemix.features.examples.build import build
 from hemix.progress import say
 
 

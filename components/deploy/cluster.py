@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from hemix.progress import say
+from hemix.serving.kubernetes.manifests.service import STAY, carry_out, challenge
 from hemix.serving.kubernetes.served import Site
-from hemix.serving.kubernetes.service import STAY, carry_out, challenge
-from hemix.serving.registry import Registry
-from hemix.serving.state import Note, RegistryState, summary_of
+from hemix.serving.registry.registry import Registry
+from hemix.serving.registry.transitions import Note, RegistryState, summary_of
 from hemix.verdict import Verdict
 
 WHY = "deploy step"

@@ -7,11 +7,11 @@ from pathlib import Path
 from hemix.components.deploy.cluster import WHY, serve
 from hemix.files import write_json
 from hemix.progress import say
-from hemix.serving.assignment import variants_of
 from hemix.serving.kubernetes.served import Site
-from hemix.serving.registry import open_registry
-from hemix.serving.signing import signing_told
-from hemix.serving.state import check_share
+from hemix.serving.ranking.assignment import variants_of
+from hemix.serving.registry.registry import open_registry
+from hemix.serving.registry.signing import signing_told
+from hemix.serving.registry.transitions import check_share
 from hemix.verdict import Verdict
 
 
@@ -82,6 +82,6 @@ def run(
 
 
 def _version(model: Path) -> str:
-    from hemix.models.version import verify
+    from hemix.models.versions.version import verify
 
     return verify(model).version

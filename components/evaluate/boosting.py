@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hemix.components.evaluate.tables import read_split
-from hemix.models import metrics
+from hemix.models.metrics import pointwise as metrics
 from hemix.progress import say
 from hemix.spec import FeatureSpec
 

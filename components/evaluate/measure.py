@@ -16,9 +16,9 @@ from hemix.components.evaluate.results import (
     TaskResult,
     WithinResult,
 )
-from hemix.models import metrics
-from hemix.models.bootstrap import METRICS, Estimate, UserBootstrap
-from hemix.models.calibration import calibration_bins
+from hemix.models.metrics import pointwise as metrics
+from hemix.models.metrics.bootstrap import METRICS, Estimate, UserBootstrap
+from hemix.models.metrics.calibration import calibration_bins
 from hemix.progress import progress
 
 Labels = NDArray[np.int8]

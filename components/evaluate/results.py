@@ -1,7 +1,7 @@
 """What ``evaluation/metrics.json`` holds; written by evaluate, read by validate_model and report.
 
 Models are ``candidate``, ``boosting``, ``popularity`` and, when there is one, ``champion``.
-Metrics are those of :data:`hemix.models.bootstrap.METRICS`. A number that the sample cannot define is
+Metrics are those of :data:`hemix.models.metrics.bootstrap.METRICS`. A number that the sample cannot define is
 ``null`` and its ``note`` says why (JSON has no NaN).
 """
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hemix.errors import StorageError
 from hemix.files import read_json, write_json
-from hemix.models.bootstrap import Estimate
+from hemix.models.metrics.bootstrap import Estimate
 
 CANDIDATE = "candidate"
 CHAMPION = "champion"
@@ -81,7 +81,7 @@ class WithinResult(_Part):
     """A task within another: its own probability over the ``rows`` where ``given``'s label is 1.
 
     Of every model it is the quotient of its probabilities of both tasks
-    (:func:`hemix.models.metrics.conditional`).
+    (:func:`hemix.models.metrics.pointwise.conditional`).
     """
 
     given: str

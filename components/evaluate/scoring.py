@@ -19,7 +19,7 @@ Scores = dict[str, NDArray[np.float32]]
 
 def model_scores(model: Path, transformed: Path, split: str = "test") -> Scores:
     """Probabilities ``[B]`` a task of one split, read and scored in batches."""
-    from hemix.models.inference import Scorer, predict_table
+    from hemix.models.versions.inference import Scorer, predict_table
 
     scorer = Scorer.load(model)
     data = split_dataset(transformed, split)
@@ -37,7 +37,7 @@ def champion_scores(champion: Path, examples: Path, window: Window, tasks: Seque
         DataError: the champion does not know one of ``tasks``.
     """
     from hemix.features.transform import TransformGraph
-    from hemix.models.inference import Scorer, predict_table
+    from hemix.models.versions.inference import Scorer, predict_table
 
     scorer = Scorer.load(champion)
     if unknown := set(tasks) - {task.name for task in scorer.spec.tasks}:

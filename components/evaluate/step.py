@@ -32,7 +32,7 @@ from hemix.components.evaluate.tables import KEYS, read_examples, read_split, re
 from hemix.features.definition import DatasetDefinition, Window
 from hemix.features.schema import label_column
 from hemix.files import atomic_folder
-from hemix.models.bootstrap import UserBootstrap
+from hemix.models.metrics.bootstrap import UserBootstrap
 from hemix.progress import say
 from hemix.spec import FeatureSpec
 
@@ -119,7 +119,7 @@ def run(
 
 
 def _identity(model: Path) -> tuple[str, str]:
-    from hemix.models.version import verify
+    from hemix.models.versions.version import verify
 
     manifest = verify(model)
     return manifest.version, f"{manifest.ranker}, recipe {manifest.recipe}"
@@ -127,8 +127,8 @@ def _identity(model: Path) -> tuple[str, str]:
 
 def _given(model: Path, tasks: Sequence[str]) -> dict[str, str]:
     """Tasks that the candidate learnt within others."""
-    from hemix.models.recipes import Recipe
-    from hemix.models.version import read_manifest
+    from hemix.models.training.recipes import Recipe
+    from hemix.models.versions.version import read_manifest
 
     given = Recipe.parse(read_manifest(model).config).training.given
     return {task: parent for task, parent in given.items() if {task, parent} <= set(tasks)}

@@ -13,7 +13,7 @@ from hemix.serving.experiments.examining import examine
 from hemix.serving.experiments.policy import ExperimentPolicy
 from hemix.serving.experiments.results import Decision
 from hemix.serving.kubernetes.served import ServedRegistry, Site
-from hemix.serving.registry import open_registry
+from hemix.serving.registry.registry import open_registry
 
 
 def run(

@@ -13,7 +13,7 @@ from hemix.features.schema import (
     items_schema,
     users_schema,
 )
-from hemix.features.sources import read_dimension
+from hemix.features.sources.tables import read_dimension
 
 _POLARS = {"int64": pl.Int64, "string": pl.String, "double": pl.Float64, "timestamp": pl.Int64}
 

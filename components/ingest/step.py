@@ -17,7 +17,6 @@ from hemix.components.ingest.repeats import Repeats, one_row_a_key
 from hemix.components.ingest.spill import DaySpill, to_schema, write_table
 from hemix.components.ingest.summary import FactSummary, LabelSummary, summary_of
 from hemix.errors import DataError
-from hemix.features.column_types import infer_types
 from hemix.features.definition import DatasetDefinition, DerivedBehaviors
 from hemix.features.schema import (
     ColumnTypes,
@@ -27,7 +26,8 @@ from hemix.features.schema import (
     label_column,
     users_schema,
 )
-from hemix.features.sources import read_behaviors, read_interactions
+from hemix.features.sources.column_types import infer_types
+from hemix.features.sources.tables import read_behaviors, read_interactions
 from hemix.files import atomic_folder, write_json
 from hemix.progress import progress, say
 

@@ -16,7 +16,7 @@ from hemix.features.transform.statistics import Statistics
 from hemix.serving.experiments.assigned import MODEL_LAYER
 from hemix.serving.monitoring.drift import FeatureBins
 from hemix.serving.monitoring.snapshots import Snapshot, read_snapshots
-from hemix.serving.registry import Registry
+from hemix.serving.registry.registry import Registry
 from hemix.spec import FeatureSpec
 from hemix.storage import join, list_files, read_bytes
 
@@ -176,7 +176,7 @@ def calibration_of(
         read_exposures,
         read_outcomes,
     )
-    from hemix.serving.experiments.losses import losses_of, too_many
+    from hemix.serving.experiments.statistics.losses import losses_of, too_many
 
     if not (_any(exposures, "exposures-") and _any(outcomes, "")):
         return (), ()

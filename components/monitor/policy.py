@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hemix.documents import checked, read
+from hemix.texts.documents import checked, read
 
 DEFAULT = Path(__file__).with_name("policy.yaml")
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

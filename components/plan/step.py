@@ -59,8 +59,8 @@ def run(
         DataError: the log's files are not there.
         RegistryError: the registry cannot be read.
     """
-    from hemix.features.sources import fingerprint
-    from hemix.serving.registry import open_registry
+    from hemix.features.sources.tables import fingerprint
+    from hemix.serving.registry.registry import open_registry
 
     time = scheduled_time(scheduled, now or datetime.now(UTC))
     rolled = windows.roll(definition, time)

@@ -54,6 +54,6 @@ def open_checkpoints(location: str, *, fetch: bool = True) -> Iterator[Checkpoin
 
 
 def _kept(name: str) -> bool:
-    from hemix.models.checkpoint import NAME
+    from hemix.models.training.checkpoint import NAME
 
     return name == NAME or name.startswith(f"{CURVES}/")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hemix import __version__
-from hemix.documents import checked, parse
+from hemix.texts.documents import checked, parse
 
 LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 

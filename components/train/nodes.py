@@ -21,7 +21,7 @@ from hemix.serving.kubernetes.api import Cluster, connect
 from hemix.serving.kubernetes.errors import ClusterError, Forbidden, MissingKind
 
 if TYPE_CHECKING:
-    from hemix.models.recipes import TrainingConfig
+    from hemix.models.training.recipes import TrainingConfig
 
 INPUTS = "inputs"
 Outcome = Literal["complete", "failed", "stopped"]

@@ -20,11 +20,11 @@ from hemix.spec import FeatureSpec
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from hemix.models.recipes import Recipe
-    from hemix.models.state import Trained
+    from hemix.models.training.recipes import Recipe
+    from hemix.models.training.state import Trained
 
 EAGER_ROWS = 4096
-"""Test rows from which the pairs of :mod:`hemix.models.parity` are taken."""
+"""Test rows from which the pairs of :mod:`hemix.models.versions.reference_scores` are taken."""
 MOST_OUTSIDE = 0.05
 """Share of a task's positives that may lie outside the task that it is given."""
 
@@ -62,10 +62,10 @@ def run(
         StorageError: an output cannot be written.
         EnvironmentProblem: processes died again and again, or the cluster refused or failed the job.
     """
-    from hemix.models.compiling import load_compiler
-    from hemix.models.recipes import recipe_of
-    from hemix.models.train import Trainer
-    from hemix.models.version import write
+    from hemix.models.layers.compiling import load_compiler
+    from hemix.models.training.recipes import recipe_of
+    from hemix.models.training.trainer import Trainer
+    from hemix.models.versions.version import write
 
     chosen = recipe_of(recipe, overrides)
     spec = FeatureSpec.read(transform / "spec.json")
@@ -138,7 +138,7 @@ def _eager(trained: Trained, test: Path) -> pa.Table | None:
     """What the ranker in memory says of the first test rows, for the gate; None without such rows."""
     import pyarrow.dataset as ds
 
-    from hemix.models.parity import eager_scores
+    from hemix.models.versions.reference_scores import eager_scores
 
     files = sorted(map(str, test.rglob("*.parquet")))
     rows = ds.dataset(files, format="parquet").head(EAGER_ROWS) if files else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hemix.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from hemix.models.recipes import Recipe
+    from hemix.models.training.recipes import Recipe
 
 
 def train_together(

@@ -16,7 +16,7 @@ from hemix.components.train.worker import Work
 from hemix.files import digest_of
 
 if TYPE_CHECKING:
-    from hemix.models.recipes import TrainingConfig
+    from hemix.models.training.recipes import TrainingConfig
 
 Manifest = dict[str, Any]
 

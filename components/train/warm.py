@@ -16,8 +16,8 @@ from hemix.spec import FeatureSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from hemix.models.recipes import Recipe
-    from hemix.models.warm_start import Meaning, WarmStart
+    from hemix.models.training.recipes import Recipe
+    from hemix.models.training.warm_start import Meaning, WarmStart
 
 CHAMPION = "champion"
 NAME = "initial.safetensors"
@@ -49,9 +49,9 @@ def warm_weights(recipe: Recipe, spec: FeatureSpec, transform: Path, champion: s
         return None
     import torch
 
-    from hemix.models.version import WEIGHTS, load
-    from hemix.models.warm_start import WarmStart, move, require_fit
-    from hemix.serving.signing import require_signed
+    from hemix.models.training.warm_start import WarmStart, move, require_fit
+    from hemix.models.versions.version import WEIGHTS, load
+    from hemix.serving.registry.signing import require_signed
 
     folder = storage.local_copy(champion if wanted == CHAMPION else wanted)
     require_signed(folder)
@@ -101,7 +101,7 @@ def meaning_of(transform: Path) -> Meaning:
     """
     from hemix.features.transform.graph import TransformGraph
     from hemix.features.transform.meaning import number_scalings, vocabulary_values
-    from hemix.models.warm_start import Meaning, Scale
+    from hemix.models.training.warm_start import Meaning, Scale
 
     graph = TransformGraph.load(transform)
     scalings = number_scalings(graph)

@@ -67,9 +67,9 @@ class Work(BaseModel):
 
 def train(work: Work, *, tell: Callable[[str], None] = say) -> None:
     """Join the other processes and train; an error that is not unforeseen is written, not raised."""
-    from hemix.models.distributed import joined
-    from hemix.models.recipes import Recipe
-    from hemix.models.train import Trainer
+    from hemix.models.training.distributed import joined
+    from hemix.models.training.recipes import Recipe
+    from hemix.models.training.trainer import Trainer
 
     if storage.read_bytes(work.error) is not None:
         return

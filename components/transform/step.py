@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from hemix.features.beam.staging import staged
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes
-from hemix.features.staging import staged
 from hemix.files import read_json
 from hemix.progress import say
 from hemix.spec import FeatureSpec

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from hemix.errors import StorageError
 from hemix.features.definition import DatasetDefinition
-from hemix.features.examples import build
+from hemix.features.examples.build import build
 from hemix.features.schema import TIME
 from hemix.features.transform.columns import example_files
 

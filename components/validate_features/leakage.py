@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hemix.components.validate_features.profile import batches
-from hemix.models.metrics import auc
+from hemix.models.metrics.pointwise import auc
 from hemix.spec import FeatureSpec
 
 ROWS = 60_000

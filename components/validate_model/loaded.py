@@ -21,7 +21,7 @@ from hemix.spec import FeatureSpec
 from hemix.verdict import Check
 
 if TYPE_CHECKING:
-    from hemix.models.inference import Scorer
+    from hemix.models.versions.inference import Scorer
 
 Column = NDArray[np.generic] | tuple[NDArray[np.generic], NDArray[np.int64]]
 LATENCY = "latency p99 ms"
@@ -140,7 +140,7 @@ def parity_checks(
 
     Once in batches, as evaluate scores, and once a request at a time, as the endpoint does.
     """
-    from hemix.models.inference import predict_table
+    from hemix.models.versions.inference import predict_table
 
     size = rows.table.num_rows
     columns = {task.name: prediction_column(CANDIDATE, task.name) for task in rows.spec.tasks}
@@ -163,10 +163,10 @@ def export_check(scorer: Scorer, model: Path, transformed: Path, policy: ParityP
     """Largest difference of the loaded weights' scores from those of the ranker in memory.
 
     The ranker that was trained scored pairs of test rows before it was exported
-    (:mod:`hemix.models.parity`); here each request is encoded once and scores its candidates, as the
+    (:mod:`hemix.models.versions.reference_scores`); here each request is encoded once and scores its candidates, as the
     endpoint does.
     """
-    from hemix.models.parity import column_of, read_eager
+    from hemix.models.versions.reference_scores import column_of, read_eager
 
     eager = read_eager(model)
     if eager is None:

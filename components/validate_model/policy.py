@@ -8,10 +8,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from hemix.documents import checked, read
-from hemix.models.bootstrap import CALIBRATED, METRICS
-from hemix.placeholders import as_parameter
-from hemix.plain_yaml import Fault
+from hemix.models.metrics.bootstrap import CALIBRATED, METRICS
+from hemix.texts.documents import checked, read
+from hemix.texts.placeholders import as_parameter
+from hemix.texts.plain_yaml import Fault
 
 DEFAULT = Path(__file__).with_name("policy.yaml")
 HINT = "components/validate_model/policy.yaml explains every key."

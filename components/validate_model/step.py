@@ -38,7 +38,7 @@ def run(
         DataError: the evaluation is of another model or another champion.
         ModelVersionError: the model is not what its manifest says.
     """
-    from hemix.models.inference import Scorer
+    from hemix.models.versions.inference import Scorer
 
     rules = Policy.load(policy)
     results = Results.read(evaluation)
@@ -64,7 +64,7 @@ def run(
 
 
 def _require(results: Results, name: str, folder: Path) -> None:
-    from hemix.models.version import verify
+    from hemix.models.versions.version import verify
 
     version = verify(folder).version
     found = results.model(name)

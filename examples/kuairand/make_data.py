@@ -89,7 +89,7 @@ def whole_numbers(frame: pd.DataFrame) -> pd.DataFrame:
 def users(source: Path, sequences: pd.DataFrame) -> pa.Table:
     """Profiles without the ``*_range`` twins of numeric columns, plus the history's length."""
     frame = whole_numbers(pd.read_csv(source / "user_features_pure.csv"))
-    frame = frame.drop(columns=[name for name in frame if name.endswith("_range")])
+    frame = frame.drop(columns=[name for name in frame if str(name).endswith("_range")])
     lengths = sequences.set_index("user_id")["history_len"]
     frame["history_len"] = frame["user_id"].map(lengths).fillna(0).astype("int64")
     return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()

@@ -64,7 +64,7 @@ def build_repository(
 
     Args:
         events: the events artifact (dimensions).
-        state: ``users.parquet`` and ``items.parquet`` as of ``as_of`` (``hemix.features.state``).
+        state: ``users.parquet`` and ``items.parquet`` as of ``as_of`` (``hemix.features.examples.as_of``).
         online_store: ``sqlite`` (a file in ``out``) or ``redis://host:port/db``; staged rows live in
             a Feast project of their own and disturb nothing that is published.
 

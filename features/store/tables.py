@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from hemix.errors import DataError, StorageError
 from hemix.features.definition import DatasetDefinition
-from hemix.features.dimensions import Dimension, load_dimension
 from hemix.features.schema import TIME, ColumnTypes, items_schema, users_schema
+from hemix.features.sources.dimensions import Dimension, load_dimension
 from hemix.features.store.views import LISTED, TIMESTAMP, ViewSpec, view_specs
 
 
@@ -29,7 +29,7 @@ def view_tables(
 
     Args:
         events: the events artifact; its ``users`` and ``items`` are the dimensions.
-        state: folder with ``users.parquet`` and ``items.parquet`` (``hemix.features.state``) at ``as_of``.
+        state: folder with ``users.parquet`` and ``items.parquet`` (``hemix.features.examples.as_of``) at ``as_of``.
 
     Raises:
         StorageError: a file is missing or not Parquet.

@@ -13,8 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hemix.features.beam.options import beam_options, own_errors
 from hemix.features.definition import DatasetDefinition, Window
-from hemix.features.runner import beam_options, own_errors
 from hemix.features.transform.columns import (
     day_may_hold,
     example_files,

@@ -11,8 +11,8 @@ from typing import Any
 
 from hemix.infra.check import core
 from hemix.infra.check.objects import Manifest
-from hemix.pipelines.client.connection import AUDIENCE, POD_TOKEN, TOKEN_FILE
-from hemix.pipelines.cluster import ClusterSettings
+from hemix.pipelines.compiler.cluster_settings import ClusterSettings
+from hemix.pipelines.kfp_client.connection import AUDIENCE, POD_TOKEN, TOKEN_FILE
 
 KIND = "PodDefault"
 _POD = ("volumes",)

@@ -168,7 +168,7 @@ def check_rules(report: Report, rules: Sequence[Manifest]) -> None:
 
 def check_pipelines(report: Report) -> None:
     """Every pipeline and every step alone, and broken pipelines."""
-    from hemix.pipelines.compiling import compiled
+    from hemix.pipelines.compiler.compiler import compiled
 
     texts: list[tuple[str, str]] = []
     for name in sources.pipelines():
@@ -184,7 +184,7 @@ def check_pipelines(report: Report) -> None:
 
 def pipeline_problems(name: str, text: str) -> list[str]:
     """Why ``hemix compile --check`` refuses IR YAML; empty when it does not."""
-    from hemix.pipelines.checking import check
+    from hemix.pipelines.compiler.checking import check
 
     try:
         check(text, name)

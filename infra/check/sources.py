@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hemix.infra.check.objects import ROOT, Object, kustomized
-from hemix.serving.kubernetes.render import render
-from hemix.serving.kubernetes.settings import DeploymentSettings
-from hemix.serving.state import RegistryState, add
+from hemix.serving.kubernetes.manifests.render import render
+from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
+from hemix.serving.registry.transitions import RegistryState, add
 
 REGISTRY = "s3://models/registry"
 _SETTINGS = {
@@ -54,7 +54,7 @@ def trainings() -> Iterator[Object]:
     from hemix.components.train.cluster_settings import TrainCluster
     from hemix.components.train.trainjob import render
     from hemix.components.train.worker import Work
-    from hemix.models.recipes import TrainingConfig
+    from hemix.models.training.recipes import TrainingConfig
 
     work = Work(
         recipe={},
@@ -80,7 +80,7 @@ def trainings() -> Iterator[Object]:
 def pipelines() -> tuple[str, ...]:
     """Every pipeline, and every step alone, by the name that ``hemix compile`` knows it by."""
     from hemix.components.image import IMAGE_OF
-    from hemix.pipelines.compiling import COMPONENT, PIPELINES
+    from hemix.pipelines.compiler.compiler import COMPONENT, PIPELINES
 
     return (*PIPELINES, *(f"{COMPONENT}{step}" for step in IMAGE_OF))
 

@@ -85,7 +85,7 @@ def modules(image: str) -> list[str]:
     """What an image must be able to import: the steps it is for, and how KFP starts them."""
     found = [f"hemix.components.{step}.step" for step, of in IMAGE_OF.items() if of == image]
     there = [name for name in found if (ROOT / (name.replace(".", "/") + ".py")).is_file()]
-    return ["kfp.dsl.executor_main", "hemix.pipelines.cli", *there]
+    return ["kfp.dsl.executor_main", "hemix", *there]
 
 
 def packages(image: str) -> list[str]:

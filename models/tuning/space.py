@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from hemix.documents import read
 from hemix.errors import DefinitionError
-from hemix.models.recipes import Recipe, TrainingConfig
-from hemix.models.registry import find
-from hemix.models.search import Choice, Domain, Space, Value, parse_space, prefixed
+from hemix.models.rankers.registry import find
+from hemix.models.training.recipes import Recipe, TrainingConfig
+from hemix.models.tuning.early_stopping import Choice, Domain, Space, Value, parse_space, prefixed
+from hemix.texts.documents import read
 
 if TYPE_CHECKING:
     from optuna import Trial

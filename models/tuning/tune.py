@@ -13,10 +13,10 @@ import torch
 
 from hemix.errors import DefinitionError
 from hemix.files import digest_of
-from hemix.models.reader import row_groups
-from hemix.models.recipes import Recipe
-from hemix.models.state import State, Trained
-from hemix.models.train import Trainer
+from hemix.models.data.reader import row_groups
+from hemix.models.training.recipes import Recipe
+from hemix.models.training.state import State, Trained
+from hemix.models.training.trainer import Trainer
 from hemix.models.tuning.study import Claim, StudyFolder
 from hemix.progress import say
 from hemix.spec import FeatureSpec

@@ -9,16 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hemix.serving.experiments.design import Design
-from hemix.serving.experiments.effects import Effect, Floats, compare
-from hemix.serving.experiments.guards import guard_results
 from hemix.serving.experiments.joining import Joined, attribute
-from hemix.serving.experiments.largest import too_large
 from hemix.serving.experiments.logs import OutcomeTable
-from hemix.serving.experiments.losses import losses_of, notes_of, unusable
-from hemix.serving.experiments.measures import Table, Values, table_of, values_of
-from hemix.serving.experiments.mismatch import sequential
 from hemix.serving.experiments.policy import ExperimentPolicy, Metric
-from hemix.serving.experiments.preperiod import columns_of, covariates
 from hemix.serving.experiments.results import (
     Analysis,
     ArmResult,
@@ -28,7 +21,14 @@ from hemix.serving.experiments.results import (
     MetricResult,
     MismatchResult,
 )
-from hemix.serving.experiments.sums import Codes, looks, moments_at
+from hemix.serving.experiments.statistics.effects import Effect, Floats, compare
+from hemix.serving.experiments.statistics.guards import guard_results
+from hemix.serving.experiments.statistics.largest import too_large
+from hemix.serving.experiments.statistics.losses import losses_of, notes_of, unusable
+from hemix.serving.experiments.statistics.measures import Table, Values, table_of, values_of
+from hemix.serving.experiments.statistics.moments import Codes, looks, moments_at
+from hemix.serving.experiments.statistics.preperiod import columns_of, covariates
+from hemix.serving.experiments.statistics.srm import sequential
 
 if TYPE_CHECKING:
     import polars as pl

@@ -11,7 +11,7 @@ from hemix.serving.experiments.layers import Experiments
 from hemix.serving.experiments.results import Decision
 
 if TYPE_CHECKING:
-    from hemix.serving.registry import Registry
+    from hemix.serving.registry.registry import Registry
 
 
 def apply(decision: Decision, registry: Registry) -> Decision:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hemix.files import digest_of
-from hemix.serving.assignment import Variant
+from hemix.serving.ranking.assignment import Variant
 
 MODEL_LAYER = "model"
 """The layer that the registry makes: which version serves."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hemix.errors import RegistryError
-from hemix.serving.assignment import Variant, variants_of
 from hemix.serving.experiments.assigned import MODEL_LAYER, epoch_of
 from hemix.serving.experiments.layers import Experiments
-from hemix.serving.state import RegistryState
+from hemix.serving.ranking.assignment import Variant, variants_of
+from hemix.serving.registry.transitions import RegistryState
 
 
 @dataclass(frozen=True, kw_only=True)

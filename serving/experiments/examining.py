@@ -20,7 +20,7 @@ from hemix.serving.experiments.results import Analysis, Decision
 if TYPE_CHECKING:
     import polars as pl
 
-    from hemix.serving.registry import Registry
+    from hemix.serving.registry.registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True)

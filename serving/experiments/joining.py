@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from hemix.serving.experiments.left_out import LeftOut
 from hemix.serving.experiments.logs import ExposureTable, OutcomeTable
+from hemix.serving.experiments.statistics.left_out import LeftOut
 
 if TYPE_CHECKING:
     import polars as pl

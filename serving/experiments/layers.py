@@ -20,11 +20,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hemix.documents import checked, parse, text_of
 from hemix.errors import DefinitionError
 from hemix.files import digest_of
-from hemix.serving.assignment import Variant, assign
 from hemix.serving.experiments.assigned import MODEL_LAYER, Assigned
+from hemix.serving.ranking.assignment import Variant, assign
+from hemix.texts.documents import checked, parse, text_of
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Weight = Annotated[float, Field(allow_inf_nan=False)]

@@ -15,8 +15,8 @@ import orjson
 
 from hemix.errors import DataError
 from hemix.serving.experiments.cells import id_of, time_of
-from hemix.serving.experiments.left_out import LeftOut
 from hemix.serving.experiments.outcome_files import outcomes_of, schema
+from hemix.serving.experiments.statistics.left_out import LeftOut
 
 if TYPE_CHECKING:
     import polars as pl

@@ -10,7 +10,7 @@ import orjson
 
 from hemix.errors import DataError, StorageError
 from hemix.serving.experiments.cells import id_of, number_of, time_of
-from hemix.serving.experiments.left_out import LeftOut
+from hemix.serving.experiments.statistics.left_out import LeftOut
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,8 +54,8 @@ def _parquet(name: str, data: bytes) -> tuple[pl.DataFrame, LeftOut]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from hemix.features.arrow_types import plain
-    from hemix.features.place import Place
+    from hemix.features.sources.arrow_types import plain
+    from hemix.features.sources.place import Place
 
     try:
         raw = pq.read_table(io.BytesIO(data))
@@ -117,8 +117,8 @@ def _column(name: str, values: pl.Series) -> pl.Series:
         text = values.cast(pl.String)
         return _known(text, text != "")
     if target == pl.String and kind in (pl.Float32, pl.Float16):
-        from hemix.features.conversions import to_text
-        from hemix.features.place import Place
+        from hemix.features.sources.conversions import to_text
+        from hemix.features.sources.place import Place
 
         return to_text(values, Place(key="outcomes", column=column, url=name))
     reader = _READERS[column]

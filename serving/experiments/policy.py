@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hemix.documents import checked, parse, text_of
+from hemix.texts.documents import checked, parse, text_of
 
 DEFAULT = Path(__file__).with_name("policy.yaml")
 

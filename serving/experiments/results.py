@@ -47,7 +47,7 @@ class LargeUser(_Part):
 
 
 class MismatchResult(_Part):
-    """See :class:`hemix.serving.experiments.mismatch.Mismatch`."""
+    """See :class:`hemix.serving.experiments.statistics.srm.Mismatch`."""
 
     p_value: float
     fixed_p_value: float

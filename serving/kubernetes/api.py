@@ -18,7 +18,7 @@ import yaml
 
 from hemix.errors import EnvironmentProblem
 from hemix.serving.kubernetes.errors import ClusterError, Forbidden, MissingKind
-from hemix.serving.kubernetes.names import MANAGER, Manifest, title
+from hemix.serving.kubernetes.manifests.names import MANAGER, Manifest, title
 from hemix.serving.kubernetes.refusals import refusal
 
 _AGAIN = {429, 502, 503, 504}

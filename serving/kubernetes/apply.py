@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from hemix.errors import HemixError
 from hemix.serving.kubernetes.api import Cluster
 from hemix.serving.kubernetes.errors import DeploymentFailed, FieldConflict, MissingKind
-from hemix.serving.kubernetes.names import Manifest, key_of, selector, title
+from hemix.serving.kubernetes.manifests.names import Manifest, key_of, selector, title
+from hemix.serving.kubernetes.manifests.render import Rendered
+from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
 from hemix.serving.kubernetes.owned import is_ours, owned
 from hemix.serving.kubernetes.ready import Say, wait_ready
-from hemix.serving.kubernetes.render import Rendered
-from hemix.serving.kubernetes.settings import DeploymentSettings
 
 _PRUNED = (
     ("gateway.networking.k8s.io/v1", "HTTPRoute"),

@@ -9,9 +9,9 @@ import yaml
 
 from hemix.serving.kubernetes.api import Cluster
 from hemix.serving.kubernetes.apply import leftovers
-from hemix.serving.kubernetes.names import Manifest, title
-from hemix.serving.kubernetes.render import Plain, Rendered
-from hemix.serving.kubernetes.settings import DeploymentSettings
+from hemix.serving.kubernetes.manifests.names import Manifest, title
+from hemix.serving.kubernetes.manifests.render import Plain, Rendered
+from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
 
 _SERVERS_OWN = ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation")
 

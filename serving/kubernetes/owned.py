@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hemix.serving.kubernetes.names import MANAGER, Manifest
+from hemix.serving.kubernetes.manifests.names import MANAGER, Manifest
 
 
 def is_ours(live: Manifest) -> bool:

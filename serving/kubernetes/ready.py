@@ -9,8 +9,8 @@ from typing import Any
 
 from hemix.serving.kubernetes.api import Cluster
 from hemix.serving.kubernetes.errors import DeploymentFailed, Forbidden, MissingKind
-from hemix.serving.kubernetes.names import Manifest, title
-from hemix.serving.kubernetes.settings import Timeouts
+from hemix.serving.kubernetes.manifests.names import Manifest, title
+from hemix.serving.kubernetes.manifests.settings import Timeouts
 
 Say = Callable[[str], None]
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from hemix.progress import say
 from hemix.serving.kubernetes.api import Cluster, connect
-from hemix.serving.kubernetes.service import Move, carry_out
-from hemix.serving.kubernetes.settings import DeploymentSettings
-from hemix.serving.registry import Registry
-from hemix.serving.state import RegistryState
+from hemix.serving.kubernetes.manifests.service import Move, carry_out
+from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
+from hemix.serving.registry.registry import Registry
+from hemix.serving.registry.transitions import RegistryState
 from hemix.storage import is_remote
 
 if TYPE_CHECKING:
-    from hemix.models.version import Manifest
+    from hemix.models.versions.version import Manifest
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from rich.table import Table
 from rich.text import Text
 
 from hemix.serving.kubernetes.api import Cluster
-from hemix.serving.kubernetes.names import selector, service_name
-from hemix.serving.kubernetes.ranker import FILE, predictors_file
+from hemix.serving.kubernetes.manifests.names import selector, service_name
+from hemix.serving.kubernetes.manifests.ranker import FILE, predictors_file
+from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
 from hemix.serving.kubernetes.ready import service_look
-from hemix.serving.kubernetes.settings import DeploymentSettings
-from hemix.serving.predictors import parse_predictors
-from hemix.serving.state import RegistryState
+from hemix.serving.registry.transitions import RegistryState
 from hemix.serving.tables import plain
+from hemix.serving.two_roles.routing_table import parse_predictors
 
 
 def status_table(cluster: Cluster, state: RegistryState, settings: DeploymentSettings) -> Table:

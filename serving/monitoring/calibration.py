@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hemix.errors import HemixError
-from hemix.serving.experiments.left_out import LeftOut
+from hemix.serving.experiments.statistics.left_out import LeftOut
 from hemix.serving.monitoring.windows import SlidingSums
 from hemix.storage import is_remote, join, list_files, read_bytes
 
 if TYPE_CHECKING:
-    from hemix.serving.answer import RankingAnswer
+    from hemix.serving.ranking.answer import RankingAnswer
 
 
 _ENTRY = 1_000

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hemix.serving.exposure_files import files_at
+from hemix.serving.exposures.files import files_at
 
 KIND = "monitor"
 

@@ -22,10 +22,10 @@ from benchmarks.interest import SWITCH
 from benchmarks.scaling import shapes
 from hemix.errors import DataError
 from hemix.files import read_json
-from hemix.models.recipes import recipe_of
-from hemix.models.registry import build
-from hemix.models.toy import toy_spec
-from hemix.pipelines.record import RunRecord, StepRecord
+from hemix.models.data.toy import toy_spec
+from hemix.models.rankers.registry import build
+from hemix.models.training.recipes import recipe_of
+from hemix.pipelines.local.record import RunRecord, StepRecord
 from tests.models.test_default_shapes import RIVALS, dense
 from tests.small import SmallRun
 

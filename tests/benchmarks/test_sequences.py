@@ -13,7 +13,7 @@ from benchmarks import results
 from benchmarks.generated import definition, write_log
 from benchmarks.rivals import elementwise, polars_examples
 from benchmarks.sequences import agree
-from hemix.features import examples as ours
+from hemix.features.examples import build as ours
 
 
 @pytest.mark.parametrize(

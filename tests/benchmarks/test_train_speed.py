@@ -13,9 +13,9 @@ from benchmarks import train_speed
 from benchmarks.made_up import made_up_batch, made_up_spec
 from benchmarks.plain_hemix import PlainHeMix
 from benchmarks.train_speed import VARIANTS, Setup, app, make, measure, summary
-from hemix.models.attention.layout import Layout, plan
-from hemix.models.attention.reading import layout_of as real
-from hemix.models.hemix import HeMix
+from hemix.models.layers.attention.layout import Layout, plan
+from hemix.models.layers.attention.reading import layout_of as real
+from hemix.models.rankers.hemix.model import HeMix
 
 torch.set_num_threads(1)
 SMALL = {"model.token_width": "16"}

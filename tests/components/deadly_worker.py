@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from hemix.components.train.worker import main
-from hemix.models.train import Trainer
+from hemix.models.training.trainer import Trainer
 
 
 def arm(rank: int, steps: int) -> None:

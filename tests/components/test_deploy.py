@@ -6,9 +6,9 @@ import pytest
 
 from hemix.errors import GateFailed, ModelVersionError, RegistryError
 from hemix.files import sha256_folder
-from hemix.serving.registry import open_registry
-from hemix.serving.signing import require_signed
-from hemix.serving.signing_keys import SIGNING_KEY, VERIFY_KEY
+from hemix.serving.registry.registry import open_registry
+from hemix.serving.registry.signing import require_signed
+from hemix.serving.registry.signing_keys import SIGNING_KEY, VERIFY_KEY
 from tests.serving.live import Workshop
 from tests.serving.test_signing import key_pair
 

@@ -12,7 +12,7 @@ import pytest
 from hemix.components.deploy.step import run
 from hemix.errors import DefinitionError, RegistryError
 from hemix.serving.kubernetes.errors import ClusterError, DeploymentFailed
-from hemix.serving.registry import FolderRegistry
+from hemix.serving.registry.registry import FolderRegistry
 from tests.serving.kubernetes.conftest import (  # noqa: F401
     FAST,
     Site,

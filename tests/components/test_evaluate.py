@@ -16,8 +16,8 @@ from hemix.components.evaluate.scoring import champion_scores
 from hemix.components.evaluate.step import run
 from hemix.errors import DataError, StorageError
 from hemix.features.definition import DatasetDefinition
-from hemix.models import metrics
-from hemix.models.bootstrap import UserBootstrap
+from hemix.models.metrics import pointwise as metrics
+from hemix.models.metrics.bootstrap import UserBootstrap
 from tests.small import SmallRun
 
 

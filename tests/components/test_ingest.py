@@ -20,7 +20,6 @@ from hemix.components.ingest import step
 from hemix.components.ingest.repeats import Repeats, one_row_a_key
 from hemix.components.ingest.spill import DaySpill
 from hemix.errors import DataError, HemixError, StorageError
-from hemix.features.column_types import infer_types
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import (
     MISSING_INT,
@@ -30,6 +29,7 @@ from hemix.features.schema import (
     items_schema,
     users_schema,
 )
+from hemix.features.sources.column_types import infer_types
 from hemix.files import read_json, sha256_folder
 from tests.logs import products, views, write_log
 

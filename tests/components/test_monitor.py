@@ -16,9 +16,9 @@ from hemix.components.monitor.step import run
 from hemix.errors import DefinitionError, RegistryError
 from hemix.features.transform.statistics import Histogram, Statistics
 from hemix.serving.experiments.assigned import Assigned
-from hemix.serving.exposures import Exposure, ExposureLog
+from hemix.serving.exposures.log import Exposure, ExposureLog
 from hemix.serving.monitoring.snapshots import Snapshot, SnapshotFiles
-from hemix.serving.state import RegistryState
+from hemix.serving.registry.transitions import RegistryState
 from hemix.verdict import Verdict
 
 NOW = round(time.time() * 1000)

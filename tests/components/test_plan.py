@@ -18,7 +18,7 @@ from hemix.components.plan.windows import RollingWindows, scheduled_time
 from hemix.errors import DataError, DefinitionError, RegistryError
 from hemix.features.definition import DatasetDefinition, Split
 from hemix.revision import revision
-from hemix.serving.registry import open_registry
+from hemix.serving.registry.registry import open_registry
 from tests.small import SmallRun
 
 NOW = datetime(2022, 5, 1, 12, tzinfo=UTC)

@@ -14,10 +14,10 @@ from hemix.errors import HemixError
 # Where subclasses of subclasses are.
 for name in (
     "hemix.storage",
-    "hemix.pipelines.client.api",
-    "hemix.serving.contract",
+    "hemix.pipelines.kfp_client.api",
+    "hemix.serving.two_roles.contract",
     "hemix.serving.kubernetes.errors",
-    "hemix.serving.limits",
+    "hemix.serving.protocol.limits",
 ):
     importlib.import_module(name)
 

@@ -12,8 +12,8 @@ import torch
 from hemix.components.train.step import run
 from hemix.errors import DataError, DefinitionError
 from hemix.files import read_json
-from hemix.models.inference import Scorer, predict_table
-from hemix.models.toy import toy_spec
+from hemix.models.data.toy import toy_spec
+from hemix.models.versions.inference import Scorer, predict_table
 from tests.models.files import write_split
 
 OVERRIDES = {"training.batch_size": "32", "training.epochs": "2", "model.token_width": "8"}

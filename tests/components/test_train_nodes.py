@@ -18,9 +18,9 @@ from hemix.components.train.cluster_settings import TrainCluster
 from hemix.components.train.step import run
 from hemix.components.train.worker import Work
 from hemix.errors import DataError, DefinitionError, EnvironmentProblem
-from hemix.models.checkpoint import NAME
-from hemix.models.recipes import TrainingConfig, recipe_of
-from hemix.models.toy import toy_spec
+from hemix.models.data.toy import toy_spec
+from hemix.models.training.checkpoint import NAME
+from hemix.models.training.recipes import TrainingConfig, recipe_of
 from hemix.serving.kubernetes.api import Cluster
 from hemix.serving.kubernetes.errors import ClusterError
 from hemix.serving.kubernetes.refusals import refusal

@@ -15,9 +15,9 @@ from hemix.components.train import torchrun
 from hemix.components.train.step import run
 from hemix.components.train.worker import Work
 from hemix.errors import DataError, DefinitionError, EnvironmentProblem
-from hemix.models.checkpoint import NAME
-from hemix.models.recipes import recipe_of
-from hemix.models.toy import toy_spec
+from hemix.models.data.toy import toy_spec
+from hemix.models.training.checkpoint import NAME
+from hemix.models.training.recipes import recipe_of
 from tests.models.files import write_split
 from tests.models.ranks import train_in
 

@@ -14,8 +14,8 @@ from hemix.components.train import step
 from hemix.components.train.warm import Warm, meaning_of, read_weights, warm_weights, write_weights
 from hemix.errors import ModelVersionError
 from hemix.features.transform.columns import example_files
-from hemix.models.recipes import recipe_of
-from hemix.models.version import load, read_manifest
+from hemix.models.training.recipes import recipe_of
+from hemix.models.versions.version import load, read_manifest
 from hemix.spec import FeatureSpec
 from tests.small import SmallRun
 

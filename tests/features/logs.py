@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from hemix.features.definition import DatasetDefinition
-from hemix.features.log import read_tasks, read_types
-from hemix.features.parts import WritePart
-from hemix.features.plan import Plan, parts_of_days
+from hemix.features.examples.log import read_tasks, read_types
+from hemix.features.examples.plan import Plan, parts_of_days
+from hemix.features.examples.shard import BuildShard, Scatter
+from hemix.features.examples.write_partitions import WritePart
 from hemix.features.schema import (
     ColumnTypes,
     behaviors_schema,
@@ -28,7 +29,6 @@ from hemix.features.schema import (
     items_schema,
     users_schema,
 )
-from hemix.features.shard import BuildShard, Scatter
 from hemix.files import write_json
 from tests.features.oracle import DAY, Oracle, Row
 

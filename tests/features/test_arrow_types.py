@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 
 from hemix.errors import DataError
-from hemix.features.arrow_types import Role, decoded, element, elements, plain, refusal
-from hemix.features.conversions import Kind, kind_of, to_category, to_flag, to_number
-from hemix.features.moments import to_time
-from hemix.features.place import Place
+from hemix.features.sources.arrow_types import Role, decoded, element, elements, plain, refusal
+from hemix.features.sources.conversions import Kind, kind_of, to_category, to_flag, to_number
+from hemix.features.sources.moments import to_time
+from hemix.features.sources.place import Place
 
 PLACE = Place(key="interactions[0].columns.ours", column="theirs", url="file:///log.parquet")
 MOMENT = datetime(2024, 5, 31, 12, 0, 1, tzinfo=UTC)

@@ -19,11 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hemix.errors import DataError, HemixError
-from hemix.features import csv_lines, text_files
-from hemix.features.csv_hints import header_hint
-from hemix.features.csv_lines import CsvText
-from hemix.features.csv_reader import csv_names, csv_tables
-from hemix.features.dialect import Dialect
+from hemix.features.sources.csv import lines as csv_lines
+from hemix.features.sources.csv import text_files
+from hemix.features.sources.csv.dialect import Dialect
+from hemix.features.sources.csv.hints import header_hint
+from hemix.features.sources.csv.lines import CsvText
+from hemix.features.sources.csv.reader import csv_names, csv_tables
 
 NAMES = ["one", "two", "three"]
 NULLS = ("", "NULL", "null", "NaN", "nan", "\\N")

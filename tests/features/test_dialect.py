@@ -8,7 +8,7 @@ import pytest
 
 from hemix.errors import DefinitionError
 from hemix.features.definition import DatasetDefinition, TableSource
-from hemix.features.dialect import Dialect, TextRules
+from hemix.features.sources.csv.dialect import Dialect, TextRules
 from tests.logs import DEFINITION
 
 

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from hemix.bounds import MAX_TEXT
 from hemix.errors import DataError
-from hemix.features.column_types import infer_types
-from hemix.features.conversions import to_category, to_id
 from hemix.features.definition import DatasetDefinition
-from hemix.features.moments import to_time
-from hemix.features.place import Place
 from hemix.features.schema import MISSING_INT
-from hemix.features.sources import read_dimension, read_interactions
+from hemix.features.sources.column_types import infer_types
+from hemix.features.sources.conversions import to_category, to_id
+from hemix.features.sources.moments import to_time
+from hemix.features.sources.place import Place
+from hemix.features.sources.tables import read_dimension, read_interactions
 from tests.logs import views, write_log
 
 PLACE = Place(key="interactions[0].columns.user_id", column="who", url="file:///log.csv")

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hemix.errors import DataError
+from hemix.features.beam.options import own_errors
 from hemix.features.definition import DatasetDefinition
-from hemix.features.examples import build
-from hemix.features.plan import EPOCH
-from hemix.features.runner import own_errors
+from hemix.features.examples.build import build
+from hemix.features.examples.plan import EPOCH
 from hemix.files import read_json, sha256_folder
 from tests.features.logs import (
     DAY,

@@ -12,12 +12,12 @@ import yaml
 from s3fs import S3FileSystem
 
 from hemix.errors import DataError, DefinitionError, EnvironmentProblem, StorageError
-from hemix.features.column_types import infer_types
 from hemix.features.definition import DatasetDefinition
-from hemix.features.locations import find_files
-from hemix.features.sources import read_interactions
+from hemix.features.sources.column_types import infer_types
+from hemix.features.sources.locations import find_files
+from hemix.features.sources.tables import read_interactions
 from hemix.features.transform.pruned import restore
-from hemix.pipelines.folder import RunFolder
+from hemix.pipelines.local.folder import RunFolder
 from tests.logs import DEFINITION, write_log
 from tests.object_store import object_store
 

@@ -9,7 +9,7 @@ import apache_beam as beam
 import pytest
 
 from hemix.errors import DataError, HemixError, StorageError
-from hemix.features.runner import beam_options, own_errors
+from hemix.features.beam.options import beam_options, own_errors
 from hemix.limits import FULL
 
 

@@ -10,10 +10,10 @@ import pytest
 from hemix.components.build_examples import step as build_step
 from hemix.components.transform import step as transform_step
 from hemix.errors import DataError, DefinitionError, EnvironmentProblem
+from hemix.features.beam.options import beam_options
+from hemix.features.beam.runner_config import runner_flags
+from hemix.features.beam.staging import staged
 from hemix.features.definition import DatasetDefinition
-from hemix.features.runner import beam_options
-from hemix.features.runners import runner_flags
-from hemix.features.staging import staged
 from hemix.files import sha256_folder
 from tests.features.portable import WORKERS, portable_runner
 

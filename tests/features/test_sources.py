@@ -15,13 +15,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hemix.errors import DataError, DefinitionError, EnvironmentProblem
-from hemix.features.column_types import infer_types
-from hemix.features.conversions import at_least, kind_of, to_category, to_flag, to_id, to_number
 from hemix.features.definition import DatasetDefinition
-from hemix.features.moments import to_time
-from hemix.features.place import Place
 from hemix.features.schema import MISSING_INT
-from hemix.features.sources import fingerprint, read_behaviors, read_dimension, read_interactions
+from hemix.features.sources.column_types import infer_types
+from hemix.features.sources.conversions import (
+    at_least,
+    kind_of,
+    to_category,
+    to_flag,
+    to_id,
+    to_number,
+)
+from hemix.features.sources.moments import to_time
+from hemix.features.sources.place import Place
+from hemix.features.sources.tables import (
+    fingerprint,
+    read_behaviors,
+    read_dimension,
+    read_interactions,
+)
 from tests.logs import products, views, write_log
 from tests.object_store import object_store
 

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hemix.features.definition import DatasetDefinition
+from hemix.features.examples.as_of import build_state
 from hemix.features.schema import INEXACT_GAP, item_state_schema, user_state_schema
-from hemix.features.state import build_state
 from tests.features.logs import DAY, MIDNIGHT, SPLITS, SmallLog, comparable, logs
 from tests.features.oracle import Row, split
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from hemix.errors import DefinitionError
 from hemix.features.definition import DatasetDefinition
-from hemix.models.recipes import recipe_of
+from hemix.models.training.recipes import recipe_of
 from hemix.pipelines.overrides import parse_overrides
-from hemix.placeholders import as_parameter, refuse_placeholders, safe_value
+from hemix.texts.placeholders import as_parameter, refuse_placeholders, safe_value
 from tests.features.definitions import plain
 
 MARKS = ("{{$}}", "{{{", "}}", "{{workflow.name}}", "{{inputs.parameters.x}}", "[[ScheduledTime]]",

@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemix.documents import parse, read, value_of
 from hemix.errors import DefinitionError
-from hemix.plain_yaml import Unreadable, decoded, parsed
+from hemix.texts.documents import parse, read, value_of
+from hemix.texts.plain_yaml import Unreadable, decoded, parsed
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 VALUES = st.recursive(

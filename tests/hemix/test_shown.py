@@ -7,7 +7,7 @@ import shlex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hemix.shown import command, shown, shown_lines
+from hemix.texts.shown import command, shown, shown_lines
 
 
 @given(st.text(st.characters(codec=None)))

@@ -10,8 +10,8 @@ import pytest
 from hemix.infra.check import broken, core, injected, namespaces, rights, run, server, sources
 from hemix.infra.check.objects import OVERLAYS, ROOT, Object, documents, kustomized
 from hemix.infra.check.report import Report
-from hemix.pipelines.client.connection import POD_TOKEN, resolve
-from hemix.pipelines.cluster import ClusterSettings
+from hemix.pipelines.compiler.cluster_settings import ClusterSettings
+from hemix.pipelines.kfp_client.connection import POD_TOKEN, resolve
 from tests.infra.tools import need
 
 

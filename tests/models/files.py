@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from hemix.models.batch import Batch
-from hemix.models.toy import toy_batch, toy_spec
+from hemix.models.data.batch import Batch
+from hemix.models.data.toy import toy_batch, toy_spec
 
 
 def toy_table(batch: Batch, first: int = 0) -> pa.Table:

@@ -7,10 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from hemix.models.attention.mixed import MixedHeteroAttention
-from hemix.models.batch import Batch
-from hemix.models.hemix import HeMix, HeteroFFN, HeteroMixing
-from hemix.models.hemix_variants import (
+from hemix.models.data.batch import Batch
+from hemix.models.layers.attention.mixed import MixedHeteroAttention
+from hemix.models.layers.target_attention import SequenceInterest
+from hemix.models.rankers.hemix.model import HeMix, HeteroFFN, HeteroMixing
+from hemix.models.rankers.hemix.variants import (
     DINInterest,
     EventEncoder,
     HeteroSwiGLU,
@@ -20,7 +21,6 @@ from hemix.models.hemix_variants import (
     TokenMixerLargeBlock,
     TokenSwiGLU,
 )
-from hemix.models.target_attention import SequenceInterest
 from tests.models.reference import (
     apply_mlp,
     apply_tower,

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hemix.models.attention import reading
-from hemix.models.attention.events import Events
+from hemix.models.layers.attention import reading
+from hemix.models.layers.attention.events import Events
 
 torch.set_num_threads(1)
 LENGTHS = {"short": (3, 0, 1, 20), "several blocks": (70, 0, 130, 64)}

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
-from hemix.models.attention.events import Events
-from hemix.models.attention.mixed import MixedHeteroAttention
+from hemix.models.layers.attention.events import Events
+from hemix.models.layers.attention.mixed import MixedHeteroAttention
 
 
 def padded(values: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:

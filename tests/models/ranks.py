@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from hemix.models.distributed import joined
-from hemix.models.recipes import Recipe
-from hemix.models.toy import toy_spec
-from hemix.models.train import Trainer
+from hemix.models.data.toy import toy_spec
+from hemix.models.training.distributed import joined
+from hemix.models.training.recipes import Recipe
+from hemix.models.training.trainer import Trainer
 
 LIMIT_S = 240
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hemix.models.batch import Batch
-from hemix.models.embeddings import FeatureEmbedding
-from hemix.models.layers import split_axis
-from hemix.models.target_attention import SequenceInterest
+from hemix.models.data.batch import Batch
+from hemix.models.embedding.tables import FeatureEmbedding
+from hemix.models.layers.dense import split_axis
+from hemix.models.layers.target_attention import SequenceInterest
 
 
 def padded_interest(one: SequenceInterest, embedding: FeatureEmbedding, batch: Batch) -> Tensor:

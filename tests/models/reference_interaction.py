@@ -7,12 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from hemix.models.batch import Batch
-from hemix.models.hemix import HeteroFFN
-from hemix.models.rankers.autoint import AutoInt, InteractingLayer
-from hemix.models.rankers.dlrm import DLRM
-from hemix.models.rankers.hiformer import CompositeAttention, Hiformer
-from hemix.models.rankers.wukong import FactorizationBlock, Wukong, WukongLayer
+from hemix.models.data.batch import Batch
+from hemix.models.rankers.hemix.model import HeteroFFN
+from hemix.models.rankers.interactions.autoint import AutoInt, InteractingLayer
+from hemix.models.rankers.interactions.dlrm import DLRM
+from hemix.models.rankers.interactions.hiformer import CompositeAttention, Hiformer
+from hemix.models.rankers.interactions.wukong import FactorizationBlock, Wukong, WukongLayer
 from tests.models.reference import apply_mlp, apply_tower, layer_norm
 from tests.models.reference_vectors import apply_towers, every_row
 

@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from hemix.models.batch import Batch
-from hemix.models.event_search import TargetAttention
-from hemix.models.ranker import Ranker
-from hemix.models.rankers.eta import ETA
-from hemix.models.rankers.sim import SIM
+from hemix.models.data.batch import Batch
+from hemix.models.layers.event_search import TargetAttention
+from hemix.models.rankers.base import Ranker
+from hemix.models.rankers.histories.eta import ETA
+from hemix.models.rankers.histories.sim import SIM
 from tests.models.reference import apply_mlp, apply_tower, events_of, field_vectors
 
 USER = ("user", "context")

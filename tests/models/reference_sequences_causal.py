@@ -12,11 +12,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hemix.models.batch import Batch
-from hemix.models.causal import CausalLayer
-from hemix.models.rankers.hstu import HSTU, HSTULayer
-from hemix.models.rankers.longer import LONGER
-from hemix.models.rankers.onetrans import OneTrans
+from hemix.models.data.batch import Batch
+from hemix.models.layers.causal import CausalLayer
+from hemix.models.rankers.histories.hstu import HSTU, HSTULayer
+from hemix.models.rankers.histories.longer import LONGER
+from hemix.models.rankers.histories.onetrans import OneTrans
 from tests.models.hemix_reference import normed
 from tests.models.reference import (
     apply_mlp,

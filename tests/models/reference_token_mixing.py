@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hemix.models.batch import Batch
-from hemix.models.hemix_variants import TokenMixerLargeBlock, TokenSwiGLU
-from hemix.models.rankers.rankmixer import RankMixer, RankMixerBlock
-from hemix.models.rankers.tokenmixer_large import TokenMixerLarge
-from hemix.models.token_mixing import SemanticTokenizer, TokenMixingRanker
+from hemix.models.data.batch import Batch
+from hemix.models.rankers.hemix.variants import TokenMixerLargeBlock, TokenSwiGLU
+from hemix.models.rankers.mixers.rankmixer import RankMixer, RankMixerBlock
+from hemix.models.rankers.mixers.token_mixing import SemanticTokenizer, TokenMixingRanker
+from hemix.models.rankers.mixers.tokenmixer_large import TokenMixerLarge
 from tests.models.reference_interaction import normed, token_ffn
 from tests.models.reference_vectors import apply_towers, every_row
 

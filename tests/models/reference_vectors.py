@@ -8,10 +8,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from hemix.models.batch import Batch
-from hemix.models.ranker import Ranker
-from hemix.models.target_attention import SequenceInterest
-from hemix.models.vector_ranker import VectorRanker
+from hemix.models.data.batch import Batch
+from hemix.models.layers.target_attention import SequenceInterest
+from hemix.models.rankers.base import Ranker
+from hemix.models.rankers.vector import VectorRanker
 from tests.models.reference import apply_tower, events_of, field_vectors
 
 Shaken = TypeVar("Shaken", bound=torch.nn.Module)

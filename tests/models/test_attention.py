@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from hemix.models.attention import layout as layouts
-from hemix.models.attention import mixed
-from hemix.models.attention.events import Events
-from hemix.models.attention.fold import merges
-from hemix.models.attention.layout import plan
-from hemix.models.attention.mixed import MixedHeteroAttention, Seen, folding_pays
-from hemix.models.attention.tiled import attend
-from hemix.models.hemix_config import HeMixConfig
-from hemix.models.hemix_variants import RecentQueries
+from hemix.models.layers.attention import layout as layouts
+from hemix.models.layers.attention import mixed
+from hemix.models.layers.attention.events import Events
+from hemix.models.layers.attention.fold import merges
+from hemix.models.layers.attention.layout import plan
+from hemix.models.layers.attention.mixed import MixedHeteroAttention, Seen, folding_pays
+from hemix.models.layers.attention.tiled import attend
+from hemix.models.rankers.hemix.config import HeMixConfig
+from hemix.models.rankers.hemix.variants import RecentQueries
 from tests.models.plain_attention import plain_attention
 
 S, D, LENGTHS = 5, 8, (3, 0, 1, 7, 2, 7)
@@ -63,7 +63,7 @@ CASES: dict[str, dict[str, Any]] = {
 def test_outputs_and_gradients_are_those_of_keys_and_values(
     case: dict[str, Any], one_product: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hemix.models.attention.fold.merges", lambda *_: one_product)
+    monkeypatch.setattr("hemix.models.layers.attention.fold.merges", lambda *_: one_product)
     module, project = build(**case)
     values, offsets, tokens = data()
     events = Events(values=values, offsets=offsets, project=project)

@@ -7,10 +7,10 @@ import doctest
 import pytest
 import torch
 
-import hemix.models.rankers.autoint
-from hemix.models.embeddings import EmbeddingConfig
-from hemix.models.rankers.autoint import AutoInt, AutoIntConfig
-from hemix.models.toy import toy_batch, toy_spec
+import hemix.models.rankers.interactions.autoint
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.embedding.tables import EmbeddingConfig
+from hemix.models.rankers.interactions.autoint import AutoInt, AutoIntConfig
 from tests.models.reference_interaction import autoint_logits
 from tests.models.reference_vectors import shaken
 
@@ -31,7 +31,7 @@ def test_equals_the_loop_written_reference(interest: str, deep: tuple[int, ...])
 
 
 def test_docstring_examples_run() -> None:
-    assert doctest.testmod(hemix.models.rankers.autoint).failed == 0
+    assert doctest.testmod(hemix.models.rankers.interactions.autoint).failed == 0
 
 
 def test_flops_equal_a_hand_count() -> None:

@@ -9,8 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemix.models import calibration, metrics
-from hemix.models.bootstrap import FEWEST_USERS, FEWEST_USERS_INSIDE, METRICS, UserBootstrap
+from hemix.models.metrics import calibration
+from hemix.models.metrics import pointwise as metrics
+from hemix.models.metrics.bootstrap import (
+    FEWEST_USERS,
+    FEWEST_USERS_INSIDE,
+    METRICS,
+    UserBootstrap,
+)
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 4), st.integers(0, 2)),

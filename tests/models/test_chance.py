@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from hemix.models import chance
-from hemix.models.batch import Batch
-from hemix.models.reader import ParquetReader
-from hemix.models.recipes import recipe_of
-from hemix.models.registry import build
-from hemix.models.toy import toy_batch, toy_spec
+from hemix.models.data.batch import Batch
+from hemix.models.data.reader import ParquetReader
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.rankers.registry import build
+from hemix.models.training import batch_rng as chance
+from hemix.models.training.recipes import recipe_of
 from tests.models.files import write_split
 
 ROWS = 16

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from hemix.models.recipes import recipe_of
-from hemix.models.registry import RANKERS, build
+from hemix.models.rankers.registry import RANKERS, build
+from hemix.models.training.recipes import recipe_of
 from hemix.spec import (
     CategoricalFeature,
     FeatureSpec,

@@ -6,11 +6,11 @@ import doctest
 
 import torch
 
-import hemix.models.rankers.din
-import hemix.models.target_attention
-from hemix.models.embeddings import EmbeddingConfig
-from hemix.models.rankers.din import DIN, DINConfig
-from hemix.models.toy import toy_batch, toy_spec
+import hemix.models.layers.target_attention
+import hemix.models.rankers.histories.din
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.embedding.tables import EmbeddingConfig
+from hemix.models.rankers.histories.din import DIN, DINConfig
 from tests.models.reference import din_logits
 
 
@@ -49,7 +49,7 @@ def test_interest_depends_on_the_candidate() -> None:
 
 
 def test_docstring_examples_run() -> None:
-    for module in (hemix.models.rankers.din, hemix.models.target_attention):
+    for module in (hemix.models.rankers.histories.din, hemix.models.layers.target_attention):
         assert doctest.testmod(module).failed == 0
 
 

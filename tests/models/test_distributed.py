@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from hemix.errors import DefinitionError
-from hemix.models import checkpoint
-from hemix.models.distributed import World
-from hemix.models.recipes import Recipe
-from hemix.models.state import State
-from hemix.models.toy import toy_spec
-from hemix.models.train import Trainer
+from hemix.models.data.toy import toy_spec
+from hemix.models.training import checkpoint
+from hemix.models.training.distributed import World
+from hemix.models.training.recipes import Recipe
+from hemix.models.training.state import State
+from hemix.models.training.trainer import Trainer
 from tests.models.files import write_split
 from tests.models.ranks import run_until, train_in
 from tests.models.train_toy import toy_recipe, train

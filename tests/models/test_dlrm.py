@@ -7,11 +7,11 @@ import doctest
 import pytest
 import torch
 
-import hemix.models.rankers.dlrm
-import hemix.models.vector_ranker
-from hemix.models.embeddings import EmbeddingConfig
-from hemix.models.rankers.dlrm import DLRM, DLRMConfig
-from hemix.models.toy import toy_batch, toy_spec
+import hemix.models.rankers.interactions.dlrm
+import hemix.models.rankers.vector
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.embedding.tables import EmbeddingConfig
+from hemix.models.rankers.interactions.dlrm import DLRM, DLRMConfig
 from tests.models.reference_interaction import dlrm_logits
 from tests.models.reference_vectors import shaken
 
@@ -35,7 +35,7 @@ def test_equals_the_loop_written_reference(interest: str, interaction: str, numb
 
 
 def test_docstring_examples_run() -> None:
-    for module in (hemix.models.rankers.dlrm, hemix.models.vector_ranker):
+    for module in (hemix.models.rankers.interactions.dlrm, hemix.models.rankers.vector):
         assert doctest.testmod(module).failed == 0
 
 

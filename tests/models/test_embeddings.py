@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from hemix.models import chance
-from hemix.models.batch import Batch
-from hemix.models.embeddings import EmbeddingConfig, FeatureEmbedding
-from hemix.models.toy import toy_batch, toy_spec
+from hemix.models.data.batch import Batch
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.embedding.tables import EmbeddingConfig, FeatureEmbedding
+from hemix.models.training import batch_rng as chance
 from tests.models.reference_din_padded import padded_mean
 
 CONFIGS = {

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from hemix.errors import DefinitionError, EnvironmentProblem
-from hemix.models.batch import Batch
-from hemix.models.curves import Meter
-from hemix.models.distributed import World
-from hemix.models.optimizers import rate_share
-from hemix.models.reader import ParquetReader, spread
-from hemix.models.recipes import recipe_of
-from hemix.models.steps import Steps, compiled
-from hemix.models.toy import toy_batch, toy_spec
+from hemix.models.data.batch import Batch
+from hemix.models.data.reader import ParquetReader, spread
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.training.curves import Meter
+from hemix.models.training.distributed import World
+from hemix.models.training.optimizers import rate_share
+from hemix.models.training.recipes import recipe_of
+from hemix.models.training.train_step import Steps, compiled
 from tests.models.files import write_split
 from tests.models.ranks import train_in
 from tests.models.test_distributed import assert_same_course
@@ -166,7 +166,7 @@ def test_memory_does_not_grow_with_the_data(
 
 def test_the_meter_counts_what_was_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("hemix.models.curves.time.monotonic", lambda: now)
+    monkeypatch.setattr("hemix.models.training.curves.time.monotonic", lambda: now)
     meter = Meter(batch_size=10)
 
     def slow() -> object:

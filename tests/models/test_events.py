@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hemix.models import chance
-from hemix.models.embeddings import EmbeddingConfig, FeatureEmbedding
-from hemix.models.toy import toy_batch, toy_spec
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.embedding.tables import EmbeddingConfig, FeatureEmbedding
+from hemix.models.training import batch_rng as chance
 
 DROPS = {
     "nothing": EmbeddingConfig(width=4),

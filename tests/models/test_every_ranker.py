@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from hemix.models import chance
-from hemix.models.batch import Batch, Jagged
-from hemix.models.ranker import ITEM_SIDES, REQUEST_SIDES, Ranker
-from hemix.models.recipes import RECIPES, Recipe
-from hemix.models.registry import RANKERS, build
-from hemix.models.toy import toy_batch, toy_spec
-from hemix.models.version import load, write
+from hemix.models.data.batch import Batch, Jagged
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES, Ranker
+from hemix.models.rankers.registry import RANKERS, build
+from hemix.models.training import batch_rng as chance
+from hemix.models.training.recipes import RECIPES, Recipe
+from hemix.models.versions.version import load, write
 from tests.models.reference_vectors import shaken
 
 every = pytest.mark.parametrize("name", RANKERS)

@@ -7,9 +7,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional as fn
 
-from hemix.models.recipes import RECIPES
-from hemix.models.registry import RANKERS, build
-from hemix.models.toy import toy_spec
+from hemix.models.data.toy import toy_spec
+from hemix.models.rankers.registry import RANKERS, build
+from hemix.models.training.recipes import RECIPES
 from tests.models.files import learnable_batch
 
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from hemix.errors import DataError
-from hemix.models import checkpoint, optimizers
-from hemix.models.distributed import World
-from hemix.models.reader import ParquetReader
-from hemix.models.steps import Steps
-from hemix.models.toy import toy_batch, toy_spec
-from hemix.models.train import Trainer
+from hemix.models.data.reader import ParquetReader
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.training import checkpoint, optimizers
+from hemix.models.training.distributed import World
+from hemix.models.training.train_step import Steps
+from hemix.models.training.trainer import Trainer
 from tests.models.files import write_split
 from tests.models.train_toy import toy_recipe
 

@@ -12,16 +12,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import hemix.models.hemix
-from hemix.models.attention import reading
-from hemix.models.attention.events import Events
-from hemix.models.attention.layout import plan
-from hemix.models.batch import Batch, Jagged
-from hemix.models.embeddings import EmbeddingConfig
-from hemix.models.hemix import HeMix, HeMixConfig, HeteroMixing, fuse, reconstruct
-from hemix.models.layers import xavier_slices_
-from hemix.models.recipes import Recipe, base, large_1b, small_100m, tiny, unirank_like
-from hemix.models.toy import toy_batch, toy_spec
+import hemix.models.rankers.hemix.model
+from hemix.models.data.batch import Batch, Jagged
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.embedding.tables import EmbeddingConfig
+from hemix.models.layers.attention import reading
+from hemix.models.layers.attention.events import Events
+from hemix.models.layers.attention.layout import plan
+from hemix.models.layers.dense import xavier_slices_
+from hemix.models.rankers.hemix.model import HeMix, HeMixConfig, HeteroMixing, fuse, reconstruct
+from hemix.models.training.recipes import Recipe, base, large_1b, small_100m, tiny, unirank_like
 from hemix.spec import (
     CategoricalFeature,
     FeatureSpec,
@@ -46,7 +46,7 @@ def make(*, seed: int = 0, spread: float = 0.5, **fields: object) -> HeMix:
 
 
 def test_docstring_examples_run() -> None:
-    assert doctest.testmod(hemix.models.hemix).failed == 0
+    assert doctest.testmod(hemix.models.rankers.hemix.model).failed == 0
 
 
 @pytest.mark.parametrize("null_item", [True, False])

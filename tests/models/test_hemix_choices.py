@@ -18,15 +18,15 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from hemix.errors import DefinitionError
-from hemix.models import chance
-from hemix.models.attention import mixed, reading
-from hemix.models.attention.layout import plan
-from hemix.models.batch import Batch, Jagged
-from hemix.models.hemix import HeMix
-from hemix.models.hemix_config import HeMixConfig
-from hemix.models.recipes import Recipe
-from hemix.models.toy import toy_batch, toy_spec
-from hemix.models.version import load, write
+from hemix.models.data.batch import Batch, Jagged
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.layers.attention import mixed, reading
+from hemix.models.layers.attention.layout import plan
+from hemix.models.rankers.hemix.config import HeMixConfig
+from hemix.models.rankers.hemix.model import HeMix
+from hemix.models.training import batch_rng as chance
+from hemix.models.training.recipes import Recipe
+from hemix.models.versions.version import load, write
 from tests.models.test_hemix import make, with_lists
 from tests.models.test_hemix_variants import FOUR_MORE
 

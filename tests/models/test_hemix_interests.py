@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hemix.models import hemix_variants
-from hemix.models.attention.events import Events
-from hemix.models.embeddings import EmbeddingConfig
-from hemix.models.hemix_config import HeMixConfig
-from hemix.models.hemix_variants import DINInterest
-from hemix.models.toy import toy_batch
+from hemix.models.data.toy import toy_batch
+from hemix.models.embedding.tables import EmbeddingConfig
+from hemix.models.layers.attention.events import Events
+from hemix.models.rankers.hemix import variants as hemix_variants
+from hemix.models.rankers.hemix.config import HeMixConfig
+from hemix.models.rankers.hemix.variants import DINInterest
 from tests.models.test_hemix import make
 
 D, S = 8, 12

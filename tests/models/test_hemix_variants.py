@@ -8,9 +8,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from hemix.models.hemix import HeMix
-from hemix.models.hemix_config import HeMixConfig
-from hemix.models.toy import toy_batch
+from hemix.models.data.toy import toy_batch
+from hemix.models.rankers.hemix.config import HeMixConfig
+from hemix.models.rankers.hemix.model import HeMix
 from tests.models.hemix_reference import hemix_logits
 from tests.models.test_hemix import make
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-import hemix.models.rankers.hiformer
-from hemix.models.embeddings import EmbeddingConfig
-from hemix.models.rankers.hiformer import Hiformer, HiformerConfig
-from hemix.models.toy import toy_batch, toy_spec
+import hemix.models.rankers.interactions.hiformer
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.embedding.tables import EmbeddingConfig
+from hemix.models.rankers.interactions.hiformer import Hiformer, HiformerConfig
 from tests.models.reference_interaction import hiformer_logits
 from tests.models.reference_vectors import shaken
 
@@ -46,7 +46,7 @@ def test_heads_that_do_not_divide_the_width_are_refused() -> None:
 
 
 def test_docstring_examples_run() -> None:
-    assert doctest.testmod(hemix.models.rankers.hiformer).failed == 0
+    assert doctest.testmod(hemix.models.rankers.interactions.hiformer).failed == 0
 
 
 def test_flops_equal_a_hand_count() -> None:

@@ -10,15 +10,15 @@ import pytest
 MODULES = [
     "tensorflow",
     "torch",
-    "hemix.models.hemix",
-    "hemix.models.hemix_variants",
-    "hemix.models.steps",
-    "hemix.models.inference",
-    "hemix.models.version",
+    "hemix.models.rankers.hemix.model",
+    "hemix.models.rankers.hemix.variants",
+    "hemix.models.training.train_step",
+    "hemix.models.versions.inference",
+    "hemix.models.versions.version",
     "hemix.features.transform.graph",
     "hemix.features.transform.pruned",
-    "hemix.serving.version",
-    "hemix.serving.registry",
+    "hemix.serving.ranking.loaded_version",
+    "hemix.serving.registry.registry",
     "hemix.components.train.step",
 ]
 
@@ -41,7 +41,7 @@ def test_any_order(turn: int) -> None:
 
 def test_the_kernel_after_tensorflow_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     from hemix.errors import EnvironmentProblem
-    from hemix.models.compiling import load_triton
+    from hemix.models.layers.compiling import load_triton
 
     monkeypatch.setitem(sys.modules, "tensorflow", sys)
     monkeypatch.delitem(sys.modules, "triton", raising=False)
@@ -49,17 +49,17 @@ def test_the_kernel_after_tensorflow_is_an_error(monkeypatch: pytest.MonkeyPatch
         load_triton()
 
 
-@pytest.mark.parametrize("first", ["tensorflow", "hemix.models.optimizers"])
+@pytest.mark.parametrize("first", ["tensorflow", "hemix.models.training.optimizers"])
 def test_training_goes_on_after_tensorflow_whoever_imported_it(first: str) -> None:
     program = f"""
 import importlib
 importlib.import_module({first!r})
 import tensorflow
-from hemix.models.hemix import HeMix
-from hemix.models.hemix_config import HeMixConfig
-from hemix.models.optimizers import make_optimizers
-from hemix.models.toy import toy_batch, toy_spec
-from hemix.models.training import TrainingConfig
+from hemix.models.rankers.hemix.model import HeMix
+from hemix.models.rankers.hemix.config import HeMixConfig
+from hemix.models.training.optimizers import make_optimizers
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.training.config import TrainingConfig
 model = HeMix(toy_spec(), HeMixConfig(token_width=8))
 optimizers = make_optimizers(model, TrainingConfig())
 sum(logit.sum() for logit in model(toy_batch(rows=3)).values()).backward()

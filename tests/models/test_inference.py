@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from hemix.errors import DataError
-from hemix.models.batch import Batch, Column
-from hemix.models.hemix_config import HeMixConfig
-from hemix.models.inference import Scorer, predict_batch
-from hemix.models.ranker import Ranker, RankerConfig
-from hemix.models.rankers.dcnv2 import DCNv2Config
-from hemix.models.rankers.din import DINConfig
-from hemix.models.registry import build
-from hemix.models.toy import toy_batch, toy_spec
+from hemix.models.data.batch import Batch, Column
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.rankers.base import Ranker, RankerConfig
+from hemix.models.rankers.hemix.config import HeMixConfig
+from hemix.models.rankers.histories.din import DINConfig
+from hemix.models.rankers.interactions.dcnv2 import DCNv2Config
+from hemix.models.rankers.registry import build
+from hemix.models.versions.inference import Scorer, predict_batch
 
 CONFIGS: dict[str, RankerConfig] = {
     "hemix": HeMixConfig(token_width=8, rank=3),

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from hemix.models.attention import reading, tiled
-from hemix.models.attention.events import Events
+from hemix.models.layers.attention import reading, tiled
+from hemix.models.layers.attention.events import Events
 
 
 def test_kernels_equal_tiles_in_triton_s_interpreter() -> None:
@@ -112,7 +112,7 @@ def test_compiled_kernels_stay_within_the_shared_memory_assumed(
 ) -> None:
     compiler = _compiler()
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    from hemix.models.attention import kernels
+    from hemix.models.layers.attention import kernels
 
     dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[kind]
     blocks = reading.blocks_of(many, width, dtype, reading.SHARED)

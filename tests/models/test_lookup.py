@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 
 from hemix.errors import DefinitionError
-from hemix.models import chance
-from hemix.models.batch import Batch
-from hemix.models.embeddings import BUCKETS, EmbeddingConfig, FeatureEmbedding
-from hemix.models.hashing import collisions, rows
-from hemix.models.lookup import ABSENT, Lookup
-from hemix.models.losses import multi_task_bce
-from hemix.models.ranker import Ranker
-from hemix.models.recipes import RECIPES, recipe_of
-from hemix.models.registry import RANKERS, build
-from hemix.models.rowwise import RowwiseAdagrad
-from hemix.models.toy import toy_batch, toy_spec
+from hemix.models.data.batch import Batch
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.embedding.hashing import collisions, rows
+from hemix.models.embedding.lookup import ABSENT, Lookup
+from hemix.models.embedding.rowwise_adagrad import RowwiseAdagrad
+from hemix.models.embedding.tables import BUCKETS, EmbeddingConfig, FeatureEmbedding
+from hemix.models.rankers.base import Ranker
+from hemix.models.rankers.registry import RANKERS, build
+from hemix.models.training import batch_rng as chance
+from hemix.models.training.losses import multi_task_bce
+from hemix.models.training.recipes import RECIPES, recipe_of
 from tests.models.files import write_split
 from tests.models.ranks import train_in
 from tests.models.test_distributed import assert_same_course

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemix.models import calibration, metrics
+from hemix.models.metrics import calibration
+from hemix.models.metrics import pointwise as metrics
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 3)), min_size=1, max_size=60

@@ -11,17 +11,17 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from hemix.errors import DefinitionError
-from hemix.models.batch import Batch
-from hemix.models.distributed import World
-from hemix.models.inference import Scorer, predict_batch
-from hemix.models.losses import GivenLoss, multi_task_bce
-from hemix.models.metrics import auc, conditional
-from hemix.models.outputs import TaskOutputs, ordered, platt, product_logit
-from hemix.models.reader import ParquetReader
-from hemix.models.recipes import recipe_of
-from hemix.models.toy import toy_batch, toy_spec
-from hemix.models.validation import evaluate, score
-from hemix.models.version import load, write
+from hemix.models.data.batch import Batch
+from hemix.models.data.reader import ParquetReader
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.metrics.pointwise import auc, conditional
+from hemix.models.training.distributed import World
+from hemix.models.training.losses import GivenLoss, multi_task_bce
+from hemix.models.training.outputs import TaskOutputs, ordered, platt, product_logit
+from hemix.models.training.recipes import recipe_of
+from hemix.models.training.validation import evaluate, score
+from hemix.models.versions.inference import Scorer, predict_batch
+from hemix.models.versions.version import load, write
 from tests.models.files import write_split
 from tests.models.test_inference import columns_of
 from tests.models.train_toy import toy_recipe, train

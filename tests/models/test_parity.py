@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from hemix.models.batch import Batch
-from hemix.models.parity import CANDIDATES, REQUESTS, eager_scores, pairs
-from hemix.models.recipes import recipe_of
-from hemix.models.registry import build
-from hemix.models.toy import toy_spec
+from hemix.models.data.batch import Batch
+from hemix.models.data.toy import toy_spec
+from hemix.models.rankers.registry import build
+from hemix.models.training.recipes import recipe_of
+from hemix.models.versions.reference_scores import CANDIDATES, REQUESTS, eager_scores, pairs
 from tests.models.files import write_split
 
 

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-import hemix.models.layers
-import hemix.models.rankers.rankmixer
-import hemix.models.token_mixing
+import hemix.models.layers.dense
+import hemix.models.rankers.mixers.rankmixer
+import hemix.models.rankers.mixers.token_mixing
 from hemix.errors import DefinitionError
-from hemix.models.embeddings import EmbeddingConfig
-from hemix.models.rankers.rankmixer import RankMixer, RankMixerBlock, RankMixerConfig
-from hemix.models.token_mixing import pieces_of
-from hemix.models.toy import toy_batch, toy_spec
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.embedding.tables import EmbeddingConfig
+from hemix.models.rankers.mixers.rankmixer import RankMixer, RankMixerBlock, RankMixerConfig
+from hemix.models.rankers.mixers.token_mixing import pieces_of
 from tests.models.reference_token_mixing import rankmixer_logits
 from tests.models.reference_vectors import shaken
 
@@ -82,7 +82,11 @@ def test_every_token_of_a_block_reads_all_tokens() -> None:
 
 
 def test_docstring_examples_run() -> None:
-    for module in (hemix.models.rankers.rankmixer, hemix.models.token_mixing, hemix.models.layers):
+    for module in (
+        hemix.models.rankers.mixers.rankmixer,
+        hemix.models.rankers.mixers.token_mixing,
+        hemix.models.layers.dense,
+    ):
         assert doctest.testmod(module).failed == 0
 
 

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hemix.errors import DataError
-from hemix.models.batch import Batch, Jagged
-from hemix.models.reader import ParquetReader
-from hemix.models.toy import toy_batch, toy_spec
+from hemix.models.data.batch import Batch, Jagged
+from hemix.models.data.reader import ParquetReader
+from hemix.models.data.toy import toy_batch, toy_spec
 from tests.models.files import write_split
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hemix.errors import DefinitionError
-from hemix.models.recipe_files import as_yaml
-from hemix.models.recipes import RECIPES, portable, recipe_of
+from hemix.models.training.recipe_files import as_yaml
+from hemix.models.training.recipes import RECIPES, portable, recipe_of
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from hemix.errors import DefinitionError
-from hemix.models.hemix_config import HeMixConfig
-from hemix.models.recipes import RECIPES, Recipe, recipe_of
-from hemix.models.registry import RANKERS, build
-from hemix.models.toy import toy_batch, toy_spec
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.rankers.hemix.config import HeMixConfig
+from hemix.models.rankers.registry import RANKERS, build
+from hemix.models.training.recipes import RECIPES, Recipe, recipe_of
 
 
 @pytest.mark.parametrize("name", RECIPES)

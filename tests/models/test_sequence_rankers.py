@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 import torch
 
-from hemix.models.batch import Batch
-from hemix.models.embeddings import EmbeddingConfig
-from hemix.models.ranker import Ranker, RankerConfig
-from hemix.models.rankers.eta import ETA, ETAConfig
-from hemix.models.rankers.hstu import HSTU, HSTUConfig
-from hemix.models.rankers.longer import LONGER, LONGERConfig
-from hemix.models.rankers.onetrans import OneTrans, OneTransConfig
-from hemix.models.rankers.sim import SIM, SIMConfig
-from hemix.models.registry import RANKERS, build
-from hemix.models.toy import toy_batch, toy_spec
+from hemix.models.data.batch import Batch
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.embedding.tables import EmbeddingConfig
+from hemix.models.rankers.base import Ranker, RankerConfig
+from hemix.models.rankers.histories.eta import ETA, ETAConfig
+from hemix.models.rankers.histories.hstu import HSTU, HSTUConfig
+from hemix.models.rankers.histories.longer import LONGER, LONGERConfig
+from hemix.models.rankers.histories.onetrans import OneTrans, OneTransConfig
+from hemix.models.rankers.histories.sim import SIM, SIMConfig
+from hemix.models.rankers.registry import RANKERS, build
 from hemix.spec import FeatureSpec
 from tests.models.reference_sequences import eta_found, eta_logits, sim_logits
 from tests.models.reference_sequences_causal import hstu_logits, longer_logits, onetrans_logits
@@ -238,7 +238,7 @@ def test_eta_finds_the_nearest_hashes_and_takes_the_later_of_two() -> None:
     for row in range(40):
         one = batch.take(torch.tensor([row]))
         state = model.encode_request(one)
-        from hemix.models.timeline import candidate
+        from hemix.models.layers.event_timeline import candidate
 
         target = candidate(model.embedding, model.spec.sequences[0], one)
         found = model.search(state, target)

@@ -12,12 +12,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from hemix.errors import DefinitionError
-from hemix.models.batch import Batch
-from hemix.models.distributed import World
-from hemix.models.ranker import Ranker
-from hemix.models.recipes import Recipe, recipe_of
-from hemix.models.steps import Steps, compiled
-from hemix.models.toy import toy_batch, toy_spec
+from hemix.models.data.batch import Batch
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.rankers.base import Ranker
+from hemix.models.training.distributed import World
+from hemix.models.training.recipes import Recipe, recipe_of
+from hemix.models.training.train_step import Steps, compiled
 from tests.models.train_toy import toy_recipe
 
 CPU = torch.device("cpu")

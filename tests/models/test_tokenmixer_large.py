@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-import hemix.models.rankers.tokenmixer_large
-from hemix.models.embeddings import EmbeddingConfig
-from hemix.models.rankers.tokenmixer_large import TokenMixerLarge, TokenMixerLargeConfig
-from hemix.models.toy import toy_batch, toy_spec
+import hemix.models.rankers.mixers.tokenmixer_large
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.embedding.tables import EmbeddingConfig
+from hemix.models.rankers.mixers.tokenmixer_large import TokenMixerLarge, TokenMixerLargeConfig
 from tests.models.reference_token_mixing import tokenmixer_large_logits
 from tests.models.reference_vectors import shaken
 
@@ -49,7 +49,7 @@ def test_blocks_start_near_the_identity() -> None:
 
 
 def test_docstring_examples_run() -> None:
-    assert doctest.testmod(hemix.models.rankers.tokenmixer_large).failed == 0
+    assert doctest.testmod(hemix.models.rankers.mixers.tokenmixer_large).failed == 0
 
 
 def test_flops_equal_a_hand_count() -> None:

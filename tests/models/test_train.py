@@ -13,16 +13,16 @@ import pytest
 import torch
 
 from hemix.errors import DataError, StorageError
-from hemix.models import checkpoint
-from hemix.models.embeddings import EmbeddingConfig
-from hemix.models.hemix_config import HeMixConfig
-from hemix.models.losses import multi_task_bce
-from hemix.models.optimizers import make_optimizers
-from hemix.models.reader import ParquetReader
-from hemix.models.recipes import TrainingConfig, recipe_of
-from hemix.models.registry import build
-from hemix.models.toy import toy_batch, toy_spec
-from hemix.models.validation import evaluate
+from hemix.models.data.reader import ParquetReader
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.embedding.tables import EmbeddingConfig
+from hemix.models.rankers.hemix.config import HeMixConfig
+from hemix.models.rankers.registry import build
+from hemix.models.training import checkpoint
+from hemix.models.training.losses import multi_task_bce
+from hemix.models.training.optimizers import make_optimizers
+from hemix.models.training.recipes import TrainingConfig, recipe_of
+from hemix.models.training.validation import evaluate
 from tests.models.files import write_split, write_splits
 from tests.models.train_toy import HASTY, toy_recipe, train
 

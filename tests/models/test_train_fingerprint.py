@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from hemix.errors import DataError
-from hemix.models.reader import PIECE, PIECES, ParquetReader, content
-from hemix.models.toy import toy_spec
-from hemix.models.train import Trainer
+from hemix.models.data.reader import PIECE, PIECES, ParquetReader, content
+from hemix.models.data.toy import toy_spec
+from hemix.models.training.trainer import Trainer
 from tests.models.files import write_split, write_splits
 from tests.models.train_toy import toy_recipe, train
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from hemix.models.state import Trained
-from hemix.models.toy import toy_spec
-from hemix.models.train import Trainer
+from hemix.models.data.toy import toy_spec
+from hemix.models.training.state import Trained
+from hemix.models.training.trainer import Trainer
 from tests.models.files import write_splits
 from tests.models.ranks import run_until
 from tests.models.train_toy import HASTY, toy_recipe, train

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from hemix.errors import ModelVersionError
-from hemix.models.recipes import recipe_of
-from hemix.models.registry import build
-from hemix.models.toy import toy_batch, toy_spec
-from hemix.models.version import Manifest, load, verify, write
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.rankers.registry import build
+from hemix.models.training.recipes import recipe_of
+from hemix.models.versions.version import Manifest, load, verify, write
 
 
 @pytest.fixture

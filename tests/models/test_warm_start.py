@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from hemix.errors import ModelVersionError
-from hemix.models.batch import Batch, Jagged
-from hemix.models.ranker import Ranker
-from hemix.models.recipes import recipe_of
-from hemix.models.toy import toy_batch, toy_spec
-from hemix.models.warm_start import NEW, Meaning, Scale, bucket_sources, move, row_sources
+from hemix.models.data.batch import Batch, Jagged
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.rankers.base import Ranker
+from hemix.models.training.recipes import recipe_of
+from hemix.models.training.warm_start import NEW, Meaning, Scale, bucket_sources, move, row_sources
 from hemix.spec import FeatureSpec, Vocabulary
 
 LEARNED = ("user_id", "item_id", "tag", "action")

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-import hemix.models.rankers.wukong
-from hemix.models.embeddings import EmbeddingConfig
-from hemix.models.rankers.wukong import FactorizationBlock, Wukong, WukongConfig
-from hemix.models.toy import toy_batch, toy_spec
+import hemix.models.rankers.interactions.wukong
+from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.embedding.tables import EmbeddingConfig
+from hemix.models.rankers.interactions.wukong import FactorizationBlock, Wukong, WukongConfig
 from tests.models.reference_interaction import wukong_logits
 from tests.models.reference_vectors import shaken
 
@@ -58,7 +58,7 @@ def test_the_compressed_machine_is_that_of_all_pairs_times_y() -> None:
 
 
 def test_docstring_examples_run() -> None:
-    assert doctest.testmod(hemix.models.rankers.wukong).failed == 0
+    assert doctest.testmod(hemix.models.rankers.interactions.wukong).failed == 0
 
 
 def test_flops_equal_a_hand_count() -> None:

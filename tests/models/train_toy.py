@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
-from hemix.models.batch import Batch
-from hemix.models.recipes import Recipe, recipe_of
-from hemix.models.state import Trained
-from hemix.models.toy import toy_spec
-from hemix.models.train import Trainer
+from hemix.models.data.batch import Batch
+from hemix.models.data.toy import toy_spec
+from hemix.models.training.recipes import Recipe, recipe_of
+from hemix.models.training.state import Trained
+from hemix.models.training.trainer import Trainer
 
 HASTY = {
     "training__learning_rate": "0.1",

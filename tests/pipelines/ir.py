@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from hemix.pipelines.compiling import compiled
+from hemix.pipelines.compiler.compiler import compiled
 
 Document = dict[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hemix.errors import DefinitionError
-from hemix.pipelines.checking import check
+from hemix.pipelines.compiler.checking import check
 from tests.pipelines.ir import Document, documents, text
 
 Break = Callable[[Document, Document], None]

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from hemix.pipelines.cli import app, main
-from hemix.pipelines.folder import RunFolder
+from hemix.cli.main import app, main
+from hemix.pipelines.local.folder import RunFolder
 from tests.features.definitions import plain
 
 HELP_NEEDS_NONE_OF = (
@@ -34,7 +34,7 @@ HELP_NEEDS_NONE_OF = (
 
 def hemix(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "hemix.pipelines.cli", *arguments],
+        [sys.executable, "-m", "hemix", *arguments],
         capture_output=True,
         text=True,
         cwd=cwd,
@@ -98,7 +98,7 @@ def test_help_of_a_command_has_an_example(command: str) -> None:
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; sys.argv = ['hemix', '--help']\n"
-        "from hemix.pipelines.cli import main\n"
+        "from hemix.cli.main import main\n"
         "try: main()\nexcept SystemExit: pass\n"
         f"print('loaded:', [m for m in {HELP_NEEDS_NONE_OF} if m in sys.modules])"
     )
@@ -147,7 +147,7 @@ def test_an_unforeseen_error_is_one_line_and_its_traceback_a_file(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("of nothing\nby nothing")
 
-    monkeypatch.setattr("hemix.pipelines.compiling.compiled", broken)
+    monkeypatch.setattr("hemix.pipelines.compiler.compiler.compiled", broken)
     monkeypatch.setenv("HEMIX_CACHE", str(tmp_path / "cache"))
     code, told = here("compile")
     assert code == 1
@@ -166,7 +166,7 @@ def test_a_full_disk_behind_stdout_is_told(tmp_path: Path, unbuffered: str) -> N
         pytest.skip("there is no /dev/full")
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "hemix.pipelines.cli", "--version"],
+            [sys.executable, "-m", "hemix", "--version"],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -183,7 +183,7 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
     os.close(reads)
     with os.fdopen(writes, "w") as gone:
         done = subprocess.run(
-            [sys.executable, "-m", "hemix.pipelines.cli", "--help"],
+            [sys.executable, "-m", "hemix", "--help"],
             stdout=gone,
             stderr=subprocess.PIPE,
             text=True,

@@ -10,9 +10,9 @@ import yaml
 
 from hemix.components.image import IMAGE_OF
 from hemix.errors import DefinitionError
-from hemix.pipelines.checking import check
-from hemix.pipelines.cluster import SHIPPED, ClusterSettings, bytes_of
-from hemix.pipelines.compiling import compiled, compiled_component
+from hemix.pipelines.compiler.checking import check
+from hemix.pipelines.compiler.cluster_settings import SHIPPED, ClusterSettings, bytes_of
+from hemix.pipelines.compiler.compiler import compiled, compiled_component
 from tests.pipelines.ir import documents, tasks_of
 
 DIGEST = "sha256:" + "ab" * 32

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from hemix.cli.main import main
 from hemix.components.image import IMAGE_OF
-from hemix.pipelines.cli import main
 from tests.pipelines.ir import text_of
 
 Compile = Callable[..., tuple[int, str, str]]
@@ -85,7 +85,7 @@ def test_what_fails_its_check_is_not_written(
 ) -> None:
     sound = text_of("experiment")
     broken = sound.replace("hemix/serve:", "hemix/serve:latest # ")
-    monkeypatch.setattr("hemix.pipelines.compiling.compiled", lambda *_: broken)
+    monkeypatch.setattr("hemix.pipelines.compiler.compiler.compiled", lambda *_: broken)
     code, _, err = hemix_compile("experiment", "--check")
     assert code == 2
     assert "exec-experiment: image 'hemix/serve:latest' is not pinned" in err

@@ -10,8 +10,8 @@ import yaml
 
 from hemix.components.image import IMAGE_OF, image_of
 from hemix.errors import DefinitionError
-from hemix.pipelines.checking import check
-from hemix.pipelines.compiling import (
+from hemix.pipelines.compiler.checking import check
+from hemix.pipelines.compiler.compiler import (
     PIPELINES,
     compile_to,
     compiled,

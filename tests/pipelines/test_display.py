@@ -6,8 +6,8 @@ import io
 
 from rich.console import Console
 
-from hemix.pipelines.display import LineDisplay, LiveDisplay, display
-from hemix.pipelines.local import StepResult
+from hemix.pipelines.local.display import LineDisplay, LiveDisplay, display
+from hemix.pipelines.local.execution import StepResult
 
 
 def result(name: str, *, cached: bool = False, succeeded: bool = True) -> StepResult:

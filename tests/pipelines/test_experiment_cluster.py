@@ -18,13 +18,13 @@ import pytest
 from kubernetes.config import kube_config
 from typer.testing import CliRunner
 
+from hemix.cli.main import app
 from hemix.components.experiment.component import experiment as component
 from hemix.errors import DefinitionError, HemixError
-from hemix.pipelines.cli import app
-from hemix.pipelines.experiment import experiment
-from hemix.pipelines.local import LocalRun
+from hemix.pipelines.definitions.experiment import experiment
+from hemix.pipelines.local.execution import LocalRun
 from hemix.serving.kubernetes.errors import ClusterError, DeploymentFailed
-from hemix.serving.registry import FolderRegistry
+from hemix.serving.registry.registry import FolderRegistry
 from tests.pipelines.test_local import Notes
 from tests.serving.experiments.logged import World
 from tests.serving.kubernetes.conftest import (  # noqa: F401

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from hemix.cli.main import app
 from hemix.errors import DataError, RegistryError
-from hemix.pipelines.cli import app
-from hemix.serving.registry import open_registry
+from hemix.serving.registry.registry import open_registry
 from tests.serving.experiments.logged import World, registry_state
 
 POLICY = "secondary: []\nguardrails: {errors: {margin: 0.01}}\n"

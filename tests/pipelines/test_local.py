@@ -14,7 +14,7 @@ from kfp import dsl
 from kfp.dsl import Artifact, Output
 
 from hemix.errors import DataError, HemixError
-from hemix.pipelines.local import LocalRun, StepResult
+from hemix.pipelines.local.execution import LocalRun, StepResult
 
 
 @dsl.component(base_image="hemix/python:test", install_kfp_package=False)
@@ -160,7 +160,7 @@ def test_a_step_ends_when_its_launcher_is_killed(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     code = (
         "from pathlib import Path\n"
-        "from hemix.pipelines.local import LocalRun\n"
+        "from hemix.pipelines.local.execution import LocalRun\n"
         "from tests.pipelines.test_local import Notes, lingering\n"
         f"root = Path({str(tmp_path)!r})\n"
         "local = LocalRun(root=root, logs=root / 'logs', observer=Notes())\n"

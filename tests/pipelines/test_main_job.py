@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hemix.pipelines.record import RunRecord
+from hemix.pipelines.local.record import RunRecord
 from hemix.pipelines.steps import STEPS
 from tests.small import write_narrow
 
@@ -35,7 +35,7 @@ class Job:
         (self.folder / "policy.yaml").write_text(yaml.safe_dump(policy))
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "hemix.pipelines.cli", "run", "--output", str(self.out)),
+                *(sys.executable, "-m", "hemix", "run", "--output", str(self.out)),
                 *("--policy", str(self.folder / "policy.yaml")),
                 *("--definition", str(self.definition), "--set", "training.epochs=1"),
             ],

@@ -133,11 +133,11 @@ class Run:
 
     def ranked(self, instance: dict[str, Any]) -> dict[str, Any]:
         """The answer to a V1 request, by what serves it."""
-        from hemix.serving.loading import Loader
-        from hemix.serving.pool import VersionPool
-        from hemix.serving.ranker import LocalRanker
-        from hemix.serving.registry import require_registry
-        from hemix.serving.version import LoadedVersion, load_version
+        from hemix.serving.ranking.loaded_version import LoadedVersion, load_version
+        from hemix.serving.ranking.loading import Loader
+        from hemix.serving.ranking.pool import VersionPool
+        from hemix.serving.ranking.service import LocalRanker
+        from hemix.serving.registry.registry import require_registry
 
         registry = require_registry(self.at("registry"))
         store = str(self.at("feature_store"))

@@ -11,10 +11,10 @@ import pytest
 from hemix.components.plan.naming import without_split
 from hemix.errors import GateFailed
 from hemix.features.definition import DatasetDefinition
-from hemix.features.sources import fingerprint
+from hemix.features.sources.tables import fingerprint
 from hemix.files import sha256_folder
-from hemix.pipelines.local import LocalRun
-from hemix.pipelines.retraining import retraining
+from hemix.pipelines.definitions.retraining import retraining
+from hemix.pipelines.local.execution import LocalRun
 from tests.pipelines.test_local import Notes
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def test_a_backfill_writes_each_day_and_again_the_same_bytes(
     small_examples: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from hemix.pipelines import backfill as module
+    from hemix.pipelines.definitions import backfill as module
 
     # kfp.local replaces builtins.print while a task runs, and loses it when two run at once.
     monkeypatch.setattr(module, "PARALLELISM", 1)

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from hemix.errors import DefinitionError
-from hemix.models.recipes import recipe_of
-from hemix.pipelines.folder import RunFolder
+from hemix.models.training.recipes import recipe_of
+from hemix.pipelines.local.folder import RunFolder
+from hemix.pipelines.local.request import RunRequest, plan
 from hemix.pipelines.overrides import parse_overrides
-from hemix.pipelines.plan import RunRequest, plan
 
 
 def request(root: Path, recipe: str, *sets: str) -> RunRequest:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hemix.pipelines.folder import RunFolder
-from hemix.pipelines.record import RunRecord, StepRecord
+from hemix.pipelines.local.folder import RunFolder
+from hemix.pipelines.local.record import RunRecord, StepRecord
 
 
 def made(root: Path) -> RunFolder:

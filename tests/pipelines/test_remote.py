@@ -8,8 +8,8 @@ from kfp.dsl import Artifact, Input, Output
 
 from hemix import storage
 from hemix.errors import StorageError
-from hemix.pipelines.folder import RunFolder
-from hemix.pipelines.local import LocalRun
+from hemix.pipelines.local.execution import LocalRun
+from hemix.pipelines.local.folder import RunFolder
 from tests.pipelines.test_local import Notes
 
 

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from hemix import storage
-from hemix.pipelines.heldout import held_out_requests
-from hemix.pipelines.record import RunRecord
+from hemix.pipelines.demo.heldout import held_out_requests
+from hemix.pipelines.local.record import RunRecord
 from hemix.pipelines.steps import STEPS
 from tests import s3
 from tests.pipelines.test_main_job import EASY
@@ -45,7 +45,7 @@ class Machine:
         (self.folder / "policy.yaml").write_text(yaml.safe_dump(policy))
         return subprocess.Popen(
             [
-                *(sys.executable, "-m", "hemix.pipelines.cli", "run", "--output", self.root),
+                *(sys.executable, "-m", "hemix", "run", "--output", self.root),
                 *("--policy", str(self.folder / "policy.yaml")),
                 *("--definition", str(self.definition), "--set", "training.epochs=1"),
             ],

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hemix.errors import DataError, EnvironmentProblem, HemixError, StorageError
-from hemix.pipelines.task_output import TaskOutput
+from hemix.pipelines.local.task_output import TaskOutput
 
 STEP = """
 import os, sys, signal

@@ -7,8 +7,8 @@ from kfp import dsl
 from kfp.dsl import Artifact, Output
 
 from hemix.features.definition import DatasetDefinition
-from hemix.pipelines.local import LocalRun, StepResult
-from hemix.placeholders import as_parameter, safe_value
+from hemix.pipelines.local.execution import LocalRun, StepResult
+from hemix.texts.placeholders import as_parameter, safe_value
 from tests.features.definitions import plain
 
 TEXT = "{{$}} {{$.inputs.parameters['x']}} {{workflow.name}} $(HOME) ${HOME} 5 % \\u007b \"q\"\nü"

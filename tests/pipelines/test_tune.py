@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from hemix.cli.main import app
 from hemix.components.report.tuning import StudyNotes, render_study
 from hemix.errors import DataError, DefinitionError, HemixError, StorageError
-from hemix.models.recipes import recipe_of
-from hemix.models.toy import toy_spec
+from hemix.models.data.toy import toy_spec
+from hemix.models.training.recipes import recipe_of
 from hemix.models.tuning.results import Results, TrialRow
 from hemix.models.tuning.study import StudySettings
-from hemix.pipelines.cli import app
-from hemix.pipelines.record import RunRecord, StepRecord
+from hemix.pipelines.local.record import RunRecord, StepRecord
 from tests.models.files import write_split
 from tests.models.tune_toy import SPACE, base
 
@@ -53,7 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The splits that Parquet files are read of."""
-    from hemix.models import reader
+    from hemix.models.data import reader
 
     seen: set[str] = set()
     for name in ("read_metadata", "ParquetFile"):

@@ -37,13 +37,13 @@ class Workshop:
             return
         import torch
 
+        from hemix.features.examples.as_of import build_state
         from hemix.features.schema import ColumnTypes
-        from hemix.features.state import build_state
         from hemix.features.store.repository import build_repository
         from hemix.files import read_json
-        from hemix.models.recipes import recipe_of
-        from hemix.models.registry import build
-        from hemix.models.version import write
+        from hemix.models.rankers.registry import build
+        from hemix.models.training.recipes import recipe_of
+        from hemix.models.versions.version import write
         from hemix.spec import FeatureSpec
 
         spec = FeatureSpec.read(self.small.transform / "spec.json")
@@ -151,7 +151,7 @@ def serve_process(root: Path, *options: str, log: Path) -> subprocess.Popen[str]
 def hemix_serve(*options: str, cwd: Path, log: Path) -> subprocess.Popen[str]:
     """Start ``hemix serve``."""
     code = (
-        "import typer; from hemix.serving.commands import register; app = typer.Typer(); register(app);"
+        "import typer; from hemix.cli.rank import register; app = typer.Typer(); register(app);"
         "from hemix.errors import HemixError\n"
         "import sys\n"
         "try: app()\n"

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from hemix.serving.wire import HEADER_LENGTH
+from hemix.serving.protocol.v2_binary import HEADER_LENGTH
 
 TIME_MS = 1_651_400_000_000
 DATATYPES = (

@@ -9,10 +9,10 @@ from functools import partial
 import pytest
 
 from hemix.errors import RequestError
-from hemix.serving.admission import FIXED, Gate, units_of
+from hemix.serving.admission.room import FIXED, Gate, units_of
+from hemix.serving.admission.turns import FairWorkers
 from hemix.serving.call import Call, Expired, HungUp, Overloaded
 from hemix.serving.deadline import timeout_of
-from hemix.serving.fair import FairWorkers
 
 
 class Clock:

@@ -12,22 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hemix.bounds import MAX_INT, MAX_NUMBER, MAX_TEXT, MIN_INT
+from hemix.cli.spoken import spoken_id, spoken_items, spoken_pair
 from hemix.errors import DataError, RequestError
-from hemix.features.conversions import Kind, to_category, to_id, to_number
-from hemix.features.place import Place
+from hemix.features.sources.conversions import Kind, to_category, to_id, to_number
+from hemix.features.sources.place import Place
 from hemix.serving.client import to_v2
-from hemix.serving.kserving import import_kserve
-from hemix.serving.ranking_tensors import instance_of
-from hemix.serving.request import RequestContract
-from hemix.serving.spoken import spoken_id, spoken_items, spoken_pair
-from hemix.serving.v2_http import parse_json, read_request
+from hemix.serving.protocol.kserving import import_kserve
+from hemix.serving.protocol.ranking_tensors import instance_of
+from hemix.serving.protocol.v2_http import parse_json, read_request
+from hemix.serving.ranking.request import RequestContract
 
 PLACE = Place(key="interactions[0].columns.user_id", column="u", url="file:///log.parquet")
 
 import_kserve()
 from kserve import InferInput, InferRequest  # noqa: E402 - with an empty command line
 
-from hemix.serving.v2_grpc import read_message  # noqa: E402
+from hemix.serving.protocol.v2_grpc import read_message  # noqa: E402
 
 WHOLE = st.one_of(
     st.integers(-(2**64), 2**64),

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from hemix.serving.call import Expired, Overloaded
-from hemix.serving.calls import REST_AFTER, Message, PredictorCalls
-from hemix.serving.contract import PredictorFaulty, PredictorUnavailable
 from hemix.serving.metrics import PREDICTOR_ERRORS, PREDICTOR_RETRIES
-from hemix.serving.wire import HEADER_LENGTH, pack
+from hemix.serving.protocol.v2_binary import HEADER_LENGTH, pack
+from hemix.serving.two_roles.contract import PredictorFaulty, PredictorUnavailable
+from hemix.serving.two_roles.predictor_client import REST_AFTER, Message, PredictorCalls
 
 Behaviour = Callable[[asyncio.StreamWriter], Awaitable[bool]]
 """Answers one request; False closes the connection."""

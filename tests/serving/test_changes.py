@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from hemix.errors import EnvironmentProblem, ModelVersionError
-from hemix.serving.ports import take_port
-from hemix.serving.registry import open_registry
+from hemix.serving.launch.ports import take_port
+from hemix.serving.registry.registry import open_registry
 from tests.serving.live import Endpoint, Workshop, serve_process, start_endpoint
 
 pytestmark = pytest.mark.slow

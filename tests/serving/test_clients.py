@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hemix.serving.kserving import import_kserve
-from hemix.serving.wire import HEADER_LENGTH, pack, unpack
+from hemix.serving.protocol.kserving import import_kserve
+from hemix.serving.protocol.v2_binary import HEADER_LENGTH, pack, unpack
 from tests.serving.live import ROOT, TIME_MS, Endpoint, Workshop
 
 import_kserve()  # before anything imports its parts

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import uvicorn
 
-from hemix.serving import connections
-from hemix.serving.admission import CALL, Gate
+from hemix.serving.admission import connections
+from hemix.serving.admission.connections import Connection, watch_arrivals
+from hemix.serving.admission.room import CALL, Gate
 from hemix.serving.call import Call, HungUp
-from hemix.serving.connections import Connection, watch_arrivals
-from hemix.serving.limits import Door
+from hemix.serving.launch.ports import take_port
 from hemix.serving.metrics import SHED
-from hemix.serving.ports import take_port
+from hemix.serving.protocol.limits import Door
 
 
 class App:

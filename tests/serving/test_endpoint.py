@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from hemix.errors import EnvironmentProblem, RequestError
-from hemix.serving.assignment import assign, variants_of
 from hemix.serving.client import rank
-from hemix.serving.registry import open_registry
+from hemix.serving.ranking.assignment import assign, variants_of
+from hemix.serving.registry.registry import open_registry
 from tests.serving.live import TIME_MS, Endpoint, Workshop
 from tests.serving.test_request import BAD
 
@@ -45,7 +45,7 @@ def test_scores_are_those_of_the_offline_path(endpoint: Endpoint, workshop: Work
     from hemix.features.store.assemble import assemble
     from hemix.features.store.online import OnlineFeatures
     from hemix.features.transform.graph import TransformGraph
-    from hemix.models.inference import Scorer, predict_table
+    from hemix.models.versions.inference import Scorer, predict_table
 
     (user,), items = workshop.known(users=1)
     answer = ask(endpoint, "v1", user, items, context={"tab": 2}, timestamp_ms=TIME_MS)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hemix.serving.answer import RankingAnswer
 from hemix.serving.experiments.assigned import Assigned
-from hemix.serving.exposures import Exposure, ExposureLog
+from hemix.serving.exposures.log import Exposure, ExposureLog
 from hemix.serving.metrics import EXPOSURES
+from hemix.serving.ranking.answer import RankingAnswer
 from tests.serving.live import ROOT
 
 
@@ -108,7 +108,7 @@ def test_a_disk_that_hangs_costs_bounded_memory_and_no_answer(tmp_path: Path) ->
 def test_a_full_disk_leaves_whole_lines_only(tmp_path: Path) -> None:
     code = (
         "import resource, sys\nfrom pathlib import Path\n"
-        "from hemix.serving.exposures import ExposureLog\n"
+        "from hemix.serving.exposures.log import ExposureLog\n"
         "from tests.serving.test_exposures import exposure, count\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "log = ExposureLog(Path(sys.argv[1]), flush_s=0.0)\n"

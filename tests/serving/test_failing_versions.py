@@ -13,17 +13,17 @@ import pytest
 from prometheus_client import REGISTRY
 
 from hemix.features.store.rows import OnlineRows
-from hemix.serving.answer import TIME_AHEAD, TIME_BEFORE_FEATURES, VERSION_UNAVAILABLE
-from hemix.serving.calls import Message, PredictorCalls
-from hemix.serving.conduct import MOST, WINDOW
-from hemix.serving.exposures import Exposure
-from hemix.serving.loading import Loader
-from hemix.serving.pool import VersionPool
-from hemix.serving.ranker import LocalRanker
-from hemix.serving.remote import RemoteRanker
-from hemix.serving.request import RankingRequest
-from hemix.serving.soundness import UnsoundScores
-from hemix.serving.wire import HEADER_LENGTH, pack
+from hemix.serving.exposures.log import Exposure
+from hemix.serving.protocol.v2_binary import HEADER_LENGTH, pack
+from hemix.serving.ranking.answer import TIME_AHEAD, TIME_BEFORE_FEATURES, VERSION_UNAVAILABLE
+from hemix.serving.ranking.conduct import MOST, WINDOW
+from hemix.serving.ranking.loading import Loader
+from hemix.serving.ranking.pool import VersionPool
+from hemix.serving.ranking.request import RankingRequest
+from hemix.serving.ranking.service import LocalRanker
+from hemix.serving.ranking.soundness import UnsoundScores
+from hemix.serving.two_roles.predictor_client import Message, PredictorCalls
+from hemix.serving.two_roles.remote_ranker import RemoteRanker
 from tests.features.store.data import TYPES, definition
 from tests.serving.test_calls import answering, running
 from tests.serving.test_pool import Named, says

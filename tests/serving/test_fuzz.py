@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 import grpc
 import pytest
 
-from hemix.serving.kserving import import_kserve
-from hemix.serving.wire import HEADER_LENGTH
+from hemix.serving.protocol.kserving import import_kserve
+from hemix.serving.protocol.v2_binary import HEADER_LENGTH
 from tests.serving.live import Endpoint, Workshop
 from tests.serving.mutations import Mutations, Request
 

@@ -13,13 +13,13 @@ from hemix.components.deploy import step as deploy
 from hemix.components.ingest import step as ingest
 from hemix.components.transform import step as transform
 from hemix.errors import RequestError
+from hemix.features.examples.as_of import build_state
 from hemix.features.schema import ColumnTypes
-from hemix.features.state import build_state
 from hemix.features.store.repository import build_repository
 from hemix.files import read_json
-from hemix.models.recipes import recipe_of
-from hemix.models.registry import build
-from hemix.models.version import write
+from hemix.models.rankers.registry import build
+from hemix.models.training.recipes import recipe_of
+from hemix.models.versions.version import write
 from hemix.serving.client import Protocol, rank
 from hemix.spec import FeatureSpec
 from hemix.verdict import Check, Verdict

@@ -163,7 +163,7 @@ def test_grpc_clients_that_leave_or_wait_too_short_cost_nothing(
 ) -> None:
     import grpc
 
-    from hemix.serving.kserving import import_kserve
+    from hemix.serving.protocol.kserving import import_kserve
 
     import_kserve()
     from kserve import InferInput, InferRequest
@@ -208,7 +208,7 @@ def test_a_grpc_refusal_says_when_to_come_again(tmp_path: Path) -> None:
     import grpc
     from grpc import aio
 
-    from hemix.serving.admission import Gate
+    from hemix.serving.admission.room import Gate
     from hemix.serving.grpc_calls import GrpcDoor
 
     method = "/inference.GRPCInferenceService/ModelInfer"

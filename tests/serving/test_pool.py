@@ -17,11 +17,11 @@ from prometheus_client import REGISTRY
 from hemix.errors import FeatureStoreError, HemixError, ModelVersionError, RegistryError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes
-from hemix.serving.loading import Loader
-from hemix.serving.pool import VersionPool
-from hemix.serving.registry import FolderRegistry
-from hemix.serving.soundness import UnsoundScores
-from hemix.serving.state import Challenger, RegistryState, state_bytes
+from hemix.serving.ranking.loading import Loader
+from hemix.serving.ranking.pool import VersionPool
+from hemix.serving.ranking.soundness import UnsoundScores
+from hemix.serving.registry.registry import FolderRegistry
+from hemix.serving.registry.transitions import Challenger, RegistryState, state_bytes
 from tests.features.store.data import TYPES, definition
 
 
@@ -131,7 +131,7 @@ def test_a_version_is_tried_again_when_its_files_change_or_its_rest_is_over(
     shelf, named = Shelf(), Named(says("good", "bad"))
     shelf.bad["bad"] = ModelVersionError("half a file")
     clock = [0.0]
-    monkeypatch.setattr("hemix.serving.loading.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("hemix.serving.ranking.loading.time.monotonic", lambda: clock[0])
     pool = pool_of(shelf, named, retry_s=10, longest_s=30)
     tries = []
     for second in range(1, 121):

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from hemix.errors import RequestError
 from hemix.features.store.assemble import RequestColumns
 from hemix.features.transform.statistics import Statistics
-from hemix.serving.contract import Contract, RawInput
-from hemix.serving.kserving import import_kserve
-from hemix.serving.remote import encode
-from hemix.serving.tensors import objects
-from hemix.serving.wire import pack, unpack
+from hemix.serving.protocol.kserving import import_kserve
+from hemix.serving.protocol.v2_binary import pack, unpack
+from hemix.serving.protocol.v2_tensors import objects
+from hemix.serving.two_roles.contract import Contract, RawInput
+from hemix.serving.two_roles.remote_ranker import encode
 from hemix.spec import FeatureSpec
 
 import_kserve()
-from hemix.serving.predictor import columns_of  # noqa: E402 - kserve first, with an empty command line
+from hemix.serving.two_roles.predictor_model import columns_of  # noqa: E402 - kserve first, with an empty command line
 
 CONTRACT = Contract(
     version="v1",

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hemix.errors import RegistryError
-from hemix.serving.assignment import assign, variants_of
-from hemix.serving.predictors import Predictors, PredictorsFile, parse_predictors
-from hemix.serving.state import Challenger, RegistryState
+from hemix.serving.ranking.assignment import assign, variants_of
+from hemix.serving.registry.transitions import Challenger, RegistryState
+from hemix.serving.two_roles.routing_table import Predictors, PredictorsFile, parse_predictors
 
 STATE = RegistryState(
     champion="v1",

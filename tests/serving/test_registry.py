@@ -13,7 +13,7 @@ import pytest
 
 from hemix.errors import ModelVersionError, RegistryError
 from hemix.files import read_json, sha256_folder, write_json
-from hemix.serving.registry import FolderRegistry, require_registry
+from hemix.serving.registry.registry import FolderRegistry, require_registry
 from tests.serving.live import ROOT, Workshop
 
 
@@ -88,7 +88,7 @@ def test_an_add_killed_at_any_moment_leaves_nothing_visible(
     registry.add(workshop.model("v1"), share=0.1)
     before = registry.state()
     code = (
-        "import sys, time, shutil\nfrom pathlib import Path\nfrom hemix.serving.registry import FolderRegistry\n"
+        "import sys, time, shutil\nfrom pathlib import Path\nfrom hemix.serving.registry.registry import FolderRegistry\n"
         "copy = shutil.copytree\n"
         "def slow(*a, **k):\n    copy(*a, **k); print('copied', flush=True); time.sleep(60)\n"
         "shutil.copytree = slow\n"
@@ -132,7 +132,7 @@ def test_readers_see_whole_states_only(workshop: Workshop, registry: FolderRegis
     registry.add(workshop.model("v1"), share=0.1)
     registry.add(workshop.model("v2"), share=0.1)
     code = (
-        "import sys\nfrom pathlib import Path\nfrom hemix.serving.registry import FolderRegistry\n"
+        "import sys\nfrom pathlib import Path\nfrom hemix.serving.registry.registry import FolderRegistry\n"
         "r = FolderRegistry(Path(sys.argv[1]))\n"
         "for n in range(60): r.challenge('v2', share=n / 100)\n"
     )

@@ -10,11 +10,11 @@ import pytest
 
 from hemix.errors import ModelVersionError, RegistryError
 from hemix.files import read_json, write_json
-from hemix.models.recipes import recipe_of
-from hemix.models.registry import build
-from hemix.models.toy import toy_spec
-from hemix.models.version import write
-from hemix.serving.registry import FolderRegistry
+from hemix.models.data.toy import toy_spec
+from hemix.models.rankers.registry import build
+from hemix.models.training.recipes import recipe_of
+from hemix.models.versions.version import write
+from hemix.serving.registry.registry import FolderRegistry
 from hemix.serving.tables import history_table, show, version_table, versions_table
 
 Model = Callable[[str], Path]

@@ -11,8 +11,13 @@ import pytest
 from hemix import s3, storage
 from hemix.errors import ModelVersionError, RegistryError, StorageError
 from hemix.files import sha256_folder
-from hemix.serving.registry import Registry, find_registry, open_registry, require_registry
-from hemix.serving.registry_s3 import S3Registry
+from hemix.serving.registry.registry import (
+    Registry,
+    find_registry,
+    open_registry,
+    require_registry,
+)
+from hemix.serving.registry.s3 import S3Registry
 from tests.serving.live import Workshop
 from tests.serving.test_registry import renamed
 
@@ -169,7 +174,7 @@ def test_a_state_that_always_changes_ends_with_an_error(
     def late(location: str, *_: object, **__: object) -> str:
         raise storage.Conflict(location)
 
-    monkeypatch.setattr("hemix.serving.registry_s3.TRIES", 3)
+    monkeypatch.setattr("hemix.serving.registry.s3.TRIES", 3)
     monkeypatch.setattr(storage, "write_bytes", late)
     with pytest.raises(RegistryError, match="3 tries"):
         registry.challenge("v2", share=0.1)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hemix.serving.assignment import assign, variants_of
 from hemix.serving.client import rank
-from hemix.serving.predictors import PredictorsFile
+from hemix.serving.ranking.assignment import assign, variants_of
+from hemix.serving.two_roles.routing_table import PredictorsFile
 from tests.serving.live import TIME_MS, Endpoint, Workshop
 from tests.serving.roles import Split, start_split
 
@@ -143,9 +143,9 @@ def test_the_predictor_says_what_it_takes_and_refuses_the_rest(split: Split) -> 
 
 def test_json_tensors_score_as_binary_ones(split: Split) -> None:
     """By hand, as with curl: a user and two items of whom nothing is known."""
-    from hemix.serving.contract import Contract
-    from hemix.serving.tensors import datatype_of
-    from hemix.serving.wire import HEADER_LENGTH, pack, unpack
+    from hemix.serving.protocol.v2_binary import HEADER_LENGTH, pack, unpack
+    from hemix.serving.protocol.v2_tensors import datatype_of
+    from hemix.serving.two_roles.contract import Contract
 
     predictor = split.predictors["v1"]
     _, content = get(f"{predictor.url}/v2/models/v1/contract")

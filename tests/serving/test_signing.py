@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from hemix.errors import DefinitionError, ModelVersionError
 from hemix.files import sha256_file, write_json
-from hemix.models.names import SIGNATURE
-from hemix.models.version import verify
-from hemix.serving.registry import open_registry
-from hemix.serving.signing import require_signed, sign, verify_signature
-from hemix.serving.signing_keys import SIGNING_KEY, VERIFY_KEY
+from hemix.models.versions.files import SIGNATURE
+from hemix.models.versions.version import verify
+from hemix.serving.registry.registry import open_registry
+from hemix.serving.registry.signing import require_signed, sign, verify_signature
+from hemix.serving.registry.signing_keys import SIGNING_KEY, VERIFY_KEY
 
 
 def key_pair(folder: Path, name: str, key: object | None = None) -> tuple[Path, Path]:
@@ -49,7 +49,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def version(tmp_path: Path) -> Path:
-    """A folder as hemix.models.version writes it, with stand-ins for weights and graph."""
+    """A folder as hemix.models.versions.version writes it, with stand-ins for weights and graph."""
     return make_version(tmp_path / "v1")
 
 
@@ -196,7 +196,7 @@ def test_an_empty_key_is_an_error_and_not_no_key(
 def test_the_commands_sign_and_verify(version: Path, keys: tuple[Path, Path]) -> None:
     from typer.testing import CliRunner
 
-    from hemix.serving.commands import register
+    from hemix.cli.rank import register
 
     app = typer.Typer()
     register(app)
@@ -218,7 +218,7 @@ def test_the_loader_refuses_before_it_reads_a_tensor(
     version: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stand-in weights would fail as safetensors: the signature is looked at before them."""
-    from hemix.serving.version import load_model
+    from hemix.serving.ranking.loaded_version import load_model
 
     monkeypatch.setenv(VERIFY_KEY, str(keys[1]))
     with pytest.raises(ModelVersionError, match=r"model\.sig: the model is not signed"):

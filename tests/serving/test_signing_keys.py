@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from hemix.errors import DefinitionError, ModelVersionError
-from hemix.models.names import SIGNATURE
-from hemix.serving.registry import open_registry
-from hemix.serving.signing import require_signed, sign, signing_told
-from hemix.serving.signing_keys import SIGNING_KEY, VERIFY_KEY, fits, public_keys
+from hemix.models.versions.files import SIGNATURE
+from hemix.serving.registry.registry import open_registry
+from hemix.serving.registry.signing import require_signed, sign, signing_told
+from hemix.serving.registry.signing_keys import SIGNING_KEY, VERIFY_KEY, fits, public_keys
 from tests.serving.test_signing import key_pair, make_version
 
 Pair = tuple[Path, Path]

@@ -5,8 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hemix.errors import HemixError, RegistryError
-from hemix.serving import state as moves
-from hemix.serving.state import Note, RegistryState, parse_state, state_bytes, summary_of
+from hemix.serving.registry import transitions as moves
+from hemix.serving.registry.transitions import (
+    Note,
+    RegistryState,
+    parse_state,
+    state_bytes,
+    summary_of,
+)
 from hemix.verdict import Check, Verdict
 
 

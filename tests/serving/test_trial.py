@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from hemix.features.transform.statistics import Statistics
-from hemix.models.hemix import HeMix
-from hemix.models.hemix_config import HeMixConfig
-from hemix.models.inference import Scorer
-from hemix.models.toy import toy_spec
-from hemix.serving.soundness import UnsoundScores, require_sound
-from hemix.serving.trial import require_finite_weights, rows, try_out
+from hemix.models.data.toy import toy_spec
+from hemix.models.rankers.hemix.config import HeMixConfig
+from hemix.models.rankers.hemix.model import HeMix
+from hemix.models.versions.inference import Scorer
+from hemix.serving.ranking.soundness import UnsoundScores, require_sound
+from hemix.serving.ranking.trial import require_finite_weights, rows, try_out
 
 NOTHING = Statistics(rows=0, features={})
 

@@ -10,9 +10,14 @@ import numpy as np
 import pytest
 
 from hemix.errors import RequestError
-from hemix.serving.tensors import TensorRequest, TensorResponse, objects, require_outputs
-from hemix.serving.v2_http import read_request, write_response
-from hemix.serving.wire import HEADER_LENGTH, unpack
+from hemix.serving.protocol.v2_binary import HEADER_LENGTH, unpack
+from hemix.serving.protocol.v2_http import read_request, write_response
+from hemix.serving.protocol.v2_tensors import (
+    TensorRequest,
+    TensorResponse,
+    objects,
+    require_outputs,
+)
 
 
 def tensor(name: str, datatype: str, data: Any, shape: Any = None, **more: Any) -> dict[str, Any]:

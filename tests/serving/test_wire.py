@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from hemix.errors import RequestError
-from hemix.serving.tensors import objects
-from hemix.serving.wire import pack, unpack
+from hemix.serving.protocol.v2_binary import pack, unpack
+from hemix.serving.protocol.v2_tensors import objects
 
 COLUMNS = st.one_of(
     arrays.arrays(np.int64, st.integers(0, 20)),
@@ -37,7 +37,7 @@ def test_what_is_packed_is_unpacked_bit_for_bit(tensors: dict[str, np.ndarray]) 
 
 
 def test_kserves_own_reader_and_writer_agree() -> None:
-    from hemix.serving.kserving import import_kserve
+    from hemix.serving.protocol.kserving import import_kserve
 
     kserve = import_kserve()
     tensors = {"i": np.array([1, -2]), "f": np.array([0.5]), "t": objects(["ä", "", "b"])}

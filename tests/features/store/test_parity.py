@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hemix.features.definition import DatasetDefinition
-from hemix.features.log import read_types
-from hemix.features.state import build_state
+from hemix.features.examples.as_of import build_state
+from hemix.features.examples.log import read_types
 from hemix.features.store import build_repository
-from hemix.features.store.compare import differing_rows, from_arrow, value_at
-from hemix.features.store.gate import Known, gate
-from hemix.features.store.probes import Probes, choose_probes, true_examples
+from hemix.features.store.parity.compare import differing_rows, from_arrow, value_at
+from hemix.features.store.parity.gate import Known, gate
+from hemix.features.store.parity.probes import Probes, choose_probes, true_examples
+from hemix.features.store.parity.within_day import compare_within_day
 from hemix.features.store.settings import open_store
-from hemix.features.store.within_day import compare_within_day
 from hemix.features.transform import TransformGraph
 from hemix.verdict import Verdict
 from tests.small import SmallRun

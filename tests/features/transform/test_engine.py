@@ -26,7 +26,7 @@ def test_only_notes_are_held_back() -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "from hemix.serving.process import limit_threads; limit_threads(1); import triton",
+        "from hemix.serving.launch.process import limit_threads; limit_threads(1); import triton",
         "import tensorflow; from hemix.features.transform.engine import tensorflow as ours; ours()",
     ],
 )

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from hemix.pipelines.cli import main
-from hemix.pipelines.client.api import PipelinesApi
-from hemix.pipelines.client.connection import Connection
-from hemix.pipelines.client.schedules import ScheduleRequest
-from hemix.pipelines.client.triggers import Trigger, cron
-from hemix.pipelines.cluster import ClusterSettings
-from hemix.pipelines.compiling import compiled
+from hemix.cli.main import main
+from hemix.pipelines.compiler.cluster_settings import ClusterSettings
+from hemix.pipelines.compiler.compiler import compiled
+from hemix.pipelines.kfp_client.api import PipelinesApi
+from hemix.pipelines.kfp_client.connection import Connection
+from hemix.pipelines.kfp_client.schedules import ScheduleRequest
+from hemix.pipelines.kfp_client.triggers import Trigger, cron
 from tests.kfp_server import KfpServer
 
 TOKEN = "a-token"
@@ -99,7 +99,7 @@ def nightly(small: str) -> ScheduleRequest:
 @pytest.fixture
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that may be asked for again is not."""
-    monkeypatch.setattr("hemix.pipelines.client.api._WAITS_S", ())
+    monkeypatch.setattr("hemix.pipelines.kfp_client.api._WAITS_S", ())
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def hemix(
     capsys: pytest.CaptureFixture[str],
 ) -> Hemix:
     """The command in this process: exit code, stdout, stderr."""
-    monkeypatch.setattr("hemix.pipelines.compiling.compiled", compiled_once)
+    monkeypatch.setattr("hemix.pipelines.compiler.compiler.compiled", compiled_once)
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     monkeypatch.setenv("HEMIX_KFP_HOST", kfp.url)
     monkeypatch.setenv("HEMIX_KFP_TOKEN", TOKEN)

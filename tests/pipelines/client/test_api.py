@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from hemix.errors import EnvironmentProblem
-from hemix.pipelines.client import experiments
-from hemix.pipelines.client.api import NotFound, PipelinesApi
-from hemix.pipelines.client.connection import Connection
-from hemix.pipelines.client.errors import AccessDenied, PipelineApiError
+from hemix.pipelines.kfp_client import experiments
+from hemix.pipelines.kfp_client.api import NotFound, PipelinesApi
+from hemix.pipelines.kfp_client.connection import Connection
+from hemix.pipelines.kfp_client.errors import AccessDenied, PipelineApiError
 from tests.kfp_server import KfpServer
 from tests.pipelines.client.conftest import TOKEN, Start
 

@@ -12,9 +12,9 @@ import yaml
 from hemix import storage
 from hemix.errors import DefinitionError
 from hemix.features.definition import DatasetDefinition
-from hemix.pipelines.client.arguments import Wanted, arguments_of, parse_parameters
+from hemix.pipelines.kfp_client.arguments import Wanted, arguments_of, parse_parameters
 from hemix.pipelines.overrides import Overrides, parse_overrides
-from hemix.serving.state import RegistryState
+from hemix.serving.registry.transitions import RegistryState
 from tests.features.definitions import plain
 
 KINDS = {

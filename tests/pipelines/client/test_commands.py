@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from hemix.features.beam.runner_config import runner_flags
 from hemix.features.definition import DatasetDefinition
-from hemix.features.runners import runner_flags
 from tests.kfp_server import KfpServer, Script
 from tests.pipelines.client.conftest import Hemix
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from hemix.errors import DefinitionError, EnvironmentProblem
-from hemix.pipelines.client import connection
-from hemix.pipelines.client.connection import resolve
+from hemix.pipelines.kfp_client import connection
+from hemix.pipelines.kfp_client.connection import resolve
 
 
 @pytest.fixture(autouse=True)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from hemix.errors import EnvironmentProblem, GateFailed
-from hemix.pipelines.client.api import PipelinesApi
-from hemix.pipelines.client.connection import Connection
-from hemix.pipelines.client.errors import AccessDenied, RunCanceled, RunFailed, StillRunning
-from hemix.pipelines.client.following import RunProgress, follow, require_success
-from hemix.pipelines.client.runs import spec_of_run, submit
-from hemix.pipelines.client.spec import gates_of, spec_of, tasks_of
+from hemix.pipelines.kfp_client.api import PipelinesApi
+from hemix.pipelines.kfp_client.connection import Connection
+from hemix.pipelines.kfp_client.errors import AccessDenied, RunCanceled, RunFailed, StillRunning
+from hemix.pipelines.kfp_client.following import RunProgress, follow, require_success
+from hemix.pipelines.kfp_client.runs import spec_of_run, submit
+from hemix.pipelines.kfp_client.spec import gates_of, spec_of, tasks_of
 from tests.kfp_server import KfpServer, Script
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from hemix.files import read_json
-from hemix.pipelines.client.connection import Connection
-from hemix.pipelines.client.runs import submit
-from hemix.pipelines.local import LocalRun
-from hemix.pipelines.monitoring import monitoring
+from hemix.pipelines.definitions.monitoring import monitoring
+from hemix.pipelines.kfp_client.connection import Connection
+from hemix.pipelines.kfp_client.runs import submit
+from hemix.pipelines.local.execution import LocalRun
 from tests.components.test_monitor import POLICY, site, snapshot  # noqa: F401
 from tests.kfp_server import KfpServer
 from tests.pipelines.client.conftest import TOKEN

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from hemix.errors import DefinitionError
-from hemix.pipelines.client import experiments, versions
-from hemix.pipelines.client.api import PipelinesApi
-from hemix.pipelines.client.connection import Connection
-from hemix.pipelines.client.errors import PipelineApiError
-from hemix.pipelines.client.runs import submit
+from hemix.pipelines.kfp_client import experiments, versions
+from hemix.pipelines.kfp_client.api import PipelinesApi
+from hemix.pipelines.kfp_client.connection import Connection
+from hemix.pipelines.kfp_client.errors import PipelineApiError
+from hemix.pipelines.kfp_client.runs import submit
 from tests.kfp_server import KfpServer
 from tests.pipelines.client.conftest import TOKEN, Start
 

@@ -8,11 +8,11 @@ from itertools import pairwise
 
 import pytest
 
-from hemix.pipelines.client import schedules
-from hemix.pipelines.client.api import PipelinesApi
-from hemix.pipelines.client.errors import PipelineApiError
-from hemix.pipelines.client.schedules import ScheduleRequest
-from hemix.pipelines.client.triggers import Trigger
+from hemix.pipelines.kfp_client import schedules
+from hemix.pipelines.kfp_client.api import PipelinesApi
+from hemix.pipelines.kfp_client.errors import PipelineApiError
+from hemix.pipelines.kfp_client.schedules import ScheduleRequest
+from hemix.pipelines.kfp_client.triggers import Trigger
 from tests.kfp_server import KfpServer, Script
 from tests.pipelines.client.schedule import DAY, HOUR, START, states, times
 

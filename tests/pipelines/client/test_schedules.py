@@ -10,13 +10,13 @@ import pytest
 
 from hemix.components.plan.windows import MACRO, scheduled_time
 from hemix.errors import DefinitionError, HemixError
-from hemix.pipelines.client import schedules
-from hemix.pipelines.client.api import PipelinesApi
-from hemix.pipelines.client.connection import Connection
-from hemix.pipelines.client.errors import AccessDenied, PipelineApiError
-from hemix.pipelines.client.runs import submit
-from hemix.pipelines.client.schedules import ScheduleRequest
-from hemix.pipelines.client.triggers import Trigger
+from hemix.pipelines.kfp_client import schedules
+from hemix.pipelines.kfp_client.api import PipelinesApi
+from hemix.pipelines.kfp_client.connection import Connection
+from hemix.pipelines.kfp_client.errors import AccessDenied, PipelineApiError
+from hemix.pipelines.kfp_client.runs import submit
+from hemix.pipelines.kfp_client.schedules import ScheduleRequest
+from hemix.pipelines.kfp_client.triggers import Trigger
 from tests.kfp_server import KfpServer
 from tests.pipelines.client.conftest import TOKEN, Start
 from tests.pipelines.client.schedule import DAY, START, times

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hemix.pipelines.client.spec import gates_of, inputs_of, spec_of, tasks_of
-from hemix.pipelines.compiling import compiled
+from hemix.pipelines.compiler.compiler import compiled
+from hemix.pipelines.kfp_client.spec import gates_of, inputs_of, spec_of, tasks_of
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import pytest
 
 from hemix.errors import HemixError
 from hemix.files import read_json
-from hemix.pipelines.client.connection import Connection
-from hemix.pipelines.client.runs import submit
-from hemix.pipelines.triggering import start
+from hemix.pipelines.kfp_client.connection import Connection
+from hemix.pipelines.kfp_client.runs import submit
+from hemix.pipelines.trigger.step import start
 from hemix.verdict import Check, Verdict
 from tests.kfp_server import KfpServer
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hemix.errors import DefinitionError
-from hemix.pipelines.client import triggers
+from hemix.pipelines.kfp_client import triggers
 from tests.kfp_server.cron import parse
 from tests.kfp_server.swagger import Refused
 

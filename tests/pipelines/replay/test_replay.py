@@ -13,14 +13,14 @@ from rich.console import Console
 
 from hemix.errors import RegistryError
 from hemix.features.definition import DatasetDefinition
-from hemix.models.version import read_manifest
-from hemix.pipelines.folder import RunFolder
-from hemix.pipelines.record import RunRecord, StepRecord
-from hemix.pipelines.replay.experiment import own_registry, policy_text
-from hemix.pipelines.replay.running import ReplayOptions, replay
-from hemix.pipelines.replay.traffic import read_traffic
+from hemix.models.versions.version import read_manifest
+from hemix.pipelines.demo.replay.experiment import own_registry, policy_text
+from hemix.pipelines.demo.replay.running import ReplayOptions, replay
+from hemix.pipelines.demo.replay.traffic import read_traffic
+from hemix.pipelines.local.folder import RunFolder
+from hemix.pipelines.local.record import RunRecord, StepRecord
 from hemix.serving.experiments.policy import ExperimentPolicy
-from hemix.serving.registry import open_registry
+from hemix.serving.registry.registry import open_registry
 from tests.serving.experiments.logged import registry_state, write_manifest
 from tests.serving.live import Endpoint
 

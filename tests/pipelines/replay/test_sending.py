@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from hemix.errors import EnvironmentProblem
-from hemix.pipelines.replay import sending
-from hemix.pipelines.replay.sending import Sent, send
-from hemix.pipelines.replay.traffic import ReplayRequest
+from hemix.pipelines.demo.replay import sending
+from hemix.pipelines.demo.replay.sending import Sent, send
+from hemix.pipelines.demo.replay.traffic import ReplayRequest
 
 
 class Server(ThreadingHTTPServer):

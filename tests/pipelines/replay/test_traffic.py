@@ -9,8 +9,8 @@ import pytest
 
 from hemix.bounds import MAX_TEXT
 from hemix.components.ingest import step
-from hemix.pipelines.replay.traffic import read_traffic
-from hemix.serving.request import RequestContract
+from hemix.pipelines.demo.replay.traffic import read_traffic
+from hemix.serving.ranking.request import RequestContract
 from tests.logs import views, write_log
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from hemix.models.toy import toy_spec
-from hemix.models.version import Manifest
-from hemix.serving.assignment import Variant, assign, variants_of
+from hemix.models.data.toy import toy_spec
+from hemix.models.versions.version import Manifest
 from hemix.serving.experiments.assigned import Assigned, epoch_of
-from hemix.serving.exposures import Exposure, ExposureLog
-from hemix.serving.state import Challenger, RegistryState
+from hemix.serving.exposures.log import Exposure, ExposureLog
+from hemix.serving.ranking.assignment import Variant, assign, variants_of
+from hemix.serving.registry.transitions import Challenger, RegistryState
 
 START_MS = 1_651_363_200_000
 DAY_MS = 86_400_000

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hemix.serving.experiments.confidence import boundary, tuning
+from hemix.serving.experiments.statistics.confidence import boundary, tuning
 
 
 @given(st.floats(0.001, 0.3), st.floats(10, 1e7))

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hemix.serving.experiments.effects import Floats, Moments, compare, level
-from hemix.serving.experiments.quantiles import quantile
-from hemix.serving.experiments.sums import looks, moments_at
+from hemix.serving.experiments.statistics.effects import Floats, Moments, compare, level
+from hemix.serving.experiments.statistics.moments import looks, moments_at
+from hemix.serving.experiments.statistics.quantiles import quantile
 
 HORIZON = 5_000.0
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.ab.large import Traffic, large_study
-from hemix.serving.experiments.effects import Moments, compare, level
-from hemix.serving.experiments.largest import too_large
-from hemix.serving.experiments.quantiles import quantile
+from hemix.serving.experiments.statistics.effects import Moments, compare, level
+from hemix.serving.experiments.statistics.largest import too_large
+from hemix.serving.experiments.statistics.quantiles import quantile
 
 OPTIONS = {"alpha": 0.05, "horizon": 5_000.0}
 

@@ -13,7 +13,6 @@ import polars as pl
 import pytest
 
 from hemix.errors import DataError
-from hemix.serving.assignment import assign, variants_of
 from hemix.serving.experiments.analysis import analyse
 from hemix.serving.experiments.assigned import epoch_of
 from hemix.serving.experiments.decision import decide
@@ -22,6 +21,7 @@ from hemix.serving.experiments.joining import join
 from hemix.serving.experiments.logs import read_exposures, read_outcomes
 from hemix.serving.experiments.policy import ExperimentPolicy
 from hemix.serving.experiments.results import Analysis, Decision
+from hemix.serving.ranking.assignment import assign, variants_of
 from tests.serving.experiments.logged import START_MS, registry_state
 
 ARMS = variants_of(registry_state())

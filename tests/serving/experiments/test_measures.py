@@ -8,17 +8,17 @@ import pytest
 from sklearn.metrics import ndcg_score, roc_auc_score
 
 from hemix.errors import DefinitionError
-from hemix.serving.answer import RankingAnswer
 from hemix.serving.experiments.joining import attribute
 from hemix.serving.experiments.logs import read_exposures, read_outcomes
-from hemix.serving.experiments.measures import (
+from hemix.serving.experiments.policy import Metric
+from hemix.serving.experiments.statistics.measures import (
     Table,
     calibration_of,
     errors_of,
     table_of,
     values_of,
 )
-from hemix.serving.experiments.policy import Metric
+from hemix.serving.ranking.answer import RankingAnswer
 from tests.serving.experiments.logged import START_MS, exposure, write_exposures, write_outcomes
 
 ITEMS = 12

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from hemix.serving.experiments.mismatch import chi_square, log_evidence, sequential
+from hemix.serving.experiments.statistics.srm import chi_square, log_evidence, sequential
 
 
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, 0.1), (0.2, 0.3, 0.5)])

@@ -12,10 +12,10 @@ from filelock import FileLock
 
 from hemix.serving.kubernetes.api import Cluster, connect
 from hemix.serving.kubernetes.apply import deploy
-from hemix.serving.kubernetes.names import Manifest
-from hemix.serving.kubernetes.render import render
-from hemix.serving.kubernetes.settings import DeploymentSettings
-from hemix.serving.state import Challenger, RegistryState
+from hemix.serving.kubernetes.manifests.names import Manifest
+from hemix.serving.kubernetes.manifests.render import render
+from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
+from hemix.serving.registry.transitions import Challenger, RegistryState
 from tests.serving.kubernetes.controller import Controller
 from tests.serving.kubernetes.core import Proxy, Server, core_proxy, install_stand_ins
 

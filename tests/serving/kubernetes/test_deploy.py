@@ -6,9 +6,9 @@ import pytest
 
 from hemix.errors import RegistryError
 from hemix.serving.kubernetes.errors import ClusterError, DeploymentFailed, FieldConflict
-from hemix.serving.kubernetes.names import key_of
+from hemix.serving.kubernetes.manifests.names import key_of
+from hemix.serving.kubernetes.manifests.render import render
 from hemix.serving.kubernetes.owned import owned
-from hemix.serving.kubernetes.render import render
 from tests.serving.kubernetes.conftest import REGISTRY, Site, state_of
 from tests.serving.kubernetes.core import Proxy, Server
 
@@ -244,7 +244,7 @@ def _runtime(site: Site) -> str:
 def _snapshot(site: Site) -> dict[tuple[str, str, str], object]:
     """What we own in the cluster, by object."""
     from hemix.serving.kubernetes.apply import leftovers
-    from hemix.serving.kubernetes.render import Rendered
+    from hemix.serving.kubernetes.manifests.render import Rendered
 
     found = leftovers(site.cluster, Rendered((), ()), site.settings())
     return {key_of(live): owned(live) for live in found}

@@ -14,16 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hemix.errors import DefinitionError, RegistryError
-from hemix.serving.endpoint import MODEL_NAME
-from hemix.serving.kubernetes import ranker
 from hemix.serving.kubernetes.api import Cluster
 from hemix.serving.kubernetes.errors import ClusterError
-from hemix.serving.kubernetes.names import Manifest, service_name
+from hemix.serving.kubernetes.manifests import ranker
+from hemix.serving.kubernetes.manifests.names import Manifest, service_name
+from hemix.serving.kubernetes.manifests.render import Rendered, live_versions, render
+from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
 from hemix.serving.kubernetes.owned import owned
-from hemix.serving.kubernetes.render import Rendered, live_versions, render
-from hemix.serving.kubernetes.settings import DeploymentSettings
-from hemix.serving.predictors import parse_predictors
-from hemix.serving.state import RegistryState
+from hemix.serving.protocol.endpoint import MODEL_NAME
+from hemix.serving.registry.transitions import RegistryState
+from hemix.serving.two_roles.routing_table import parse_predictors
 from tests.serving.kubernetes.conftest import REGISTRY, state_of
 from tests.serving.kubernetes.examples import SETTINGS
 
@@ -140,7 +140,7 @@ def test_the_predictors_file_is_what_the_transformer_reads() -> None:
 def test_hemix_serve_takes_the_arguments(text: str) -> None:
     import typer.main
 
-    from hemix.pipelines.cli import app
+    from hemix.cli.main import app
 
     command = typer.main.get_command(app)
     for container in (c for m in _rendered(text).manifests for c in _containers(m)):

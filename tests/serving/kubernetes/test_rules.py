@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hemix.errors import DefinitionError
-from hemix.serving.kubernetes.render import render
-from hemix.serving.kubernetes.rules import check
-from hemix.serving.kubernetes.settings import DeploymentSettings
+from hemix.serving.kubernetes.manifests.render import render
+from hemix.serving.kubernetes.manifests.rules import check
+from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
 from tests.serving.kubernetes.conftest import REGISTRY, state_of
 
 

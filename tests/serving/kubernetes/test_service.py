@@ -10,15 +10,15 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from hemix.cli.main import app
 from hemix.errors import DefinitionError, HemixError, RegistryError
-from hemix.pipelines.cli import app
-from hemix.serving.kubernetes import service
 from hemix.serving.kubernetes.errors import ClusterError, DeploymentFailed
+from hemix.serving.kubernetes.manifests import service
+from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
 from hemix.serving.kubernetes.served import ServedRegistry
 from hemix.serving.kubernetes.served import Site as ServingSite
-from hemix.serving.kubernetes.settings import DeploymentSettings
-from hemix.serving.registry import FolderRegistry
-from hemix.serving.state import RegistryState, state_bytes
+from hemix.serving.registry.registry import FolderRegistry
+from hemix.serving.registry.transitions import RegistryState, state_bytes
 from tests.serving.experiments.logged import write_manifest
 from tests.serving.kubernetes.conftest import REGISTRY, Site, state_of
 

@@ -1,0 +1,196 @@
+"""Where Beam pipelines run: a small configuration, and the Beam flags that it comes to.
+
+The text of ``--runner-options`` is either Beam flags, which pass as they are, or such a
+configuration as YAML (or the name of a file that holds it)::
+
+    runner: flink
+    parallelism: 8
+    shared: /mnt/hemix
+
+Workers on other machines must see inputs and outputs under the same paths. ``shared`` names a
+folder that all of them and the step mount: inputs are copied there, outputs from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from hemix import __version__
+from hemix.errors import DefinitionError
+from hemix.texts.documents import Document, checked, parse, text_of
+
+Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:[0-9]{1,5}$")]
+SHARED = "--hemix_shared"
+"""Our own flag beside Beam's: the folder that workers share with the step."""
+
+
+class _Runner(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shared: str = ""
+    flags: tuple[Annotated[str, Field(pattern=r"^--[a-z]")], ...] = ()
+    """Further Beam flags."""
+
+    def beam_flags(self) -> tuple[str, ...]:
+        """All Beam flags of the configuration, and :data:`SHARED`."""
+        own = [f"--{name}={value}" for name, value in self._own().items() if value != ""]
+        return (*own, *self.flags, *([f"{SHARED}={self.shared}"] if self.shared else []))
+
+    def _own(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class Direct(_Runner):
+    """This machine, in ``processes`` processes."""
+
+    runner: Literal["direct"] = "direct"
+    processes: int = Field(default=1, ge=1)
+
+    def _own(self) -> dict[str, Any]:
+        if self.processes == 1:
+            return {}
+        return {
+            "direct_running_mode": "multi_processing",
+            "direct_num_workers": self.processes,
+        }
+
+
+class Portable(_Runner):
+    """A job service, and workers in an environment of its runner.
+
+    ``environment``: EXTERNAL, a worker pool that listens at the address ``environment_config`` as
+    seen from the runner; or DOCKER, the image ``environment_config``. ``timeout_s``: of the whole
+    job; Beam's own default is five minutes.
+    """
+
+    runner: Literal["portable"] = "portable"
+    job_endpoint: Address
+    artifact_endpoint: Address | Literal[""] = ""
+    environment: Literal["EXTERNAL", "DOCKER"] = "EXTERNAL"
+    environment_config: str = "localhost:50000"
+    parallelism: int = Field(default=1, ge=1)
+    timeout_s: int = Field(default=86_400, ge=1)
+
+    def _own(self) -> dict[str, Any]:
+        return {
+            "runner": "PortableRunner",
+            "job_endpoint": self.job_endpoint,
+            "artifact_endpoint": self.artifact_endpoint,
+            "environment_type": self.environment,
+            "environment_config": self.environment_config,
+            "parallelism": self.parallelism,
+            "job_server_timeout": self.timeout_s,
+        }
+
+
+class Flink(Portable):
+    """Flink by Beam's job server, both as in infra/kustomize/components/flink.
+
+    ``parallelism``: task slots that a job takes.
+    """
+
+    runner: Literal["flink"] = "flink"  # type: ignore[assignment]
+    job_endpoint: Address = "hemix-flink-jobserver:8099"
+    artifact_endpoint: Address | Literal[""] = "hemix-flink-jobserver:8098"
+
+
+class Spark(Portable):
+    """Spark by Beam's Spark job server at ``job_endpoint``."""
+
+    runner: Literal["spark"] = "spark"  # type: ignore[assignment]
+
+    def _own(self) -> dict[str, Any]:
+        return {name: value for name, value in super()._own().items() if name != "parallelism"}
+
+
+class Dataflow(_Runner):
+    """Google Cloud Dataflow; its workers start from ``image``, which holds this project."""
+
+    runner: Literal["dataflow"] = "dataflow"
+    project: str = Field(min_length=1)
+    region: str = Field(min_length=1)
+    temp_location: str = Field(pattern=r"^gs://.+")
+    image: str = f"hemix/features:{__version__}"
+    machine_type: str = ""
+    workers: int = Field(default=1, ge=1)
+    max_workers: int = Field(default=10, ge=1)
+    service_account: str = ""
+
+    def _own(self) -> dict[str, Any]:
+        return {
+            "runner": "DataflowRunner",
+            "project": self.project,
+            "region": self.region,
+            "temp_location": self.temp_location,
+            "sdk_container_image": self.image,
+            "sdk_location": "container",
+            "machine_type": self.machine_type,
+            "num_workers": self.workers,
+            "max_num_workers": self.max_workers,
+            "service_account_email": self.service_account,
+        }
+
+
+Runner = Annotated[Direct | Portable | Flink | Spark | Dataflow, Field(discriminator="runner")]
+_RUNNER: TypeAdapter[Runner] = TypeAdapter(Runner)
+_HINT = 'Give Beam flags, a YAML file, or YAML such as "runner: flink".'
+_KNOWN = "Known runners: direct, portable, flink, spark, dataflow (docs/operator/scaling.md)."
+_NOT_USABLE = {"DaskRunner": "it leaves the written files empty and reports no error"}
+
+
+def runner_flags(text: str) -> tuple[str, ...]:
+    """The flags that steps are given for a text of ``--runner-options``.
+
+    Raises:
+        DefinitionError: neither flags nor a configuration that fits; the message names the key.
+    """
+    text = text.strip()
+    if not text or text.startswith("--"):
+        flags = tuple(text.split())
+        refuse(flags)
+        return flags
+    runner: Runner = checked(_RUNNER, _read(text), hint=_KNOWN)
+    flags = runner.beam_flags()
+    refuse(flags)
+    return flags
+
+
+def expanded(options: Sequence[str]) -> tuple[str, ...]:
+    """Beam flags of a step's runner options: flags stay, a configuration becomes its flags.
+
+    Raises:
+        DefinitionError: as :func:`runner_flags`.
+    """
+    flags: list[str] = []
+    for option in options:
+        flags += [option] if option.startswith("--") else runner_flags(option)
+    refuse(tuple(flags))
+    return tuple(flags)
+
+
+def refuse(flags: tuple[str, ...]) -> None:
+    """DefinitionError for what is not a flag, and for runners that lose data."""
+    for flag in flags:
+        if not flag.startswith("--"):
+            raise DefinitionError(
+                f"--runner-options: {flag!r} is not a Beam flag.",
+                hint="Write --NAME=VALUE, without spaces inside.",
+            )
+        name, _, value = flag.partition("=")
+        if name == "--runner" and value in _NOT_USABLE:
+            raise DefinitionError(
+                f"--runner-options: {value} cannot be used: {_NOT_USABLE[value]}.",
+                hint="Known runners: direct, portable, flink, spark, dataflow.",
+            )
+
+
+def _read(text: str) -> Document:
+    where = what = "--runner-options"
+    looks_like_a_file = not any(mark in text for mark in "\n:{")
+    if looks_like_a_file or Path(text).is_file():
+        text, where = text_of(Path(text), hint=_HINT), f"{what} {text}"
+    return parse(text, "a configuration", where=where, may_be_empty=False, hint=_HINT)

@@ -1,0 +1,1 @@
+"""Point-in-time examples, built on Beam."""

@@ -1,0 +1,1 @@
+"""Any log, read into typed columns."""

@@ -1,0 +1,84 @@
+"""What each column of a source is named for, and whether its Arrow type can be read as that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from hemix.errors import DataError
+from hemix.features.definition import DatasetDefinition, InteractionSource, TableSource
+from hemix.features.sources.arrow_types import Role, element, refusal
+from hemix.features.sources.locations import SourceFile
+from hemix.features.sources.place import Place
+
+_IDS = ("user_id", "item_id", "request_id", "action", "position")
+_TIMES = ("event_time", "valid_from")
+
+
+def check_types(
+    definition: DatasetDefinition,
+    source: TableSource,
+    where: str,
+    file: SourceFile,
+    schema: pa.Schema,
+) -> None:
+    """Refuse a file with a column that cannot be what the definition names it for.
+
+    Raises:
+        DataError: names the key, the column, the file, its type and the mend.
+    """
+    for name in source.explode:
+        kind = schema.field(name).type
+        if element(kind) is None:
+            raise DataError(
+                f"{where}.explode: {name!r} of {file.url} holds {kind}, not lists.",
+                hint="Take it out of `explode`: lists are read from Parquet list columns.",
+            )
+    for key, name, role in _roles(definition, source, where):
+        kind = schema.field(name).type
+        place = Place(key=key, column=name, url=file.url)
+        if role is None:
+            if element(kind) is None:
+                raise place.error(f"holds {kind}, not lists", "`contains_item` needs a list.")
+            found = refusal(_inner(kind), "id")
+        else:
+            found = refusal(_inner(kind) if name in source.explode else kind, role)
+        if found:
+            raise place.error(*found)
+
+
+def _inner(kind: pa.DataType) -> pa.DataType:
+    inner = element(kind)
+    return kind if inner is None else inner
+
+
+def _roles(
+    definition: DatasetDefinition, source: TableSource, where: str
+) -> Iterator[tuple[str, str, Role | None]]:
+    """Key, their column and role (None: a list that may hold the item) of what is read."""
+    numeric = {field.name for field in definition.numeric}
+    declared = {
+        *numeric,
+        *definition.user_columns,
+        *definition.item_columns,
+        *definition.context_columns,
+    }
+    for ours, theirs in source.columns.items():
+        key = f"{where}.columns.{ours}"
+        if ours in _TIMES or (where.startswith("items") and ours == definition.item_created_at):
+            yield key, theirs, "time"
+        if ours in numeric:
+            yield key, theirs, "number"
+        elif ours in _IDS:
+            yield key, theirs, "id"
+        elif ours in declared:
+            yield key, theirs, "category"
+    if isinstance(source, InteractionSource):
+        for task, label in source.labels.items():
+            if task in definition.tasks:
+                yield (
+                    f"{where}.labels.{task}",
+                    label.column,
+                    None if label.contains_item else "label",
+                )

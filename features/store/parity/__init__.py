@@ -1,0 +1,1 @@
+"""The gate that holds what is served to what was trained on."""

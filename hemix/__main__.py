@@ -1,0 +1,5 @@
+"""``python -m hemix`` is ``hemix``."""
+
+from hemix.cli.main import main
+
+main()

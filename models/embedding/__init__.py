@@ -1,0 +1,1 @@
+"""Embedding tables: look-ups, hashing, sparse updates."""

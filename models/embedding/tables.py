@@ -1,0 +1,235 @@
+"""Embeddings of fields and sequences: one table a vocabulary, shared wherever its ids appear.
+
+Axes: ``B`` rows, ``F`` fields, ``L`` events, ``E`` embedding width, ``C`` columns of a sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from hemix.models.data.batch import SIDES, Batch
+from hemix.models.embedding import hashing
+from hemix.models.embedding.hashing import FEWEST_ROWS
+from hemix.models.embedding.lookup import Lookup
+from hemix.models.layers.attention.events import Events
+from hemix.models.layers.dense import split_axis
+from hemix.models.training import batch_rng as chance
+from hemix.spec import FeatureSpec, SequenceFeature, Side
+
+UNKNOWN = 1
+"""The first out-of-vocabulary bucket (0 is padding or missing)."""
+BUCKETS = "/buckets"
+"""The table of numbers' buckets among those of vocabularies, in a look-up."""
+
+
+class EmbeddingConfig(BaseModel):
+    """How ids and numbers become vectors.
+
+    ``width``: E. ``std``: standard deviation of new tables,
+    ``direction_std`` of the directions of numbers. ``dropout``: share of embedding
+    entries dropped in training. ``id_dropout``: share of ids of large vocabularies (more than
+    ``large`` ids) that training replaces by the unknown id, so that the unknown id learns what
+    rare and new values look like. ``sparse``: gradients touch only the rows of a batch.
+    ``hashed``: vocabulary -> rows of its table, when it is to have fewer than ids
+    (:mod:`hemix.models.embedding.hashing`).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width: int = Field(default=16, ge=1)
+    std: float = Field(default=0.01, gt=0)
+    direction_std: float = Field(default=0.01, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    id_dropout: float = Field(default=0.0, ge=0, lt=1)
+    large: int = Field(default=1000, ge=1)
+    sparse: bool = False
+    hashed: dict[str, Annotated[int, Field(ge=FEWEST_ROWS)]] = {}
+
+
+class FeatureEmbedding(nn.Module):
+    """Embeds every field of a :class:`FeatureSpec`.
+
+    A categorical field is a row of its vocabulary's table. A numeric field with scaled value x and
+    bucket b is ``bucket_table[b] + x * direction``: the bucket bends, the direction extrapolates.
+
+    Example:
+        >>> embedding = FeatureEmbedding(spec, EmbeddingConfig(width=8))  # doctest: +SKIP
+        >>> embedding.fields(batch).shape  # doctest: +SKIP
+        torch.Size([B, F, 8])
+    """
+
+    bucket_offsets: Tensor
+
+    def __init__(self, spec: FeatureSpec, config: EmbeddingConfig) -> None:
+        super().__init__()
+        self.spec = spec
+        self.config = config
+        self.tables = nn.ModuleDict(
+            {
+                v.name: self._table(hashing.rows_of(v, config.hashed))
+                for v in spec.vocabularies
+                if _used(spec, v.name)
+            }
+        )
+        hashing.require_known(spec, config.hashed)
+        sizes = [f.buckets for f in spec.numeric]
+        offsets = torch.tensor([0, *sizes], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+        self.register_buffer("bucket_offsets", offsets[:-1], persistent=False)
+        self.buckets = self._table(max(sum(sizes), 1))
+        self.directions = nn.Parameter(torch.randn(len(sizes), config.width) * config.direction_std)
+        self.dropout = chance.Dropout(config.dropout)
+        self._lookup: Lookup | None = None
+        self._places: dict[str, Tensor] = {}
+
+    def _table(self, size: int) -> nn.Embedding:
+        table = nn.Embedding(size, self.config.width, sparse=self.config.sparse)
+        nn.init.normal_(table.weight, std=self.config.std)
+        return table
+
+    def field_count(self, sides: Collection[Side] = SIDES) -> int:
+        """F: the number of fields of ``sides``."""
+        categorical = sum(field.side in sides for field in self.spec.categorical)
+        return categorical + sum(field.side in sides for field in self.spec.numeric)
+
+    def lookup(self, vocabulary: str, ids: Tensor) -> Tensor:
+        """Rows of one table: ids ``[...]`` -> ``[..., E]``."""
+        return self._columns([vocabulary], [self._seen(vocabulary, ids)])[..., 0, :]
+
+    def _seen(self, vocabulary: str, ids: Tensor) -> Tensor:
+        """The ids ``[B, ...]`` that are looked up: in training a share of them is unknown."""
+        if self._drops_ids(vocabulary):
+            ids = self._without(ids, chance.uniform(ids.shape, ids.device))
+        return ids
+
+    @contextmanager
+    def looked_up(self, batch: Batch) -> Iterator[None]:
+        """Inside, all columns of ``batch`` read one matrix of the rows that it touches.
+
+        The backward pass must end inside, too. Only ids of ``batch`` can be looked up.
+        """
+        ids: dict[str, list[Tensor]] = {}
+        for field in self.spec.categorical:
+            ids.setdefault(field.vocabulary, []).append(batch.ids[field.name])
+        for sequence in self.spec.sequences:
+            for column, values in zip(
+                sequence.columns, batch.lists[sequence.name].values, strict=True
+            ):
+                ids.setdefault(column.vocabulary, []).append(values)
+        always = torch.tensor([0, UNKNOWN], device=self.buckets.weight.device)
+        ids = {name: [always, *self._hashed(name, columns)] for name, columns in ids.items()}
+        if self.spec.numeric:
+            columns = [batch.ids[f.bucket] for f in self.spec.numeric]
+            ids[BUCKETS] = [torch.stack(columns, 1) + self.bucket_offsets]
+        weights = {name: table.get_parameter("weight") for name, table in self.tables.items()}
+        weights[BUCKETS] = self.buckets.get_parameter("weight")
+        lookup = Lookup(weights, ids, self._places, sparse=self.config.sparse)
+        self._lookup = lookup
+        try:
+            yield
+            lookup.close()
+        except BaseException:
+            lookup.forget()
+            raise
+        finally:
+            self._lookup = None
+
+    def _columns(self, names: Sequence[str], ids: Sequence[Tensor]) -> Tensor:
+        """One column a table of ``names``: C times ids ``[...]`` -> ``[..., C, E]``."""
+        ids = [self._hashed(name, [one])[0] for name, one in zip(names, ids, strict=True)]
+        if self._lookup is not None:
+            return self._lookup(names, ids)
+        parts = [self.tables[name](one) for name, one in zip(names, ids, strict=True)]
+        return torch.stack(parts, -2)
+
+    def _hashed(self, vocabulary: str, ids: Sequence[Tensor]) -> list[Tensor]:
+        size, rows = self.spec.vocabulary(vocabulary).size, self.config.hashed.get(vocabulary)
+        return list(ids) if rows is None or rows >= size else [hashing.rows(i, rows) for i in ids]
+
+    def _drops_ids(self, vocabulary: str) -> bool:
+        large = self.spec.vocabulary(vocabulary).size > self.config.large
+        return self.training and self.config.id_dropout > 0 and large
+
+    def _without(self, ids: Tensor, chances: Tensor) -> Tensor:
+        drop = chances < self.config.id_dropout
+        return ids.masked_fill(drop & (ids > 0), UNKNOWN)
+
+    def fields(self, batch: Batch, sides: Collection[Side] = SIDES) -> Tensor:
+        """The fields of ``sides``, categorical before numeric: ``[B, F, E]``."""
+        named = [field for field in self.spec.categorical if field.side in sides]
+        names = [field.vocabulary for field in named]
+        ids = [self._seen(field.vocabulary, batch.ids[field.name]) for field in named]
+        vectors = [self._columns(names, ids)] if named else []
+        chosen = [i for i, field in enumerate(self.spec.numeric) if field.side in sides]
+        if chosen:
+            numeric = [self.spec.numeric[i] for i in chosen]
+            ids_BF = torch.stack([batch.ids[f.bucket] for f in numeric], dim=1)
+            x_BF = torch.stack([batch.numbers[f.name] for f in numeric], dim=1)
+            ids_BF = ids_BF + self.bucket_offsets[chosen]
+            bucket_BFE: Tensor = (
+                self.buckets(ids_BF)
+                if self._lookup is None
+                else self._lookup([BUCKETS], [ids_BF])[..., 0, :]
+            )
+            vectors.append(bucket_BFE + x_BF[:, :, None] * self.directions[chosen])
+        if not vectors:
+            return self.directions.new_zeros(batch.size, 0, self.config.width)
+        result: Tensor = self.dropout(torch.cat(vectors, dim=1))
+        return result
+
+    def events(
+        self, batch: Batch, sequence: SequenceFeature, order: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Events ``[T, C * E]`` of all rows without padding, and the rows' offsets ``[B + 1]``.
+
+        ``order`` (int64 ``[T']``) takes these of the T events, in that order; one may stand in
+        several places. What is dropped in training is what :meth:`sequence` drops.
+        """
+        lists = batch.lists[sequence.name]
+        ids = lists.values
+        names = [column.vocabulary for column in sequence.columns]
+        if any(self._drops_ids(name) for name in names):
+            ids = torch.stack(
+                [
+                    self._without(one, chance.uniform_events(lists.offsets, lists.longest))
+                    if self._drops_ids(name)
+                    else one
+                    for name, one in zip(names, ids, strict=True)
+                ]
+            )
+        ids = ids if order is None else ids[:, order]
+        values = self._columns(names, list(ids)).flatten(-2)
+        if self.training and self.dropout.p:
+            share = chance.dropout_events(
+                self.dropout, lists.offsets, lists.longest, values.shape[1]
+            )
+            values = values * (share if order is None else share[order])
+        return values, lists.offsets
+
+    def sequence(
+        self, batch: Batch, sequence: SequenceFeature, length: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Events ``[B, L, C * E]``, columns side by side, and the mask ``[B, L]`` (True = event)."""
+        ids_CBL, mask = batch.lists[sequence.name].padded(length)
+        names = [column.vocabulary for column in sequence.columns]
+        ids = [self._seen(name, one) for name, one in zip(names, ids_CBL, strict=True)]
+        events: Tensor = self.dropout(self._columns(names, ids).flatten(-2))
+        return events, mask
+
+    def mean(self, batch: Batch, sequence: SequenceFeature) -> Tensor:
+        """The mean event of a row, column by column: ``[B, C, E]``, 0 when there is none."""
+        values, offsets = self.events(batch, sequence)
+        sums = Events(values=values, offsets=offsets).sums(values)
+        mean = sums / offsets.diff()[:, None].clamp(min=1)
+        return split_axis(mean, 1, (len(sequence.columns), -1))
+
+
+def _used(spec: FeatureSpec, vocabulary: str) -> bool:
+    names = {f.vocabulary for f in spec.categorical}
+    names |= {c.vocabulary for s in spec.sequences for c in s.columns}
+    return vocabulary in names

@@ -1,8 +1,0 @@
-"""Names of a version's files that others need who must not import torch."""
-
-from __future__ import annotations
-
-SIGNATURE = "model.sig"
-"""Over all other files, the manifest too; there when a key was configured (``hemix.serving.signing``)."""
-EAGER = "eager.parquet"
-"""Scores of the ranker in memory, from before it was exported (``hemix.models.parity``)."""

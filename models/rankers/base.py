@@ -1,0 +1,144 @@
+"""What every ranker is: a module from a batch to one logit a task, that can serve a request."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from hemix.models.data.batch import Batch
+from hemix.models.embedding.tables import EmbeddingConfig, FeatureEmbedding
+from hemix.models.layers.dense import Tower
+from hemix.models.training.outputs import TaskOutputs
+from hemix.models.tuning.early_stopping import Choice, Range, Space
+from hemix.spec import FeatureSpec, SequenceFeature, Side
+
+REQUEST_SIDES: tuple[Side, ...] = ("user", "context")
+ITEM_SIDES: tuple[Side, ...] = ("item",)
+
+
+class RankerConfig(BaseModel):
+    """What all rankers share: embeddings, the hidden widths of a tower, dropout inside the net.
+
+    ``search``: what ``hemix tune`` tries unless told otherwise; a ranker adds its own fields.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    search: ClassVar[Space] = {
+        "embedding.width": Choice(choices=(8, 16, 32)),
+        "embedding.id_dropout": Range(low=0.0, high=0.5),
+        "dropout": Range(low=0.0, high=0.3),
+    }
+
+    embedding: EmbeddingConfig = EmbeddingConfig()
+    tower: tuple[int, ...] = (128, 64)
+    dropout: float = 0.0
+
+
+class Ranker(nn.Module):
+    """Base of all rankers.
+
+    A subclass defines ``name``, ``config_type`` and ``forward``. ``encode_request`` and ``score_candidates`` split
+    the forward pass of one request into what its candidates share and the rest; the versions here
+    simply repeat the request's row, and a subclass overrides them to save work. Both ways give the
+    same logits. ``outputs`` makes the served logits of them (:meth:`Recipe.build` sets it).
+    """
+
+    name: ClassVar[str]
+    config_type: ClassVar[type[RankerConfig]]
+
+    def __init__(self, spec: FeatureSpec, config: RankerConfig) -> None:
+        super().__init__()
+        self.spec = spec
+        self.embedding = FeatureEmbedding(spec, config.embedding)
+        self.outputs = TaskOutputs()
+
+    def towers(self, width: int, config: RankerConfig) -> nn.ModuleDict:
+        """One tower a task over a vector of ``width``."""
+        return nn.ModuleDict(
+            {task.name: Tower(width, config.tower, config.dropout) for task in self.spec.tasks}
+        )
+
+    def width_of(self, sides: Collection[Side]) -> int:
+        """Width of the concatenated field embeddings of ``sides``."""
+        return self.embedding.field_count(sides) * self.embedding.config.width
+
+    def vectors(self, batch: Batch) -> Tensor:
+        """What rankers without a sequence reader see of a row: ``[B, V, E]``.
+
+        The fields, then the mean over its events of every column of every sequence.
+        """
+        means = [self.embedding.mean(batch, sequence) for sequence in self.spec.sequences]
+        return torch.cat([self.embedding.fields(batch), *means], 1)
+
+    @property
+    def vector_count(self) -> int:
+        """V of :meth:`vectors`."""
+        columns = sum(len(sequence.columns) for sequence in self.spec.sequences)
+        return self.embedding.field_count() + columns
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Logits ``[B]`` a task."""
+        raise NotImplementedError
+
+    def encode_request(self, request: Batch) -> object:
+        """What all candidates of one request share; ``request`` has 1 row of user and context."""
+        return request
+
+    def score_candidates(self, state: object, items: Batch) -> dict[str, Tensor]:
+        """Logits ``[B]`` a task of the ``B`` candidates ``items`` (item columns only)."""
+        assert isinstance(state, Batch)
+        rows = torch.zeros(items.size, dtype=torch.int64, device=next(self.parameters()).device)
+        return self.forward(state.take(rows).beside(items))
+
+    def embedding_parameters(self) -> list[nn.Parameter]:
+        """The tables (not the directions of numbers, which are dense)."""
+        tables = [*self.embedding.tables.values(), self.embedding.buckets]
+        return [parameter for table in tables for parameter in table.parameters()]
+
+    def dense_parameters(self) -> list[nn.Parameter]:
+        """Everything but the tables."""
+        tables = {id(p) for p in self.embedding_parameters()}
+        return [p for p in self.parameters() if id(p) not in tables]
+
+    def parameter_counts(self) -> dict[str, int]:
+        """``embedding`` and ``dense`` parameters."""
+        return {
+            "embedding": sum(p.numel() for p in self.embedding_parameters()),
+            "dense": sum(p.numel() for p in self.dense_parameters()),
+        }
+
+    @property
+    def sequences(self) -> tuple[SequenceFeature, ...]:
+        """The sequences that are read."""
+        return self.spec.sequences
+
+    def bytes_per_sample(self) -> dict[str, int]:
+        """Bytes of ids, numbers and embedding rows that a forward pass must read of memory.
+
+        At full sequence length and float32 rows; ``request`` and ``candidate`` as in
+        :meth:`flops_per_sample`. Dense weights serve a whole batch and are left out.
+        """
+        row = 4 * self.embedding.config.width
+
+        def fields(sides: Collection[Side]) -> int:
+            categorical = sum(field.side in sides for field in self.spec.categorical)
+            numeric = sum(field.side in sides for field in self.spec.numeric)
+            return categorical * (4 + row) + numeric * (8 + row)
+
+        events = sum(len(s.columns) * s.max_length for s in self.sequences)
+        return {
+            "request": fields(REQUEST_SIDES) + events * (4 + row),
+            "candidate": fields(ITEM_SIDES),
+        }
+
+    def flops_per_sample(self) -> dict[str, int]:
+        """Forward FLOPs (2 a multiply-add) at full sequence length, look-ups and norms left out.
+
+        ``request``: done once a request when serving; ``candidate``: once a candidate; a training
+        sample costs the sum.
+        """
+        raise NotImplementedError

@@ -1,0 +1,60 @@
+"""Which events HeMix's queries read: the softmax weights of eq. 12 (arXiv 2602.09387), for people.
+
+Scoring never makes these weights (keys are folded into the queries); here they are computed plainly,
+for one request.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hemix.errors import DefinitionError
+from hemix.models.data.batch import Batch
+from hemix.models.layers.attention.mixed import MixedHeteroAttention
+from hemix.models.layers.dense import split_axis
+from hemix.models.rankers.hemix.model import HeMix
+
+
+@torch.inference_mode()
+def attention_weights(model: HeMix, request: Batch, items: Batch) -> dict[str, Tensor]:
+    """Weights ``[N, Q, H, L]`` of N candidates' queries over the L events of each sequence.
+
+    The dynamic queries come first, then the fixed ones, which no candidate changes. Weights of a
+    query and head sum to one less what its null item takes; events are in their order, the latest
+    last.
+
+    Args:
+        model: in evaluation mode.
+        request: the user and context columns of one request, 1 row.
+        items: the columns of its N candidates.
+
+    Raises:
+        DefinitionError: the model reads its sequences without mixed queries.
+    """
+    t_ns = model._ns(model._request_fields(request), items)
+    groups = model._groups(t_ns)
+    found: dict[str, Tensor] = {}
+    for number, (sequence, interest) in enumerate(
+        zip(model.sequences, model.attention, strict=True)
+    ):
+        if not isinstance(interest, MixedHeteroAttention):
+            raise DefinitionError(
+                f"This HeMix reads {sequence.name!r} by {type(interest).__name__}.",
+                hint="Attention weights exist with model.interest=mixed.",
+            )
+        events = model.events(request, number)
+        keys, _ = interest.keys_values(events)
+        asked = queries(interest, groups[number], interest.static_queries(events))
+        q_NQHa = split_axis(asked, -1, (interest.heads, -1))
+        scores = torch.einsum("nqha,hla->nqhl", q_NQHa, keys) / keys.shape[-1] ** 0.5
+        weights = scores.softmax(-1)
+        found[sequence.name] = weights if interest.null is None else weights[..., 1:]
+    return found
+
+
+def queries(interest: MixedHeteroAttention, t_NnD: Tensor, static_1FD: Tensor) -> Tensor:
+    """All queries after their own projections, ``[N, Q, D]``: dynamic, then fixed (eq. 11)."""
+    every = torch.cat([t_NnD[:, : interest.dynamic], static_1FD.expand(len(t_NnD), -1, -1)], dim=1)
+    weight = interest.query.expand(every.shape[1], -1, -1)
+    return torch.einsum("nqd,qde->nqe", every, weight)

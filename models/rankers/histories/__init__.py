@@ -1,0 +1,1 @@
+"""Rankers that read a user's history for the candidate."""

@@ -1,0 +1,1 @@
+"""Rankers that cross the row's fields."""

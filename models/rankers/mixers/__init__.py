@@ -1,0 +1,1 @@
+"""Rankers that mix tokens: each token is a part of the row."""

@@ -1,0 +1,59 @@
+"""Every ranker, one line each."""
+
+from __future__ import annotations
+
+from hemix.errors import DefinitionError
+from hemix.models.rankers.base import Ranker, RankerConfig
+from hemix.models.rankers.hemix.model import HeMix
+from hemix.models.rankers.histories.din import DIN
+from hemix.models.rankers.histories.eta import ETA
+from hemix.models.rankers.histories.hstu import HSTU
+from hemix.models.rankers.histories.longer import LONGER
+from hemix.models.rankers.histories.onetrans import OneTrans
+from hemix.models.rankers.histories.sim import SIM
+from hemix.models.rankers.interactions.autoint import AutoInt
+from hemix.models.rankers.interactions.dcnv2 import DCNv2
+from hemix.models.rankers.interactions.dlrm import DLRM
+from hemix.models.rankers.interactions.hiformer import Hiformer
+from hemix.models.rankers.interactions.wukong import Wukong
+from hemix.models.rankers.mixers.rankmixer import RankMixer
+from hemix.models.rankers.mixers.tokenmixer_large import TokenMixerLarge
+from hemix.spec import FeatureSpec
+
+RANKERS: dict[str, type[Ranker]] = {
+    kind.name: kind
+    for kind in (
+        HeMix,
+        DCNv2,
+        DIN,
+        SIM,
+        ETA,
+        LONGER,
+        HSTU,
+        OneTrans,
+        DLRM,
+        AutoInt,
+        Wukong,
+        Hiformer,
+        RankMixer,
+        TokenMixerLarge,
+    )
+}
+
+
+def find(ranker: str) -> type[Ranker]:
+    """The class of a ranker; its ``config_type`` is that of its configuration.
+
+    Raises:
+        DefinitionError: there is no such ranker.
+    """
+    if ranker not in RANKERS:
+        raise DefinitionError(f"No ranker is called {ranker!r}.", hint=f"Known: {list(RANKERS)}.")
+    return RANKERS[ranker]
+
+
+def build(ranker: str, spec: FeatureSpec, config: RankerConfig) -> Ranker:
+    """A new ranker with random weights (from torch's global generator)."""
+    kind = find(ranker)
+    assert isinstance(config, kind.config_type), f"{ranker} needs a {kind.config_type.__name__}"
+    return kind(spec, config)

@@ -1,0 +1,1 @@
+"""Recipe in, trained weights out."""

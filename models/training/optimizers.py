@@ -1,0 +1,79 @@
+"""Optimisers and the learning rate's course."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hemix.models import keep_triton_out
+from hemix.models.embedding.rowwise_adagrad import RowwiseAdagrad
+from hemix.models.rankers.base import Ranker
+from hemix.models.training.config import Schedule, TrainingConfig
+
+
+def make_optimizers(ranker: Ranker, config: TrainingConfig) -> dict[str, torch.optim.Optimizer]:
+    """``dense`` (AdamW, no decay on vectors: biases, gains) and ``tables`` (as configured).
+
+    AdamW on a GPU is one fused kernel for many parameters; a checkpoint does not tell them apart.
+    """
+    keep_triton_out()  # the first step loads it
+    dense = ranker.dense_parameters()
+    tables = ranker.embedding_parameters()
+    matrices = [p for p in dense if p.ndim > 1]
+    vectors = [p for p in dense if p.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    rate, decay = config.embedding_learning_rate, config.embedding_weight_decay
+    table_optimizer: torch.optim.Optimizer
+    if config.embedding_optimizer == "adamw":
+        table_optimizer = torch.optim.AdamW(
+            tables, lr=rate, weight_decay=decay, fused=_fused(tables)
+        )
+    elif config.embedding_optimizer == "rowwise_adagrad":
+        table_optimizer = RowwiseAdagrad(tables, lr=rate, weight_decay=decay)
+    else:
+        table_optimizer = torch.optim.Adagrad(tables, lr=rate, weight_decay=decay)
+    return {
+        "dense": torch.optim.AdamW(groups, lr=config.learning_rate, fused=_fused(dense)),
+        "tables": table_optimizer,
+    }
+
+
+def _fused(parameters: Sequence[Tensor]) -> bool | None:
+    """True where all lie on a GPU; None is torch's own choice, the plain loop on the CPU."""
+    return True if all(p.device.type == "cuda" for p in parameters) else None
+
+
+def rate_share(progress: float, warmup: float, schedule: Schedule = "linear") -> float:
+    """Share of the full rate at ``progress`` in [0, 1] of all steps: a linear rise times a fall.
+
+    The fall is ``1 - progress``, half a cosine from 1 to 0, or none.
+
+    Example:
+        >>> [round(rate_share(p, 0.5), 3) for p in (0.25, 0.5, 0.75)]
+        [0.375, 0.5, 0.25]
+        >>> [round(rate_share(p, 0.0, "cosine"), 3) for p in (0.0, 0.5, 1.0)]
+        [1.0, 0.5, 0.0]
+    """
+    rise = min(progress / warmup, 1.0) if warmup else 1.0
+    fall = {
+        "linear": 1 - progress,
+        "cosine": (1 + math.cos(math.pi * progress)) / 2,
+        "constant": 1.0,
+    }[schedule]
+    return rise * fall
+
+
+def set_rates(
+    optimizers: dict[str, torch.optim.Optimizer], config: TrainingConfig, share: float
+) -> None:
+    """Give every parameter group its rate times ``share``."""
+    full = {"dense": config.learning_rate, "tables": config.embedding_learning_rate}
+    for name, optimizer in optimizers.items():
+        for group in optimizer.param_groups:
+            group["lr"] = full[name] * share

@@ -1,0 +1,281 @@
+"""Recipes: one function each, returning the whole typed configuration of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_validator
+
+from hemix.errors import DefinitionError
+from hemix.models.embedding.tables import EmbeddingConfig
+from hemix.models.rankers.base import Ranker, RankerConfig
+from hemix.models.rankers.hemix.config import HeMixConfig
+from hemix.models.rankers.registry import RANKERS, build, find
+from hemix.models.training import recipe_files
+from hemix.models.training.config import TrainingConfig as TrainingConfig
+from hemix.models.training.outputs import TaskOutputs
+from hemix.spec import FeatureSpec
+from hemix.texts.documents import Document, refusal, validated, value_of
+from hemix.texts.plain_yaml import Fault
+
+
+class Recipe(BaseModel):
+    """A ranker's name, its shape and its training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    ranker: str
+    model: SerializeAsAny[RankerConfig]
+    training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _sparse_tables(self) -> Recipe:
+        if self.model.embedding.sparse and self.training.embedding_optimizer == "adamw":
+            raise ValueError(
+                "embedding.sparse needs training.embedding_optimizer=adagrad or rowwise_adagrad"
+            )
+        return self
+
+    def build(self, spec: FeatureSpec) -> Ranker:
+        """A new ranker with random weights (from torch's global generator) and its outputs.
+
+        Raises:
+            DefinitionError: the training names a task that ``spec`` does not have.
+        """
+        tasks, training = tuple(task.name for task in spec.tasks), self.training
+        self.require_tasks(tasks)
+        ranker = build(self.ranker, spec, self.model)
+        ranker.outputs = TaskOutputs(tasks, training.given, training.calibration)
+        return ranker
+
+    def require_tasks(self, tasks: tuple[str, ...]) -> None:
+        """Raise DefinitionError when the training names a task that is none of ``tasks``."""
+        training = self.training
+        for field, names in (
+            ("task_weights", [*training.task_weights]),
+            ("given", [*training.given, *training.given.values()]),
+        ):
+            if unknown := sorted(set(names) - set(tasks)):
+                raise DefinitionError(
+                    f"training.{field}: there is no task {unknown[0]!r}.",
+                    hint=f"The definition's tasks: {', '.join(tasks)}.",
+                )
+
+    @staticmethod
+    def parse(value: Mapping[str, Any]) -> Recipe:
+        """A recipe from a mapping, as ``model_dump`` writes it.
+
+        Raises:
+            DefinitionError: an unknown key or a value that does not fit; the message names it.
+        """
+        return Recipe.of(Document(value=dict(value), where=f"Recipe {value.get('name')!r}"))
+
+    @staticmethod
+    def of(document: Document, *, hint: str = "") -> Recipe:
+        """The recipe of a file; errors as those of :meth:`parse`."""
+        value = document.value
+        try:
+            kind = find(str(value.get("ranker")))
+        except DefinitionError as error:
+            fault = Fault(place=("ranker",), message=f"{error.message} {error.hint}".rstrip(". "))
+            raise refusal(document.where, [document.at(fault)], hint=hint) from error
+        model, faults = validated(kind.config_type, value.get("model", {}))
+        faults = [replace(fault, place=("model", *fault.place)) for fault in faults]
+        made, others = validated(Recipe, {**value, "model": model or kind.config_type()})
+        faults += [fault for fault in others if fault.place[:1] != ("model",)]
+        if faults:
+            raise refusal(document.where, map(document.at, faults), hint=hint)
+        assert isinstance(made, Recipe)
+        return made
+
+
+def compact() -> Recipe:
+    """HeMix for logs of some 10^5 impressions (docs/decisions/0004-training-recipe.md)."""
+    return Recipe(
+        name="compact",
+        ranker="hemix",
+        model=HeMixConfig(
+            token_width=32,
+            token_norm=False,
+            readout="flatten",
+            crosses=1,
+            blocks=1,
+            tower=(64,),
+            embedding=EmbeddingConfig(width=8, id_dropout=0.2),
+        ),
+        training=TrainingConfig(batch_size=256, learning_rate=3e-3, embedding_learning_rate=3e-3),
+    )
+
+
+def tiny() -> Recipe:
+    """The smallest HeMix of the shapes near the paper's, for CPUs and small public data."""
+    return Recipe(
+        name="tiny",
+        ranker="hemix",
+        model=HeMixConfig(
+            token_width=128, attention_heads=4, mix_heads=4, rank=32, blocks=2, ffn_expansion=2
+        ),
+    )
+
+
+def unirank_like() -> Recipe:
+    """HeMix as UniRank (arXiv 2607.19987) ran it: K, V after an item projection."""
+    return Recipe(
+        name="unirank_like",
+        ranker="hemix",
+        model=HeMixConfig(
+            token_width=256,
+            attention_heads=2,
+            mix_heads=2,
+            rank=16,
+            blocks=3,
+            ffn_expansion=4,
+            norm="post_layer",
+            item_projection="separate",
+            null_item=False,
+        ),
+        training=TrainingConfig(
+            batch_size=8192,
+            learning_rate=1e-4,
+            embedding_learning_rate=0.05,
+            embedding_optimizer="adagrad",
+            precision="bfloat16",
+        ),
+    )
+
+
+def base() -> Recipe:
+    """HeMix with 24 tokens of width 256, for logs of 10^7 impressions and more."""
+    return Recipe(
+        name="base",
+        ranker="hemix",
+        model=HeMixConfig(
+            token_width=256,
+            dynamic_global=4,
+            dynamic_realtime=4,
+            fixed_global=4,
+            fixed_realtime=4,
+            attention_heads=4,
+            mix_heads=8,
+            rank=64,
+            blocks=2,
+            ffn_expansion=4,
+            embedding=EmbeddingConfig(width=32),
+        ),
+        training=TrainingConfig(batch_size=4096),
+    )
+
+
+def small_100m() -> Recipe:
+    """HeMix of the size of the paper's Small: 121 M dense parameters at 64 fields of width 32."""
+    return _scaled("small_100m", width=512, blocks=2, norm="post_layer", rate=5e-4)
+
+
+def large_1b() -> Recipe:
+    """HeMix of the size of the paper's Large: 1.73 B at 64 fields of 32; for several GPUs."""
+    return _scaled("large_1b", width=1280, blocks=5, norm="pre_rms", rate=2e-4)
+
+
+def _scaled(
+    name: str, *, width: int, blocks: int, norm: Literal["post_layer", "pre_rms"], rate: float
+) -> Recipe:
+    """Section 3.4's: depth and width grow, 24 tokens and the ratios stay. Rates are INFERRED."""
+    return Recipe(
+        name=name,
+        ranker="hemix",
+        model=HeMixConfig(
+            token_width=width,
+            dynamic_global=4,
+            dynamic_realtime=4,
+            fixed_global=4,
+            fixed_realtime=4,
+            attention_heads=width // 64,
+            mix_heads=8,
+            rank=width // 4,
+            blocks=blocks,
+            ffn_expansion=4,
+            norm=norm,
+            small_output_init=True,
+            embedding=EmbeddingConfig(width=32, sparse=True),
+        ),
+        training=TrainingConfig(
+            batch_size=8192,
+            learning_rate=rate,
+            embedding_learning_rate=0.02,
+            embedding_optimizer="rowwise_adagrad",
+            precision="bfloat16",
+        ),
+    )
+
+
+def rival(ranker: str) -> Recipe:
+    """A ranker in its default shape with the embeddings and the training of ``compact``."""
+    default = compact()
+    model = find(ranker).config_type(embedding=default.model.embedding)
+    return Recipe(name=ranker, ranker=ranker, model=model, training=default.training)
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    recipe.__name__: recipe for recipe in (compact, tiny, unirank_like, base, small_100m, large_1b)
+} | {ranker: partial(rival, ranker) for ranker in RANKERS if ranker != "hemix"}
+"""HeMix in several shapes, and every other ranker under its own name."""
+
+
+def recipe_of(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:
+    """The recipe ``name`` with dotted fields replaced, e.g. ``{"training.epochs": "2"}``.
+
+    ``name`` is a shipped recipe's, a YAML file's, or what :func:`portable` made. Values are read
+    as YAML, so ``[64, 32]``, ``true`` and ``1e-3`` are what they look like.
+
+    Raises:
+        DefinitionError: no such recipe, no such field, or a value that does not fit the field.
+    """
+    value = _named(name).model_dump(mode="json")
+    for key, text in (overrides or {}).items():
+        _assign(value, key, text)
+    return Recipe.parse(value)
+
+
+def portable(name: str) -> str:
+    """``name`` as another machine understands it: a file becomes the recipe that it holds.
+
+    Raises:
+        DefinitionError: as :func:`recipe_of`.
+    """
+    if not recipe_files.is_file(name):
+        return name
+    return recipe_files.as_line(_named(name).model_dump(mode="json"))
+
+
+def _named(name: str) -> Recipe:
+    if name in RECIPES:
+        return RECIPES[name]()
+    if not recipe_files.is_written(name):
+        raise DefinitionError(
+            f"No recipe is called {name!r}.",
+            hint=f"Known: {', '.join(RECIPES)}; or name a YAML file.",
+        )
+    return Recipe.of(recipe_files.document_of(name))
+
+
+FREE = (("training", "task_weights"), ("training", "given"), ("model", "embedding", "hashed"))
+"""Mappings whose keys are not fixed."""
+
+
+def _assign(value: dict[str, Any], key: str, text: str) -> None:
+    *parents, last = key.split(".")
+    here: Any = value
+    for parent in parents:
+        here = here.get(parent) if isinstance(here, dict) else None
+    free = tuple(parents) in FREE
+    if not isinstance(here, dict) or (last not in here and not free) or key in ("name", "ranker"):
+        known = sorted(here) if isinstance(here, dict) else ["model", "training"]
+        raise DefinitionError(
+            f"A recipe has no field {key!r} to set.",
+            hint=f"Known at that place: {', '.join(known)}; e.g. --set training.epochs=2.",
+        )
+    here[last] = value_of(text, f"--set {key}")

@@ -1,0 +1,45 @@
+"""Where a training stands, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel
+
+from hemix.models.embedding.hashing import Collisions
+from hemix.models.rankers.base import Ranker
+from hemix.models.training.curves import Phase, Point, ValidationPoint
+
+
+class State(BaseModel):
+    """Where a training stands; with the tensors of a checkpoint it is all that a resume needs."""
+
+    fingerprint: str
+    phase: Phase = "fit"
+    step: int = 0
+    done: bool = False
+    without_gain: int = 0
+    best: ValidationPoint | None = None
+    curve: list[Point] = []
+    validation: list[ValidationPoint] = []
+
+
+@dataclass(kw_only=True)
+class Trained:
+    """A trained ranker, its curves and the metrics of its best validation point.
+
+    ``reader_wait``: the share of the time of its steps in which the trainer waited for rows.
+    ``collisions``: of the tables with fewer rows than ids.
+    """
+
+    ranker: Ranker
+    state: State
+    steps_per_epoch: int
+    seconds: float
+    metrics: dict[str, float] = field(default_factory=dict)
+    collisions: dict[str, Collisions] = field(default_factory=dict)
+
+    @property
+    def reader_wait(self) -> float:
+        points = self.state.curve
+        return sum(point.reader_wait for point in points) / max(len(points), 1)

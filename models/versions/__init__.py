@@ -1,0 +1,1 @@
+"""The exported model version: written, checked, loaded, scored."""

@@ -1,0 +1,1 @@
+"""From a pipeline function to IR YAML for a cluster."""

@@ -1,0 +1,205 @@
+"""What a cluster must know about each step: image, resources, retries, caching, secrets, security.
+
+``pipelines/cluster.yaml`` is the shipped file with every value; a user's file holds only what
+differs, and is laid over it key by key. Unknown keys and unknown steps are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from hemix import __version__
+from hemix.components.image import IMAGE_OF, Image
+from hemix.features.definition import Seconds
+from hemix.texts.documents import checked, read
+
+SHIPPED = Path(__file__).with_name("cluster.yaml")
+_TAG = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")
+_PREFIX = re.compile(r"^[a-z0-9][a-z0-9._:/-]*$")
+
+Cpu = Annotated[str, BeforeValidator(str), Field(pattern=r"^([0-9]+m|[0-9]+(\.[0-9]+)?)$")]
+Memory = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|K|M|G|T)$")]
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+LabelName = Annotated[
+    str,
+    Field(
+        pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+    ),
+]
+LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")]
+EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Images(_Part):
+    """Where images are pulled from: ``prefix/<image>:tag``, or ``prefix/<image>@digest``."""
+
+    prefix: str = "hemix"
+    tag: str = __version__
+    digests: dict[Image, Digest] = {}
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    pull_secrets: tuple[Name, ...] = ()
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Images:
+        if self.tag == "latest" or not _TAG.match(self.tag):
+            raise ValueError(f"tag {self.tag!r}: write a fixed tag, never latest")
+        if not _PREFIX.match(self.prefix) or self.prefix.endswith("/"):
+            raise ValueError(f"prefix {self.prefix!r}: write HOST/FOLDER without a last slash")
+        return self
+
+    def reference(self, image: Image) -> str:
+        """The text a pod pulls ``image`` by; a digest wins over the tag."""
+        digest = self.digests.get(image)
+        name = f"{self.prefix}/{image}"
+        return f"{name}@{digest}" if digest else f"{name}:{self.tag}"
+
+
+class Retries(_Part):
+    """How often and with which pauses a failed pod is started again.
+
+    ``first_pause`` doubles (``factor``) after each attempt and never passes ``longest_pause``.
+    """
+
+    count: int = Field(ge=0, le=10)
+    first_pause: Seconds = 60
+    factor: float = Field(default=2.0, ge=1.0)
+    longest_pause: Seconds = 600
+
+
+class Caching(_Part):
+    """Whether the cluster may take the step from an earlier run, and why so."""
+
+    enabled: bool
+    reason: str = Field(min_length=1)
+
+
+class Gpu(_Part):
+    """Accelerators of a step and the nodes that have them."""
+
+    count: int = Field(default=0, ge=0, le=16)
+    resource: str = "nvidia.com/gpu"
+    node_selector: dict[str, str] = {}
+    taint: str = "nvidia.com/gpu"
+
+
+class Volume(_Part):
+    """An existing PersistentVolumeClaim and where the step sees it."""
+
+    claim: Name
+    path: str = Field(pattern=r"^/[^:]*$")
+
+
+class Step(_Part):
+    """One step's pod. ``shared_memory`` is the size of /dev/shm, ``scratch`` of /tmp.
+
+    ``labels`` are the pod's, for what the cluster itself adds to pods (a PodDefault, a policy).
+    """
+
+    cpu: tuple[Cpu, Cpu]
+    memory: tuple[Memory, Memory]
+    gpu: Gpu = Gpu()
+    scratch: Memory = "2Gi"
+    shared_memory: Memory | None = None
+    timeout: Annotated[Seconds, Field(gt=0)]
+    retries: Retries
+    caching: Caching
+    secrets: tuple[str, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    env: dict[EnvName, str] = {}
+    labels: dict[LabelName, LabelValue] = {}
+
+
+class Secret(_Part):
+    """A Secret of the run's namespace as environment variables: its key -> the variable's name."""
+
+    name: Name
+    env: dict[str, EnvName] = Field(min_length=1)
+    optional: bool = False
+
+
+class Security(_Part):
+    """Who a step runs as. What kfp-kubernetes cannot say is in docs/operator/pipelines.md."""
+
+    run_as_user: int = Field(default=65532, ge=1)
+    run_as_group: int = Field(default=65532, ge=1)
+
+
+class ClusterSettings(_Part):
+    """All of ``cluster.yaml``: shared parts, and one :class:`Step` for every step there is."""
+
+    images: Images = Images()
+    security: Security = Security()
+    secrets: dict[str, Secret] = {}
+    env: dict[EnvName, str] = {}
+    node_selector: dict[str, str] = {}
+    steps: dict[str, Step]
+
+    @model_validator(mode="after")
+    def _whole(self) -> ClusterSettings:
+        if unknown := sorted(set(self.steps) - set(IMAGE_OF)):
+            raise ValueError(f"steps: there is no step {', '.join(unknown)}")
+        if missing := sorted(set(IMAGE_OF) - set(self.steps)):
+            raise ValueError(f"steps: {', '.join(missing)} lack settings")
+        for name, step in self.steps.items():
+            if lost := sorted(set(step.secrets) - set(self.secrets)):
+                raise ValueError(f"steps.{name}.secrets: {', '.join(lost)} not under secrets")
+            _check_order(f"steps.{name}.cpu", _cores, step.cpu)
+            _check_order(f"steps.{name}.memory", bytes_of, step.memory)
+            if step.shared_memory and bytes_of(step.shared_memory) >= bytes_of(step.memory[1]):
+                raise ValueError(
+                    f"steps.{name}.shared_memory: {step.shared_memory} is part of the pod's memory, "
+                    f"whose limit is {step.memory[1]}"
+                )
+        return self
+
+    def image(self, step: str) -> str:
+        """The image reference of a step."""
+        return self.images.reference(IMAGE_OF[step])
+
+    @staticmethod
+    def load(path: Path | None = None) -> ClusterSettings:
+        """The shipped settings, with those of ``path`` laid over them.
+
+        Raises:
+            DefinitionError: no such file, not YAML, an unknown key or a value that does not fit.
+        """
+        value = read(SHIPPED, "a file of cluster settings").value
+        document = read(path or SHIPPED, "a file of cluster settings")
+        hint = "docs/operator/pipelines.md lists the keys of the cluster settings."
+        return checked(ClusterSettings, document, over=_laid_over(value, document.value), hint=hint)
+
+
+def bytes_of(quantity: str) -> float:
+    """A Kubernetes memory quantity in bytes: ``512Mi``, ``2G``."""
+    match = re.fullmatch(r"([0-9.]+)([KMGT])(i?)", quantity)
+    assert match, quantity
+    number, unit, binary = match.groups()
+    return float(number) * (1024 if binary else 1000) ** ("KMGT".index(unit) + 1)
+
+
+def _cores(quantity: str) -> float:
+    return float(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
+
+
+def _check_order(where: str, size: Any, pair: tuple[str, str]) -> None:
+    if size(pair[0]) > size(pair[1]):
+        raise ValueError(f"{where}: the request {pair[0]} is above the limit {pair[1]}")
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """``above`` wins; mappings merge key by key, everything else is replaced whole."""
+    merged = dict(below)
+    for key, value in above.items():
+        known = below.get(key)
+        both = isinstance(known, dict) and isinstance(value, dict)
+        merged[key] = _laid_over(known, value) if both else value  # type: ignore[arg-type]
+    return merged

@@ -1,0 +1,48 @@
+"""Monitoring: judge how the endpoint does; when it does badly, retrain."""
+
+from typing import Any
+
+from kfp import dsl
+
+from hemix.components.monitor.component import monitor
+from hemix.pipelines.definitions.pipeline import pipeline
+from hemix.pipelines.trigger.component import trigger
+
+PASSED = "Output"
+
+
+@pipeline(
+    name="monitoring",
+    description="Drift, calibration, freshness, unknown ids; a verdict that fails starts retraining.",
+)
+def monitoring(
+    exposures: str,
+    outcomes: str,
+    registry: str,
+    feature_store: str,
+    policy: str = "",
+    pipeline: str = "retraining",
+    parameters: dict[str, Any] = {},  # noqa: B006
+) -> None:
+    """Judge, and start a pipeline that was uploaded before, unless one of its runs goes already.
+
+    Args:
+        exposures: location of the exposure logs.
+        outcomes: location of the outcomes; without any, calibration is not judged.
+        registry: location of the model registry.
+        feature_store: location of the live feature store.
+        policy: text of the monitor policy; empty for the default.
+        pipeline: what to start when the verdict fails.
+        parameters: the parameters it is started with.
+    """
+    judged = monitor(
+        exposures=exposures,
+        outcomes=outcomes,
+        registry=registry,
+        feature_store=feature_store,
+        policy=policy,
+    ).set_caching_options(False)
+    with dsl.If(judged.outputs[PASSED] == False, name="retraining-is-due"):  # noqa: E712
+        trigger(
+            pipeline=pipeline, parameters=parameters, verdict=judged.outputs["verdict"]
+        ).set_caching_options(False)

@@ -1,0 +1,1 @@
+"""``make demo``, and the replay of held-out users."""

@@ -1,0 +1,5 @@
+"""``make demo``."""
+
+from hemix.pipelines.demo.main import main
+
+main()

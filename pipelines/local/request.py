@@ -1,0 +1,158 @@
+"""What a run will do, decided before it starts: definition, version, baseline, parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hemix.components.plan.naming import feature_service, this_machine, version_name, without_split
+from hemix.components.validate_model.policy import policy_text
+from hemix.errors import DefinitionError
+from hemix.features.definition import DatasetDefinition
+from hemix.pipelines.local.folder import RunFolder
+from hemix.pipelines.local.record import RunRecord
+from hemix.pipelines.overrides import Overrides
+from hemix.revision import revision
+from hemix.serving.registry.registry import open_registry
+from hemix.storage import join, read_bytes
+from hemix.texts.placeholders import refuse_placeholders
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """What the user asked for."""
+
+    dataset: str | Path
+    recipe: str
+    overrides: Overrides
+    folder: RunFolder
+    fresh: bool = False
+    policy: Path | None = None
+    share: float = 0.1
+    online_store: str = "sqlite"
+    runner_options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """A request made definite; ``arguments`` are those of the training pipeline."""
+
+    request: RunRequest
+    definition: DatasetDefinition
+    version: str
+    baseline: str | None
+    deployment_key: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+def plan(request: RunRequest) -> RunPlan:
+    """Check the request and name the version it makes.
+
+    The version's name is a hash of all that makes it: definition, recipe, the log's files, the code
+    and what of this machine changes weights. The baseline is the registry's champion, or, for a version that the registry already
+    holds, the one it was compared with when it was made.
+
+    Raises:
+        DefinitionError: the definition, recipe, policy or an override cannot be used.
+        DataError: the log's files are not there.
+    """
+    from hemix.features.sources.tables import fingerprint
+    from hemix.models.training.recipes import portable
+
+    definition = DatasetDefinition.load(request.dataset, request.overrides.definition)
+    policy = policy_text(request.policy, definition.tasks) if request.policy else ""
+    _check_deployment(request)
+    source = fingerprint(definition)
+    code = revision()
+    recipe = portable(request.recipe)
+    version = version_name(
+        definition, recipe, request.overrides.recipe, source, code, machine=this_machine()
+    )
+    folder = request.folder
+    registry = open_registry(folder.registry)
+    state = registry.state()
+    earlier = _earlier(folder, version) if version in state.versions else None
+    if earlier is None:
+        check_recipe(recipe, request.overrides.recipe, definition.tasks, here=True)
+    baseline = earlier.baseline if earlier else state.champion
+    if baseline == version:
+        baseline = None
+    key = earlier.deployment_key if earlier else datetime.now(UTC).isoformat(timespec="seconds")
+    arguments = {
+        "definition": definition.to_json(),
+        "events_definition": without_split(definition).to_json(),
+        "source_fingerprint": source,
+        "version": version,
+        "feature_service": feature_service(version),
+        "revision": code,
+        "registry": folder.registry,
+        "feature_store": folder.feature_store,
+        "checkpoints": folder.checkpoints(version),
+        "recipe": recipe,
+        "overrides": request.overrides.recipe,
+        "champion": registry.location_of(baseline) if baseline else "",
+        "policy": policy,
+        "share": request.share,
+        "online_store": request.online_store,
+        "runner_options": list(request.runner_options),
+        "deployment_key": key,
+        "record": folder.record_of(version),
+    }
+    refuse_placeholders(arguments)
+    return RunPlan(
+        request=request,
+        definition=definition,
+        version=version,
+        baseline=baseline,
+        deployment_key=key,
+        arguments=arguments,
+    )
+
+
+def check_recipe(
+    recipe: str,
+    overrides: dict[str, str],
+    tasks: tuple[str, ...] | None = None,
+    *,
+    here: bool = False,
+) -> None:
+    """Refuse an unknown recipe, field or task now, not when the training starts minutes later.
+
+    ``tasks``: those of the data set. ``here``: the run is on this machine, so that a training on
+    several nodes is refused too.
+    """
+    from hemix.models.training.recipes import recipe_of
+
+    chosen = recipe_of(recipe, overrides)
+    training = chosen.training
+    if tasks is not None:
+        chosen.require_tasks(tasks)
+    nodes, warm = training.nodes, training.warm_start
+    if here and warm not in ("", "champion") and read_bytes(join(warm, "manifest.json")) is None:
+        raise DefinitionError(
+            f"training.warm_start: {warm} holds no model version.",
+            hint="Name champion, or the folder of a version: registry/versions/VERSION.",
+        )
+    if here and nodes > 1:
+        raise DefinitionError(
+            f"training.nodes={nodes} needs a cluster; this run is on one machine.",
+            hint="Set training.processes, or submit the run (docs/operator/scaling.md).",
+        )
+
+
+def _earlier(folder: RunFolder, version: str) -> RunRecord | None:
+    place = folder.record_of(version)
+    return None if read_bytes(place) is None else RunRecord.read(place)
+
+
+def _check_deployment(request: RunRequest) -> None:
+    """Refuse now what the deployment would refuse at the end."""
+    from hemix.features.store.settings import online_settings
+
+    if not 0 <= request.share < 1:
+        raise DefinitionError(
+            f"--share {request.share}: the share of a challenger is at least 0 and below 1."
+        )
+    online_settings(request.online_store)

@@ -1,0 +1,1 @@
+"""Which requests are taken when there is more work than time."""

@@ -1,0 +1,1 @@
+"""Effects, intervals and guardrails of an experiment."""

@@ -1,0 +1,1 @@
+"""Which version answered whom with what: the exposure log."""

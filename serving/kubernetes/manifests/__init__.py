@@ -1,0 +1,1 @@
+"""What is sent to a cluster: InferenceServices and what belongs to them."""

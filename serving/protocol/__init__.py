@@ -1,0 +1,1 @@
+"""KServe V1, V2 and gRPC around the ranking service."""

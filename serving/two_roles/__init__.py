@@ -1,0 +1,1 @@
+"""Serving in two roles: transformer and predictors."""

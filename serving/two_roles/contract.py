@@ -1,0 +1,173 @@
+"""What a predictor says of its version: all that a transformer needs to serve it.
+
+``GET /v2/models/<version>/contract``. The predictor is asked, and not the registry, so that what
+the transformer assembles is what the model that runs there takes, and a transformer's pod needs
+neither the model's files nor TensorFlow nor torch.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hemix.errors import HemixError
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import ColumnTypes
+from hemix.features.transform.columns import MISSING
+from hemix.features.transform.statistics import Statistics
+from hemix.files import read_json
+from hemix.serving.monitoring.drift import FeatureBins
+from hemix.spec import FeatureSpec, Side
+
+OFFSETS = ".offsets"
+"""Ending of the tensor that holds a list column's offsets ``[rows + 1]``."""
+
+_DTYPES: dict[str, Any] = {"int": np.int64, "float": np.float64, "string": object}
+_DATATYPES = {"int": "INT64", "float": "FP64", "string": "BYTES"}
+
+
+class PredictorUnavailable(HemixError):
+    """A version's predictor did not answer with scores."""
+
+    exit_code = 10
+    http_status = 503
+
+
+class PredictorFaulty(PredictorUnavailable):
+    """A version's predictor answered, but with a failure of its own or with unsound scores."""
+
+
+class RawInput(BaseModel):
+    """A column that the model takes: one value a row, or a list a row."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    kind: Literal["int", "string", "float"]
+    side: Side
+    ragged: bool = False
+
+    @property
+    def dtype(self) -> Any:
+        """numpy type of its values."""
+        return _DTYPES[self.kind]
+
+    @property
+    def datatype(self) -> str:
+        """V2 name of its values' type."""
+        return _DATATYPES[self.kind]
+
+
+class Contract(BaseModel):
+    """A version's inputs and tasks, what its features are, and what it was trained on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: str
+    feature_service: str
+    definition: str
+    types: dict[str, Any]
+    inputs: tuple[RawInput, ...]
+    spec: FeatureSpec
+    statistics: Statistics
+
+    @cached_property
+    def dataset(self) -> DatasetDefinition:
+        return DatasetDefinition.parse(self.definition)
+
+    @cached_property
+    def column_types(self) -> ColumnTypes:
+        return ColumnTypes.from_json(self.types)
+
+    @cached_property
+    def bins(self) -> FeatureBins:
+        """What drift is measured in."""
+        return FeatureBins.of(self.spec, self.statistics, self.dataset)
+
+    @cached_property
+    def tasks(self) -> tuple[str, ...]:
+        return tuple(task.name for task in self.spec.tasks)
+
+    @cached_property
+    def users(self) -> tuple[RawInput, ...]:
+        """Columns of one row: of the user and of the context."""
+        return tuple(column for column in self.inputs if column.side != "item")
+
+    @cached_property
+    def items(self) -> tuple[RawInput, ...]:
+        """Columns of one row a candidate."""
+        return tuple(column for column in self.inputs if column.side == "item")
+
+    def missing_rows(self, candidates: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Columns of one user and N candidates of whom nothing is known."""
+        return (
+            {column.name: _missing(column, 1) for column in self.users},
+            {column.name: _missing(column, candidates) for column in self.items},
+        )
+
+    @staticmethod
+    def of(folder: Path) -> Contract:
+        """The contract of a verified model version folder."""
+        from hemix.features.transform.graph import TransformGraph
+        from hemix.models.versions.version import read_manifest
+
+        manifest = read_manifest(folder)
+        transform = folder / "transform"
+        graph = TransformGraph.load(transform)
+        return Contract(
+            version=manifest.version,
+            feature_service=manifest.feature_service,
+            definition=graph.definition.to_json(),
+            types=read_json(transform / "types.json"),
+            inputs=tuple(
+                RawInput(name=c.name, kind=c.kind, side=c.side, ragged=c.ragged)
+                for c in graph.plan.raw
+            ),
+            spec=graph.spec,
+            statistics=Statistics.read(transform / "statistics.json"),
+        )
+
+
+def _missing(column: RawInput, rows: int) -> Any:
+    if column.ragged:
+        return np.zeros(0, column.dtype), np.zeros(rows + 1, np.int64)
+    values = np.empty(rows, column.dtype)
+    values[:] = MISSING[column.kind]
+    return values
+
+
+def fetch_contract(url: str, version: str, *, timeout_s: float) -> Contract:
+    """Ask the predictor at ``url`` for the contract of ``version``.
+
+    Raises:
+        PredictorUnavailable: no one answers there, or another version does; names both.
+    """
+    address = f"{url}/v2/models/{version}/contract"
+    hint = "It may still be starting; see its pod's log."
+    try:
+        with urllib.request.urlopen(address, timeout=timeout_s) as answer:
+            return Contract.model_validate_json(answer.read())
+    except urllib.error.HTTPError as error:
+        text = error.read().decode(errors="replace")[:200]
+        raise PredictorUnavailable(
+            f"Predictor {version}: {address} answered {error.code}: {text}.", hint=hint
+        ) from error
+    except ValidationError as error:
+        raise PredictorUnavailable(
+            f"Predictor {version}: {address} answered something that is not a contract"
+            f" ({error.error_count()} errors, first: {json.dumps(error.errors()[0]['loc'])}).",
+            hint="Predictor and transformer must be of the same release.",
+        ) from error
+    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+        raise PredictorUnavailable(
+            f"Predictor {version}: no answer from {url} ({getattr(error, 'reason', error)}).",
+            hint=hint,
+        ) from error
