@@ -135,7 +135,7 @@ def build_ranker(
 
     Args:
         spec: which inputs there are: ``FeatureSpec.read(path)``, or a version's ``spec``.
-        recipe: name of a recipe, or a YAML file; ``hemix recipes`` lists the names.
+        recipe: name of a recipe, or a YAML file; a wrong name is answered with those there are.
         set: changes of single values, each ``"model.KEY=VALUE"``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The notebook as a page: its text, its code and what the cells showed when it was last run."""
+"""The notebook as a page: its text, its code, and what its cells show where it was saved with outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ def page() -> str:
     cells = json.loads(NOTEBOOK.read_text())["cells"]
     parts = [_cell(cell) for cell in cells]
     where = "examples/notebooks/from_the_demo.ipynb"
-    return "\n\n".join([parts[0], f"This page is `{where}`, run on the demo's output.", *parts[1:]])
+    return "\n\n".join(
+        [
+            parts[0],
+            f"This page is `{where}`; run `make demo` first, then the notebook, to see what its cells show.",
+            *parts[1:],
+        ]
+    )
 
 
 def _cell(cell: dict[str, Any]) -> str:
