@@ -29,27 +29,29 @@ BUCKETS = "/buckets"
 
 
 class EmbeddingConfig(BaseModel):
-    """How ids and numbers become vectors.
+    """How ids and numbers become vectors."""
 
-    ``width``: E. ``std``: standard deviation of new tables,
-    ``direction_std`` of the directions of numbers. ``dropout``: share of embedding
-    entries dropped in training. ``id_dropout``: share of ids of large vocabularies (more than
-    ``large`` ids) that training replaces by the unknown id, so that the unknown id learns what
-    rare and new values look like. ``sparse``: gradients touch only the rows of a batch.
-    ``hashed``: vocabulary -> rows of its table, when it is to have fewer than ids
-    (:mod:`hemix.models.embedding.hashing`).
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     width: int = Field(default=16, ge=1)
+    """E: length of an embedding vector."""
     std: float = Field(default=0.01, gt=0)
+    """Standard deviation of a new table's weights."""
     direction_std: float = Field(default=0.01, gt=0)
+    """Standard deviation of the new directions by which scaled numbers are multiplied."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of embedding entries dropped in training."""
     id_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the ids of large vocabularies that training replaces by the unknown id, so that its
+    row learns what rare and new ids look like."""
     large: int = Field(default=1000, ge=1)
+    """A vocabulary with more ids than this is large: `id_dropout` applies to it."""
     sparse: bool = False
+    """Gradients hold only the rows that a batch touches. Needs `training.embedding_optimizer`
+    adagrad or rowwise_adagrad."""
     hashed: dict[str, Annotated[int, Field(ge=FEWEST_ROWS)]] = {}
+    """Vocabulary -> number of rows of its table, for fewer rows than ids: frequent ids keep a row
+    of their own, the others share by hash."""
 
 
 class FeatureEmbedding(nn.Module):

@@ -21,12 +21,11 @@ ITEM_SIDES: tuple[Side, ...] = ("item",)
 
 
 class RankerConfig(BaseModel):
-    """What all rankers share: embeddings, the hidden widths of a tower, dropout inside the net.
-
-    ``search``: what ``hemix tune`` tries unless told otherwise; a ranker adds its own fields.
+    """What all rankers share. ``search`` says what ``hemix tune`` tries by default; a ranker adds its
+    own fields to it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     search: ClassVar[Space] = {
         "embedding.width": Choice(choices=(8, 16, 32)),
         "embedding.id_dropout": Range(low=0.0, high=0.5),
@@ -34,8 +33,11 @@ class RankerConfig(BaseModel):
     }
 
     embedding: EmbeddingConfig = EmbeddingConfig()
+    """How ids and numbers become vectors."""
     tower: tuple[int, ...] = (128, 64)
+    """Hidden widths of each task's own MLP; empty for one linear layer."""
     dropout: float = 0.0
+    """Share of hidden units dropped in training, inside the ranker and its towers."""
 
 
 class Ranker(nn.Module):

@@ -26,12 +26,14 @@ from hemix.spec import FeatureSpec
 
 
 class VectorRankerConfig(RankerConfig):
-    """``interest``: what a sequence becomes; ``attention``: hidden widths of DIN's network."""
+    """Shape that rankers over vectors of one width share."""
 
     search: ClassVar[Space] = {**RankerConfig.search, "interest": Choice(choices=("mean", "din"))}
 
     interest: Literal["mean", "din"] = "mean"
+    """What a history becomes: the mean of its events, or DIN's interest of the candidate."""
     attention: tuple[int, ...] = (32, 16)
+    """Hidden widths of DIN's network; used when `interest` is din."""
 
 
 @dataclass(frozen=True, kw_only=True)

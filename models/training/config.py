@@ -14,33 +14,12 @@ Schedule = Literal["linear", "cosine", "constant"]
 
 
 class TrainingConfig(BaseModel):
-    """How a ranker is trained.
+    """How a ranker is trained (docs/training.md says what to choose when).
 
-    ``learning_rate`` is AdamW's for dense parameters, ``embedding_learning_rate`` that of the
-    tables (AdamW with decoupled decay; Adagrad or its row-wise form, which also take sparse
-    gradients). The rate rises over ``warmup`` (a share of all steps) and falls to 0 by ``schedule``.
-    ``clip_norm`` bounds the norm of the dense gradient. ``ema`` > 0 evaluates and keeps an average
-    of the weights.
-    Validation runs ``evaluations`` times an epoch; training stops after ``patience`` of them
-    without a better mean AUC, and the best weights are kept. ``refit`` then trains once more, from
-    new weights, on training and validation rows together for the steps an epoch that were best.
-    ``given``: task -> the task within which it is learnt, e.g. ``{conversion: click}``, and
-    ``given_loss`` how (models/training/losses.py). ``calibration``: of the served scores, fitted to the
-    validation rows (models/training/outputs.py).
-    ``shuffle_rows`` is how many rows are shuffled together: the reader's memory; with
-    ``balance_lengths`` the batches of such a block hold rows of similar length.
-    ``batch_size`` is the batch of all processes together: ``processes`` on each of ``nodes``
-    machines share every batch (models/training/distributed.py), and each works its share off in
-    ``accumulate`` parts. ``fused_lookup``: one look-up for all columns of a batch
-    (models/embedding/lookup.py). ``compile``: the forward and backward pass through torch's compiler, on a
-    GPU also as CUDA graphs where shapes are the same in every batch (models/training/train_step.py).
-    ``warm_start``: begin with the weights of a model version (models/training/warm_start.py): ``champion``,
-    or the path or location of its folder; empty for new weights. ``warm_rows``: what ids that the
-    version did not know begin with, its row of the unknown id or a fresh one.
-    ``search``: what ``hemix tune`` tries unless told otherwise.
+    ``search`` says what ``hemix tune`` tries by default.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     search: ClassVar[Space] = {
         "learning_rate": Range(low=1e-4, high=1e-2, log=True),
         "embedding_learning_rate": Range(low=3e-4, high=5e-2, log=True),
@@ -49,35 +28,73 @@ class TrainingConfig(BaseModel):
     }
 
     seed: int = 0
+    """Seed of the initial weights, of dropout and of the order of rows."""
     batch_size: int = Field(default=512, ge=1)
+    """Rows per step, summed over all processes."""
     epochs: int = Field(default=1, ge=1)
+    """Passes over the training rows."""
     learning_rate: float = Field(default=1e-3, gt=0)
+    """Full learning rate of the dense parameters (AdamW)."""
     embedding_learning_rate: float = Field(default=1e-3, gt=0)
+    """Full learning rate of the embedding tables."""
     embedding_optimizer: Literal["adamw", "adagrad", "rowwise_adagrad"] = "adamw"
+    """Optimizer of the tables; adagrad and rowwise_adagrad also take sparse gradients."""
     weight_decay: float = Field(default=0.01, ge=0)
+    """Decoupled weight decay of dense matrices; biases and gains have none."""
     embedding_weight_decay: float = Field(default=0.0, ge=0)
+    """Weight decay of the tables; decoupled with adamw."""
     warmup: float = Field(default=0.1, ge=0, le=1)
+    """Share of all steps during which the learning rates rise from 0."""
     schedule: Schedule = "linear"
+    """How the learning rates fall to 0 after the warm-up; constant: not at all."""
     clip_norm: float = Field(default=1.0, gt=0)
+    """Largest norm of the dense gradient; a larger one is scaled down to it."""
     ema: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of a moving average of the weights, which is evaluated and kept in their place; 0:
+    none."""
     evaluations: int = Field(default=2, ge=1)
+    """Validations per epoch."""
     patience: int = Field(default=3, ge=1)
+    """Training stops after this many validations without a better mean AUC; the best weights are
+    kept."""
     refit: bool = False
+    """Train once more, from new weights, on training and validation rows together, for the best
+    number of steps per epoch."""
     task_weights: dict[str, float] = {}
+    """Task -> weight of its loss in the sum; 1 where it is not given."""
     given: dict[str, str] = {}
+    """Task -> the task within which it is learnt, such as {conversion: click}."""
     given_loss: GivenLoss = "masked"
+    """How a task within another is learnt: from rows where the other happened (masked), or from all
+    rows through the product of both probabilities (esmm)."""
     calibration: Calibration = "none"
+    """What is fitted to the validation rows at the end, per task, on the served logit: a scale
+    (temperature), or a scale and a shift (platt)."""
     precision: Literal["float32", "bfloat16"] = "float32"
+    """Number type of matrix products; weights and sums stay float32."""
     shuffle_rows: int = Field(default=131_072, ge=1)
+    """Rows that are shuffled together, which is what the reader holds in memory."""
     balance_lengths: bool = False
+    """Batch rows of similar history length together, for rankers that pad."""
     accumulate: int = Field(default=1, ge=1)
+    """Gradient accumulation: parts into which each process splits its share of a batch."""
     fused_lookup: bool = True
+    """One embedding look-up for all columns of a batch."""
     compile: Literal["none", "inductor", "cuda_graphs"] = "none"
+    """Run the forward and backward pass through torch's compiler; cuda_graphs: on a GPU, also as
+    CUDA graphs."""
     checkpoint_every_s: float = Field(default=20.0, ge=0)
+    """Seconds between two checkpoints."""
     processes: int = Field(default=1, ge=1)
+    """Processes per machine that share every batch."""
     nodes: int = Field(default=1, ge=1)
+    """Machines that share every batch."""
     warm_start: str = ""
+    """Version whose weights the training begins with: champion, or the path or location of its
+    folder; empty: new weights."""
     warm_rows: Literal["unknown", "fresh"] = "unknown"
+    """What ids begin with that the warm start's version did not know: its row of the unknown id, or
+    a fresh one."""
 
     @property
     def world(self) -> int:

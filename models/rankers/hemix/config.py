@@ -16,37 +16,9 @@ SequenceName = Literal["global", "realtime"]
 class HeMixConfig(RankerConfig):
     """Shape of a HeMix; letters as in the legend of :mod:`hemix.models.rankers.hemix.model`.
 
-    ``crosses`` DCN V2 layers interact the fields bit by bit before the split (the paper interacts,
-    then splits; how, is not public). ``positions`` adds a learned vector of its recency to each
-    event. ``norm`` places the blocks' norms; ``token_norm`` is the tokenizer's LayerNorm; ``readout`` is
-    the mean of the tokens or all of them side by side. The tokenizer's brings tokens of new, small
-    embeddings to unit scale and their noise with them: on logs of some 10^5 rows the model is
-    better without it (docs/decisions/0004-training-recipe.md).
-
-    Choices that the paper leaves open; the form of each is INFERRED.
-    ``tokenizer_hidden``: width of a first, SiLU layer of the tokenizer, after the crosses.
-    ``query_source``: the dynamic queries are the NS tokens, or tokens made beside them by a
-    projection of their ``own``; ``feed_ns=False`` does not give the NS tokens to the mixer again, and
-    makes none for a sequence that is not read. ``share_keys``: WK and WV of the global sequence read
-    the real-time one too; null items stay apart. ``query_residual``: ``O = LN(Q + attention)``, a norm
-    a sequence. ``encode_events``: one Transformer layer over each sequence before anything reads it;
-    no candidate changes it, its time grows with the square of the length. ``mix_activation``: of
-    HeteroMixing. ``candidate_interest``: DIN's interest of the candidate in each sequence stands among
-    the item's fields, before the crosses; it compares candidate and events in the table that they
-    share, which no query does (not the paper's: see docs/model-zoo.md for what it is worth).
-    ``ffn``: of HeteroMixer's tokens; ``swiglu`` has three matrices of the same size
-    instead of two. Two more ``readout``: ``task``, a learned token a task goes through the mixer behind
-    the others and its tower reads it alone; ``ns``, the mean of the NS tokens. With these two the last
-    block works out tokens that nobody reads.
-
-    The rest are ablations (docs/model-zoo.md says what each is worth); each leaves the
-    other parts as they are. ``sequences``: which are read. ``interest``: what reads them, mixed
-    queries, mixed queries whose fixed part is the most recent events (LONGER), a mean, or DIN.
-    ``dynamic_queries=False`` leaves the fixed ones alone, ``fixed_*=0`` the dynamic ones.
-    ``query_projection``: one for each query or one for all. ``mixer``: HeteroMixing or what stands
-    in its block's place. ``rank=None``: one full matrix a head; ``shared_mixing``: the same weights
-    for all heads; ``reconstruction=False``: mixed heads go back to tokens in the order in which
-    they lie, as in RankMixer. ``shared_ffn``: one FFN for all tokens.
+    The paper's choices are the defaults, except where it is silent: those forms are INFERRED. The
+    rest are ablations (docs/model-zoo.md says what each is worth); each leaves the other parts as
+    they are.
     """
 
     search: ClassVar[Space] = {
@@ -61,40 +33,87 @@ class HeMixConfig(RankerConfig):
     }
 
     token_width: int = Field(default=64, ge=1)
+    """D: width of a token; a multiple of `attention_heads` and `mix_heads`."""
     dynamic_global: int = Field(default=2, ge=1)
+    """N_G: NS tokens that act as queries of the global sequence."""
     dynamic_realtime: int = Field(default=2, ge=1)
+    """N_R: NS tokens that act as queries of the real-time sequence."""
     fixed_global: int = Field(default=2, ge=0)
+    """Learned queries of the global sequence, the same for every request."""
     fixed_realtime: int = Field(default=2, ge=0)
+    """Learned queries of the real-time sequence, the same for every request."""
     attention_heads: int = Field(default=2, ge=1)
+    """A: heads of the attention over a sequence."""
     mix_heads: int = Field(default=4, ge=1)
+    """H: heads of HeteroMixing."""
     rank: int | None = Field(default=16, ge=1)
+    """R: rank of a mixing head's matrix; null: one full matrix per head."""
     crosses: int = Field(default=0, ge=0)
+    """DCN V2 layers over the fields before they are split into NS tokens (the paper interacts, then
+    splits; how is not public)."""
     blocks: int = Field(default=2, ge=0)
+    """Mixing blocks."""
     ffn_expansion: int = Field(default=2, ge=1)
+    """K: hidden width of a token's feed-forward network, in token widths."""
     norm: Literal["post_layer", "pre_rms", "none"] = "post_layer"
+    """The blocks' norms: LayerNorm behind each residual, RMSNorm before each part, or none."""
     token_norm: bool = True
+    """The tokenizer's LayerNorm. It brings tokens of new, small embeddings to unit scale, and their
+    noise with them: on logs of some 10^5 rows the model is better without it
+    (docs/decisions/0004-training-recipe.md)."""
     readout: Literal["mean", "flatten", "task", "ns"] = "mean"
+    """What the towers read: the mean of all tokens, all of them side by side (flatten), one learned
+    token per task that goes through the mixer (task), or the mean of the NS tokens (ns)."""
     tokenizer_hidden: int | None = Field(default=None, ge=1)
+    """Width of a hidden SiLU layer of the tokenizer, after the crosses; null: none."""
     query_source: Literal["tokens", "own"] = "tokens"
+    """What the dynamic queries are: the NS tokens, or tokens with a projection of their own."""
     feed_ns: bool = True
+    """Whether the NS tokens are inputs of the mixer too; false: they act as queries only, and only
+    for sequences that are read."""
     share_keys: bool = False
+    """WK and WV of the global sequence also read the real-time one; the null items stay separate.
+    """
     query_residual: bool = False
+    """Add the query to its attention output, with one LayerNorm per sequence."""
     encode_events: bool = False
+    """One Transformer layer over each sequence before the queries read it; its time grows with the
+    square of the length."""
     candidate_interest: bool = False
+    """Adds DIN's interest of the candidate in each sequence to the item's fields, before the
+    crosses (not the paper's; docs/model-zoo.md has its worth)."""
     mix_activation: Literal["relu", "gelu", "silu"] = "relu"
+    """Activation inside HeteroMixing."""
     ffn: Literal["gelu", "swiglu"] = "gelu"
+    """The tokens' feed-forward networks; swiglu has three matrices of the same size instead of two.
+    """
     item_projection: Literal["merged", "separate"] = "merged"
+    """Whether the projection of events to token width is part of WK and WV (merged) or a layer
+    before them."""
     null_item: bool = True
+    """A learned event before each sequence, which queries may attend to when no event fits."""
     small_output_init: bool = False
+    """Initialise the blocks' last matrices small, so that each block starts near the identity."""
     positions: bool = False
+    """Adds a learned vector of its recency to each event."""
     sequences: Literal["both", "global", "realtime"] = "both"
+    """Which sequences are read."""
     interest: Literal["mixed", "recent", "mean", "din"] = "mixed"
+    """What reads a sequence: mixed queries, mixed queries whose fixed part is the most recent
+    events (LONGER), the mean of the events, or DIN."""
     dynamic_queries: bool = True
+    """Whether there are dynamic queries beside the fixed ones."""
     query_projection: Literal["own", "shared"] = "own"
+    """WQ: one per query (own), or one for all queries of a sequence."""
     mixer: Literal["hetero", "transformer", "rankmixer", "tokenmixer_large", "none"] = "hetero"
+    """The mixing block: HeteroMixing, another paper's block in its place, or none."""
     shared_mixing: bool = False
+    """The same mixing weights for all heads."""
     reconstruction: bool = True
+    """Whether mixed heads return to the tokens that they came from; false: in memory order, as in
+    RankMixer."""
     shared_ffn: bool = False
+    """One feed-forward network for all tokens instead of one per token."""
 
     @property
     def dynamic(self) -> int:

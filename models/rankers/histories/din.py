@@ -25,7 +25,7 @@ from hemix.spec import FeatureSpec
 
 
 class DINConfig(RankerConfig):
-    """``attention``: hidden widths of ``a``."""
+    """Shape of a DIN."""
 
     search: ClassVar[Space] = {
         **RankerConfig.search,
@@ -33,6 +33,7 @@ class DINConfig(RankerConfig):
     }
 
     attention: tuple[int, ...] = (32, 16)
+    """Hidden widths of the network `a` that weighs an event for the candidate."""
 
 
 @dataclass(frozen=True, kw_only=True)

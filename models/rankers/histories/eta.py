@@ -41,9 +41,7 @@ from hemix.spec import FeatureSpec
 
 
 class ETAConfig(RankerConfig):
-    """``top``: k, the paper's 48 (of 1024 events). ``bits``: m. ``heads`` of ``head_width`` read.
-    ``trunk``: hidden widths that the tasks share.
-    """
+    """Shape of an ETA."""
 
     search: ClassVar[Space] = {
         **RankerConfig.search,
@@ -54,11 +52,17 @@ class ETAConfig(RankerConfig):
     }
 
     top: int = Field(default=48, ge=1)
+    """k: events of the global sequence that the search keeps (the paper: 48 of 1,024)."""
     bits: int = Field(default=32, ge=1, le=256)
+    """m: bits of a hash."""
     heads: int = Field(default=2, ge=1)
+    """Heads of the attention over the events found."""
     head_width: int = Field(default=16, ge=1)
+    """Width of one head."""
     trunk: tuple[int, ...] = Field(default=(680,), min_length=1)
+    """Hidden widths of the MLP that the tasks share."""
     tower: tuple[int, ...] = (64,)
+    """Hidden widths of each task's own MLP behind the trunk."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,10 +52,7 @@ GAP = "gap"
 
 
 class HSTUConfig(RankerConfig):
-    """``token_width``: D. ``layers``: N. ``norm``: the LN before f1; the paper's
-    ``layer`` needs more data than the default shape is for (docs/model-zoo.md). ``trunk``: hidden
-    widths that the tasks share.
-    """
+    """Shape of an HSTU."""
 
     search: ClassVar[Space] = {
         **RankerConfig.search,
@@ -67,11 +64,18 @@ class HSTUConfig(RankerConfig):
     }
 
     token_width: int = Field(default=64, ge=1)
+    """D: width of a token; a multiple of `heads`."""
     heads: int = Field(default=2, ge=1)
+    """H: attention heads."""
     layers: int = Field(default=2, ge=1)
+    """N: layers."""
     norm: Norm = "none"
+    """The LN before f1; the paper's layer needs more data than the default shape is for
+    (docs/model-zoo.md)."""
     trunk: tuple[int, ...] = Field(default=(640,), min_length=1)
+    """Hidden widths of the MLP that the tasks share."""
     tower: tuple[int, ...] = (64,)
+    """Hidden widths of each task's own MLP behind the trunk."""
 
     @model_validator(mode="after")
     def _consistent(self) -> HSTUConfig:

@@ -50,10 +50,7 @@ USER_TOKENS = 2
 
 
 class LONGERConfig(RankerConfig):
-    """``event_width``: e. ``merge``: K. ``recent``: k. ``layers``: N self-causal layers after the
-    cross-causal one. ``norm``: of its layers; ``layer`` needs more data than the default shape is
-    for (docs/model-zoo.md). ``trunk``: hidden widths that the tasks share.
-    """
+    """Shape of a LONGER."""
 
     search: ClassVar[Space] = {
         **RankerConfig.search,
@@ -66,14 +63,23 @@ class LONGERConfig(RankerConfig):
     }
 
     event_width: int = Field(default=16, ge=1)
+    """e: width of an event before merging."""
     merge: int = Field(default=4, ge=1)
+    """K: adjacent events that become one token of width K * e."""
     recent: int = Field(default=8, ge=0)
+    """k: latest merged tokens that act as queries, beside the global ones."""
     heads: int = Field(default=2, ge=1)
+    """Attention heads; the token width must be a multiple."""
     layers: int = Field(default=1, ge=0)
+    """N: self-causal layers after the cross-causal one."""
     expansion: int = Field(default=4, ge=1)
+    """Hidden width of a layer's feed-forward network, in token widths."""
     norm: Norm = "none"
+    """The layers' norm; layer needs more data than the default shape is for (docs/model-zoo.md)."""
     trunk: tuple[int, ...] = Field(default=(448,), min_length=1)
+    """Hidden widths of the MLP that the tasks share."""
     tower: tuple[int, ...] = (64,)
+    """Hidden widths of each task's own MLP behind the trunk."""
 
     @property
     def token_width(self) -> int:

@@ -44,10 +44,7 @@ from hemix.spec import FeatureSpec
 
 
 class OneTransConfig(RankerConfig):
-    """``tokens``: N. ``token_width``: D. ``hidden``: of the tokenizer. ``pyramid=False`` hands all
-    behaviour tokens on. ``norm``: of the layers; the paper's ``rms`` needs more data
-    than the default shape is for (docs/model-zoo.md).
-    """
+    """Shape of a OneTrans."""
 
     search: ClassVar[Space] = {
         **RankerConfig.search,
@@ -60,14 +57,25 @@ class OneTransConfig(RankerConfig):
     }
 
     tokens: int = Field(default=4, ge=1)
+    """N: feature (NS) tokens, each with weights of its own."""
     token_width: int = Field(default=64, ge=1)
+    """D: width of a token; a multiple of `heads`."""
     hidden: int = Field(default=256, ge=1)
+    """Hidden width of the tokenizer's MLP."""
     heads: int = Field(default=2, ge=1)
+    """Attention heads."""
     layers: int = Field(default=2, ge=1)
+    """L: Transformer layers."""
     expansion: int = Field(default=2, ge=1)
+    """Hidden width of a feed-forward network, in token widths."""
     pyramid: bool = True
+    """Each layer hands on fewer behaviour tokens, the latest; false: all of them until the last
+    layer."""
     norm: Norm = "none"
+    """The layers' norm; the paper's rms needs more data than the default shape is for (docs/model-
+    zoo.md)."""
     tower: tuple[int, ...] = (64,)
+    """Hidden widths of each task's own MLP."""
 
     @model_validator(mode="after")
     def _consistent(self) -> OneTransConfig:

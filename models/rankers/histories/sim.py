@@ -39,9 +39,7 @@ from hemix.spec import FeatureSpec
 
 
 class SIMConfig(RankerConfig):
-    """``top``: k. ``search_width``: of the search's projections. ``heads`` of ``head_width`` read.
-    ``trunk``: hidden widths that the tasks share.
-    """
+    """Shape of a SIM."""
 
     search: ClassVar[Space] = {
         **RankerConfig.search,
@@ -51,11 +49,17 @@ class SIMConfig(RankerConfig):
     }
 
     top: int = Field(default=48, ge=1)
+    """k: events of the global sequence that the search keeps."""
     search_width: int = Field(default=16, ge=1)
+    """Width of the projections by which the search compares candidate and events."""
     heads: int = Field(default=2, ge=1)
+    """Heads of the attention over the events found."""
     head_width: int = Field(default=16, ge=1)
+    """Width of one head."""
     trunk: tuple[int, ...] = Field(default=(580,), min_length=1)
+    """Hidden widths of the MLP that the tasks share."""
     tower: tuple[int, ...] = (64,)
+    """Hidden widths of each task's own MLP behind the trunk."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,7 @@ from hemix.spec import FeatureSpec
 
 
 class AutoIntConfig(VectorRankerConfig):
-    """``layers`` of ``heads`` of width ``head_width``; ``deep``: widths of the deep network."""
+    """Shape of an AutoInt+."""
 
     search: ClassVar[Space] = {
         **VectorRankerConfig.search,
@@ -44,10 +44,15 @@ class AutoIntConfig(VectorRankerConfig):
     }
 
     layers: int = Field(default=3, ge=1)
+    """Interacting layers."""
     heads: int = Field(default=2, ge=1)
+    """H: attention heads per layer."""
     head_width: int = Field(default=16, ge=1)
+    """d: width of one head."""
     deep: tuple[int, ...] = (512, 384)
+    """Hidden widths of the deep network beside the attention; empty: AutoInt without it."""
     tower: tuple[int, ...] = ()
+    """Hidden widths of each task's own MLP; empty for one linear unit, as in the paper."""
 
 
 class InteractingLayer(nn.Module):

@@ -23,7 +23,7 @@ from hemix.spec import FeatureSpec
 
 
 class DCNv2Config(RankerConfig):
-    """``crosses``: cross layers. ``deep``: hidden widths of the deep network."""
+    """Shape of a DCN V2."""
 
     search: ClassVar[Space] = {
         **RankerConfig.search,
@@ -32,8 +32,11 @@ class DCNv2Config(RankerConfig):
     }
 
     crosses: int = 2
+    """Cross layers."""
     deep: tuple[int, ...] = (128, 64)
+    """Hidden widths of the deep network."""
     tower: tuple[int, ...] = ()
+    """Hidden widths of each task's own MLP; empty for one linear unit."""
 
 
 class DCNv2(Ranker):

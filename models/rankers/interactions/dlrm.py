@@ -36,7 +36,7 @@ from hemix.spec import FeatureSpec, Side
 
 
 class DLRMConfig(VectorRankerConfig):
-    """``bottom``, ``top``: hidden widths of both MLPs; the bottom one ends in the embedding width."""
+    """Shape of a DLRM."""
 
     search: ClassVar[Space] = {
         **VectorRankerConfig.search,
@@ -45,9 +45,14 @@ class DLRMConfig(VectorRankerConfig):
     }
 
     interaction: Literal["dot", "concat"] = "dot"
+    """What enters the top MLP: all pairs' dot products, or the vectors themselves (concat, the
+    DLRM-MLP of other papers)."""
     bottom: tuple[int, ...] = (64, 32)
+    """Hidden widths of the MLP over the numbers; it ends in the embedding width."""
     top: tuple[int, ...] = Field(default=(144, 64), min_length=1)
+    """Hidden widths of the MLP over the interactions."""
     tower: tuple[int, ...] = ()
+    """Hidden widths of each task's own MLP; empty for one linear unit."""
 
 
 @dataclass(frozen=True, kw_only=True)

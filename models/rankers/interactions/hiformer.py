@@ -35,7 +35,7 @@ from hemix.spec import FeatureSpec
 
 
 class HiformerConfig(VectorRankerConfig):
-    """``rank``: r of the composite projections; ``norm=False`` leaves the norms out."""
+    """Shape of a Hiformer."""
 
     search: ClassVar[Space] = {
         **VectorRankerConfig.search,
@@ -47,11 +47,17 @@ class HiformerConfig(VectorRankerConfig):
     }
 
     interest: Literal["mean", "din"] = "din"
+    """What a history becomes: the mean of its events, or DIN's interest of the candidate."""
     layers: int = Field(default=2, ge=1)
+    """Attention layers."""
     heads: int = Field(default=2, ge=1)
+    """H: attention heads; the embedding width must be a multiple."""
     rank: int = Field(default=40, ge=1)
+    """r: rank of the composite projections."""
     ffn_expansion: int = Field(default=4, ge=1)
+    """Hidden width of a token's feed-forward network, in embedding widths."""
     norm: bool = True
+    """Whether the layers have LayerNorms."""
 
     @model_validator(mode="after")
     def _consistent(self) -> HiformerConfig:

@@ -33,9 +33,7 @@ from hemix.spec import FeatureSpec
 
 
 class WukongConfig(VectorRankerConfig):
-    """``machines``: n_F, ``compressed``: n_L, ``rank``: k, ``hidden``: widths of the FMB's MLP,
-    ``final``: of the final MLP. ``norm=False`` leaves both norms of a layer out.
-    """
+    """Shape of a Wukong."""
 
     search: ClassVar[Space] = {
         **VectorRankerConfig.search,
@@ -48,14 +46,23 @@ class WukongConfig(VectorRankerConfig):
     }
 
     interest: Literal["mean", "din"] = "din"
+    """What a history becomes: the mean of its events, or DIN's interest of the candidate."""
     layers: int = Field(default=2, ge=1)
+    """Stacked layers; layer i holds interactions up to order 2^i."""
     machines: int = Field(default=16, ge=1)
+    """n_F: vectors that a layer's factorisation machine block makes."""
     compressed: int = Field(default=16, ge=1)
+    """n_L: vectors that a layer's linear block keeps."""
     rank: int = Field(default=8, ge=1)
+    """k: compressed vectors of the factorisation machine."""
     hidden: tuple[int, ...] = (416,)
+    """Hidden widths of the factorisation machine block's MLP."""
     final: tuple[int, ...] = (128, 64)
+    """Hidden widths of the MLP over the last layer's vectors."""
     tower: tuple[int, ...] = ()
+    """Hidden widths of each task's own MLP; empty for one linear unit."""
     norm: bool = True
+    """Whether a layer has its two LayerNorms."""
 
 
 class FactorizationBlock(nn.Module):

@@ -33,7 +33,7 @@ from hemix.spec import FeatureSpec
 
 
 class RankMixerConfig(TokenMixingConfig):
-    """``norm=False`` leaves the norms out."""
+    """Shape of a RankMixer."""
 
     search: ClassVar[Space] = {
         **TokenMixingConfig.search,
@@ -41,6 +41,7 @@ class RankMixerConfig(TokenMixingConfig):
     }
 
     norm: bool = True
+    """Whether a block has its LayerNorms."""
 
 
 class RankMixerBlock(nn.Module):

@@ -25,10 +25,7 @@ from hemix.spec import FeatureSpec
 
 
 class TokenMixingConfig(VectorRankerConfig):
-    """``ffn_expansion``: hidden width of a token's network over D.
-
-    ``readout``: the mean of the tokens, as in the papers, or all of them side by side.
-    """
+    """Shape that RankMixer and TokenMixer-Large share."""
 
     search: ClassVar[Space] = {
         **VectorRankerConfig.search,
@@ -39,12 +36,20 @@ class TokenMixingConfig(VectorRankerConfig):
     }
 
     interest: Literal["mean", "din"] = "din"
+    """What a history becomes: the mean of its events, or DIN's interest of the candidate."""
     tokens: int = Field(default=8, ge=1)
+    """T: semantic tokens; `token_width` must be a multiple."""
     token_width: int = Field(default=64, ge=1)
+    """D: width of a token."""
     blocks: int = Field(default=2, ge=1)
+    """Blocks of mixing and token networks."""
     ffn_expansion: int = Field(default=4, ge=1)
+    """Hidden width of a token's network, in token widths."""
     readout: Literal["mean", "flatten"] = "mean"
+    """What the towers read: the mean of the tokens, as in the papers, or all side by side
+    (flatten)."""
     tower: tuple[int, ...] = (64,)
+    """Hidden widths of each task's own MLP."""
 
     @model_validator(mode="after")
     def _divisible(self) -> TokenMixingConfig:

@@ -38,9 +38,7 @@ from hemix.spec import FeatureSpec
 
 
 class TokenMixerLargeConfig(TokenMixingConfig):
-    """``tokens``: the global one too. ``residual_every``: blocks from one inter-block residual to
-    the next, None for none.
-    """
+    """Shape of a TokenMixer-Large; ``tokens`` counts the global token too."""
 
     search: ClassVar[Space] = {
         **TokenMixingConfig.search,
@@ -50,8 +48,11 @@ class TokenMixerLargeConfig(TokenMixingConfig):
     }
 
     token_width: int = Field(default=72, ge=1)
+    """D: width of a token; a multiple of `tokens`."""
     ffn_expansion: int = Field(default=1, ge=1)
+    """Hidden width of a token's SwiGLU network, in token widths."""
     residual_every: int | None = Field(default=2, ge=1)
+    """Blocks from one inter-block residual to the next; null: no such residual."""
 
 
 class TokenMixerLarge(TokenMixingRanker):
