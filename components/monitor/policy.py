@@ -16,23 +16,29 @@ Rows = Annotated[int, Field(ge=1)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class DriftPolicy(_Part):
-    """Largest population stability index of a feature, and the requests that it takes to judge."""
+    """How far a served feature may move from its training distribution."""
 
     psi: Positive
+    """Largest population stability index of a feature."""
     minimum_samples: Rows
+    """Requests counted before drift is judged."""
 
 
 class CalibrationPolicy(_Part):
-    """Where predicted over observed must lie, and the outcomes that it takes to judge."""
+    """Where predicted over observed must lie, per task and variant."""
 
     band: tuple[Positive, Positive]
+    """[low, high] of predicted over observed."""
     minimum_outcomes: Rows
+    """Outcomes before calibration is judged."""
     attribution_hours: Positive
+    """Hours after a request within which its outcomes count."""
     most_lost: float = Field(default=0.1, ge=0, le=1)
+    """Share of exposures or outcomes that may be lost; beyond it calibration is not judged."""
 
     @model_validator(mode="after")
     def _ordered(self) -> CalibrationPolicy:
@@ -42,27 +48,36 @@ class CalibrationPolicy(_Part):
 
 
 class FreshnessPolicy(_Part):
-    """Largest age of the newest row of a feature view."""
+    """How old the features may be."""
 
     hours: Positive
+    """Largest age of the newest row of a feature view."""
 
 
 class UnknownPolicy(_Part):
-    """Largest shares of unknown users and candidates, and the requests that it takes to judge."""
+    """How many ids the feature store may lack."""
 
     users: Share
+    """Largest share of requests from users that the store lacks."""
     items: Share
+    """Largest share of candidates that the store lacks."""
     minimum_requests: Rows
+    """Requests before the shares are judged."""
 
 
 class MonitorPolicy(_Part):
-    """The whole policy."""
+    """The whole policy of monitoring."""
 
     window_hours: Positive
+    """Hours back that are looked at."""
     drift: DriftPolicy
+    """Drift of features."""
     calibration: CalibrationPolicy
+    """Calibration of scores."""
     freshness: FreshnessPolicy
+    """Age of features."""
     unknown: UnknownPolicy
+    """Unknown users and items."""
 
     @staticmethod
     def load(path: Path | None = None) -> MonitorPolicy:

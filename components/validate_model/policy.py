@@ -41,15 +41,18 @@ def lower_is_better(metric: str) -> bool:
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Limits(_Part):
-    """Limits of one task's metrics."""
+    """Limits of a task's metrics: auc, gauc, impression_auc, logloss, normalized_entropy, pcoc, ece."""
 
     floors: dict[Metric, Number] = {}
+    """Metric -> the least it must be."""
     ceilings: dict[Metric, Number] = {}
+    """Metric -> the most it may be."""
     bands: dict[Metric, tuple[Number, Number]] = {}
+    """Metric -> [low, high] that it must lie within."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Limits:
@@ -60,39 +63,58 @@ class Limits(_Part):
 
 
 class SlicePolicy(_Part):
-    """Which slices count and how much worse than the champion they may be (AUC)."""
+    """Which slices count, and how much worse than the champion they may be."""
 
     margin: Margin
+    """AUC by which a slice may be worse; it is harmed when the whole 95 % interval lies below minus
+    this."""
     smallest_rows: int = Field(ge=1)
+    """Slices of fewer rows are not judged."""
     smallest_positives: int = Field(ge=1)
+    """Slices with fewer positive labels are not judged."""
 
 
 class LatencyPolicy(_Part):
-    """p99 milliseconds of ``requests`` requests with ``candidates`` candidates each."""
+    """How fast the loaded model must be, alone, one request at a time."""
 
     candidates: int = Field(ge=1, le=1000)
+    """Candidates per request."""
     requests: int = Field(ge=10, le=100_000)
+    """Requests that are timed."""
     p99_ms: float = Field(gt=0)
+    """Milliseconds within which 99 % of the requests must be scored."""
 
 
 class ParityPolicy(_Part):
-    """How many rows and requests are scored again, and the largest difference allowed."""
+    """How closely the exported weights must give the scores of the ranker that was trained."""
 
     rows: int = Field(ge=1)
+    """Test rows that are scored again."""
     requests: int = Field(ge=1)
+    """Requests that are scored again, one at a time."""
     tolerance: float = Field(ge=0)
+    """Largest difference allowed between two scores, as probabilities."""
 
 
 class Policy(Limits):
-    """The whole policy; ``champion``, ``popularity`` and ``boosting`` are allowed losses a metric."""
+    """The whole policy. Comparisons are paired bootstraps over users; "not worse" looks at the
+    pessimistic end of the 95 % interval.
+    """
 
     champion: dict[Directed, Margin]
+    """Metric -> how much worse than the champion's it may be."""
     popularity: dict[Directed, Margin]
+    """Metric -> how much worse than item popularity's it may be."""
     boosting: dict[Directed, Margin]
+    """Metric -> how much worse than gradient boosting's it may be; empty: reported only."""
     slices: SlicePolicy
+    """No slice harmed."""
     latency: LatencyPolicy
+    """How fast."""
     parity: ParityPolicy
+    """How exact."""
     tasks: dict[str, Limits] = {}
+    """Task -> limits that replace the common ones for it."""
 
     def limits(self, task: str) -> Limits:
         """The limits of one task: the common ones, then the task's own."""

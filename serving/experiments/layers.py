@@ -31,19 +31,19 @@ Weight = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class LayerVariant(_Part):
-    """An arm: its share of users ``(0, 1]`` and what it changes.
-
-    ``order`` are task weights of the final order: candidates are ranked by the weighted sum of
-    their probabilities; left out, by the first task.
-    """
+    """An arm of a layer."""
 
     name: Name
+    """Name of the arm in exposures and results."""
     share: float = Field(gt=0, le=1)
+    """Share of users."""
     order: dict[str, Weight] | None = None
+    """Task -> weight: candidates are ranked by the weighted sum of their probabilities; null: by
+    the first task."""
 
     @model_validator(mode="after")
     def _some_weight(self) -> LayerVariant:
@@ -53,11 +53,14 @@ class LayerVariant(_Part):
 
 
 class Layer(_Part):
-    """One experiment over all users, cut by its own salt; the first variant is the control."""
+    """One experiment over all users, with an assignment of its own."""
 
     name: Name
+    """Name of the layer."""
     salt: str = Field(min_length=1, max_length=100)
+    """Text that is hashed with the user id; another salt is another, independent assignment."""
     variants: tuple[LayerVariant, ...] = Field(min_length=1, max_length=10)
+    """The arms; the first is the control, and the shares sum to 1."""
 
     @model_validator(mode="after")
     def _whole(self) -> Layer:
@@ -92,6 +95,7 @@ class Experiments(_Part):
     """All layers of the file."""
 
     layers: tuple[Layer, ...] = ()
+    """The layers; their names and salts differ, and at most one sets `order`."""
 
     @model_validator(mode="after")
     def _apart(self) -> Experiments:

@@ -35,37 +35,40 @@ ImageRef = Annotated[str, Field(min_length=1), BeforeValidator(_pinned)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Resources(_Part):
-    """What a pod asks for. Memory is request and limit at once; without ``cpu_limit`` CPU may burst."""
+    """What a pod requests."""
 
     cpu: Cpu = "1"
+    """CPU requested, such as 2 or 500m."""
     cpu_limit: Cpu | None = None
+    """CPU limit; null: CPU may burst."""
     memory: Memory = "3Gi"
+    """Memory, request and limit at once."""
     gpu: int = Field(default=0, ge=0)
+    """GPUs per pod."""
     gpu_resource: str = "nvidia.com/gpu"
+    """Kubernetes' name of the GPU resource."""
 
 
 class Scaling(_Part):
-    """How many pods.
-
-    Args:
-        by: ``hpa`` lets KServe make a HorizontalPodAutoscaler on CPU; ``keda`` makes a KEDA
-            ScaledObject, on requests a second when ``prometheus`` is given, else on CPU; ``none``
-            keeps ``min_replicas``.
-        cpu_percent: of the CPU request that pods should use on average.
-        prometheus: address of the Prometheus that KEDA asks.
-        requests_per_second: how many one pod should take; KEDA with Prometheus only.
-    """
+    """How many pods."""
 
     by: Literal["hpa", "keda", "none"] = "hpa"
+    """hpa: KServe makes a HorizontalPodAutoscaler on CPU; keda: a KEDA ScaledObject, on requests
+    per second when `prometheus` is given, else on CPU; none: always `min_replicas`."""
     min_replicas: int = Field(default=2, ge=1)
+    """Fewest pods."""
     max_replicas: int = Field(default=10, ge=1)
+    """Most pods."""
     cpu_percent: int = Field(default=70, ge=1, le=100)
+    """Share of the requested CPU that pods should use on average, in percent."""
     prometheus: str = ""
+    """Address of the Prometheus that KEDA queries."""
     requests_per_second: float = Field(default=50.0, gt=0)
+    """Requests per second that one pod should take; keda with Prometheus only."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Scaling:
@@ -80,150 +83,158 @@ class SecretKey(_Part):
     """A key of a Secret of the namespace."""
 
     secret: Name
+    """Name of the Secret."""
     key: str = Field(pattern=r"^[-._a-zA-Z0-9]+$")
+    """Key within it."""
 
 
 class Role(_Part):
-    """Pods of one kind: size, number, requests at a time; ``secret_env`` takes values from Secrets."""
+    """Pods of one kind."""
 
     resources: Resources = Resources()
+    """What each pod requests."""
     scaling: Scaling = Scaling()
+    """How many pods."""
     node_selector: dict[str, str] = {}
+    """Labels of the nodes that may hold the pods."""
     workers: int = Field(default=2, ge=1)
+    """Requests that a pod scores at the same time."""
     env: dict[str, str] = {}
+    """Environment variables."""
     secret_env: dict[str, SecretKey] = {}
+    """Environment variables whose values are keys of Secrets."""
 
 
 class Parent(_Part):
     """A Gateway that an HTTPRoute attaches to."""
 
     name: Name
+    """Name of the Gateway."""
     namespace: Name | None = None
+    """Its namespace; null: the deployment's."""
     listener: str | None = None
+    """The listener's name; null: any."""
 
 
 class Gateway(Parent):
-    """The Gateway that users come through, and the host names of the ranker there."""
+    """The Gateway that users come through."""
 
     hostnames: tuple[str, ...] = ()
+    """Host names of the ranker there; empty: any."""
 
 
 class InnerGateway(Parent):
-    """A Gateway that only pods can reach, and its address (``http://HOST``) in the cluster."""
+    """A Gateway that only pods can reach."""
 
     url: str = Field(pattern=r"^https?://[^/]+$")
+    """Its address in the cluster, http://HOST."""
 
 
 class Storage(_Part):
-    """Where pods find things.
-
-    Args:
-        models: the registry as KServe's storage initializer sees it (``s3://``, ``gs://``,
-            ``pvc://CLAIM/PATH``); empty: the registry's own location.
-        features: live feature store of the transformer: a location, or a path on ``claim``; empty:
-            ``feature_store`` beside the registry.
-        exposures: where exposures go: a location, or a path on ``claim``.
-        outcomes: where outcomes arrive, for calibration: a location, or a path on ``claim``; empty:
-            calibration is not measured by the pods.
-        claim: a PersistentVolumeClaim that the transformer mounts at ``/var/lib/hemix``.
-    """
+    """Where pods find things."""
 
     models: str = Field(default="", pattern=r"^((s3|gs|pvc|https)://.+)?$")
+    """The registry as KServe's storage initializer sees it (s3://, gs://, pvc://CLAIM/PATH); empty:
+    the registry's own location."""
     features: str = ""
+    """Live feature store of the transformer: a location, or a path on `claim`; empty:
+    `feature_store` beside the registry."""
     exposures: str = "/var/lib/hemix/exposures"
+    """Where exposures go: a location, or a path on `claim`."""
     outcomes: str = ""
+    """Where outcomes arrive, for calibration: a location, or a path on `claim`; empty: the pods do
+    not measure calibration."""
     claim: str = ""
+    """A PersistentVolumeClaim that the transformer mounts at /var/lib/hemix."""
 
 
 class Secrets(_Part):
-    """Secrets of the namespace; empty: none.
-
-    Args:
-        storage: keys ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_ENDPOINT_URL``.
-        redis: key ``password``.
-        signing: key ``public.pem``, one public key or several; predictors then serve only what the
-            owner of one signed, and the deploy step refuses what it cannot sign.
-        pull: of the registry that images come from.
-    """
+    """Secrets of the namespace; empty: none."""
 
     storage: str = "hemix-storage"
+    """Secret with the keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL."""
     redis: str = ""
+    """Secret with the key password."""
     signing: str = ""
+    """Secret with the key public.pem, one public key or several: predictors then serve only what
+    the owner of one signed, and the deploy step refuses what it cannot sign."""
     pull: tuple[str, ...] = ()
+    """Secrets to pull images with."""
 
 
 class Timeouts(_Part):
-    """Seconds.
-
-    Args:
-        api: of a request to the API server.
-        ready: until new pods must be ready; holds the model's download.
-        settled: how long Ready must last before it is believed.
-        drain: from the change of traffic to the end of what it left; longer than kubelet takes to
-            bring a ConfigMap's change to the pods (about a minute) and a request takes.
-        poll: between two looks.
-        request: of a ranking request at the gateway.
-        predictor: of a predictor's answer to the transformer, a retry included.
-    """
+    """Time limits, in seconds."""
 
     api: Seconds = 30.0
+    """A request to the API server."""
     ready: Seconds = 900.0
+    """Until new pods must be ready, the model's download included."""
     settled: float = Field(default=10.0, ge=0)
+    """How long Ready must last before it is believed."""
     drain: float = Field(default=120.0, ge=0)
+    """From the change of traffic to the end of what it left; longer than kubelet takes to bring a
+    ConfigMap's change to the pods (about a minute) and a request takes."""
     poll: Seconds = 2.0
+    """Between two looks at a resource."""
     request: Seconds = 5.0
+    """A ranking request at the gateway."""
     predictor: Seconds = 1.0
+    """A predictor's answer to the transformer, a retry included."""
 
 
 class Rollout(_Part):
-    """Try another image on the same models, by KServe's ``spec.canary``.
-
-    Args:
-        image: the image on trial.
-        percent: of requests that it gets.
-        role: which pods. ``predictor`` needs ``inner_gateway``, which splits the requests.
-        name: part of the names of the trial's Deployment and Service.
-        replicas: pods of the trial.
-    """
+    """Another image on trial with the same models, by KServe's ``spec.canary``."""
 
     image: ImageRef
+    """The image on trial."""
     percent: int = Field(ge=0, le=100)
+    """Share of requests that it gets, in percent."""
     role: Literal["ranker", "predictor"] = "ranker"
+    """Which pods; predictor needs `inner_gateway`, which splits the requests."""
     name: Name = "next"
+    """Part of the names of the trial's Deployment and Service."""
     replicas: int = Field(default=1, ge=1)
+    """Pods of the trial."""
 
 
 class DeploymentSettings(_Part):
-    """All of the settings file; every key has a default.
-
-    Args:
-        name: of the ranker, and the beginning of its versions' names.
-        service_port: of KServe's Services: 80, or 8080 where KServe makes them headless
-            (``serviceClusterIPNone``).
-        inner_gateway: what the transformer asks versions through; None: their Services.
-        canary_steps: percentages of users that ``--canary`` goes through.
-        keep_champion_before: keeps the pods of the champion before, for a fast way back.
-        rollout: another image on trial.
-        experiments: layers beside the model layer (``hemix.serving.experiments.layers``).
-    """
+    """All of the settings file; every key has a default."""
 
     name: Name = "ranker"
+    """Name of the ranker, with which its versions' names begin."""
     namespace: Name = "hemix"
+    """Namespace of everything that is deployed."""
     image: ImageRef = f"hemix/serve:{__version__}"
+    """Image of the pods, pinned by a tag or a digest."""
     service_account: str = "hemix-serving"
+    """ServiceAccount of the pods."""
     run_as_user: int = Field(default=65532, ge=1)
+    """User id of the pods' processes."""
     service_port: Literal[80, 8080] = 80
+    """Port of KServe's Services: 80, or 8080 where KServe makes them headless
+    (serviceClusterIPNone)."""
     ranker: Role = Role()
+    """Transformer pods, which take requests."""
     predictor: Role = Role()
+    """Predictor pods, which score; one kind per version."""
     gateway: Gateway = Gateway(name="hemix-gateway")
+    """The Gateway that users come through."""
     inner_gateway: InnerGateway | None = None
+    """The Gateway through which the transformer reaches versions; null: their Services."""
     storage: Storage = Storage()
+    """Where pods find things."""
     secrets: Secrets = Secrets()
+    """Secrets that pods use."""
     timeouts: Timeouts = Timeouts()
+    """Time limits."""
     canary_steps: tuple[int, ...] = (5, 25, 50, 100)
+    """Percentages of users that `--canary` goes through."""
     keep_champion_before: bool = False
+    """Keep the pods of the previous champion, for a fast roll back."""
     rollout: Rollout | None = None
+    """Another image on trial."""
     experiments: Experiments = Experiments()
+    """Layers beside the model layer."""
 
     @model_validator(mode="after")
     def _whole(self) -> DeploymentSettings:
