@@ -10,15 +10,12 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     WrapValidator,
     model_validator,
@@ -26,7 +23,8 @@ from pydantic import (
 
 from hemix.errors import DefinitionError
 from hemix.features.sources.csv.dialect import TextRules
-from hemix.features.times import duration, realtime_window, utc
+from hemix.features.split import Part, Split
+from hemix.features.times import duration, realtime_window
 from hemix.files import digest_of
 from hemix.texts.documents import Document, checked, key_of, parse, read
 from hemix.texts.naming import file_name
@@ -39,15 +37,8 @@ NO_SPLIT = {
 }
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
-Time = Annotated[datetime, BeforeValidator(utc)]
 Seconds = Annotated[int, BeforeValidator(duration), Field(ge=0)]
 RealtimeWindow = Annotated[Literal["day", "last"] | Seconds, WrapValidator(realtime_window)]
-
-
-class Part(BaseModel):
-    """A frozen, strict piece of a definition."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TableSource(Part, TextRules):
@@ -62,7 +53,7 @@ class TableSource(Part, TextRules):
     paths: tuple[str, ...] = Field(min_length=1)
     format: Literal["auto", "parquet", "csv"] = "auto"
     columns: dict[str, str]
-    constants: dict[str, str | int | float | bool] = {}
+    constants: dict[str, str | int | float | bool] = Field(default={})
     explode: tuple[str, ...] = ()
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
 
@@ -159,61 +150,6 @@ class Counter(Part):
         """Length of a window in seconds; None for ``ever``."""
         found = None if window == "ever" else duration(window)
         return found if isinstance(found, int) else None
-
-
-class Window(Part):
-    """Times ``[start, end)``, UTC."""
-
-    start: Time
-    end: Time
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Window:
-        if self.end <= self.start:
-            raise ValueError(f"end {self.end} is not after start {self.start}")
-        return self
-
-
-SHORTEST_TRAINING = timedelta(minutes=1)
-
-
-class Split(Part):
-    """Training, validation and test windows; validation defaults to the last tenth of training."""
-
-    train: Window
-    validation: Window | None = None
-    test: Window
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Split:
-        train, validation, test = self.train, self.validation, self.test
-        if test.start < train.end:
-            raise ValueError("the test window starts before the training window ends")
-        if train.end - train.start < SHORTEST_TRAINING:
-            raise ValueError(f"the training window is shorter than {SHORTEST_TRAINING}")
-        if validation is None:
-            return self
-        if validation.end > test.start:
-            raise ValueError("the validation window ends after the test window starts")
-        if validation.start <= train.start:
-            raise ValueError("the validation window starts where training does or before")
-        if validation.start < train.end and validation.end < train.end:
-            raise ValueError(
-                "the validation window ends before the training window: what lies between them "
-                f"would be in neither; let it end at {train.end:%Y-%m-%dT%H:%M:%SZ}, or later"
-            )
-        return self
-
-    def windows(self) -> dict[str, Window]:
-        """``train``, ``validation`` and ``test``; train ends where validation starts."""
-        train, validation = self.train, self.validation
-        if validation is None:
-            length = (train.end - train.start) / 10
-            cut = train.end - timedelta(seconds=round(length.total_seconds()))
-            validation = Window(start=cut, end=train.end)
-        if validation.start < train.end:
-            train = Window(start=train.start, end=validation.start)
-        return {"train": train, "validation": validation, "test": self.test}
 
 
 class DatasetDefinition(Part):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hemix.components.evaluate.tables import batches, examples_dataset, inside, split_dataset
 from hemix.errors import DataError, ModelVersionError
-from hemix.features.definition import Window
+from hemix.features.split import Window
 from hemix.progress import progress
 
 Scores = dict[str, NDArray[np.float32]]

@@ -29,8 +29,9 @@ from hemix.components.evaluate.results import (
 from hemix.components.evaluate.scoring import champion_scores, model_scores
 from hemix.components.evaluate.slices import slice_columns, slices_of
 from hemix.components.evaluate.tables import KEYS, read_examples, read_split, require_same_rows
-from hemix.features.definition import DatasetDefinition, Window
+from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import label_column
+from hemix.features.split import Window
 from hemix.files import atomic_folder
 from hemix.models.metrics.bootstrap import UserBootstrap
 from hemix.progress import say

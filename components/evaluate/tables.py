@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from hemix.errors import DataError
-from hemix.features.definition import Window
+from hemix.features.split import Window
 
 KEYS = ("request_id", "user_id", "item_id", "event_time")
 BATCH_ROWS = 16_384

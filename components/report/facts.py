@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from hemix.features.definition import DatasetDefinition, Window
+from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import label_column
+from hemix.features.split import Window
 from hemix.files import read_json
 
 OUTSIDE = "outside"

@@ -16,8 +16,9 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from hemix.errors import StorageError
-from hemix.features.definition import DatasetDefinition, Window
+from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import FACTS, MISSING_INT, MISSING_STRING
+from hemix.features.split import Window
 
 TABLES = ("interactions", "behaviors", "users", "items")
 

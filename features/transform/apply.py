@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hemix.features.beam.options import beam_options, own_errors
-from hemix.features.definition import DatasetDefinition, Window
+from hemix.features.definition import DatasetDefinition
+from hemix.features.split import Window
 from hemix.features.transform.columns import (
     day_may_hold,
     example_files,

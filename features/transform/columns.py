@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hemix.errors import DataError, StorageError
-from hemix.features.definition import DatasetDefinition, Window
+from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import MISSING_INT, TIME
+from hemix.features.split import Window
 from hemix.features.transform.plan import Kind, RawColumn
 
 Array: TypeAlias = npt.NDArray[np.generic]

@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 
 from hemix.errors import DataError
 from hemix.features.beam.options import beam_options, own_errors
-from hemix.features.definition import DatasetDefinition, Window
+from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes, examples_schema, label_column
+from hemix.features.split import Window
 from hemix.features.transform.canonical import ASSETS, canonical
 from hemix.features.transform.columns import (
     ARROW,

@@ -16,7 +16,8 @@ from hemix.components.plan.naming import version_name
 from hemix.components.plan.step import Planned, run
 from hemix.components.plan.windows import RollingWindows, scheduled_time
 from hemix.errors import DataError, DefinitionError, RegistryError
-from hemix.features.definition import DatasetDefinition, Split
+from hemix.features.definition import DatasetDefinition
+from hemix.features.split import Split
 from hemix.revision import revision
 from hemix.serving.registry.registry import open_registry
 from tests.small import SmallRun
