@@ -27,6 +27,7 @@ class Breaker:
         slow_s: the same while late answers come.
         rest_s: pause before a trial, and between trials.
         changed: told True when it opens and False when it closes.
+        clock: monotonic seconds.
     """
 
     def __init__(

@@ -73,6 +73,7 @@ def lease(location: str, *, what: str, wait_s: float = 0.0) -> Iterator[Lease]:
     """Hold the lease at ``location`` for the block.
 
     Args:
+        location: a file here or in a store; it is made, and removed at the end.
         what: who is told to wait: "another run is working in s3://...".
         wait_s: how long to wait for a holder that lives.
 

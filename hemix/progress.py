@@ -21,7 +21,12 @@ def progress(
 ) -> Iterator[T]:
     """Yield ``items``; print ``label done/total rate`` at most every ``every_s`` seconds.
 
-    ``size``: how much of the ``total`` an item is, its rows for example.
+    Args:
+        items: what is worked through.
+        label: what the line begins with.
+        total: how much there is; None when nobody knows.
+        every_s: seconds between two lines.
+        size: how much of ``total`` an item is, its rows for example.
     """
     if total is None and hasattr(items, "__len__"):
         total = len(items)  # type: ignore[arg-type]

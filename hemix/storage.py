@@ -105,6 +105,8 @@ def write_bytes(location: str, data: bytes, *, if_match: str | None = None) -> s
     """Write a file, whole or not at all; returns its tag.
 
     Args:
+        location: path or ``s3://`` location.
+        data: the whole content.
         if_match: write only when the file still has this tag, with :data:`ABSENT` only when there is
             none; None writes whatever is there.
 

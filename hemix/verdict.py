@@ -42,7 +42,17 @@ class Check(BaseModel):
         sample_size: int = 0,
         note: str = "",
     ) -> Check:
-        """Decide a check; a NaN value never passes."""
+        """Decide a check; a NaN value never passes.
+
+        Args:
+            check: name of the check.
+            value: what was measured.
+            threshold: what it is held to; ``(low, high)`` for a band.
+            direction: how the two are compared.
+            slice: the rows that were measured; ``all``.
+            sample_size: how many there were.
+            note: a sentence for the report.
+        """
         value = float(value)
         if isinstance(threshold, tuple):
             passed = threshold[0] <= value <= threshold[1]

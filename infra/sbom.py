@@ -55,6 +55,7 @@ def released(bom: Bom, pins: Mapping[str, str], images: Mapping[str, list[str]])
     """``bom`` held to the pins, with the images of each package.
 
     Args:
+        bom: what cyclonedx found in this environment.
         pins: canonical name -> version.
         images: canonical name -> images that hold it.
 

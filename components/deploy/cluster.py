@@ -22,6 +22,14 @@ def serve(
     It becomes challenger when its pods are ready. When they are not, it stays a candidate and
     those who served before serve on. A version that was moved since is left as it is.
 
+    Args:
+        site: the cluster and its settings.
+        model: model version folder.
+        version: its name.
+        registry: where it is added.
+        share: share of users of a later version, ``[0, 1]``.
+        verdict: of the model gate; kept in the registry.
+
     Raises:
         DefinitionError: pods cannot reach a location.
         ClusterError, DeploymentFailed: see :func:`hemix.serving.kubernetes.apply.deploy`.

@@ -55,6 +55,7 @@ def run(
     """Measure ``model`` on the test window beside boosting, popularity and the champion.
 
     Args:
+        definition: names slices and split times.
         model: model version folder of the candidate.
         examples: raw examples; the champion's own transform is applied to them.
         transformed: the candidate's transformed splits.

@@ -72,7 +72,15 @@ def render(
     policy: ExperimentPolicy,
     notes: Notes,
 ) -> str:
-    """The whole HTML text; charts are inline SVG, styles are inline, nothing is fetched."""
+    """The whole HTML text; charts are inline SVG, styles are inline, nothing is fetched.
+
+    Args:
+        design: layer, arms and their planned shares.
+        analysis: what was measured; None when no experiment runs.
+        decision: what follows from it.
+        policy: what it was judged by.
+        notes: sentences beside the figures.
+    """
     from markupsafe import Markup
 
     pages = environment(

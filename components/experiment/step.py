@@ -38,17 +38,21 @@ def run(
     The same call again changes nothing: once a decision is applied no experiment runs any more.
 
     Args:
-        exposures, outcomes: folders or ``s3://`` prefixes; ``outcomes`` may be one Parquet file.
+        exposures: folder or ``s3://`` prefix.
+        outcomes: folder or ``s3://`` prefix, or one Parquet file.
         registry: folder or ``s3://`` prefix.
         policy: policy file; None takes the default.
+        apply: carry the decision out.
         out_decision: JSON: ``decision`` and ``analysis`` (null when no experiment runs).
         out_page: HTML.
+        layer: the layer whose experiment it is; the models' by default.
         experiments: ``experiments.yaml``, for its layers.
         known: Parquet of user_id and number columns from before the experiment, for CUPED.
         notes: what the page says beside the figures.
         cluster: deployment settings of the cluster that serves the registry; what is applied is
             then served there. Empty: the registry only.
-        kubeconfig, context: which cluster; None and empty: as ``hemix deploy`` finds it.
+        kubeconfig: of the cluster; None: as ``hemix deploy`` finds it.
+        context: of the kubeconfig; empty: its current one.
 
     Raises:
         DataError: logs are missing or lack a column.

@@ -17,6 +17,7 @@ TABLES = ("interactions", "behaviors", "users", "items")
 
 
 def iso(ms: int) -> str:
+    """Epoch milliseconds as ISO 8601 text in UTC, with milliseconds."""
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
@@ -111,7 +112,18 @@ def summary_of(
     actions: dict[str, int],
     inexact: int,
 ) -> dict[str, Any]:
-    """The contents of ``summary.json``."""
+    """The contents of ``summary.json``.
+
+    Args:
+        read: rows read, by table.
+        written: rows written, by table.
+        derived: behaviours made from interactions.
+        repeats: exact repeats that were dropped and conflicts, by table.
+        facts: time range and counts of interactions and behaviours.
+        labels: rate of each label.
+        actions: behaviours by action.
+        inexact: behaviours whose time is only an upper bound.
+    """
     interactions, behaviors = facts["interactions"], facts["behaviors"]
     return {
         "rows_read": {table: read.get(table, 0) for table in TABLES},

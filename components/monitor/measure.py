@@ -84,6 +84,16 @@ def measure(
 ) -> Measures:
     """Read and add up what was written between ``since_ms`` and ``until_ms``.
 
+    Args:
+        exposures: folder or ``s3://`` prefix of exposures and snapshots.
+        outcomes: folder or ``s3://`` prefix.
+        registry: which versions are live, with their training statistics.
+        feature_store: the live feature store's location.
+        since_ms: start of the window, epoch ms.
+        until_ms: its end, epoch ms.
+        attribution_ms: time after a request within which its outcomes count.
+        most_lost: share of exposures or outcomes that may be lost.
+
     Raises:
         DataError, StorageError: a log cannot be read or lacks a column.
         ModelVersionError: a live version's transform is not in the registry.
@@ -162,6 +172,14 @@ def calibration_of(
     """Predicted and observed of requests of the window whose outcomes came; empty without any.
 
     An item counts when it has an outcome, whatever its value.
+
+    Args:
+        exposures: folder or ``s3://`` prefix.
+        outcomes: folder or ``s3://`` prefix.
+        since_ms: start of the window, epoch ms.
+        until_ms: its end, epoch ms.
+        attribution_ms: time after a request within which its outcomes count.
+        most_lost: share of exposures or outcomes that may be lost.
 
     Returns:
         ``(found, lost)``; ``lost`` says why more than ``most_lost`` of exposures or outcomes were

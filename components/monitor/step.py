@@ -39,7 +39,8 @@ def run(
     Args:
         exposures: folder or ``s3://`` prefix of exposures and snapshots.
         outcomes: folder or ``s3://`` prefix; none there leaves calibration out.
-        registry, feature_store: folders or ``s3://`` prefixes.
+        registry: folder or ``s3://`` prefix.
+        feature_store: folder or ``s3://`` prefix.
         policy: policy file; None takes the default.
         out_verdict: the verdict, JSON.
         out_page: HTML.

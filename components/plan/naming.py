@@ -21,7 +21,8 @@ def version_name(
 
     Args:
         definition: without its place.
-        recipe: and ``overrides`` of its fields, among them how many processes train.
+        recipe: name of the recipe.
+        overrides: dotted fields of the recipe -> values, among them how many processes train.
         source_fingerprint: of the log's files.
         revision: of the code.
         machine: :func:`this_machine` when the training is here; None where pods of one set of images

@@ -49,7 +49,8 @@ def run(
         definition: its split is replaced by the rolling one.
         scheduled: ISO 8601 or ``YYYYMMDDhhmmss``, UTC; empty for ``now``.
         windows: lengths of the windows and the log's delay.
-        recipe: training recipe, with ``overrides`` of its fields.
+        recipe: name of the training recipe.
+        overrides: dotted fields of the recipe -> values.
         registry: location of the registry; its champion is what the version is compared with.
         checkpoints: location below which each version's checkpoints are kept.
         now: the time of the run; the clock's when None.

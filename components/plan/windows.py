@@ -60,6 +60,7 @@ def scheduled_time(text: str, now: datetime) -> datetime:
 
     Args:
         text: empty means ``now``: a run started by hand.
+        now: the time of the run.
 
     Raises:
         DefinitionError: neither form.

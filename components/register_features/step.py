@@ -37,9 +37,12 @@ def run(
     """Write the feature repository as of the end of the training window, and the parity verdict.
 
     Args:
+        definition: the data set definition.
         events: the events artifact.
         transform: the transform artifact.
         version: the model version; its feature service is ``hemix.features.store.service_name(version)``.
+        out_repository: the feature repository's folder.
+        out_verdict: the verdict, JSON.
         online_store: ``sqlite`` or ``redis://host:port/db``.
 
     Returns:

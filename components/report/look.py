@@ -82,6 +82,7 @@ def svg_of(chart: Any, name: str) -> str:
     """An Altair chart as inline SVG that scales with the page and follows its colours.
 
     Args:
+        chart: an ``altair.Chart``, or charts joined.
         name: unique on the page; prefixes the SVG's ids.
     """
     import vl_convert

@@ -32,9 +32,17 @@ def run(
     """Write the page; a part that is None or absent says which gate kept it from being made.
 
     Args:
+        definition: the data set definition.
+        events: the events artifact.
         verdicts: gate name -> verdict file.
-        record: ``run.json`` of the run, a path or ``s3://`` location, for the times of its steps; may be left out.
+        transformed: the transformed splits.
+        transform: the transform artifact.
+        curves: folder of train with ``curves.json``.
+        model: model version folder.
+        evaluation: folder that evaluate wrote.
+        deployment: what deploy wrote, JSON.
         out_report: the HTML file.
+        record: ``run.json`` of the run, a path or ``s3://`` location, for the times of its steps; may be left out.
 
     Raises:
         StorageError: an artifact is damaged, or the page cannot be written.

@@ -48,10 +48,15 @@ def run_nodes(
 ) -> None:
     """Train as a TrainJob to the end; the checkpoint is then at ``work.checkpoints``.
 
-    ``cluster``: by default that of this pod or of the kubeconfig.
-
     A job of the same work that is there already (an earlier attempt of this step made it) is
     followed and not made again.
+
+    Args:
+        work: what each process reads and writes.
+        training: processes and nodes.
+        settings: of the job.
+        version: the version that is trained; part of the job's name.
+        cluster: by default that of this pod or of the kubeconfig.
 
     Raises:
         DefinitionError: the nodes and this step would not see the same checkpoints.

@@ -46,12 +46,22 @@ def run(
     """Train, on a GPU when there is one, and write the version folder and the curves.
 
     ``training.processes`` and ``training.nodes`` of the recipe say in how many processes: some on
-    this machine under torchrun, or on several nodes as a TrainJob by the settings ``cluster``
-    (:class:`TrainCluster` as YAML or JSON).
-    ``checkpoints``, a folder or ``s3://``, is kept between attempts: a training that was killed goes
-    on from there and ends with the weights it would have had. ``out_curves`` holds ``curves.json``
-    and ``tensorboard/``. ``champion``: location of the version that ``training.warm_start=champion``
-    begins with; empty when there is none yet.
+    this machine under torchrun, or on several nodes as a TrainJob.
+
+    Args:
+        transformed: the transformed splits.
+        transform: the transform artifact; the version holds a copy.
+        recipe: name of a recipe, or the text of one.
+        overrides: dotted fields of the recipe -> values.
+        version: name of the version.
+        feature_service: the Feast feature service that it will read.
+        checkpoints: folder or ``s3://`` location that is kept between attempts: a training that was
+            killed resumes there and ends with the weights it would have had.
+        out_model: the version folder.
+        out_curves: folder with ``curves.json`` and ``tensorboard/``.
+        champion: location of the version that ``training.warm_start=champion`` begins with; empty
+            when there is none yet.
+        cluster: settings of a training on several nodes (:class:`TrainCluster`), YAML or JSON.
 
     Raises:
         DefinitionError: no such recipe, an override that does not fit it, or several nodes without

@@ -25,6 +25,16 @@ def train_together(
 ) -> None:
     """Train in ``recipe.training.world`` processes; the checkpoint then holds the end of it.
 
+    Args:
+        recipe: what is trained, and in how many processes.
+        spec: ``spec.json`` of the transform.
+        train: folder of the training rows.
+        validation: folder of the validation rows.
+        checkpoints: folder or ``s3://`` location.
+        version: name of the version.
+        cluster: settings of a training on several nodes, YAML or JSON; empty for one node.
+        initial: safetensors file of the weights to begin with; empty: new weights.
+
     Raises:
         DefinitionError: several nodes, and no settings of a cluster.
         HemixError: what ended the training.

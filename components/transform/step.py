@@ -23,6 +23,13 @@ def run(
 ) -> None:
     """Fit the transform on the training split and write transformed/ and transform/.
 
+    Args:
+        definition: the data set definition.
+        examples: the examples artifact.
+        out_transformed: folder of the transformed splits.
+        out_transform: folder of the transform artifact.
+        runner_options: Beam flags, or a runner configuration.
+
     Raises:
         DataError: a split is empty or a column is missing; the message names it.
     """

@@ -79,6 +79,13 @@ def changed_features(
 ) -> tuple[pd.DataFrame, int]:
     """Rebuild the last rows before several instants from events cut there, and compare all bits.
 
+    Args:
+        definition: the data set definition.
+        events: the events artifact.
+        examples: the examples artifact.
+        cuts: how many instants.
+        sample: rows that are compared at each.
+
     Returns:
         a row a column with how many rows ``changed``, and how many rows were compared.
     """

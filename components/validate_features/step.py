@@ -97,8 +97,17 @@ def run(
 ) -> Verdict:
     """Check features as they will be trained on; write the verdict and Data Docs.
 
-    ``champion`` is a model version folder; without it there is no drift to measure. Every check
-    names its worst features in ``note``.
+    Every check names its worst features in ``note``.
+
+    Args:
+        definition: the data set definition.
+        events: the events artifact.
+        examples: the examples artifact.
+        transformed: the transformed splits.
+        transform: the transform artifact.
+        champion: model version folder; None: there is no drift to measure.
+        out_verdict: the verdict, JSON.
+        out_docs: folder of Great Expectations' Data Docs.
 
     Raises:
         StorageError: an artifact is damaged or missing.

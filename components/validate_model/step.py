@@ -32,6 +32,7 @@ def run(
         evaluation: folder that evaluate wrote for this model.
         transformed: the transformed splits that evaluate read.
         champion: the champion's folder, None when there is none.
+        out_verdict: the verdict, JSON.
 
     Raises:
         DefinitionError: the policy cannot be used; the message names the key.

@@ -105,6 +105,7 @@ def items(source: Path) -> pa.Table:
 
 
 def main() -> None:
+    """Write the shipped Parquet files from a download of KuaiRand-Pure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", type=Path, required=True, help="folder of KuaiRand-Pure files")
     parser.add_argument("--output", type=Path, default=HERE / "data")

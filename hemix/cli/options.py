@@ -173,7 +173,15 @@ ParamOption = Annotated[
 def connect(
     host: str, namespace: str, token: str, token_file: Path | None, ca_cert: Path | None
 ) -> Connection:
-    """Where the options say the server is."""
+    """Where the options say the server is.
+
+    Args:
+        host: the API server's address; empty: from the environment, the pod or the kubeconfig.
+        namespace: of the runs; empty: that of the pod or the kubeconfig.
+        token: bearer token.
+        token_file: file that holds it, read again for each request.
+        ca_cert: certificate authority of the server, PEM.
+    """
     from hemix.pipelines.kfp_client.connection import resolve
 
     return resolve(

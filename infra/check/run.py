@@ -33,6 +33,7 @@ def check_all(report: Report, kubeconfig: Path | None = None) -> None:
     """Render and check everything; what cannot run here is reported as missing.
 
     Args:
+        report: takes each finding.
         kubeconfig: of an API server with our custom resources; None starts one and stops it.
     """
     objects: list[Object] = []

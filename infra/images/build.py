@@ -51,6 +51,7 @@ def local_paths(settings: Mapping[str, str]) -> Iterator[Path]:
 
 
 def tag(image: str) -> str:
+    """``hemix/IMAGE:VERSION``, the name an image is built as."""
     return f"hemix/{image}:{__version__}"
 
 
@@ -64,7 +65,17 @@ def command(
     revision: str,
     pull: str = "missing",
 ) -> list[str]:
-    """The build command of an image; ``pull`` says when the base is fetched."""
+    """The command that builds an image.
+
+    Args:
+        image: which one (the Containerfile's target).
+        engine: ``podman`` or ``docker``.
+        secret: pip's configuration; the build may read it and no layer keeps it.
+        settings: the same by name; local folders that it points to are mounted.
+        arguments: build arguments, ``NAME=VALUE``.
+        revision: commit, for the image's label.
+        pull: when the base image is fetched.
+    """
     mounts = [f"--volume={path}:{path}:ro" for path in dict.fromkeys(local_paths(settings))]
     return [
         *(engine, "build", f"--pull={pull}", "--file", str(FOLDER / f"{image}.Containerfile")),

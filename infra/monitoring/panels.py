@@ -42,7 +42,17 @@ def stat(
     decimals: int | None = None,
     base: str = "green",
 ) -> Panel:
-    """One figure in large type, coloured by its level."""
+    """One figure in large type, coloured by its level.
+
+    Args:
+        title: of the panel.
+        description: what it says and what to do, in the panel's corner.
+        expr: PromQL.
+        unit: Grafana's name of the unit.
+        levels: values from which another colour holds.
+        decimals: digits after the point; None: Grafana's choice.
+        base: colour below the first level.
+    """
     defaults: dict[str, Any] = {
         "unit": unit,
         "thresholds": _thresholds(levels, base),
@@ -76,7 +86,18 @@ def lines(
     scale: Literal["linear", "log"] = "linear",
     floor: float | None = 0,
 ) -> Panel:
-    """Curves over time; ``limit`` is drawn as a dashed line, where an alert fires."""
+    """Curves over time.
+
+    Args:
+        title: of the panel.
+        description: what it says and what to do, in the panel's corner.
+        queries: ``(PromQL, legend)`` of each curve.
+        unit: Grafana's name of the unit.
+        limit: where an alert fires, drawn as a dashed line; None: nowhere.
+        stack: curves on top of each other.
+        scale: of the y axis.
+        floor: its lower end; None: what the data say.
+    """
     custom: dict[str, Any] = {
         "drawStyle": "line",
         "lineWidth": 2,
@@ -137,6 +158,14 @@ def _placed(rows: Iterable[tuple[str, int, list[Panel]]]) -> Iterator[Panel]:
 def dashboard(
     uid: str, title: str, description: str, rows: Iterable[tuple[str, int, list[Panel]]]
 ) -> dict[str, Any]:
+    """A Grafana dashboard as JSON.
+
+    Args:
+        uid: its fixed id, part of its address.
+        title: its name.
+        description: what it is for.
+        rows: ``(title, height of the panels, panels)`` of each row.
+    """
     return {
         "uid": uid,
         "title": title,

@@ -38,6 +38,8 @@ def running_endpoint(
     """Start ``hemix serve`` on free ports in its own process; stop it when the block ends.
 
     Args:
+        folder: output of a run, whose registry is served.
+        console: where its address is shown.
         options: further options of ``hemix serve``; a ``--models`` among them replaces the folder's.
 
     Raises:

@@ -160,6 +160,7 @@ def _hemix() -> Path:
 
 
 def main() -> None:
+    """Run the demo; on an error print it and exit with its code."""
     try:
         demo(Console(file=sys.stdout))
     except Exception as error:

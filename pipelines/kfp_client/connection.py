@@ -87,6 +87,14 @@ def resolve(
 ) -> Connection:
     """Fill what is not given: environment first, then the pod's own files, then the kubeconfig.
 
+    Args:
+        host: address of the KFP API server.
+        namespace: of the runs.
+        token: bearer token.
+        token_file: file that holds the token.
+        ca_cert: certificate authority of the server, PEM.
+        environment: variables; None: this process's.
+
     Raises:
         DefinitionError: a value cannot be used as written.
         EnvironmentProblem: nothing says where the server is.

@@ -100,6 +100,14 @@ def prepare(
 ) -> PipelineVersion:
     """See that the experiment is usable and the version is there; nothing else is made.
 
+    Args:
+        api: the server.
+        pipeline: name of the pipeline there.
+        compiled: IR YAML to upload; None: the newest version on the server.
+        parameters: of the run, by name.
+        experiment: name of the KFP experiment.
+        create_experiment: whether it may be made.
+
     Raises:
         HemixError: as :func:`submit` does.
     """

@@ -68,6 +68,7 @@ def read_traffic(
     """The traffic of the definition's test window.
 
     Args:
+        definition: names tasks, context fields and the test window.
         events: the ingest step's artifact.
         prefix: of every request id, so that another experiment's requests have other ids.
         users: only this many users, the same ones every time; None for all.
