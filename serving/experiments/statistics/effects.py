@@ -121,10 +121,10 @@ def compare(
         time = _clock(arms, kept, (control, treatment), floor)
         reach = boundary(time, alpha=alpha, horizon=horizon) * error
         variance_kept = _share_kept(arms, theta, floor, scales)
-    reach = np.where(np.isfinite(centre) & np.isfinite(reach), reach, np.inf)
-    low, high = centre - reach, centre + reach
-    if scale == "relative":
-        centre, low, high = np.expm1(centre), np.expm1(low), np.expm1(high)
+        reach = np.where(np.isfinite(centre) & np.isfinite(reach), reach, np.inf)
+        low, high = centre - reach, centre + reach
+        if scale == "relative":
+            centre, low, high = np.expm1(centre), np.expm1(low), np.expm1(high)
     return Effect(
         control=np.asarray(ratios[0]),
         treatment=np.asarray(ratios[1]),
