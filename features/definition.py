@@ -42,100 +42,114 @@ RealtimeWindow = Annotated[Literal["day", "last"] | Seconds, WrapValidator(realt
 
 
 class TableSource(Part, TextRules):
-    """Files that hold one table, and which of their columns are which of ours.
-
-    ``paths`` are files, folders or globs, local (relative to the definition's ``root``), ``s3://``
-    or ``gs://``. ``columns`` maps our name to theirs. ``explode`` names their parallel list
-    columns: one row per list element. ``constants`` adds columns that hold one value. How CSV text
-    is written stands beside them (``TextRules``).
-    """
+    """Files that hold one table, and which of their columns are which of ours."""
 
     paths: tuple[str, ...] = Field(min_length=1)
+    """Files, folders or globs; local (relative to `root`), s3:// or gs://."""
     format: Literal["auto", "parquet", "csv"] = "auto"
+    """Kind of the files; auto: by their names."""
     columns: dict[str, str]
+    """Our name -> the log's column."""
     constants: dict[str, str | int | float | bool] = Field(default={})
+    """Our name -> a value that every row has."""
     explode: tuple[str, ...] = ()
+    """Parallel list columns of the log: one row per list element."""
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
+    """Unit of epoch numbers; auto: dates and times only, numbers are refused."""
 
 
 class Label(Part):
-    """How a 0/1 label is read: ``column`` as it is, ``column >= at_least``, or ``item in column``."""
+    """How a 0/1 label is read off a column."""
 
     column: str
+    """The log's column."""
     at_least: float | None = Field(default=None, allow_inf_nan=False)
+    """The label is 1 where the column is at least this; null: the column is 0 or 1 itself."""
     contains_item: bool = False
+    """The label is 1 where the column, a list, holds the row's item."""
 
 
 class InteractionSource(TableSource):
     """What is predicted: needs user_id, item_id, event_time; request_id when the log has one."""
 
     labels: dict[str, Label]
+    """Task -> how its label is read."""
 
 
 class BehaviorSource(TableSource):
-    """What sequences are made of: needs user_id, item_id, event_time, action (column or constant).
-
-    ``exact_time: false`` says that the order is true but ``event_time`` is only an upper bound; the
-    events keep their list order and their time features are masked, not invented.
-    """
+    """What sequences are made of: needs user_id, item_id, event_time, action (column or constant)."""
 
     exact_time: bool = True
+    """false: the order is true but event_time is only an upper bound; the events keep their list
+    order and their time features are masked, not invented."""
 
 
 class DerivedBehaviors(Part):
-    """Behaviours read off the interactions themselves.
-
-    ``actions`` maps a task to an action's name, weakest first: an interaction becomes one event
-    with the last action whose label is 1. ``otherwise`` names the action of an interaction with no
-    positive label; without it such interactions make no event.
-    """
+    """Behaviours read off the interactions themselves."""
 
     actions: dict[str, str]
+    """Task -> name of an action, weakest first: an interaction becomes one event with the last
+    action whose label is 1."""
     otherwise: str | None = None
+    """Action of an interaction with no positive label; null: it makes no event."""
 
 
 class Categorical(Part):
-    """A field whose values become ids. ``vocabulary`` shares the ids of another field."""
+    """A field whose values become ids."""
 
     name: str
+    """The field: a column of a source, or a generated one."""
     min_count: int = Field(default=1, ge=1)
+    """Values seen less often in the training rows have no id of their own."""
     oov_buckets: int = Field(default=1, ge=1)
+    """Ids that all other values share, by hash."""
     vocabulary: str | None = None
+    """Another field whose ids this one shares."""
 
 
 class Numeric(Part):
     """A field that becomes a scaled float and a quantile bucket."""
 
     name: str
+    """The field: a column of a source, or a generated one."""
     scale: Literal["log", "linear"] = "log"
+    """Whether the logarithm is taken before scaling."""
     buckets: int = Field(default=16, ge=2)
+    """Quantile buckets, fitted to the training rows."""
 
 
 class Sequences(Part):
     """The two behaviour sequences of a user; the most recent events are kept.
 
-    ``realtime`` holds the visible events of the window that ends at the interaction (``day``: since
-    the last UTC midnight; ``last``: the ``realtime_length`` most recent ones, whatever their time),
-    ``global`` those before it; with ``overlap`` all visible ones, those of ``realtime`` too.
-    ``columns`` are item attributes carried beside the item id. An event is visible to an
-    interaction at t when ``event_time + availability_delay < t``.
+    An event is visible to an interaction at t when ``event_time + availability_delay < t``.
     """
 
     columns: tuple[str, ...] = ()
+    """Item attributes carried beside each event's item id."""
     global_length: int = Field(default=50, ge=1, le=10_000)
+    """Events of the global sequence: visible events before the real-time window."""
     realtime_length: int = Field(default=20, ge=1, le=10_000)
+    """Events of the real-time sequence: visible events within its window."""
     realtime_window: RealtimeWindow = "day"
+    """The window that ends at the interaction: day (since the last UTC midnight), a length of time
+    such as 6h, or last (the `realtime_length` most recent events, whatever their time)."""
     # Left out when false: definitions that do not say it keep the digests and names they had.
     overlap: bool = Field(default=False, exclude_if=lambda value: not value)
+    """The global sequence holds all visible events, those of the real-time one too."""
     availability_delay: Seconds = 0
+    """How long after an event the system knows of it."""
 
 
 class Counter(Part):
-    """Counts of past interactions that share ``key``: all (``impression``) and positive per task."""
+    """Counts of past interactions that share a key."""
 
     key: str
+    """What they share: user_id, item_id, or an item attribute."""
     events: tuple[str, ...] = ()
+    """What is counted: impression, or a task whose label is 1; empty: impressions and every task.
+    """
     windows: tuple[str, ...] = ("1h", "1d", "ever")
+    """Lengths of time back from the interaction, such as 1h and 7d, or ever."""
 
     @property
     def prefix(self) -> str:
@@ -156,22 +170,39 @@ class DatasetDefinition(Part):
     """A whole data set; see the module's text and docs/user-guide.md."""
 
     name: Annotated[str, AfterValidator(file_name)]
+    """Name of the data set; part of its versions' names."""
     description: str = ""
+    """For people."""
     root: str = "."
+    """Folder that local paths are relative to; itself relative to this file."""
     interactions: tuple[InteractionSource, ...] = Field(min_length=1)
+    """What is predicted."""
     behaviors: tuple[BehaviorSource, ...] = ()
+    """What sequences are made of."""
     derived_behaviors: DerivedBehaviors | None = None
+    """Behaviours read off the interactions, beside or instead of `behaviors`."""
     users: tuple[TableSource, ...] = ()
+    """Attributes of users."""
     items: tuple[TableSource, ...] = ()
+    """Attributes of items."""
     item_created_at: str | None = None
+    """Item attribute that holds when the item was created; it gives the number item_age_days."""
     tasks: tuple[str, ...] = Field(min_length=1)
+    """What is learnt and served, the most important first."""
     categorical: tuple[Categorical, ...] = Field(min_length=1)
+    """Fields that become ids."""
     numeric: tuple[Numeric, ...] = ()
+    """Fields that become numbers."""
     time_fields: tuple[Literal["hour", "weekday"], ...] = ("hour", "weekday")
+    """Fields made from the time of the request, UTC."""
     sequences: Sequences = Sequences()
+    """The user's histories."""
     counters: tuple[Counter, ...] = ()
+    """Counts of past interactions."""
     slices: tuple[str, ...] = ()
+    """Fields by whose values metrics are also given."""
     split: Split
+    """Times of the training, validation and test windows."""
 
     # ---- where a field comes from -------------------------------------------------------------
 

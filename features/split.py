@@ -15,14 +15,16 @@ Time = Annotated[datetime, BeforeValidator(utc)]
 class Part(BaseModel):
     """A frozen, strict piece of a definition."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Window(Part):
     """Times ``[start, end)``, UTC."""
 
     start: Time
+    """First instant of the window, UTC."""
     end: Time
+    """First instant after it, UTC."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Window:
@@ -35,11 +37,14 @@ SHORTEST_TRAINING = timedelta(minutes=1)
 
 
 class Split(Part):
-    """Training, validation and test windows; validation defaults to the last tenth of training."""
+    """Training, validation and test windows."""
 
     train: Window
+    """Interactions to learn from."""
     validation: Window | None = None
+    """Interactions that decide when training stops; null: the last tenth of the training window."""
     test: Window
+    """Interactions that versions are evaluated on."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Split:
