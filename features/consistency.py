@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from hemix.features.names import clashes
 from hemix.texts.documents import Contradictions
 from hemix.texts.plain_yaml import Fault, Place
 
@@ -33,8 +34,6 @@ OPTIONAL = {
 
 def check(definition: DatasetDefinition) -> None:
     """Raise :class:`Contradictions` for all that contradicts another part of ``definition``."""
-    from hemix.features.names import clashes
-
     faults = [
         *_names(definition),
         *_sources(definition),

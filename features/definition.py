@@ -22,8 +22,9 @@ from pydantic import (
 )
 
 from hemix.errors import DefinitionError
-from hemix.features.sources.csv.dialect import TextRules
+from hemix.features.consistency import check
 from hemix.features.split import Part, Split
+from hemix.features.text_rules import TextRules
 from hemix.features.times import duration, realtime_window
 from hemix.files import digest_of
 from hemix.texts.documents import Document, checked, key_of, parse, read
@@ -272,8 +273,6 @@ class DatasetDefinition(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> DatasetDefinition:
-        from hemix.features.consistency import check
-
         check(self)
         return self
 

@@ -15,7 +15,7 @@ from hemix.features.schema import MISSING_INT
 from hemix.features.sources.arrow_types import Role, element, elements, plain, refusal
 from hemix.features.sources.conversions import to_category, to_number
 from hemix.features.sources.place import Place
-from hemix.features.transform.plan import RawColumn
+from hemix.features.transform_plan import RawColumn
 
 _NAMES = {"int": "whole number", "string": "text", "float": "number"}
 

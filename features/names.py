@@ -10,11 +10,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
+from hemix.features import schema
+from hemix.features.feature_views import TIMESTAMP, view_specs
+from hemix.features.schema import ColumnTypes, label_column
+from hemix.features.transform_plan import make_plan
 from hemix.texts.plain_yaml import Fault, Place
 
 if TYPE_CHECKING:
     from hemix.features.definition import DatasetDefinition
-    from hemix.features.schema import ColumnTypes
 
 
 def tables(definition: DatasetDefinition, *, whole: bool = True) -> dict[str, list[str]]:
@@ -22,9 +27,6 @@ def tables(definition: DatasetDefinition, *, whole: bool = True) -> dict[str, li
 
     ``whole``: also those of the transform plan, for which all fields must be resolved.
     """
-    from hemix.features import schema
-    from hemix.features.store.views import TIMESTAMP, view_specs
-
     types = _types(definition)
     found = {
         "the examples": schema.examples_schema(definition, types).names,
@@ -48,9 +50,6 @@ def tables(definition: DatasetDefinition, *, whole: bool = True) -> dict[str, li
 
 
 def _planned(definition: DatasetDefinition, types: ColumnTypes) -> dict[str, list[str]]:
-    from hemix.features.schema import label_column
-    from hemix.features.transform.plan import make_plan
-
     plan = make_plan(definition, types, dict.fromkeys(definition.tasks, 0.5))
     spec = plan.spec(dict.fromkeys((v.name for v in plan.vocabularies), 1))
     made = [
@@ -72,10 +71,6 @@ def _planned(definition: DatasetDefinition, types: ColumnTypes) -> dict[str, lis
 
 def _types(definition: DatasetDefinition) -> ColumnTypes:
     """Any types: names do not depend on them."""
-    import pyarrow as pa
-
-    from hemix.features.schema import ColumnTypes
-
     text = pa.string()
     anything: dict[str, pa.DataType] = defaultdict(lambda: text)
     return ColumnTypes(user_id=text, item_id=text, users=anything, items=anything, context=anything)

@@ -7,10 +7,12 @@ categorical value is :data:`MISSING_INT` or ``""``, a missing number is NaN.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from hemix.features.definition import DatasetDefinition
+if TYPE_CHECKING:
+    from hemix.features.definition import DatasetDefinition
 
 TIME = pa.timestamp("ms", tz="UTC")
 MISSING_INT = -(2**63)

@@ -223,7 +223,7 @@ class Version:
 def _folder_of(place: str | Path, version: str) -> Path:
     from hemix.errors import RegistryError
     from hemix.models.versions.version import MANIFEST
-    from hemix.serving.registry.registry import find_registry
+    from hemix.serving.registry.opening import find_registry
     from hemix.storage import is_remote
 
     if not is_remote(place) and (Path(place) / MANIFEST).exists():

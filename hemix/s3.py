@@ -6,13 +6,15 @@ import contextlib
 import functools
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hemix.errors import EnvironmentProblem, StorageError
 from hemix.limits import limit_of
-from hemix.storage import ABSENT, Conflict, Stored
 
+ABSENT = ""
+"""As ``if_match``: write only when there is no such file yet."""
 ATTEMPTS = 4
 CONNECT_S, READ_S = 5, 60
 """A call that gets no connection ends after about ``ATTEMPTS * CONNECT_S`` seconds and the pauses."""
@@ -28,6 +30,23 @@ _FULL = {
     "XMinioStorageFull",
 }
 """What stores say that have no room left, or none for this user."""
+
+
+class Conflict(StorageError):
+    """A file was not what the writer had read: another one was faster."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(
+            f"{location}: another writer changed it at the same time.", hint="Run it again."
+        )
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file's bytes and the tag that its next writer gives as ``if_match``."""
+
+    data: bytes
+    etag: str
 
 
 def check(location: str) -> None:

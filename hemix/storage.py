@@ -19,37 +19,21 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from hemix import s3
 from hemix.errors import StorageError
 from hemix.files import atomic_file, atomic_folder, sha256_file
+from hemix.s3 import ABSENT as ABSENT
+from hemix.s3 import Conflict as Conflict
+from hemix.s3 import Stored as Stored
 
-ABSENT = ""
-"""As ``if_match``: write only when there is no such file yet."""
 MARKS = ".complete"
 """Folder beside a folder that holds its completion mark; outside, so that the folder stays as it was."""
 CACHE = "HEMIX_CACHE"
 _TRANSFERS = 8
 """Files of a folder that are carried at the same time."""
-
-
-class Conflict(StorageError):
-    """A file was not what the writer had read: another one was faster."""
-
-    def __init__(self, location: str) -> None:
-        super().__init__(
-            f"{location}: another writer changed it at the same time.", hint="Run it again."
-        )
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A file's bytes and the tag that its next writer gives as ``if_match``."""
-
-    data: bytes
-    etag: str
 
 
 def is_remote(location: str | Path) -> bool:
@@ -85,7 +69,7 @@ def fetch(location: str) -> Stored | None:
         StorageError: the place cannot be read; names the location and what to mend.
     """
     if is_remote(location):
-        return _s3().fetch(location)
+        return s3.fetch(location)
     try:
         data = Path(location).read_bytes()
     except FileNotFoundError:
@@ -115,7 +99,7 @@ def write_bytes(location: str, data: bytes, *, if_match: str | None = None) -> s
         StorageError: the place cannot be written; names the location and what to mend.
     """
     if is_remote(location):
-        return _s3().write(location, data, if_match)
+        return s3.write(location, data, if_match)
     path = Path(location)
     with _locked(path.parent / f".{path.name}.lock") if if_match is not None else _free():
         if if_match is not None:
@@ -130,7 +114,7 @@ def write_bytes(location: str, data: bytes, *, if_match: str | None = None) -> s
 def list_files(location: str) -> list[str]:
     """Names of all files below a folder, relative to it, sorted; empty when there are none."""
     if is_remote(location):
-        return _s3().names(location)
+        return s3.names(location)
     root = Path(location)
     return sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
 
@@ -138,9 +122,8 @@ def list_files(location: str) -> list[str]:
 def remove(location: str) -> None:
     """Remove a file, or a folder with its completion mark; fine when there is none."""
     if is_remote(location):
-        store = _s3()
-        store.delete([_mark(location), location])  # the mark first: half a folder is then not read
-        store.delete([join(location, name) for name in store.names(location)])
+        s3.delete([_mark(location), location])  # the mark first: half a folder is then not read
+        s3.delete([join(location, name) for name in s3.names(location)])
         return
     path = Path(location)
     if path.is_dir():
@@ -170,23 +153,23 @@ def upload(path: Path, location: str, *, replace: bool = False) -> None:
     if not is_remote(location):
         _copy(path, Path(location), replace=replace)
         return
-    store = _s3()
-    store.check(location)
+
+    s3.check(location)
     files = _contents(path)
     mark = json.dumps({"files": files}, indent=1, sort_keys=True).encode()
-    there = store.fetch(_mark(location))
+    there = s3.fetch(_mark(location))
     if there is not None and there.data == mark:
         return
     if there is not None:
         if not replace:
             raise _other_content(location)
-        store.delete([_mark(location)])
+        s3.delete([_mark(location)])
     targets = {name: join(location, name) if name else location for name in files}
-    _each(lambda name: store.put_file(path / name if name else path, targets[name]), files)
-    stale = [name for name in store.names(location) if name not in files] if path.is_dir() else []
-    store.delete([join(location, name) for name in stale])
+    _each(lambda name: s3.put_file(path / name if name else path, targets[name]), files)
+    stale = [name for name in s3.names(location) if name not in files] if path.is_dir() else []
+    s3.delete([join(location, name) for name in stale])
     try:
-        store.write(_mark(location), mark, ABSENT)
+        s3.write(_mark(location), mark, ABSENT)
     except Conflict:
         if read_bytes(_mark(location)) != mark:
             raise _other_content(location) from None
@@ -233,12 +216,6 @@ def cache_folder() -> Path:
 # ---- inside -------------------------------------------------------------------------------------
 
 
-def _s3() -> Any:
-    from hemix import s3
-
-    return s3
-
-
 def _mark(location: str) -> str:
     return join(parent(location), MARKS, f"{name_of(location)}.json")
 
@@ -253,7 +230,7 @@ def _contents(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _files_at(location: str) -> dict[str, dict[str, Any]]:
-    _s3().check(location)
+    s3.check(location)
     mark = read_bytes(_mark(location))
     if mark is None:
         raise StorageError(
@@ -273,14 +250,14 @@ def _files_at(location: str) -> dict[str, dict[str, Any]]:
 def _bring(location: str, files: dict[str, dict[str, Any]], path: Path) -> None:
     if set(files) == {""}:
         with atomic_file(path) as file:
-            _s3().get_file(location, file)
+            s3.get_file(location, file)
             _check(file, files[""], location)
         return
 
     def one(name: str) -> None:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        _s3().get_file(join(location, name), target)
+        s3.get_file(join(location, name), target)
         _check(target, files[name], join(location, name))
 
     with atomic_folder(path) as folder:

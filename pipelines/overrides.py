@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hemix.errors import DefinitionError
+from hemix.storage import join, read_bytes
 from hemix.texts.documents import value_of
 from hemix.texts.placeholders import safe_value
 
@@ -53,6 +54,37 @@ def parse_overrides(pairs: Iterable[str]) -> Overrides:
         else:
             definition[key] = value_of(value, f"--set {key}")
     return Overrides(definition=definition, recipe=recipe)
+
+
+def check_recipe(
+    recipe: str,
+    overrides: dict[str, str],
+    tasks: tuple[str, ...] | None = None,
+    *,
+    here: bool = False,
+) -> None:
+    """Refuse an unknown recipe, field or task now, not when the training starts minutes later.
+
+    ``tasks``: those of the data set. ``here``: the run is on this machine, so that a training on
+    several nodes is refused too.
+    """
+    from hemix.models.training.recipes import recipe_of
+
+    chosen = recipe_of(recipe, overrides)
+    training = chosen.training
+    if tasks is not None:
+        chosen.require_tasks(tasks)
+    nodes, warm = training.nodes, training.warm_start
+    if here and warm not in ("", "champion") and read_bytes(join(warm, "manifest.json")) is None:
+        raise DefinitionError(
+            f"training.warm_start: {warm} holds no model version.",
+            hint="Name champion, or the folder of a version: registry/versions/VERSION.",
+        )
+    if here and nodes > 1:
+        raise DefinitionError(
+            f"training.nodes={nodes} needs a cluster; this run is on one machine.",
+            hint="Set training.processes, or submit the run (docs/operator/scaling.md).",
+        )
 
 
 def _place(value: str) -> str:

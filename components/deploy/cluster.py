@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hemix.progress import say
-from hemix.serving.kubernetes.manifests.service import STAY, carry_out, challenge
+from hemix.serving.kubernetes.carry_out import STAY, carry_out, challenge
 from hemix.serving.kubernetes.served import Site
 from hemix.serving.registry.registry import Registry
 from hemix.serving.registry.transitions import Note, RegistryState, summary_of

@@ -7,9 +7,9 @@ from pathlib import Path
 from hemix.components.deploy.cluster import WHY, serve
 from hemix.files import write_json
 from hemix.progress import say
+from hemix.serving.experiments.assignment import variants_of
 from hemix.serving.kubernetes.served import Site
-from hemix.serving.ranking.assignment import variants_of
-from hemix.serving.registry.registry import open_registry
+from hemix.serving.registry.opening import open_registry
 from hemix.serving.registry.signing import signing_told
 from hemix.serving.registry.transitions import check_share
 from hemix.verdict import Verdict

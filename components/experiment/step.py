@@ -8,12 +8,12 @@ from hemix.components.experiment.page import Notes, render
 from hemix.files import atomic_file, write_json
 from hemix.progress import say
 from hemix.serving.experiments.applying import apply as apply_decision
-from hemix.serving.experiments.assigned import MODEL_LAYER
+from hemix.serving.experiments.assignment import MODEL_LAYER
 from hemix.serving.experiments.examining import examine
 from hemix.serving.experiments.policy import ExperimentPolicy
 from hemix.serving.experiments.results import Decision
 from hemix.serving.kubernetes.served import ServedRegistry, Site
-from hemix.serving.registry.registry import open_registry
+from hemix.serving.registry.opening import open_registry
 
 
 def run(

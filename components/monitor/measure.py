@@ -13,7 +13,7 @@ import numpy as np
 from hemix.errors import ModelVersionError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.transform.statistics import Statistics
-from hemix.serving.experiments.assigned import MODEL_LAYER
+from hemix.serving.experiments.assignment import MODEL_LAYER
 from hemix.serving.monitoring.drift import FeatureBins
 from hemix.serving.monitoring.snapshots import Snapshot, read_snapshots
 from hemix.serving.registry.registry import Registry
@@ -194,7 +194,7 @@ def calibration_of(
         read_exposures,
         read_outcomes,
     )
-    from hemix.serving.experiments.statistics.losses import losses_of, too_many
+    from hemix.serving.experiments.losses import losses_of, too_many
 
     if not (_any(exposures, "exposures-") and _any(outcomes, "")):
         return (), ()

@@ -11,7 +11,7 @@ from hemix.components.monitor.page import render
 from hemix.components.monitor.policy import MonitorPolicy
 from hemix.files import atomic_file
 from hemix.progress import say
-from hemix.serving.registry.registry import find_registry
+from hemix.serving.registry.opening import find_registry
 from hemix.verdict import Verdict
 
 GATE = "monitor"

@@ -61,7 +61,7 @@ def run(
         RegistryError: the registry cannot be read.
     """
     from hemix.features.sources.tables import fingerprint
-    from hemix.serving.registry.registry import open_registry
+    from hemix.serving.registry.opening import open_registry
 
     time = scheduled_time(scheduled, now or datetime.now(UTC))
     rolled = windows.roll(definition, time)

@@ -9,12 +9,12 @@ from pathlib import Path
 from hemix.features.definition import DatasetDefinition
 from hemix.features.examples.as_of import build_state
 from hemix.features.examples.log import read_types
+from hemix.features.feature_views import service_name
 from hemix.features.store.parity.gate import Known, gate
 from hemix.features.store.parity.probes import choose_probes, true_examples
 from hemix.features.store.parity.within_day import compare_within_day, is_needed
 from hemix.features.store.repository import build_repository
 from hemix.features.store.settings import online_settings
-from hemix.features.store.views import service_name
 from hemix.features.transform import TransformGraph
 from hemix.progress import say
 from hemix.verdict import Verdict

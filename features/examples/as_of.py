@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hemix.features.arrays.dense_ranks import Bools, Ints, flat, integers, present, ranks
+from hemix.features.arrays.jagged import offsets
 from hemix.features.definition import Counter, DatasetDefinition
 from hemix.features.examples import sequences
 from hemix.features.examples.behaviors import INEXACT_TIME, Timeline
 from hemix.features.examples.counter_columns import count_rows, counter_columns, key_of
-from hemix.features.examples.dense_ranks import Bools, Ints, flat, integers, present, ranks
-from hemix.features.examples.jagged import offsets
 from hemix.features.examples.log import Log, read_rows, read_tasks, read_types
 from hemix.features.schema import TIME, item_state_schema, user_state_schema
 from hemix.files import atomic_folder

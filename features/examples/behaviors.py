@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from hemix.features.examples.dense_ranks import Ints, flat, integers, ranks
+from hemix.features.arrays.dense_ranks import Ints, flat, integers, ranks
+from hemix.features.arrays.time_index import TimeIndex, order_behaviors
 from hemix.features.examples.log import Log
-from hemix.features.examples.time_index import TimeIndex, order_behaviors
 
 INEXACT_TIME = -(2**63)
 """Stands for the time of an event whose time is only a bound, in sorted events."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from hemix.features.arrays.dense_ranks import Ints, flat, integers
 from hemix.features.definition import Counter, DatasetDefinition
 from hemix.features.examples import counters
-from hemix.features.examples.dense_ranks import Ints, flat, integers
 from hemix.features.examples.log import Log
 from hemix.features.schema import label_column
 

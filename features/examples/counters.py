@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from hemix.features.arrays.dense_ranks import Ints
+from hemix.features.arrays.time_index import TimeIndex, pack
 from hemix.features.definition import Counter
-from hemix.features.examples.dense_ranks import Ints
-from hemix.features.examples.time_index import TimeIndex, pack
 
 
 def count(

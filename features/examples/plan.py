@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hemix.features.examples.dense_ranks import Ints
+from hemix.features.arrays.dense_ranks import Ints
 from hemix.features.examples.log import Log, ReadTask
 from hemix.features.examples.sequences import DAY_MS
 

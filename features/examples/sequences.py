@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hemix.features.arrays.dense_ranks import Bools, Ints
+from hemix.features.arrays.time_index import TimeIndex
 from hemix.features.definition import Sequences
-from hemix.features.examples.dense_ranks import Bools, Ints
-from hemix.features.examples.time_index import TimeIndex
 
 DAY_MS = 86_400_000
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from hemix.features.arrays.dense_ranks import Ints, integers, present, ranks, shards_of
 from hemix.features.definition import Counter
 from hemix.features.examples import sequences
 from hemix.features.examples import shuffle_files as exchange
 from hemix.features.examples.behaviors import Timeline
 from hemix.features.examples.counter_columns import count_rows, counter_columns, key_of
-from hemix.features.examples.dense_ranks import Ints, integers, present, ranks, shards_of
 from hemix.features.examples.log import ReadTask, read_rows
 from hemix.features.examples.plan import Plan
 from hemix.features.examples.shuffle_files import Reference

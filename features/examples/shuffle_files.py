@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from hemix.features.examples.dense_ranks import Ints
+from hemix.features.arrays.dense_ranks import Ints
 from hemix.files import atomic_file
 
 Reference = tuple[str, int]

@@ -12,16 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hemix.features.arrays.dense_ranks import Ints, flat, integers
+from hemix.features.arrays.gather import Gathered, gather
+from hemix.features.arrays.time_index import tied
 from hemix.features.examples import shuffle_files as exchange
 from hemix.features.examples.behaviors import INEXACT_TIME
 from hemix.features.examples.counter_columns import counter_names
-from hemix.features.examples.dense_ranks import Ints, flat, integers
-from hemix.features.examples.gather import Gathered, gather
 from hemix.features.examples.plan import Plan, slice_name
 from hemix.features.examples.sequences import DAY_MS
 from hemix.features.examples.shard import RANGES, ROW
 from hemix.features.examples.shuffle_files import Reference
-from hemix.features.examples.time_index import tied
 from hemix.features.schema import INEXACT_GAP, SEQUENCES, examples_schema, sequence_column
 from hemix.files import atomic_file, write_json
 

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hemix.errors import DataError
-from hemix.features.examples.dense_ranks import Ints, flat, integers
-from hemix.features.examples.gather import compact
-from hemix.features.examples.time_index import TimeIndex
+from hemix.features.arrays.dense_ranks import Ints, flat, integers
+from hemix.features.arrays.gather import compact
+from hemix.features.arrays.time_index import TimeIndex
 from hemix.features.schema import MISSING_INT, MISSING_STRING
 
 

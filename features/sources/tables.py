@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hemix.errors import DataError
+from hemix.features.arrays.dense_ranks import Ints
 from hemix.features.definition import (
     BehaviorSource,
     DatasetDefinition,
@@ -22,7 +23,6 @@ from hemix.features.definition import (
     Label,
     TableSource,
 )
-from hemix.features.examples.dense_ranks import Ints
 from hemix.features.schema import ColumnTypes, label_column
 from hemix.features.sources.arrow_types import decoded, elements, plain
 from hemix.features.sources.conversions import (

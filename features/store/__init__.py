@@ -6,12 +6,12 @@ columns of what was read, ``parity`` proves that they equal those of ``build_exa
 
 from __future__ import annotations
 
+from hemix.features.feature_views import service_name
 from hemix.features.store.assemble import RequestColumns, assemble
 from hemix.features.store.online import OnlineFeatures
 from hemix.features.store.publish import publish
 from hemix.features.store.repository import RepositoryInfo, build_repository
 from hemix.features.store.rows import OnlineRows
-from hemix.features.store.views import service_name
 
 __all__ = [
     "OnlineFeatures",

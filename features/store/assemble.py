@@ -13,6 +13,7 @@ import pyarrow as pa
 from hemix.bounds import MAX_INT, MIN_INT
 from hemix.errors import RequestError
 from hemix.features.definition import DatasetDefinition
+from hemix.features.feature_views import CREATED_AT, HISTORY, internal
 from hemix.features.schema import (
     INEXACT_GAP,
     MISSING_INT,
@@ -21,7 +22,6 @@ from hemix.features.schema import (
     sequence_column,
 )
 from hemix.features.store.rows import OnlineRows, column_dtype
-from hemix.features.store.views import CREATED_AT, HISTORY, internal
 from hemix.features.transform.columns import Column
 
 DAY_MS = 86_400_000

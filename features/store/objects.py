@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from hemix.features.feature_views import TIMESTAMP, ViewSpec
 from hemix.features.schema import ColumnTypes
-from hemix.features.store.views import TIMESTAMP, ViewSpec
 
 OFFLINE = "offline"
 

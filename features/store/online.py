@@ -21,11 +21,11 @@ import pyarrow as pa
 
 from hemix.breaker import Breaker
 from hemix.errors import FeatureStoreError, RequestError
+from hemix.features.feature_views import Entity, ViewSpec
 from hemix.features.store.items import ItemCache, Known
 from hemix.features.store.remote import live_folder
 from hemix.features.store.rows import OnlineRows, Row, columns_of, empty, reader
 from hemix.features.store.settings import hang_up, open_store, store_errors
-from hemix.features.store.views import Entity, ViewSpec
 
 T = TypeVar("T")
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from hemix.errors import FeatureStoreError, StorageError
 from hemix.features.definition import DatasetDefinition
+from hemix.features.feature_views import view_specs
 from hemix.features.schema import ColumnTypes
 from hemix.features.store.materialise import (
     allow_readers_while_writing,
@@ -43,7 +44,6 @@ from hemix.features.store.settings import (
     store_errors,
     write_settings,
 )
-from hemix.features.store.views import view_specs
 from hemix.files import atomic_file, read_json, write_json, writing
 from hemix.limits import FULL
 from hemix.progress import say

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from hemix.features.definition import DatasetDefinition
+from hemix.features.feature_views import view_specs
 from hemix.features.schema import ColumnTypes
 from hemix.features.store.materialise import materialise, offline_file
 from hemix.features.store.objects import feast_objects
@@ -26,7 +27,6 @@ from hemix.features.store.settings import (
     write_settings,
 )
 from hemix.features.store.tables import view_tables
-from hemix.features.store.views import view_specs
 from hemix.files import atomic_file, atomic_folder, digest_of, read_json, sha256_folder, write_json
 
 STAGING_TTL_S = 86_400

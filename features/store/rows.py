@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hemix.features.store.views import ViewSpec
+from hemix.features.feature_views import ViewSpec
 
 Row = tuple[Any, ...]
 

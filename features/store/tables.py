@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 from hemix.errors import DataError, StorageError
 from hemix.features.definition import DatasetDefinition
+from hemix.features.feature_views import LISTED, TIMESTAMP, ViewSpec, view_specs
 from hemix.features.schema import TIME, ColumnTypes, items_schema, users_schema
 from hemix.features.sources.dimensions import Dimension, load_dimension
-from hemix.features.store.views import LISTED, TIMESTAMP, ViewSpec, view_specs
 
 
 def view_tables(

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hemix.features.schema import MISSING_INT
 from hemix.features.transform.histogram import count, merge, scaling
-from hemix.features.transform.plan import NumberPlan, VocabularyPlan, scaling_width
+from hemix.features.transform_plan import NumberPlan, VocabularyPlan, scaling_width
 
 MISSING_LINE = b"\xff"
 """Stands for the empty string in a vocabulary's file, where empty lines are not allowed.

@@ -16,7 +16,7 @@ from hemix.errors import DataError, StorageError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import MISSING_INT, TIME
 from hemix.features.split import Window
-from hemix.features.transform.plan import Kind, RawColumn
+from hemix.features.transform_plan import Kind, RawColumn
 
 Array: TypeAlias = npt.NDArray[np.generic]
 Column: TypeAlias = Array | tuple[Array, npt.NDArray[np.int64]]

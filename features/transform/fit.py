@@ -31,8 +31,8 @@ from hemix.features.transform.columns import (
     split_windows,
 )
 from hemix.features.transform.engine import tensorflow
-from hemix.features.transform.plan import RawColumn, TransformPlan, make_plan
 from hemix.features.transform.preprocessing import preprocessing_fn
+from hemix.features.transform_plan import RawColumn, TransformPlan, make_plan
 from hemix.files import atomic_folder, refuse_patterns, write_json
 from hemix.progress import say
 

@@ -14,7 +14,7 @@ from hemix.errors import DataError, StorageError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes, label_column
 from hemix.features.transform.columns import Column, raw_columns, to_arrow
-from hemix.features.transform.plan import RawColumn, make_plan
+from hemix.features.transform_plan import RawColumn, make_plan
 from hemix.files import digest_of, read_json, sha256_folder
 from hemix.spec import FeatureSpec, Side
 

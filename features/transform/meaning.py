@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hemix.errors import StorageError
 from hemix.features.transform.graph import TransformGraph
-from hemix.features.transform.plan import SIDES, scaling_width
+from hemix.features.transform_plan import SIDES, scaling_width
 
 
 @dataclass(frozen=True, kw_only=True)

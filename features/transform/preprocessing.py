@@ -11,7 +11,7 @@ from typing import Any
 
 from hemix.features.schema import MISSING_INT
 from hemix.features.transform.analyzer import MISSING_LINE, number_scaling, vocabulary_files
-from hemix.features.transform.plan import (
+from hemix.features.transform_plan import (
     FARTHEST,
     GAP_BOUNDARIES,
     RATE_PRIOR_WEIGHT,

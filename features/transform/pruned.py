@@ -9,7 +9,7 @@ from typing import Any
 from hemix.features.transform.allowed import require_allowed
 from hemix.features.transform.columns import Column
 from hemix.features.transform.engine import tensorflow
-from hemix.features.transform.plan import RawColumn
+from hemix.features.transform_plan import RawColumn
 from hemix.files import refuse_patterns
 
 

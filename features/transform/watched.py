@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hemix.features.definition import DatasetDefinition
-from hemix.features.transform.plan import index_column
+from hemix.features.transform_plan import index_column
 
 
 def watched_features(definition: DatasetDefinition) -> set[str]:

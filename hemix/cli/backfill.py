@@ -14,6 +14,7 @@ from rich.text import Text
 
 from hemix import storage
 from hemix.cli import options as o
+from hemix.cli.submit import tell, watch_run
 from hemix.files import read_json
 
 if TYPE_CHECKING:
@@ -91,7 +92,6 @@ def backfill_command(
     if local:
         _here(console, wanted, output or Path("runs") / "backfill", days)
         return
-    from hemix.cli.submit import tell, watch_run
     from hemix.pipelines.kfp_client.compiled import ready
     from hemix.pipelines.kfp_client.runs import submit
     from hemix.pipelines.kfp_client.spec import tasks_of

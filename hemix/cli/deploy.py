@@ -117,12 +117,12 @@ def deploy(
       hemix deploy --registry s3://models/ranker --settings deploy.yaml --rollback --why 'errors'
     """
     from hemix.progress import say
+    from hemix.serving.kubernetes import carry_out as service
     from hemix.serving.kubernetes.api import connect
     from hemix.serving.kubernetes.diff import diff as changes
-    from hemix.serving.kubernetes.manifests import service
     from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
     from hemix.serving.kubernetes.status import status_table
-    from hemix.serving.registry.registry import find_registry
+    from hemix.serving.registry.opening import find_registry
     from hemix.serving.tables import show
 
     wanted = DeploymentSettings.load(settings) if settings else DeploymentSettings()

@@ -13,18 +13,14 @@ from rich.console import Console
 from rich.text import Text
 
 from hemix import __version__
-from hemix.cli import (
-    compile as compile_command,
-)
+from hemix.cli import compile as compile_commands
 from hemix.cli import deploy as deploy_commands
-from hemix.cli import (
-    experiment as experiment_commands,
-)
-from hemix.cli import (
-    tune as tune_command,
-)
-from hemix.cli.rank import register
-from hemix.cli.submit import register as register_client
+from hemix.cli import experiment as experiment_commands
+from hemix.cli import rank as rank_commands
+from hemix.cli import tune as tune_commands
+from hemix.cli.backfill import backfill_command
+from hemix.cli.schedule import schedule_app
+from hemix.cli.submit import submit_command
 from hemix.errors import GateFailed
 from hemix.pipelines.local.telling import DEBUG, tell
 
@@ -206,12 +202,17 @@ def report_command(
     typer.echo(f"Wrote {places[-1]}.")
 
 
-register(app)
-compile_command.register(app)
-tune_command.register(app)
-deploy_commands.register(app)
-experiment_commands.register(app)
-register_client(app)
+for commands in (
+    rank_commands,
+    compile_commands,
+    tune_commands,
+    deploy_commands,
+    experiment_commands,
+):
+    commands.register(app)
+app.command("submit")(submit_command)
+app.add_typer(schedule_app)
+app.command("backfill")(backfill_command)
 
 
 def main() -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hemix.serving.registry.registry import Registry, find_registry, registry_at
+from hemix.serving.registry.opening import find_registry, registry_at
+from hemix.serving.registry.registry import Registry
 
 MODELS = "runs/kuairand/registry"
 

@@ -172,7 +172,7 @@ def _serve_all(
     from hemix.serving.launch.serve import ServeConfig
     from hemix.serving.launch.serve import serve as run
     from hemix.serving.monitoring.monitor import MonitorConfig
-    from hemix.serving.registry.registry import find_registry
+    from hemix.serving.registry.opening import find_registry
     from hemix.storage import is_remote, join, parent
 
     registry = find_registry(models).location

@@ -186,13 +186,3 @@ def watch_run(
         raise typer.Exit(130) from None
     require_success(ended, connection.page_of(run_id), gates)
     console.print(Text(f"Run {run_id} succeeded."))
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands that speak to a cluster's pipelines."""
-    from hemix.cli.backfill import backfill_command
-    from hemix.cli.schedule import schedule_app
-
-    app.command("submit")(submit_command)
-    app.add_typer(schedule_app)
-    app.command("backfill")(backfill_command)

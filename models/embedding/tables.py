@@ -17,9 +17,9 @@ from hemix.models.data.batch import SIDES, Batch
 from hemix.models.embedding import hashing
 from hemix.models.embedding.hashing import FEWEST_ROWS
 from hemix.models.embedding.lookup import Lookup
+from hemix.models.layers import batch_rng as chance
 from hemix.models.layers.attention.events import Events
 from hemix.models.layers.dense import split_axis
-from hemix.models.training import batch_rng as chance
 from hemix.spec import FeatureSpec, SequenceFeature, Side
 
 UNKNOWN = 1

@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from hemix.models.layers.batch_rng import Dropout
 from hemix.models.layers.dense import split_axis, xavier_slices_
-from hemix.models.training.batch_rng import Dropout
 
 Norm = Literal["layer", "rms", "none"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from hemix.models.training.batch_rng import Dropout
+from hemix.models.layers.batch_rng import Dropout
 
 
 def xavier_slices_(weight: Tensor) -> Tensor:

@@ -131,7 +131,7 @@ def pcoc(labels: ArrayLike, scores: ArrayLike) -> float:
 def conditional(scores: Mapping[str, ArrayLike], task: str, parent: str) -> Floats:
     """``P(task | parent)`` ``[B]`` of a task within another, from the probabilities of both.
 
-    ``scores[task]`` is the probability of both together (:mod:`hemix.models.training.outputs`); at most 1.
+    ``scores[task]`` is the probability of both together (:mod:`hemix.models.layers.task_outputs`); at most 1.
     """
     both, one = (np.asarray(scores[name], dtype=np.float64) for name in (task, parent))
     return np.minimum(both / np.maximum(one, 1e-12), 1.0)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from hemix.models.data.batch import Batch
 from hemix.models.embedding.tables import EmbeddingConfig, FeatureEmbedding
 from hemix.models.layers.dense import Tower
-from hemix.models.training.outputs import TaskOutputs
-from hemix.models.tuning.early_stopping import Choice, Range, Space
+from hemix.models.layers.task_outputs import TaskOutputs
+from hemix.models.search_space import Choice, Range, Space
 from hemix.spec import FeatureSpec, SequenceFeature, Side
 
 REQUEST_SIDES: tuple[Side, ...] = ("user", "context")

@@ -3,7 +3,7 @@
 Axes: B batch, V vectors of a row, E embedding width, C columns of a sequence. The vectors, in this
 order: fields of user and context; with ``interest="mean"`` the mean event of each sequence, column
 by column; fields of the item; with ``interest="din"`` the candidate's interest in each sequence
-(:mod:`hemix.models.layers.target_attention`), column by column. Those that no candidate changes come first and
+(:mod:`hemix.models.embedding.target_attention`), column by column. Those that no candidate changes come first and
 are computed once a request, and so is the events' share of the attention.
 """
 
@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from hemix.models.data.batch import Batch
+from hemix.models.embedding.target_attention import Encoded, Interests
 from hemix.models.layers.dense import MLP, mlp_flops, split_axis
-from hemix.models.layers.target_attention import Encoded, Interests
 from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
-from hemix.models.tuning.early_stopping import Choice, Space
+from hemix.models.search_space import Choice, Space
 from hemix.spec import FeatureSpec
 
 

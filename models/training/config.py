@@ -6,9 +6,9 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hemix.models.layers.task_outputs import Calibration, ordered
+from hemix.models.search_space import Range, Space
 from hemix.models.training.losses import GivenLoss
-from hemix.models.training.outputs import Calibration, ordered
-from hemix.models.tuning.early_stopping import Range, Space
 
 Schedule = Literal["linear", "cosine", "constant"]
 

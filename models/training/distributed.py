@@ -6,7 +6,7 @@ width.
 The course of a training depends on the global batch only. Every process walks through the same
 global batches and takes ``B / W`` neighbouring rows of each; the mean over processes of the mean
 gradients of equal shares is the mean gradient of the batch. Random numbers are drawn for the whole
-batch (:mod:`hemix.models.training.batch_rng`). So W processes differ from one by the rounding of sums only.
+batch (:mod:`hemix.models.layers.batch_rng`). So W processes differ from one by the rounding of sums only.
 
 Dense gradients are averaged by DistributedDataParallel. Sparse tables are left out of it: their
 gradients hold a batch's rows only, and NCCL does not sum sparse tensors; each process gathers the
@@ -25,8 +25,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from hemix.models.layers import batch_rng as chance
 from hemix.models.rankers.base import Ranker
-from hemix.models.training import batch_rng as chance
 
 T = TypeVar("T")
 

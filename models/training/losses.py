@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
-from hemix.models.training.outputs import product_logit
+from hemix.models.layers.task_outputs import product_logit
 
 GivenLoss = Literal["masked", "esmm"]
 
@@ -24,7 +24,7 @@ def multi_task_bce(
     """``sum_task w_task * mean_b loss_task``; weights default to 1.
 
     ``logits`` (of the towers) and ``labels`` float ``[B]`` a task. Of most tasks every impression
-    counts: ``BCE(s(z), y)``. A task t within another, ``given[t] = g`` (:mod:`hemix.models.training.outputs`):
+    counts: ``BCE(s(z), y)``. A task t within another, ``given[t] = g`` (:mod:`hemix.models.layers.task_outputs`):
 
     - ``masked``: ``y_g BCE(s(z_t), y_t)``, rows without g's label count 0. The mean is over all B
       rows, so that the two tasks together are the likelihood of the pair by the chain rule, and

@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_validator
 
 from hemix.errors import DefinitionError
 from hemix.models.embedding.tables import EmbeddingConfig
+from hemix.models.layers.task_outputs import TaskOutputs
 from hemix.models.rankers.base import Ranker, RankerConfig
 from hemix.models.rankers.hemix.config import HeMixConfig
 from hemix.models.rankers.registry import RANKERS, build, find
 from hemix.models.training import recipe_files
 from hemix.models.training.config import TrainingConfig as TrainingConfig
-from hemix.models.training.outputs import TaskOutputs
 from hemix.spec import FeatureSpec
 from hemix.texts.documents import Document, refusal, validated, value_of
 from hemix.texts.plain_yaml import Fault

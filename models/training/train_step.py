@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from hemix.errors import DefinitionError, EnvironmentProblem
 from hemix.models.data.batch import Batch
+from hemix.models.layers import batch_rng as chance
 from hemix.models.layers.compiling import load_compiler
 from hemix.models.rankers.base import Ranker
-from hemix.models.training import batch_rng as chance
 from hemix.models.training.config import TrainingConfig
 from hemix.models.training.distributed import World
 from hemix.models.training.losses import multi_task_bce

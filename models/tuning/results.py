@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from hemix.files import atomic_file
+from hemix.models.search_space import Value
 from hemix.models.training.recipe_files import as_yaml
 from hemix.models.training.recipes import Recipe
-from hemix.models.tuning.early_stopping import Value
 from hemix.models.tuning.space import parameters_of, value_of, values_of, with_values
 from hemix.models.tuning.study import DATABASE, StudyFolder, StudySettings
 

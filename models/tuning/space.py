@@ -10,8 +10,8 @@ import yaml
 
 from hemix.errors import DefinitionError
 from hemix.models.rankers.registry import find
+from hemix.models.search_space import Choice, Domain, Space, Value, parse_space, prefixed
 from hemix.models.training.recipes import Recipe, TrainingConfig
-from hemix.models.tuning.early_stopping import Choice, Domain, Space, Value, parse_space, prefixed
 from hemix.texts.documents import read
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hemix.errors import DefinitionError, StorageError
 from hemix.files import digest_of, read_json, write_json
+from hemix.models.search_space import Domain, as_json, parse_space
 from hemix.models.training.recipes import Recipe
-from hemix.models.tuning.early_stopping import Domain, as_json, parse_space
 from hemix.models.tuning.space import parameters_of, suggest, values_of, with_values
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class StudySettings(BaseModel):
     """What a study is; going on with one under other settings would compare what cannot be.
 
     ``recipe``: where the search starts, as ``model_dump`` writes it. ``space``: see
-    :mod:`hemix.models.tuning.early_stopping`. ``seeds``: trainings a trial; its value is their mean. ``data``: a digest
+    :mod:`hemix.models.search_space`. ``seeds``: trainings a trial; its value is their mean. ``data``: a digest
     of the rows and their contract.
     """
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hemix import storage
 from hemix.errors import DefinitionError
-from hemix.pipelines.overrides import Overrides
+from hemix.pipelines.overrides import Overrides, check_recipe
 from hemix.texts.documents import text_of, value_of
 from hemix.texts.placeholders import refuse_placeholders
 
@@ -170,8 +170,6 @@ class _Known:
     @cached_property
     def recipe(self) -> str | None:
         if self._wanted.recipe or self._wanted.overrides.recipe:
-            from hemix.pipelines.local.request import check_recipe
-
             tasks = self._dataset.tasks if "definition" in self._inputs else None
             check_recipe(self._recipe, self._wanted.overrides.recipe, tasks)
         return self._recipe if self._wanted.recipe else None
@@ -241,7 +239,7 @@ class _Known:
     def champion(self) -> str | None:
         if "version" not in self._inputs:
             return None
-        from hemix.serving.registry.registry import open_registry
+        from hemix.serving.registry.opening import open_registry
 
         store = open_registry(self.registry)
         name = store.state().champion

@@ -13,10 +13,10 @@ from hemix.errors import DefinitionError
 from hemix.features.definition import DatasetDefinition
 from hemix.pipelines.local.folder import RunFolder
 from hemix.pipelines.local.record import RunRecord
-from hemix.pipelines.overrides import Overrides
+from hemix.pipelines.overrides import Overrides, check_recipe
 from hemix.revision import revision
-from hemix.serving.registry.registry import open_registry
-from hemix.storage import join, read_bytes
+from hemix.serving.registry.opening import open_registry
+from hemix.storage import read_bytes
 from hemix.texts.placeholders import refuse_placeholders
 
 
@@ -109,37 +109,6 @@ def plan(request: RunRequest) -> RunPlan:
         deployment_key=key,
         arguments=arguments,
     )
-
-
-def check_recipe(
-    recipe: str,
-    overrides: dict[str, str],
-    tasks: tuple[str, ...] | None = None,
-    *,
-    here: bool = False,
-) -> None:
-    """Refuse an unknown recipe, field or task now, not when the training starts minutes later.
-
-    ``tasks``: those of the data set. ``here``: the run is on this machine, so that a training on
-    several nodes is refused too.
-    """
-    from hemix.models.training.recipes import recipe_of
-
-    chosen = recipe_of(recipe, overrides)
-    training = chosen.training
-    if tasks is not None:
-        chosen.require_tasks(tasks)
-    nodes, warm = training.nodes, training.warm_start
-    if here and warm not in ("", "champion") and read_bytes(join(warm, "manifest.json")) is None:
-        raise DefinitionError(
-            f"training.warm_start: {warm} holds no model version.",
-            hint="Name champion, or the folder of a version: registry/versions/VERSION.",
-        )
-    if here and nodes > 1:
-        raise DefinitionError(
-            f"training.nodes={nodes} needs a cluster; this run is on one machine.",
-            hint="Set training.processes, or submit the run (docs/operator/scaling.md).",
-        )
 
 
 def _earlier(folder: RunFolder, version: str) -> RunRecord | None:

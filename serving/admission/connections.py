@@ -20,10 +20,10 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from hemix.serving.admission.limits import ARRIVED, CALLS, RETRY_AFTER_S
 from hemix.serving.admission.room import Gate
 from hemix.serving.call import Call, HungUp
 from hemix.serving.metrics import REQUESTS, SHED
-from hemix.serving.protocol.limits import ARRIVED, CALLS, RETRY_AFTER_S
 
 MAX_HEAD = 32_768
 MAX_HEADERS = 100

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from contextvars import ContextVar
 
 from hemix.serving.call import Call, Overloaded
+from hemix.serving.messages.request import MAX_CANDIDATES
 from hemix.serving.metrics import IN_FLIGHT_BYTES, IN_FLIGHT_UNITS, SHED, SPEED
-from hemix.serving.ranking.request import MAX_CANDIDATES
 
 TIMEOUT_S = 5.0
 """How long a caller waits who does not say; the gateway's own default."""

@@ -11,6 +11,7 @@ import numpy as np
 from hemix.serving.experiments.design import Design
 from hemix.serving.experiments.joining import Joined, attribute
 from hemix.serving.experiments.logs import OutcomeTable
+from hemix.serving.experiments.losses import losses_of, notes_of, unusable
 from hemix.serving.experiments.policy import ExperimentPolicy, Metric
 from hemix.serving.experiments.results import (
     Analysis,
@@ -24,7 +25,6 @@ from hemix.serving.experiments.results import (
 from hemix.serving.experiments.statistics.effects import Effect, Floats, compare
 from hemix.serving.experiments.statistics.guards import guard_results
 from hemix.serving.experiments.statistics.largest import too_large
-from hemix.serving.experiments.statistics.losses import losses_of, notes_of, unusable
 from hemix.serving.experiments.statistics.measures import Table, Values, table_of, values_of
 from hemix.serving.experiments.statistics.moments import Codes, looks, moments_at
 from hemix.serving.experiments.statistics.preperiod import columns_of, covariates

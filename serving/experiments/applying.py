@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hemix.errors import DefinitionError
-from hemix.serving.experiments.assigned import MODEL_LAYER
+from hemix.serving.experiments.assignment import MODEL_LAYER
 from hemix.serving.experiments.design import design_of
 from hemix.serving.experiments.layers import Experiments
 from hemix.serving.experiments.results import Decision

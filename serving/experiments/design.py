@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hemix.errors import RegistryError
-from hemix.serving.experiments.assigned import MODEL_LAYER, epoch_of
+from hemix.serving.experiments.assignment import MODEL_LAYER, Variant, epoch_of, variants_of
 from hemix.serving.experiments.layers import Experiments
-from hemix.serving.ranking.assignment import Variant, variants_of
 from hemix.serving.registry.transitions import RegistryState
 
 

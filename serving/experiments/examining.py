@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hemix.errors import DataError
 from hemix.serving.experiments.analysis import analyse
-from hemix.serving.experiments.assigned import MODEL_LAYER
+from hemix.serving.experiments.assignment import MODEL_LAYER
 from hemix.serving.experiments.decision import decide
 from hemix.serving.experiments.design import Design, design_of
 from hemix.serving.experiments.joining import join

@@ -22,8 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hemix.errors import DefinitionError
 from hemix.files import digest_of
-from hemix.serving.experiments.assigned import MODEL_LAYER, Assigned
-from hemix.serving.ranking.assignment import Variant, assign
+from hemix.serving.experiments.assignment import MODEL_LAYER, Assigned, Variant, assign
 from hemix.texts.documents import checked, parse, text_of
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from hemix.errors import HemixError
-from hemix.serving.experiments.assigned import Assigned
+from hemix.serving.experiments.assignment import Assigned
 from hemix.serving.experiments.layers import Experiments
 
 logger = logging.getLogger("hemix.serving")

@@ -18,10 +18,10 @@ from pathlib import Path
 import orjson
 
 from hemix.errors import StorageError
-from hemix.serving.experiments.assigned import Assigned
+from hemix.serving.experiments.assignment import Assigned
 from hemix.serving.exposures.files import files_at
+from hemix.serving.messages.answer import Floats, bytes_of_ids
 from hemix.serving.metrics import EXPOSURES
-from hemix.serving.ranking.answer import Floats, bytes_of_ids
 
 logger = logging.getLogger("hemix.serving")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hemix.progress import say
 from hemix.serving.kubernetes.api import Cluster, connect
-from hemix.serving.kubernetes.manifests.service import Move, carry_out
+from hemix.serving.kubernetes.carry_out import Move, carry_out
 from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
 from hemix.serving.registry.registry import Registry
 from hemix.serving.registry.transitions import RegistryState

@@ -14,7 +14,7 @@ from hemix.serving.launch.ports import take_port
 
 if TYPE_CHECKING:
     from hemix.serving.admission.room import Gate
-    from hemix.serving.protocol.threaded_model import WorkingModel
+    from hemix.serving.admission.threaded_model import WorkingModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def run_server(
     model: WorkingModel, listening: Listening, ports: Ports, *, body_limit: int | None = None
 ) -> None:
     """Answer until SIGTERM or SIGINT; requests under way are answered first."""
-    from hemix.serving.protocol.limits import MAX_BODY_BYTES
+    from hemix.serving.admission.limits import MAX_BODY_BYTES
     from hemix.serving.protocol.server import RankerServer
 
     grpc_port = ports.grpc_port

@@ -23,7 +23,8 @@ from hemix.serving.ranking.loaded_version import LoadedVersion, load_version, re
 from hemix.serving.ranking.loading import Loader
 from hemix.serving.ranking.pool import VersionPool, newest_rows
 from hemix.serving.ranking.service import LocalRanker
-from hemix.serving.registry.registry import Registry, require_registry
+from hemix.serving.registry.opening import require_registry
+from hemix.serving.registry.registry import Registry
 from hemix.serving.registry.signing import require_signed
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hemix.errors import HemixError, ModelVersionError
 from hemix.progress import say
+from hemix.serving.admission.limits import MAX_TENSOR_BYTES
 from hemix.serving.launch.process import (
     Listening,
     Ports,
@@ -16,7 +17,6 @@ from hemix.serving.launch.process import (
     run_server,
 )
 from hemix.serving.protocol.kserving import import_kserve
-from hemix.serving.protocol.limits import MAX_TENSOR_BYTES
 from hemix.serving.registry.signing import require_signed
 from hemix.storage import is_remote, local_copy
 
@@ -46,8 +46,8 @@ def serve_predictor(config: PredictorConfig) -> None:
     say(f"serve: loading {config.model}")
     import_kserve()
     from hemix.features.store.assemble import RequestColumns
+    from hemix.serving.messages.soundness import require_sound
     from hemix.serving.ranking.loaded_version import WARM_SIZES, load_model
-    from hemix.serving.ranking.soundness import require_sound
     from hemix.serving.two_roles.contract import Contract
     from hemix.serving.two_roles.predictor_model import PredictorModel
 

@@ -23,8 +23,8 @@ from hemix.serving.two_roles.predictor_client import PredictorCalls
 from hemix.serving.two_roles.routing_table import PredictorsFile
 
 if TYPE_CHECKING:
-    from hemix.serving.protocol.endpoint import TransformerModel
     from hemix.serving.two_roles.remote_ranker import RemoteVersion
+    from hemix.serving.two_roles.transformer_model import TransformerModel
 
 logger = logging.getLogger("hemix.serving")
 
@@ -74,7 +74,8 @@ def serve_transformer(config: TransformerConfig) -> None:
     ports = Ports.take(config.listening)
     experiments = LiveExperiments(config.experiments)
     import_kserve()
-    from hemix.serving.protocol.endpoint import MODEL_NAME, TransformerModel
+    from hemix.serving.protocol.endpoint import MODEL_NAME
+    from hemix.serving.two_roles.transformer_model import TransformerModel
 
     listening = config.listening
     model = TransformerModel(workers=listening.workers, gate=listening.gate())

@@ -25,7 +25,7 @@ from hemix.serving.monitoring.windows import SlidingSums
 from hemix.storage import is_remote, join, list_files, read_bytes
 
 if TYPE_CHECKING:
-    from hemix.serving.ranking.answer import RankingAnswer
+    from hemix.serving.messages.answer import RankingAnswer
 
 
 _ENTRY = 1_000

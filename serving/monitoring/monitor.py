@@ -20,6 +20,12 @@ import numpy as np
 from prometheus_client import Gauge
 
 from hemix.errors import DataError, HemixError
+from hemix.serving.messages.answer import (
+    FEATURES_UNAVAILABLE,
+    UNKNOWN_USER,
+    RankingAnswer,
+    bytes_of_ids,
+)
 from hemix.serving.metrics import (
     CALIBRATION_LOST,
     CALIBRATION_OUTCOMES,
@@ -34,12 +40,6 @@ from hemix.serving.monitoring.calibration import Calibration, OutcomeFiles
 from hemix.serving.monitoring.drift import Counts, FeatureBins
 from hemix.serving.monitoring.snapshots import Snapshot, SnapshotFiles
 from hemix.serving.monitoring.windows import SlidingSums
-from hemix.serving.ranking.answer import (
-    FEATURES_UNAVAILABLE,
-    UNKNOWN_USER,
-    RankingAnswer,
-    bytes_of_ids,
-)
 
 if TYPE_CHECKING:
     from hemix.features.transform.columns import Column

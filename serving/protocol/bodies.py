@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping
 
 from hemix.errors import RequestError
-from hemix.serving.protocol.limits import BodyTooLarge
+from hemix.serving.admission.limits import BodyTooLarge
 
 GZIP_FROM = 1_000
 """Bytes of an answer from which it is compressed for a client that accepts gzip."""

@@ -1,31 +1,26 @@
 """The KServe model ``ranker``: our transformer (pre- and postprocess) around a predictor.
 
-:class:`RankerModel` scores in this process, :class:`TransformerModel` asks the versions'
-predictors. Imported by :mod:`hemix.serving.launch.serve` only: it needs kserve at import.
+:class:`RankerModel` scores in this process; the transformer, which asks the versions' predictors,
+is :mod:`hemix.serving.two_roles.transformer_model`. It needs kserve at import.
 """
 
 from __future__ import annotations
 
 import abc
-import asyncio
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from hemix.serving.admission.room import Gate, units_of
+from hemix.serving.admission.threaded_model import WorkingModel
 from hemix.serving.call import Call
+from hemix.serving.messages.answer import Floats, RankingAnswer
+from hemix.serving.messages.request import RankingRequest
 from hemix.serving.protocol.ranking_tensors import instance_of, output_names, outputs_of
-from hemix.serving.protocol.threaded_model import WorkingModel
 from hemix.serving.protocol.v2_tensors import TensorRequest, TensorResponse, require_outputs
-from hemix.serving.ranking.answer import Floats, RankingAnswer
 from hemix.serving.ranking.loaded_version import LoadedVersion, Version
-from hemix.serving.ranking.request import RankingRequest
 from hemix.serving.ranking.service import LocalRanker, Prepared, Ranker
-from hemix.serving.two_roles.remote_ranker import RemoteRanker, RemoteVersion
 
 MODEL_NAME = "ranker"
-
-TOGETHER = 4
-"""Requests of one body that a transformer works on at the same time."""
 
 V = TypeVar("V", bound=Version)
 Scored = tuple[Prepared[V], dict[str, Floats]]
@@ -47,7 +42,7 @@ class Answers:
     tensors: TensorRequest | None
 
 
-class _RankingModel(WorkingModel, abc.ABC, Generic[V]):
+class RankingModel(WorkingModel, abc.ABC, Generic[V]):
     """KServe hooks: preprocess checks, predict looks up, encodes and scores, postprocess answers.
 
     A body's requests are worked off one by one, so that others have their turns between them, and
@@ -141,7 +136,7 @@ class _RankingModel(WorkingModel, abc.ABC, Generic[V]):
         return [self._ranker.validate_one(instance_of(payload))]
 
 
-class RankerModel(_RankingModel[LoadedVersion]):
+class RankerModel(RankingModel[LoadedVersion]):
     """All in one process."""
 
     _ranker: LocalRanker
@@ -153,8 +148,8 @@ class RankerModel(_RankingModel[LoadedVersion]):
 
     async def predict(self, payload: Batch, headers: dict[str, str] | None = None) -> Answers:
         *others, last = payload.requests
-        scored = [await self.work(_units(r), self._score, self.call, r) for r in others]
-        answers = await self.work(_units(last), self._finish, self.call, scored, last)
+        scored = [await self.work(request_units(r), self._score, self.call, r) for r in others]
+        answers = await self.work(request_units(last), self._finish, self.call, scored, last)
         return Answers(answers=answers, tensors=payload.tensors)
 
     def _score(self, call: Call, request: RankingRequest) -> Scored[LoadedVersion]:
@@ -171,40 +166,6 @@ class RankerModel(_RankingModel[LoadedVersion]):
         return [self._ranker.finish(*one) for one in scored]
 
 
-class TransformerModel(_RankingModel[RemoteVersion]):
-    """The transformer alone; ready once :meth:`begin` was called with a warm ranker."""
-
-    _ranker: RemoteRanker
-
-    def begin(self, ranker: RemoteRanker) -> None:
-        """Answer requests from now on."""
-        self._ranker = ranker
-        self.ready = True
-
-    async def predict(self, payload: Batch, headers: dict[str, str] | None = None) -> Answers:
-        turns = asyncio.Semaphore(TOGETHER)
-        tasks = [asyncio.create_task(self._score(r, turns)) for r in payload.requests]
-        try:
-            scored = await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-        answers = await self.work(0.0, self._finish, self.call, scored)
-        return Answers(answers=answers, tensors=payload.tensors)
-
-    async def _score(
-        self, request: RankingRequest, turns: asyncio.Semaphore
-    ) -> Scored[RemoteVersion]:
-        async with turns:
-            prepared = await self.work(0.0, self._ranker.prepare, request)
-            prepared, scores = await self.call.run(self._ranker.score(prepared, self.work))
-            self.gate.done(self.call, _units(request), 0.0)
-            return replace(prepared, encoded=None), scores
-
-    def _finish(self, call: Call, scored: list[Scored[RemoteVersion]]) -> list[RankingAnswer]:
-        call.check()
-        return [self._ranker.finish(*one) for one in scored]
-
-
-def _units(request: RankingRequest) -> float:
+def request_units(request: RankingRequest) -> float:
+    """What a request costs, in the gate's units."""
     return units_of(1, len(request.item_ids))

@@ -20,9 +20,9 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.servicer import InferenceServicer
 
 from hemix.errors import HemixError, RequestError
-from hemix.serving.grpc_calls import PUSHBACK
+from hemix.serving.admission.grpc_calls import PUSHBACK
+from hemix.serving.admission.threaded_model import NotWarm
 from hemix.serving.protocol.plane import Plane, counted
-from hemix.serving.protocol.threaded_model import NotWarm
 from hemix.serving.protocol.v2_grpc import read_message, write_message
 
 logger = logging.getLogger("hemix.serving")

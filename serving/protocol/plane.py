@@ -9,9 +9,9 @@ from typing import Any
 from kserve.protocol.dataplane import DataPlane
 
 from hemix.errors import HemixError
+from hemix.serving.admission.threaded_model import WorkingModel
+from hemix.serving.messages.echo import short
 from hemix.serving.metrics import REQUESTS
-from hemix.serving.protocol.threaded_model import WorkingModel
-from hemix.serving.ranking.echo import short
 
 PLATFORM = "hemix"
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hemix.errors import RequestError
+from hemix.serving.messages.echo import short
 from hemix.serving.protocol.v2_tensors import Tensors, objects
-from hemix.serving.ranking.echo import short
 
 if TYPE_CHECKING:
+    from hemix.serving.messages.answer import RankingAnswer
     from hemix.serving.protocol.v2_tensors import TensorRequest
-    from hemix.serving.ranking.answer import RankingAnswer
 
 CONTEXT = "context_"
 SCORE = "score_"

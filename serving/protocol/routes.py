@@ -18,13 +18,13 @@ from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotR
 from starlette.exceptions import HTTPException
 
 from hemix.errors import HemixError
+from hemix.serving.admission.limits import retry_headers
+from hemix.serving.messages.echo import short
 from hemix.serving.metrics import REQUESTS
 from hemix.serving.protocol.bodies import deflated, inflated
-from hemix.serving.protocol.limits import retry_headers
 from hemix.serving.protocol.plane import NotOffered, Plane, counted
 from hemix.serving.protocol.v2_binary import HEADER_LENGTH
 from hemix.serving.protocol.v2_http import parse_json, read_request, write_response
-from hemix.serving.ranking.echo import short
 
 
 class Routes:

@@ -1,4 +1,4 @@
-"""The endpoint's process: kserve's REST and gRPC servers around :class:`RankerModel`.
+"""The endpoint's process: kserve's REST and gRPC servers around one of our models.
 
 ``kserve.ModelServer`` as it is, but for: the host it binds, a body limit, ports that are taken before
 anything is loaded, requests that are read and refused by our own routes (:mod:`hemix.serving.protocol.routes`,
@@ -24,13 +24,12 @@ from kserve.protocol.rest.server import RESTServer
 
 from hemix.errors import EnvironmentProblem
 from hemix.serving.admission.connections import IDLE_S, MAX_HEAD, Connection, watch_arrivals
+from hemix.serving.admission.grpc_calls import GrpcDoor
+from hemix.serving.admission.limits import Door
 from hemix.serving.admission.room import Gate
-from hemix.serving.grpc_calls import GrpcDoor
 from hemix.serving.protocol.grpc_service import Service, add_service
-from hemix.serving.protocol.limits import Door
 from hemix.serving.protocol.plane import NotOffered, Plane
 from hemix.serving.protocol.routes import Routes, handle_errors
-from hemix.serving.two_roles.predictor_model import PredictorModel
 
 MAX_STREAMS = 256
 """Requests under way on one gRPC connection."""
@@ -67,10 +66,9 @@ class _Rest(RESTServer):
 
     def _register_endpoints(self, app: FastAPI) -> None:
         for model in self._models:
-            if isinstance(model, PredictorModel):
-                path = f"/v2/models/{model.name}/contract"
-                contract = model.contract.model_dump_json().encode()
-                app.add_api_route(path, partial(_json_bytes, contract), methods=["GET"])
+            for name, content in model.documents.items():
+                path = f"/v2/models/{model.name}/{name}"
+                app.add_api_route(path, partial(_json_bytes, content), methods=["GET"])
         Routes(self.dataplane, self._limit).register(app)
         super()._register_endpoints(app)
 

@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 
 from hemix.errors import RequestError
+from hemix.serving.messages.echo import short
 from hemix.serving.protocol.v2_tensors import (
     NUMBERS,
     Tensors,
@@ -22,7 +23,6 @@ from hemix.serving.protocol.v2_tensors import (
     objects,
     require_datatype,
 )
-from hemix.serving.ranking.echo import short
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _LENGTH = struct.Struct("<I")

@@ -14,6 +14,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from hemix.bounds import MAX_TEXT
 from hemix.errors import RequestError
+from hemix.serving.messages.echo import short
 from hemix.serving.protocol.v2_binary import bytes_of, read
 from hemix.serving.protocol.v2_http import MAX_TENSORS
 from hemix.serving.protocol.v2_tensors import (
@@ -27,7 +28,6 @@ from hemix.serving.protocol.v2_tensors import (
     require_datatype,
     require_size,
 )
-from hemix.serving.ranking.echo import short
 
 _FIELDS = {
     "INT8": "int_contents",

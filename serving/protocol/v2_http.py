@@ -14,6 +14,7 @@ import orjson
 
 from hemix.bounds import MAX_TEXT
 from hemix.errors import RequestError
+from hemix.serving.messages.echo import is_unicode, short
 from hemix.serving.protocol.v2_binary import HEADER_LENGTH, bytes_of, cut, described, require_end
 from hemix.serving.protocol.v2_tensors import (
     MAX_DIMENSIONS,
@@ -26,7 +27,6 @@ from hemix.serving.protocol.v2_tensors import (
     require_datatype,
     require_size,
 )
-from hemix.serving.ranking.echo import is_unicode, short
 
 MAX_TENSORS = 2_000
 _REQUEST = ("id", "model_name", "model_version", "parameters", "inputs", "outputs")

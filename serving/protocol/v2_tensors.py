@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hemix.errors import RequestError
-from hemix.serving.ranking.echo import is_unicode, short
+from hemix.serving.messages.echo import is_unicode, short
 
 NUMBERS: dict[str, np.dtype[Any]] = {
     "INT8": np.dtype("<i1"),

@@ -16,11 +16,11 @@ from hemix.errors import FeatureStoreError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes
 from hemix.features.transform.statistics import Statistics
+from hemix.serving.messages.answer import Floats
+from hemix.serving.messages.request import RankingRequest, Value
+from hemix.serving.messages.soundness import require_sound
 from hemix.serving.metrics import DEPENDENCY_ALONE, Stage
 from hemix.serving.monitoring.drift import FeatureBins
-from hemix.serving.ranking.answer import Floats
-from hemix.serving.ranking.request import RankingRequest, Value
-from hemix.serving.ranking.soundness import require_sound
 from hemix.serving.ranking.trial import require_finite_weights, try_out
 from hemix.serving.registry.signing import require_signed
 from hemix.spec import Side

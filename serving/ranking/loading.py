@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from hemix.errors import FeatureStoreError, HemixError, ModelVersionError
+from hemix.serving.messages.soundness import UnsoundScores
 from hemix.serving.metrics import VERSION_REFUSED
-from hemix.serving.ranking.soundness import UnsoundScores
-from hemix.serving.two_roles.contract import PredictorUnavailable
 
 logger = logging.getLogger("hemix.serving")
 
@@ -26,6 +25,17 @@ Reason = Literal["files", "features", "scores", "types", "hang", "failures", "pr
 REASONS: tuple[Reason, ...] = (
     *("files", "features", "scores", "types", "hang", "failures", "predictor", "error"),
 )
+
+
+class PredictorUnavailable(HemixError):
+    """A version's predictor did not answer with scores."""
+
+    exit_code = 10
+    http_status = 503
+
+
+class PredictorFaulty(PredictorUnavailable):
+    """A version's predictor answered, but with a failure of its own or with unsound scores."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,18 @@ from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from hemix.errors import HemixError, ModelVersionError, RegistryError
-from hemix.serving.experiments.assigned import MODEL_LAYER, Assigned, epoch_of
+from hemix.serving.experiments.assignment import (
+    MODEL_LAYER,
+    Assigned,
+    Variant,
+    assign,
+    epoch_of,
+    variants_of,
+)
+from hemix.serving.messages.request import RequestContract
 from hemix.serving.metrics import REGISTRY_ERRORS, VERSION_LIVE
-from hemix.serving.ranking.assignment import Variant, assign, variants_of
 from hemix.serving.ranking.loaded_version import Version
 from hemix.serving.ranking.loading import Loader
-from hemix.serving.ranking.request import RequestContract
 from hemix.serving.registry.transitions import RegistryState
 
 logger = logging.getLogger("hemix.serving")

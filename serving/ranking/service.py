@@ -16,9 +16,21 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from hemix.errors import FeatureStoreError, HemixError, ModelVersionError, RequestError
-from hemix.serving.experiments.assigned import Assigned
+from hemix.serving.experiments.assignment import Assigned, Variant
 from hemix.serving.experiments.live import LiveExperiments
 from hemix.serving.exposures.log import Exposure, ExposureLog
+from hemix.serving.messages.answer import (
+    FEATURES_UNAVAILABLE,
+    ORDER_UNAVAILABLE,
+    UNKNOWN_ITEMS,
+    UNKNOWN_USER,
+    VERSION_UNAVAILABLE,
+    Floats,
+    RankingAnswer,
+)
+from hemix.serving.messages.request import RankingRequest
+from hemix.serving.messages.soundness import UnsoundScores, require_sound
+from hemix.serving.messages.times import time_flags
 from hemix.serving.metrics import (
     CANDIDATES,
     REQUESTS,
@@ -30,22 +42,9 @@ from hemix.serving.metrics import (
 )
 from hemix.serving.metrics import UNKNOWN_ITEMS as UNKNOWN_ITEMS_SEEN
 from hemix.serving.monitoring.monitor import Monitor
-from hemix.serving.ranking.answer import (
-    FEATURES_UNAVAILABLE,
-    ORDER_UNAVAILABLE,
-    UNKNOWN_ITEMS,
-    UNKNOWN_USER,
-    VERSION_UNAVAILABLE,
-    Floats,
-    RankingAnswer,
-)
-from hemix.serving.ranking.assignment import Variant
 from hemix.serving.ranking.conduct import MOST, WINDOW, Conduct
 from hemix.serving.ranking.loaded_version import LoadedVersion, Version
 from hemix.serving.ranking.pool import VersionPool
-from hemix.serving.ranking.request import RankingRequest
-from hemix.serving.ranking.soundness import UnsoundScores, require_sound
-from hemix.serving.ranking.times import time_flags
 from hemix.serving.rarely import Rarely
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hemix.serving.ranking.soundness import UnsoundScores, require_sound
+from hemix.serving.messages.soundness import UnsoundScores, require_sound
 from hemix.spec import FeatureSpec, NumericFeature, Side
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 ``versions/<version>/`` are model version folders, never changed once they are there; ``state.json``
 says the rest. A registry is a folder (:class:`FolderRegistry`: a file lock, renames) or lies on S3
-(:class:`hemix.serving.registry.s3.S3Registry`: conditional writes); :func:`open_registry` picks by the
-location. Readers need no lock.
+(:class:`hemix.serving.registry.s3.S3Registry`: conditional writes); :mod:`hemix.serving.registry.opening`
+picks by the location. Readers need no lock.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from hemix.serving.registry.transitions import (
     state_bytes,
     summary_of,
 )
-from hemix.storage import is_remote, join
+from hemix.storage import join
 from hemix.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -264,62 +264,6 @@ class FolderRegistry(Registry):
         """Remove what a killed add left behind: hidden names that nothing refers to."""
         for leftover in (self.root / "versions").glob(".*"):
             shutil.rmtree(leftover, ignore_errors=True)
-
-
-def open_registry(location: str | Path) -> Registry:
-    """The registry at a folder or at ``s3://bucket/prefix``; nothing is read yet."""
-    if not is_remote(location):
-        return FolderRegistry(Path(location))
-    from hemix.serving.registry.s3 import S3Registry
-
-    return S3Registry(join(location))
-
-
-def registry_at(location: str | Path) -> Registry:
-    """The registry at ``location``, or in ``registry`` below it when that is a run's output."""
-    own, inner = open_registry(location), open_registry(join(location, "registry"))
-    return inner if not own.exists() and inner.exists() else own
-
-
-def find_registry(location: str | Path) -> Registry:
-    """:func:`registry_at`, when there is one.
-
-    Raises:
-        RegistryError: there is none.
-    """
-    registry = registry_at(location)
-    if not registry.exists():
-        raise RegistryError(
-            f"{location} is not a registry: it holds no {STATE}.",
-            hint="Deploy a version first (hemix run), or pass --models DIR.",
-        )
-    return registry
-
-
-def require_registry(location: str | Path) -> Registry:
-    """A registry that has a champion.
-
-    Raises:
-        RegistryError: the location is not a registry, or no version was deployed.
-        ModelVersionError: the champion's files are not there, and there was none before it.
-    """
-    registry = open_registry(location)
-    state = registry.state()
-    if state.champion is None:
-        raise RegistryError(
-            f"{location} holds no deployed model version.",
-            hint="Run the pipeline first (hemix run), or pass --models DIR.",
-        )
-    try:
-        registry.manifest(state.champion)
-    except ModelVersionError as error:
-        if set(state.champions) - {state.champion}:
-            return registry  # one before it may serve
-        raise ModelVersionError(
-            f"{registry.location_of(state.champion)} lacks manifest.json.",
-            hint="Restore the folder, or roll the version back.",
-        ) from error
-    return registry
 
 
 def check_name(version: str) -> str:

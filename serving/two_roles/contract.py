@@ -18,13 +18,13 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hemix.errors import HemixError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes
 from hemix.features.transform.columns import MISSING
 from hemix.features.transform.statistics import Statistics
 from hemix.files import read_json
 from hemix.serving.monitoring.drift import FeatureBins
+from hemix.serving.ranking.loading import PredictorUnavailable
 from hemix.spec import FeatureSpec, Side
 
 OFFSETS = ".offsets"
@@ -32,17 +32,6 @@ OFFSETS = ".offsets"
 
 _DTYPES: dict[str, Any] = {"int": np.int64, "float": np.float64, "string": object}
 _DATATYPES = {"int": "INT64", "float": "FP64", "string": "BYTES"}
-
-
-class PredictorUnavailable(HemixError):
-    """A version's predictor did not answer with scores."""
-
-    exit_code = 10
-    http_status = 503
-
-
-class PredictorFaulty(PredictorUnavailable):
-    """A version's predictor answered, but with a failure of its own or with unsound scores."""
 
 
 class RawInput(BaseModel):

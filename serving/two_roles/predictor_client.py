@@ -17,7 +17,7 @@ from hemix.serving.deadline import TIMEOUT_HEADER
 from hemix.serving.metrics import DEPENDENCY_ALONE, PREDICTOR_ERRORS, PREDICTOR_RETRIES
 from hemix.serving.protocol.v2_binary import HEADER_LENGTH, unpack
 from hemix.serving.protocol.v2_tensors import Tensors
-from hemix.serving.two_roles.contract import PredictorFaulty, PredictorUnavailable
+from hemix.serving.ranking.loading import PredictorFaulty, PredictorUnavailable
 
 if TYPE_CHECKING:
     import aiohttp

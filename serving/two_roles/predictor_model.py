@@ -17,10 +17,13 @@ import numpy as np
 
 from hemix.errors import RequestError
 from hemix.serving.admission.room import Gate, units_of
+from hemix.serving.admission.threaded_model import WorkingModel
 from hemix.serving.call import Call
+from hemix.serving.messages.echo import short
+from hemix.serving.messages.request import MAX_CANDIDATES
+from hemix.serving.messages.soundness import require_sound
 from hemix.serving.metrics import REQUESTS, timed
 from hemix.serving.protocol.ranking_tensors import SCORE
-from hemix.serving.protocol.threaded_model import WorkingModel
 from hemix.serving.protocol.v2_tensors import (
     TensorRequest,
     TensorResponse,
@@ -29,10 +32,7 @@ from hemix.serving.protocol.v2_tensors import (
     datatype_of,
     require_outputs,
 )
-from hemix.serving.ranking.echo import short
 from hemix.serving.ranking.loaded_version import LoadedModel
-from hemix.serving.ranking.request import MAX_CANDIDATES
-from hemix.serving.ranking.soundness import require_sound
 from hemix.serving.two_roles.contract import OFFSETS, Contract, RawInput
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class PredictorModel(WorkingModel):
         super().__init__(model.name, workers=workers, gate=gate)
         self._model = model
         self.contract = contract
+        self.documents = {"contract": contract.model_dump_json().encode()}
         self._transformed = frozenset(model.graph.outputs())
         self.ready = True
 

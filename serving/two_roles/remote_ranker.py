@@ -13,25 +13,19 @@ from hemix.serving.admission.room import CALL
 from hemix.serving.call import Expired, HungUp
 from hemix.serving.experiments.live import LiveExperiments
 from hemix.serving.exposures.log import ExposureLog
+from hemix.serving.messages.answer import PREDICTOR_UNAVAILABLE, VERSION_UNAVAILABLE, Floats
+from hemix.serving.messages.soundness import UnsoundScores, require_sound
 from hemix.serving.metrics import PREDICTOR_FALLBACKS, Stage, timed
 from hemix.serving.monitoring.monitor import Monitor
 from hemix.serving.protocol.ranking_tensors import SCORE
 from hemix.serving.protocol.v2_binary import pack
 from hemix.serving.protocol.v2_tensors import Tensors
-from hemix.serving.ranking.answer import PREDICTOR_UNAVAILABLE, VERSION_UNAVAILABLE, Floats
 from hemix.serving.ranking.loaded_version import Version, open_features
+from hemix.serving.ranking.loading import PredictorFaulty, PredictorUnavailable
 from hemix.serving.ranking.pool import VersionPool
 from hemix.serving.ranking.service import Prepared, Ranker
-from hemix.serving.ranking.soundness import UnsoundScores, require_sound
 from hemix.serving.rarely import Rarely
-from hemix.serving.two_roles.contract import (
-    OFFSETS,
-    Contract,
-    PredictorFaulty,
-    PredictorUnavailable,
-    RawInput,
-    fetch_contract,
-)
+from hemix.serving.two_roles.contract import OFFSETS, Contract, RawInput, fetch_contract
 from hemix.serving.two_roles.predictor_client import Message, PredictorCalls
 from hemix.serving.two_roles.routing_table import PredictorsFile
 

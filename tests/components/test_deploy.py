@@ -6,7 +6,7 @@ import pytest
 
 from hemix.errors import GateFailed, ModelVersionError, RegistryError
 from hemix.files import sha256_folder
-from hemix.serving.registry.registry import open_registry
+from hemix.serving.registry.opening import open_registry
 from hemix.serving.registry.signing import require_signed
 from hemix.serving.registry.signing_keys import SIGNING_KEY, VERIFY_KEY
 from tests.serving.live import Workshop

@@ -10,7 +10,7 @@ import pytest
 from hemix.components.experiment.step import run
 from hemix.errors import DataError, DefinitionError
 from hemix.serving.experiments.results import Decision
-from hemix.serving.registry.registry import open_registry
+from hemix.serving.registry.opening import open_registry
 from tests.serving.experiments.logged import World, write_outcomes
 
 

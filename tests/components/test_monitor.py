@@ -15,7 +15,7 @@ from hemix.components.monitor.policy import MonitorPolicy
 from hemix.components.monitor.step import run
 from hemix.errors import DefinitionError, RegistryError
 from hemix.features.transform.statistics import Histogram, Statistics
-from hemix.serving.experiments.assigned import Assigned
+from hemix.serving.experiments.assignment import Assigned
 from hemix.serving.exposures.log import Exposure, ExposureLog
 from hemix.serving.monitoring.snapshots import Snapshot, SnapshotFiles
 from hemix.serving.registry.transitions import RegistryState

@@ -35,8 +35,8 @@ from hemix.components.report.parts import Gate, Missing
 from hemix.components.report.training import TrainingView
 from hemix.components.report.tuning import StudyNotes, render_study
 from hemix.features.definition import DatasetDefinition
+from hemix.models.search_space import Choice
 from hemix.models.training.recipes import recipe_of
-from hemix.models.tuning.early_stopping import Choice
 from hemix.models.tuning.results import Results, TrialRow
 from hemix.models.tuning.study import StudySettings
 from hemix.verdict import Check, Verdict
@@ -200,6 +200,7 @@ def tuning(text: str, folder: Path) -> str:
 def experiment(text: str, folder: Path) -> str:
     from hemix.components.experiment.page import Notes
     from hemix.components.experiment.page import render as render_experiment
+    from hemix.serving.experiments.assignment import Variant as Arm
     from hemix.serving.experiments.design import Design
     from hemix.serving.experiments.policy import ExperimentPolicy
     from hemix.serving.experiments.results import (
@@ -214,7 +215,6 @@ def experiment(text: str, folder: Path) -> str:
         MetricResult,
         MismatchResult,
     )
-    from hemix.serving.ranking.assignment import Variant as Arm
 
     policy = ExperimentPolicy.load(None)
     metric = policy.primary.model_copy(update={"task": text, "name": text})

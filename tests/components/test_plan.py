@@ -19,7 +19,7 @@ from hemix.errors import DataError, DefinitionError, RegistryError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.split import Split
 from hemix.revision import revision
-from hemix.serving.registry.registry import open_registry
+from hemix.serving.registry.opening import open_registry
 from tests.small import SmallRun
 
 NOW = datetime(2022, 5, 1, 12, tzinfo=UTC)

@@ -17,7 +17,7 @@ for name in (
     "hemix.pipelines.kfp_client.api",
     "hemix.serving.two_roles.contract",
     "hemix.serving.kubernetes.errors",
-    "hemix.serving.protocol.limits",
+    "hemix.serving.admission.limits",
 ):
     importlib.import_module(name)
 

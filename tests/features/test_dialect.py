@@ -8,7 +8,8 @@ import pytest
 
 from hemix.errors import DefinitionError
 from hemix.features.definition import DatasetDefinition, TableSource
-from hemix.features.sources.csv.dialect import Dialect, TextRules
+from hemix.features.sources.csv.dialect import Dialect
+from hemix.features.text_rules import TextRules
 from tests.logs import DEFINITION
 
 

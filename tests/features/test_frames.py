@@ -13,7 +13,7 @@ import pytest
 from hemix.errors import DataError
 from hemix.features.frames import as_table, like
 from hemix.features.schema import MISSING_INT
-from hemix.features.transform.plan import RawColumn
+from hemix.features.transform_plan import RawColumn
 
 WHOLE = RawColumn(name="item_id", kind="int", side="item")
 TEXT = RawColumn(name="city", kind="string", side="user")

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemix.features.examples.dense_ranks import ranks, shards_of
-from hemix.features.examples.gather import compact, gather
-from hemix.features.examples.jagged import ranges
-from hemix.features.examples.time_index import TimeIndex, order_behaviors, pack, tied
+from hemix.features.arrays.dense_ranks import ranks, shards_of
+from hemix.features.arrays.gather import compact, gather
+from hemix.features.arrays.jagged import ranges
+from hemix.features.arrays.time_index import TimeIndex, order_behaviors, pack, tied
 from tests.features.oracle import distinct
 
 TIMES = st.one_of(

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from hemix.models.data.batch import Batch
+from hemix.models.embedding.target_attention import SequenceInterest
 from hemix.models.layers.attention.mixed import MixedHeteroAttention
-from hemix.models.layers.target_attention import SequenceInterest
-from hemix.models.rankers.hemix.model import HeMix, HeteroFFN, HeteroMixing
+from hemix.models.layers.per_token import HeteroFFN, TokenMixerLargeBlock, TokenSwiGLU
+from hemix.models.rankers.hemix.mixing import HeteroMixing
+from hemix.models.rankers.hemix.model import HeMix
 from hemix.models.rankers.hemix.variants import (
     DINInterest,
     EventEncoder,
@@ -18,8 +20,6 @@ from hemix.models.rankers.hemix.variants import (
     MeanInterest,
     RecentQueries,
     SelfAttention,
-    TokenMixerLargeBlock,
-    TokenSwiGLU,
 )
 from tests.models.reference import (
     apply_mlp,
@@ -49,9 +49,9 @@ def hemix_logits(model: HeMix, batch: Batch) -> dict[str, list[float]]:
         assert asking == []
         read = []
         for number, (name, module) in enumerate(zip(config.read, model.attention, strict=True)):
-            lender = model.attention[0] if config.share_keys else module
+            kv_source = model.attention[0] if config.share_keys else module
             found = events(model, batch, row, number)
-            read.append(interest(module, groups[name], found, lender))
+            read.append(interest(module, groups[name], found, kv_source))
         tokens = [token for part in reversed(read) for token in part]
         if config.feed_ns:
             tokens += ns
@@ -135,9 +135,9 @@ def encoded(layer: EventEncoder, found: list[Tensor]) -> list[Tensor]:
 
 
 def interest(
-    module: torch.nn.Module, ns: list[Tensor], found: list[Tensor], lender: torch.nn.Module
+    module: torch.nn.Module, ns: list[Tensor], found: list[Tensor], kv_source: torch.nn.Module
 ) -> list[Tensor]:
-    """(c, d) What a sequence becomes; keys and values are the ``lender``'s."""
+    """(c, d) What a sequence becomes; keys and values are the ``kv_source``'s."""
     if isinstance(module, MeanInterest):
         total = torch.zeros(len(module.value))
         for event in found:
@@ -161,8 +161,8 @@ def interest(
             queries.append(event @ module.recent)
     else:
         queries += list(module.fixed)
-    assert isinstance(lender, MixedHeteroAttention)
-    read = attend(module, queries, found, lender)
+    assert isinstance(kv_source, MixedHeteroAttention)
+    read = attend(module, queries, found, kv_source)
     if module.norm is None:
         return read
     return [normed(module.norm, query + o) for query, o in zip(queries, read, strict=True)]
@@ -172,12 +172,12 @@ def attend(
     attention: MixedHeteroAttention,
     queries: list[Tensor],
     found: list[Tensor],
-    lender: MixedHeteroAttention,
+    kv_source: MixedHeteroAttention,
 ) -> list[Tensor]:
     """Mixed Hetero Attention of one row, head by head."""
     width = attention.out.shape[0]
-    keys = [event @ lender.key for event in found]
-    values = [event @ lender.value for event in found]
+    keys = [event @ kv_source.key for event in found]
+    values = [event @ kv_source.value for event in found]
     if attention.null is not None:
         keys, values = [attention.null[0], *keys], [attention.null[1], *values]
     size = width // attention.heads

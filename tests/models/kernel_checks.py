@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hemix.models.layers.attention import reading
+from hemix.models.layers.attention.blocks import SHARED, blocks_of
 from hemix.models.layers.attention.events import Events
 
 torch.set_num_threads(1)
@@ -58,9 +59,7 @@ def test_half_precision_is_near(many: int) -> None:
 
 
 def test_more_queries_than_a_block_holds_are_split() -> None:
-    blocks = [
-        reading.blocks_of(70, 20, kind, reading.SHARED) for kind in (torch.float32, torch.half)
-    ]
+    blocks = [blocks_of(70, 20, kind, SHARED) for kind in (torch.float32, torch.half)]
     assert [block.queries for block in blocks if block is not None] == [32, 64]
 
 

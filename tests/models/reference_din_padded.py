@@ -7,8 +7,8 @@ from torch import Tensor
 
 from hemix.models.data.batch import Batch
 from hemix.models.embedding.tables import FeatureEmbedding
+from hemix.models.embedding.target_attention import SequenceInterest
 from hemix.models.layers.dense import split_axis
-from hemix.models.layers.target_attention import SequenceInterest
 
 
 def padded_interest(one: SequenceInterest, embedding: FeatureEmbedding, batch: Batch) -> Tensor:

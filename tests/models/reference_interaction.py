@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hemix.models.data.batch import Batch
-from hemix.models.rankers.hemix.model import HeteroFFN
+from hemix.models.layers.per_token import HeteroFFN
 from hemix.models.rankers.interactions.autoint import AutoInt, InteractingLayer
 from hemix.models.rankers.interactions.dlrm import DLRM
 from hemix.models.rankers.interactions.hiformer import CompositeAttention, Hiformer

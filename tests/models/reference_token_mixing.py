@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hemix.models.data.batch import Batch
-from hemix.models.rankers.hemix.variants import TokenMixerLargeBlock, TokenSwiGLU
+from hemix.models.layers.per_token import TokenMixerLargeBlock, TokenSwiGLU
 from hemix.models.rankers.mixers.rankmixer import RankMixer, RankMixerBlock
 from hemix.models.rankers.mixers.token_mixing import SemanticTokenizer, TokenMixingRanker
 from hemix.models.rankers.mixers.tokenmixer_large import TokenMixerLarge

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hemix.models.data.batch import Batch
-from hemix.models.layers.target_attention import SequenceInterest
+from hemix.models.embedding.target_attention import SequenceInterest
 from hemix.models.rankers.base import Ranker
 from hemix.models.rankers.vector import VectorRanker
 from tests.models.reference import apply_tower, events_of, field_vectors

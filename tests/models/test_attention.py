@@ -16,10 +16,15 @@ from hemix.models.layers.attention import mixed
 from hemix.models.layers.attention.events import Events
 from hemix.models.layers.attention.fold import merges
 from hemix.models.layers.attention.layout import plan
-from hemix.models.layers.attention.mixed import MixedHeteroAttention, Seen, folding_pays
+from hemix.models.layers.attention.mixed import (
+    EncodedSequence,
+    MixedAttentionShape,
+    MixedHeteroAttention,
+    folding_pays,
+)
 from hemix.models.layers.attention.tiled import attend
 from hemix.models.rankers.hemix.config import HeMixConfig
-from hemix.models.rankers.hemix.variants import RecentQueries
+from hemix.models.rankers.hemix.variants import RecentQueries, attention_shape
 from tests.models.plain_attention import plain_attention
 
 S, D, LENGTHS = 5, 8, (3, 0, 1, 7, 2, 7)
@@ -30,7 +35,7 @@ def build(kind: type[MixedHeteroAttention] = MixedHeteroAttention, **fields: Any
     torch.manual_seed(0)
     config = HeMixConfig(token_width=D, attention_heads=2, **fields)
     separate = config.item_projection == "separate"
-    module = kind(config, *config.queries("global"), D if separate else S).double()
+    module = kind(attention_shape(config, "global", D if separate else S)).double()
     for parameter in module.parameters():
         nn.init.normal_(parameter)
     project = nn.Linear(S, D).double() if separate else None
@@ -110,7 +115,7 @@ def test_keys_are_made_when_they_pay(monkeypatch: pytest.MonkeyPatch) -> None:
     module, _ = build()
     values, offsets, _ = data((30,))
     seen = module.encode(Events(values=values, offsets=offsets))
-    assert isinstance(seen, Seen)
+    assert isinstance(seen, EncodedSequence)
     for candidates, expected in ((1, []), (400, [1])):
         module(seen, torch.zeros(candidates, 2, D, dtype=torch.float64))
         assert made == expected
@@ -157,8 +162,8 @@ def test_large_scores_do_not_overflow() -> None:
 def test_nothing_as_wide_as_a_token_is_kept_for_an_event() -> None:
     """Of every event the backward pass keeps its embedding, and not a key, a value or a weight."""
     width, heads, length = 64, 2, 512
-    config = HeMixConfig(token_width=width, attention_heads=heads)
-    module = MixedHeteroAttention(config, 2, 2, S)
+    shape = MixedAttentionShape(width=width, event_width=S, heads=heads, dynamic=2, fixed=2)
+    module = MixedHeteroAttention(shape)
     values = torch.randn(4 * length, S, requires_grad=True)
     offsets = torch.arange(5) * length
     events = Events(values=values, offsets=offsets, layout=plan(offsets))

@@ -10,8 +10,8 @@ import torch
 from hemix.models.data.batch import Batch
 from hemix.models.data.reader import ParquetReader
 from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.layers import batch_rng as chance
 from hemix.models.rankers.registry import build
-from hemix.models.training import batch_rng as chance
 from hemix.models.training.recipes import recipe_of
 from tests.models.files import write_split
 

@@ -6,7 +6,7 @@ import doctest
 
 import torch
 
-import hemix.models.layers.target_attention
+import hemix.models.embedding.target_attention
 import hemix.models.rankers.histories.din
 from hemix.models.data.toy import toy_batch, toy_spec
 from hemix.models.embedding.tables import EmbeddingConfig
@@ -49,7 +49,7 @@ def test_interest_depends_on_the_candidate() -> None:
 
 
 def test_docstring_examples_run() -> None:
-    for module in (hemix.models.rankers.histories.din, hemix.models.layers.target_attention):
+    for module in (hemix.models.rankers.histories.din, hemix.models.embedding.target_attention):
         assert doctest.testmod(module).failed == 0
 
 

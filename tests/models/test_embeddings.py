@@ -11,7 +11,7 @@ from torch import Tensor
 from hemix.models.data.batch import Batch
 from hemix.models.data.toy import toy_batch, toy_spec
 from hemix.models.embedding.tables import EmbeddingConfig, FeatureEmbedding
-from hemix.models.training import batch_rng as chance
+from hemix.models.layers import batch_rng as chance
 from tests.models.reference_din_padded import padded_mean
 
 CONFIGS = {

@@ -7,7 +7,7 @@ import torch
 
 from hemix.models.data.toy import toy_batch, toy_spec
 from hemix.models.embedding.tables import EmbeddingConfig, FeatureEmbedding
-from hemix.models.training import batch_rng as chance
+from hemix.models.layers import batch_rng as chance
 
 DROPS = {
     "nothing": EmbeddingConfig(width=4),

@@ -11,9 +11,9 @@ import torch
 
 from hemix.models.data.batch import Batch, Jagged
 from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.layers import batch_rng as chance
 from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES, Ranker
 from hemix.models.rankers.registry import RANKERS, build
-from hemix.models.training import batch_rng as chance
 from hemix.models.training.recipes import RECIPES, Recipe
 from hemix.models.versions.version import load, write
 from tests.models.reference_vectors import shaken

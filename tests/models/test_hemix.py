@@ -20,7 +20,9 @@ from hemix.models.layers.attention import reading
 from hemix.models.layers.attention.events import Events
 from hemix.models.layers.attention.layout import plan
 from hemix.models.layers.dense import xavier_slices_
-from hemix.models.rankers.hemix.model import HeMix, HeMixConfig, HeteroMixing, fuse, reconstruct
+from hemix.models.layers.per_token import fuse, reconstruct
+from hemix.models.rankers.hemix.mixing import HeteroMixing
+from hemix.models.rankers.hemix.model import HeMix, HeMixConfig
 from hemix.models.training.recipes import Recipe, base, large_1b, small_100m, tiny, unirank_like
 from hemix.spec import (
     CategoricalFeature,

@@ -20,11 +20,11 @@ from torch import Tensor
 from hemix.errors import DefinitionError
 from hemix.models.data.batch import Batch, Jagged
 from hemix.models.data.toy import toy_batch, toy_spec
+from hemix.models.layers import batch_rng as chance
 from hemix.models.layers.attention import mixed, reading
 from hemix.models.layers.attention.layout import plan
 from hemix.models.rankers.hemix.config import HeMixConfig
 from hemix.models.rankers.hemix.model import HeMix
-from hemix.models.training import batch_rng as chance
 from hemix.models.training.recipes import Recipe
 from hemix.models.versions.version import load, write
 from tests.models.test_hemix import make, with_lists

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from hemix.models.layers.attention import reading, tiled
+from hemix.models.layers.attention.blocks import SHARED, blocks_of
 from hemix.models.layers.attention.events import Events
 
 
@@ -57,10 +58,10 @@ def test_autocast_says_what_the_kernel_computes_in(monkeypatch: pytest.MonkeyPat
         events = Events(values=torch.randn(4, 8, dtype=kind), offsets=torch.tensor([0, 3, 4]))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             reading.attend(torch.randn(2, 3, 8, dtype=kind), None, events)
-    assert asked == [(3, 8, k, reading.SHARED) for k in (torch.bfloat16, torch.float64)]
+    assert asked == [(3, 8, k, SHARED) for k in (torch.bfloat16, torch.float64)]
 
 
-CARDS = {"H100": 232_448, "A100": 166_912, "consumer": reading.SHARED, "48 KiB": 49_152}
+CARDS = {"H100": 232_448, "A100": 166_912, "consumer": SHARED, "48 KiB": 49_152}
 
 
 @pytest.mark.parametrize(
@@ -87,9 +88,9 @@ def test_what_fits_depends_on_the_card(kind: torch.dtype, width: int, cards: str
 
 def test_blocks_hold_the_queries_or_split_them() -> None:
     def blocks(many: int, width: int, kind: torch.dtype) -> tuple[int, int, int]:
-        found = reading.blocks_of(many, width, kind, reading.SHARED)
+        found = blocks_of(many, width, kind, SHARED)
         assert found is not None
-        assert found.shared <= reading.SHARED
+        assert found.shared <= SHARED
         return found.queries, found.events, found.width
 
     assert blocks(17, 24, torch.bfloat16) == (32, 64, 32)
@@ -115,7 +116,7 @@ def test_compiled_kernels_stay_within_the_shared_memory_assumed(
     from hemix.models.layers.attention import kernels
 
     dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[kind]
-    blocks = reading.blocks_of(many, width, dtype, reading.SHARED)
+    blocks = blocks_of(many, width, dtype, SHARED)
     assert blocks is not None
     options = kernels.options(blocks)
     how = {name: options.pop(name) for name in ("num_warps", "num_stages")}

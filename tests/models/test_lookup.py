@@ -19,9 +19,9 @@ from hemix.models.embedding.hashing import collisions, rows
 from hemix.models.embedding.lookup import ABSENT, Lookup
 from hemix.models.embedding.rowwise_adagrad import RowwiseAdagrad
 from hemix.models.embedding.tables import BUCKETS, EmbeddingConfig, FeatureEmbedding
+from hemix.models.layers import batch_rng as chance
 from hemix.models.rankers.base import Ranker
 from hemix.models.rankers.registry import RANKERS, build
-from hemix.models.training import batch_rng as chance
 from hemix.models.training.losses import multi_task_bce
 from hemix.models.training.recipes import RECIPES, recipe_of
 from tests.models.files import write_split

@@ -238,7 +238,7 @@ def test_eta_finds_the_nearest_hashes_and_takes_the_later_of_two() -> None:
     for row in range(40):
         one = batch.take(torch.tensor([row]))
         state = model.encode_request(one)
-        from hemix.models.layers.event_timeline import candidate
+        from hemix.models.embedding.event_timeline import candidate
 
         target = candidate(model.embedding, model.spec.sequences[0], one)
         found = model.search(state, target)

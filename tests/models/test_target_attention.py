@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import hemix.models.layers.target_attention
+import hemix.models.embedding.target_attention
 from hemix.models.data.batch import Batch, Jagged
 from hemix.models.data.toy import toy_batch, toy_spec
 from hemix.models.embedding.tables import EmbeddingConfig, FeatureEmbedding
+from hemix.models.embedding.target_attention import Encoded, InterestAttention, SequenceInterest
+from hemix.models.layers import batch_rng as chance
 from hemix.models.layers.attention.events import Events
-from hemix.models.layers.target_attention import Encoded, InterestAttention, SequenceInterest
 from hemix.models.rankers.registry import build
-from hemix.models.training import batch_rng as chance
 from hemix.models.training.recipes import recipe_of
 from hemix.spec import FeatureSpec, SequenceColumn, SequenceFeature
 from tests.models.reference_din_padded import padded_interest
@@ -136,7 +136,7 @@ def without_events(lists: Jagged) -> Jagged:
 def test_a_request_is_read_by_all_candidates_as_by_rows_of_its_own(
     spec: FeatureSpec, room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hemix.models.layers.target_attention, "ROOM", room)
+    monkeypatch.setattr(hemix.models.embedding.target_attention, "ROOM", room)
     made, items = make(spec), toy_batch(rows=13, seed=2, spec=spec)
     full = replace(items, lists=toy_batch(rows=9, spec=spec).take(torch.tensor([4] * 13)).lists)
     assert all(lists.lengths[0] for lists in full.lists.values())
@@ -158,7 +158,7 @@ def encoded(events: int) -> tuple[InterestAttention, Encoded]:
 def test_candidates_are_read_so_many_at_a_time_that_memory_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hemix.models.layers.target_attention, "ROOM", 1000)
+    monkeypatch.setattr(hemix.models.embedding.target_attention, "ROOM", 1000)
     attention, seen = encoded(events=20)
     sizes: list[int] = []
     attention.score.mlp.net[1].register_forward_hook(

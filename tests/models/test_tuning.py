@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from hemix.errors import DefinitionError, StorageError
+from hemix.models.search_space import Choice, Range
 from hemix.models.training.recipes import recipe_of
 from hemix.models.training.trainer import Trainer
-from hemix.models.tuning.early_stopping import Choice, Range
 from hemix.models.tuning.results import ENOUGH, Results, read_results, write_best
 from hemix.models.tuning.space import default_space, read_space, value_of
 from hemix.models.tuning.study import StudyFolder

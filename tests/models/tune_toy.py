@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from hemix.models.data.toy import toy_spec
+from hemix.models.search_space import Choice, Domain, Range
 from hemix.models.training.recipes import Recipe, recipe_of
 from hemix.models.training.trainer import Trainer
-from hemix.models.tuning.early_stopping import Choice, Domain, Range
 from hemix.models.tuning.study import StudyFolder, StudySettings
 from hemix.models.tuning.tune import Rows, tune
 

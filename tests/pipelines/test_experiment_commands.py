@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from hemix.cli.main import app
 from hemix.errors import DataError, RegistryError
-from hemix.serving.registry.registry import open_registry
+from hemix.serving.registry.opening import open_registry
 from tests.serving.experiments.logged import World, registry_state
 
 POLICY = "secondary: []\nguardrails: {errors: {margin: 0.01}}\n"

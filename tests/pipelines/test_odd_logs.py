@@ -137,7 +137,7 @@ class Run:
         from hemix.serving.ranking.loading import Loader
         from hemix.serving.ranking.pool import VersionPool
         from hemix.serving.ranking.service import LocalRanker
-        from hemix.serving.registry.registry import require_registry
+        from hemix.serving.registry.opening import require_registry
 
         registry = require_registry(self.at("registry"))
         store = str(self.at("feature_store"))

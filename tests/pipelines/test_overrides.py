@@ -6,8 +6,7 @@ import pytest
 
 from hemix.errors import DefinitionError
 from hemix.features.definition import DatasetDefinition
-from hemix.pipelines.local.request import check_recipe
-from hemix.pipelines.overrides import parse_overrides
+from hemix.pipelines.overrides import check_recipe, parse_overrides
 
 
 def test_the_first_part_of_a_key_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

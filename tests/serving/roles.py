@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hemix.serving.registry.registry import registry_at
+from hemix.serving.registry.opening import registry_at
 from hemix.serving.two_roles.routing_table import Predictors
 from tests.serving.live import Endpoint, Workshop, ended, hemix_serve, started, wait_ready
 

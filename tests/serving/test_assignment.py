@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hemix.serving.ranking.assignment import Variant, assign, point
+from hemix.serving.experiments.assignment import Variant, assign, point
 
 USERS = range(20_000)
 

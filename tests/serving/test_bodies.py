@@ -7,8 +7,8 @@ import zlib
 import pytest
 
 from hemix.errors import HemixError, RequestError
+from hemix.serving.admission.limits import BodyTooLarge
 from hemix.serving.protocol.bodies import GZIP_FROM, deflated, inflated
-from hemix.serving.protocol.limits import BodyTooLarge
 
 TEXT = b'{"instances": []}' * 40
 

@@ -17,10 +17,10 @@ from hemix.errors import DataError, RequestError
 from hemix.features.sources.conversions import Kind, to_category, to_id, to_number
 from hemix.features.sources.place import Place
 from hemix.serving.client import to_v2
+from hemix.serving.messages.request import RequestContract
 from hemix.serving.protocol.kserving import import_kserve
 from hemix.serving.protocol.ranking_tensors import instance_of
 from hemix.serving.protocol.v2_http import parse_json, read_request
-from hemix.serving.ranking.request import RequestContract
 
 PLACE = Place(key="interactions[0].columns.user_id", column="u", url="file:///log.parquet")
 

@@ -12,7 +12,7 @@ import pytest
 from hemix.serving.call import Expired, Overloaded
 from hemix.serving.metrics import PREDICTOR_ERRORS, PREDICTOR_RETRIES
 from hemix.serving.protocol.v2_binary import HEADER_LENGTH, pack
-from hemix.serving.two_roles.contract import PredictorFaulty, PredictorUnavailable
+from hemix.serving.ranking.loading import PredictorFaulty, PredictorUnavailable
 from hemix.serving.two_roles.predictor_client import REST_AFTER, Message, PredictorCalls
 
 Behaviour = Callable[[asyncio.StreamWriter], Awaitable[bool]]

@@ -12,7 +12,7 @@ import pytest
 
 from hemix.errors import EnvironmentProblem, ModelVersionError
 from hemix.serving.launch.ports import take_port
-from hemix.serving.registry.registry import open_registry
+from hemix.serving.registry.opening import open_registry
 from tests.serving.live import Endpoint, Workshop, serve_process, start_endpoint
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from hemix.cli.rank import register
 from hemix.errors import RegistryError, RequestError
-from hemix.serving.registry.registry import find_registry, open_registry
+from hemix.serving.registry.opening import find_registry, open_registry
 from tests.serving.live import Endpoint, Workshop
 
 app = typer.Typer()

@@ -13,11 +13,11 @@ import uvicorn
 
 from hemix.serving.admission import connections
 from hemix.serving.admission.connections import Connection, watch_arrivals
+from hemix.serving.admission.limits import Door
 from hemix.serving.admission.room import CALL, Gate
 from hemix.serving.call import Call, HungUp
 from hemix.serving.launch.ports import take_port
 from hemix.serving.metrics import SHED
-from hemix.serving.protocol.limits import Door
 
 
 class App:

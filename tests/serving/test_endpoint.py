@@ -12,8 +12,8 @@ import pytest
 
 from hemix.errors import EnvironmentProblem, RequestError
 from hemix.serving.client import rank
-from hemix.serving.ranking.assignment import assign, variants_of
-from hemix.serving.registry.registry import open_registry
+from hemix.serving.experiments.assignment import assign, variants_of
+from hemix.serving.registry.opening import open_registry
 from tests.serving.live import TIME_MS, Endpoint, Workshop
 from tests.serving.test_request import BAD
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hemix.serving.experiments.assigned import Assigned
+from hemix.serving.experiments.assignment import Assigned
 from hemix.serving.exposures.log import Exposure, ExposureLog
+from hemix.serving.messages.answer import RankingAnswer
 from hemix.serving.metrics import EXPOSURES
-from hemix.serving.ranking.answer import RankingAnswer
 from tests.serving.live import ROOT
 
 

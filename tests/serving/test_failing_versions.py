@@ -14,14 +14,14 @@ from prometheus_client import REGISTRY
 
 from hemix.features.store.rows import OnlineRows
 from hemix.serving.exposures.log import Exposure
+from hemix.serving.messages.answer import TIME_AHEAD, TIME_BEFORE_FEATURES, VERSION_UNAVAILABLE
+from hemix.serving.messages.request import RankingRequest
+from hemix.serving.messages.soundness import UnsoundScores
 from hemix.serving.protocol.v2_binary import HEADER_LENGTH, pack
-from hemix.serving.ranking.answer import TIME_AHEAD, TIME_BEFORE_FEATURES, VERSION_UNAVAILABLE
 from hemix.serving.ranking.conduct import MOST, WINDOW
 from hemix.serving.ranking.loading import Loader
 from hemix.serving.ranking.pool import VersionPool
-from hemix.serving.ranking.request import RankingRequest
 from hemix.serving.ranking.service import LocalRanker
-from hemix.serving.ranking.soundness import UnsoundScores
 from hemix.serving.two_roles.predictor_client import Message, PredictorCalls
 from hemix.serving.two_roles.remote_ranker import RemoteRanker
 from tests.features.store.data import TYPES, definition

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from hemix.serving.experiments.assigned import Assigned
-from hemix.serving.ranking.answer import ORDER_UNAVAILABLE
+from hemix.serving.experiments.assignment import Assigned
+from hemix.serving.messages.answer import ORDER_UNAVAILABLE
 from hemix.serving.ranking.service import _order
 
 SCORES = {"click": np.array([0.1], np.float32), "long_view": np.array([0.2], np.float32)}

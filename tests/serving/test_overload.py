@@ -208,8 +208,8 @@ def test_a_grpc_refusal_says_when_to_come_again(tmp_path: Path) -> None:
     import grpc
     from grpc import aio
 
+    from hemix.serving.admission.grpc_calls import GrpcDoor
     from hemix.serving.admission.room import Gate
-    from hemix.serving.grpc_calls import GrpcDoor
 
     method = "/inference.GRPCInferenceService/ModelInfer"
 

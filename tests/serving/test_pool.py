@@ -17,9 +17,9 @@ from prometheus_client import REGISTRY
 from hemix.errors import FeatureStoreError, HemixError, ModelVersionError, RegistryError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes
+from hemix.serving.messages.soundness import UnsoundScores
 from hemix.serving.ranking.loading import Loader
 from hemix.serving.ranking.pool import VersionPool
-from hemix.serving.ranking.soundness import UnsoundScores
 from hemix.serving.registry.registry import FolderRegistry
 from hemix.serving.registry.transitions import Challenger, RegistryState, state_bytes
 from tests.features.store.data import TYPES, definition

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hemix.errors import RegistryError
-from hemix.serving.ranking.assignment import assign, variants_of
+from hemix.serving.experiments.assignment import assign, variants_of
 from hemix.serving.registry.transitions import Challenger, RegistryState
 from hemix.serving.two_roles.routing_table import Predictors, PredictorsFile, parse_predictors
 

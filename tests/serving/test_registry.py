@@ -13,7 +13,8 @@ import pytest
 
 from hemix.errors import ModelVersionError, RegistryError
 from hemix.files import read_json, sha256_folder, write_json
-from hemix.serving.registry.registry import FolderRegistry, require_registry
+from hemix.serving.registry.opening import require_registry
+from hemix.serving.registry.registry import FolderRegistry
 from tests.serving.live import ROOT, Workshop
 
 

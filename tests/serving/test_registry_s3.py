@@ -11,12 +11,8 @@ import pytest
 from hemix import s3, storage
 from hemix.errors import ModelVersionError, RegistryError, StorageError
 from hemix.files import sha256_folder
-from hemix.serving.registry.registry import (
-    Registry,
-    find_registry,
-    open_registry,
-    require_registry,
-)
+from hemix.serving.registry.opening import find_registry, open_registry, require_registry
+from hemix.serving.registry.registry import Registry
 from hemix.serving.registry.s3 import S3Registry
 from tests.serving.live import Workshop
 from tests.serving.test_registry import renamed

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hemix.bounds import MAX_TEXT
 from hemix.errors import RequestError
-from hemix.serving.ranking.request import MAX_CANDIDATES, MAX_INSTANCES, RequestContract
+from hemix.serving.messages.request import MAX_CANDIDATES, MAX_INSTANCES, RequestContract
 
 CONTRACT = RequestContract(
     user_id="int", item_id="int", context={"tab": "int", "page": "text", "price": "number"}

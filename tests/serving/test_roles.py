@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from hemix.serving.client import rank
-from hemix.serving.ranking.assignment import assign, variants_of
+from hemix.serving.experiments.assignment import assign, variants_of
 from hemix.serving.two_roles.routing_table import PredictorsFile
 from tests.serving.live import TIME_MS, Endpoint, Workshop
 from tests.serving.roles import Split, start_split

@@ -18,7 +18,7 @@ from hemix.errors import DefinitionError, ModelVersionError
 from hemix.files import sha256_file, write_json
 from hemix.models.versions.files import SIGNATURE
 from hemix.models.versions.version import verify
-from hemix.serving.registry.registry import open_registry
+from hemix.serving.registry.opening import open_registry
 from hemix.serving.registry.signing import require_signed, sign, verify_signature
 from hemix.serving.registry.signing_keys import SIGNING_KEY, VERIFY_KEY
 

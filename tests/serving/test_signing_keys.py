@@ -10,7 +10,7 @@ import pytest
 
 from hemix.errors import DefinitionError, ModelVersionError
 from hemix.models.versions.files import SIGNATURE
-from hemix.serving.registry.registry import open_registry
+from hemix.serving.registry.opening import open_registry
 from hemix.serving.registry.signing import require_signed, sign, signing_told
 from hemix.serving.registry.signing_keys import SIGNING_KEY, VERIFY_KEY, fits, public_keys
 from tests.serving.test_signing import key_pair, make_version

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hemix.errors import RequestError
-from hemix.serving.ranking.times import milliseconds, time_flags
+from hemix.serving.messages.times import milliseconds, time_flags
 
 MOMENT = 1_718_000_123_456
 

@@ -11,7 +11,7 @@ from hemix.models.data.toy import toy_spec
 from hemix.models.rankers.hemix.config import HeMixConfig
 from hemix.models.rankers.hemix.model import HeMix
 from hemix.models.versions.inference import Scorer
-from hemix.serving.ranking.soundness import UnsoundScores, require_sound
+from hemix.serving.messages.soundness import UnsoundScores, require_sound
 from hemix.serving.ranking.trial import require_finite_weights, rows, try_out
 
 NOTHING = Statistics(rows=0, features={})

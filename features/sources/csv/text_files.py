@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from hemix.errors import DataError
-from hemix.features.sources.csv.dialect import AUTO
+from hemix.features.text_rules import AUTO
 
 BLOCK_BYTES = 8 << 20
 _FIRST_BYTES = 256 << 10  # enough for a header

@@ -5,7 +5,7 @@ queries. The mathematics and the names are those of :mod:`hemix.models.layers.at
 stretch. One program reads the events of one row, block by block, with a running softmax; scores and
 weights never leave the chip, and no row is padded to another's length.
 
-A program keeps a block of a row's queries (:func:`hemix.models.layers.attention.reading.blocks_of`). When there
+A program keeps a block of a row's queries (:func:`hemix.models.layers.attention.blocks.blocks_of`). When there
 are more, the row's events are read once for each block: forward by programs side by side, backward
 by launches one after the other, each adding to the events' gradient what its queries give, so that
 the sum has one order and needs no atomic additions.
@@ -25,7 +25,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hemix.models.layers.attention.reading import Blocks
+from hemix.models.layers.attention.blocks import Blocks
 
 
 @triton.jit
@@ -106,7 +106,7 @@ class Fused(torch.autograd.Function):
     """``q [B, M, S], events [T, S], offsets [B + 1] -> o [B, M, S], z [B, M]`` (float32).
 
     Rows without events get ``o = 0`` and ``z = -inf``. ``blocks``: as
-    :func:`hemix.models.layers.attention.reading.blocks_of` gives them for these queries and this device.
+    :func:`hemix.models.layers.attention.blocks.blocks_of` gives them for these queries and this device.
     """
 
     @staticmethod

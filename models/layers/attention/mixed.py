@@ -20,7 +20,6 @@ from hemix.models.layers.attention.events import Events
 from hemix.models.layers.attention.fold import Maps, fold, maps, unfold
 from hemix.models.layers.attention.reading import attend, attend_one
 from hemix.models.layers.dense import split_axis, xavier_slices_
-from hemix.models.rankers.hemix.config import HeMixConfig
 
 
 class Interest(nn.Module):
@@ -34,13 +33,13 @@ class Interest(nn.Module):
         """The request's share, of one row or several."""
         raise NotImplementedError
 
-    def forward(self, seen: object, t_BND: Tensor) -> Tensor:
+    def forward(self, encoded: object, t_BND: Tensor) -> Tensor:
         """That share, of one request or one a row, and NS tokens ``[B, n, D]`` -> ``[B, Q, D]``."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class EncodedSequence:
     """A sequence as its queries see it, and what the fixed ones read, ``[B, F, D]``."""
 
     events: Events
@@ -56,40 +55,56 @@ def folding_pays(queries: int, events: int, *, width: int, heads: int, event_wid
     return without <= events * event_width * width + queries * events * width
 
 
+@dataclass(frozen=True, kw_only=True)
+class MixedAttentionShape:
+    """Sizes and switches of a :class:`MixedHeteroAttention`.
+
+    ``width`` D of queries and tokens, ``event_width`` S, ``heads``; ``dynamic`` and ``fixed``: how
+    many queries of each kind. ``own_projections``: a ``WQ`` of its own for every query position, or
+    one for all. ``null_item``: an item that is read where there is no event. ``query_residual``:
+    the result is ``LN(Q + O)``.
+    """
+
+    width: int
+    event_width: int
+    heads: int
+    dynamic: int
+    fixed: int
+    own_projections: bool = True
+    null_item: bool = True
+    query_residual: bool = False
+
+
 class MixedHeteroAttention(Interest):
     """(c, d) Every query position has its own ``WQ [Q, D, D]``; ``WK, WV [S, D]`` are all events'.
 
-    The null item keeps the softmax defined for an empty sequence. ``lender``: whose ``WK, WV`` are
-    used instead of own ones; they stay that module's parameters. With ``query_residual`` the result
-    is ``LN(Q + O)``.
+    The null item keeps the softmax defined for an empty sequence. ``kv_source``: whose ``WK, WV``
+    are used instead of own ones; they stay that module's parameters.
     """
 
     def __init__(
-        self,
-        config: HeMixConfig,
-        dynamic: int,
-        fixed: int,
-        event_width: int,
-        lender: MixedHeteroAttention | None = None,
+        self, shape: MixedAttentionShape, kv_source: MixedHeteroAttention | None = None
     ) -> None:
         super().__init__()
-        width = config.token_width
-        self.heads, self.dynamic, self.count = config.attention_heads, dynamic, fixed
-        self.fixed = nn.Parameter(torch.randn(fixed, width) * 0.02)
-        own = dynamic + fixed if config.query_projection == "own" else 1
+        width, events = shape.width, shape.event_width
+        self.heads, self.dynamic, self.count = shape.heads, shape.dynamic, shape.fixed
+        self.fixed = nn.Parameter(torch.randn(shape.fixed, width) * 0.02)
+        own = shape.dynamic + shape.fixed if shape.own_projections else 1
         self.query = nn.Parameter(xavier_slices_(torch.empty(own, width, width)))
-        self._lenders = () if lender is None else (lender,)  # a tuple: no submodule of this one
-        if lender is None:
-            self.key = nn.Parameter(xavier_slices_(torch.empty(event_width, width)))
-            self.value = nn.Parameter(xavier_slices_(torch.empty(event_width, width)))
+        self._kv_sources = (
+            () if kv_source is None else (kv_source,)
+        )  # a tuple: no submodule of ours
+        if kv_source is None:
+            self.key = nn.Parameter(xavier_slices_(torch.empty(events, width)))
+            self.value = nn.Parameter(xavier_slices_(torch.empty(events, width)))
         self.out = nn.Parameter(xavier_slices_(torch.empty(width, width)))
-        self.null = nn.Parameter(torch.randn(2, width) * 0.02) if config.null_item else None
-        self.norm = nn.LayerNorm(width) if config.query_residual else None
+        self.null = nn.Parameter(torch.randn(2, width) * 0.02) if shape.null_item else None
+        self.norm = nn.LayerNorm(width) if shape.query_residual else None
 
     @property
     def weights(self) -> tuple[Tensor, Tensor]:
-        """``WK, WV [S, D]``, its own or lent."""
-        owner = self._lenders[0] if self._lenders else self
+        """``WK, WV [S, D]``, its own or those of its source."""
+        owner = self._kv_sources[0] if self._kv_sources else self
         return owner.key, owner.value
 
     def read(self, events: Events, t_BND: Tensor) -> Tensor:
@@ -102,31 +117,33 @@ class MixedHeteroAttention(Interest):
             folded, queries = [asked, fixed], [t_BND, static]
         return self._plus(queries, self._attend(torch.cat(folded, 1), events, of))
 
-    def encode(self, events: Events) -> Seen:
+    def encode(self, events: Events) -> EncodedSequence:
         """The request's share: the events, and what the fixed queries read."""
         of, static = self._maps(events), self.static_queries(events)
         fixed = self._fixed(static, of).expand(events.rows, -1, -1, -1)
-        return Seen(events=events, fixed=self._plus([static], self._attend(fixed, events, of)))
+        return EncodedSequence(
+            events=events, fixed=self._plus([static], self._attend(fixed, events, of))
+        )
 
-    def forward(self, seen: object, t_BND: Tensor) -> Tensor:
+    def forward(self, encoded: object, t_BND: Tensor) -> Tensor:
         """NS tokens ``[B, n, D]`` of the sequence's group -> ``[B, Q, D]``, dynamic before fixed."""
-        assert isinstance(seen, Seen)
-        rows, fixed = len(t_BND), seen.fixed.expand(len(t_BND), -1, -1)
+        assert isinstance(encoded, EncodedSequence)
+        rows, fixed = len(t_BND), encoded.fixed.expand(len(t_BND), -1, -1)
         if not self.dynamic:
             return fixed
-        of, weight = self._maps(seen.events), self._weight(0, self.dynamic)
+        of, weight = self._maps(encoded.events), self._weight(0, self.dynamic)
         folds = folding_pays(
             rows * self.dynamic,
-            len(seen.events.values),
+            len(encoded.events.values),
             width=self.out.shape[0],
             heads=self.heads,
             event_width=len(self.weights[0]),
         )
-        if seen.events.rows > 1 or folds:
+        if encoded.events.rows > 1 or folds:
             folded = fold(t_BND, weight, of.key, self.heads)
-            asked = self._attend(folded, seen.events, of)
+            asked = self._attend(folded, encoded.events, of)
         else:
-            asked = self._with_keys(torch.einsum("bnd,nde->bne", t_BND, weight), seen.events)
+            asked = self._with_keys(torch.einsum("bnd,nde->bne", t_BND, weight), encoded.events)
         return torch.cat([self._plus([t_BND], asked), fixed], 1)
 
     def keys_values(self, events: Events) -> tuple[Tensor, Tensor]:

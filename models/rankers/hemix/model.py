@@ -41,18 +41,18 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from hemix.models.data.batch import Batch
+from hemix.models.embedding.target_attention import Encoded, Interests
 from hemix.models.layers.attention.events import Events
 from hemix.models.layers.attention.mixed import Interest
 from hemix.models.layers.attention.reading import layout_of
 from hemix.models.layers.dense import CrossLayer, split_axis, xavier_slices_
-from hemix.models.layers.target_attention import Encoded, Interests
 from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES, Ranker
 from hemix.models.rankers.hemix.config import HeMixConfig
-from hemix.models.training.batch_rng import Dropout
+from hemix.models.rankers.hemix.flops import flops
+from hemix.models.rankers.hemix.variants import EventEncoder, block_of, interests_of
 from hemix.spec import FeatureSpec, SequenceFeature
 
 CANDIDATE_HIDDEN = (32, 16)
-NORMS = {"post_layer": nn.LayerNorm, "pre_rms": nn.RMSNorm, "none": nn.Identity}
 
 
 class TokenNorm(nn.Module):
@@ -140,101 +140,6 @@ class Tokenizer(nn.Module):
         return layer.linear
 
 
-def fuse(x_BND: Tensor, heads: int) -> Tensor:
-    """Fusion: head m of all tokens side by side, ``[B, N, D] -> [B, H, N*d]``."""
-    return split_axis(x_BND, -1, (heads, -1)).transpose(1, 2).flatten(2)
-
-
-def reconstruct(g_BHF: Tensor, tokens: int) -> Tensor:
-    """Group-aligned reconstruction, the exact inverse of :func:`fuse`: ``[B, H, N*d] -> [B, N, D]``."""
-    return split_axis(g_BHF, -1, (tokens, -1)).transpose(1, 2).flatten(2)
-
-
-class HeteroMixing(nn.Module):
-    """Heterogeneous interaction of rank R: ``reconstruct(WR_m ReLU(WL_m fuse(X)_m))``, own m."""
-
-    def __init__(self, config: HeMixConfig, tokens: int) -> None:
-        super().__init__()
-        heads, own = config.mix_heads, 1 if config.shared_mixing else config.mix_heads
-        mixed = tokens * config.token_width // heads
-        rank = config.rank or mixed
-        self.heads, self.aligned = heads, config.reconstruction
-        self.activation = config.mix_activation
-        self.left = nn.Parameter(xavier_slices_(torch.empty(own, mixed, rank)))
-        self.left_bias = nn.Parameter(torch.zeros(own, rank))
-        self.right = nn.Parameter(xavier_slices_(torch.empty(own, rank, mixed)))
-        self.right_bias = nn.Parameter(torch.zeros(own, mixed))
-
-    def forward(self, x_BND: Tensor) -> Tensor:
-        g = fuse(x_BND, self.heads)
-        u_BHR: Tensor = getattr(fn, self.activation)(self._mix(g, self.left) + self.left_bias)
-        g = self._mix(u_BHR, self.right) + self.right_bias
-        return reconstruct(g, x_BND.shape[1]) if self.aligned else g.reshape(x_BND.shape)
-
-    def _mix(self, g_BHF: Tensor, weight: Tensor) -> Tensor:
-        return torch.einsum("bhf,hfr->bhr", g_BHF, weight.expand(self.heads, -1, -1))
-
-
-class HeteroFFN(nn.Module):
-    """A two-layer GELU network of its own for every token: ``[B, N, D] -> [B, N, D]``.
-
-    Example:
-        >>> HeteroFFN(5, 4, 8)(torch.zeros(2, 5, 4)).shape
-        torch.Size([2, 5, 4])
-    """
-
-    def __init__(self, tokens: int, width: int, hidden: int, *, shared: bool = False) -> None:
-        super().__init__()
-        own = 1 if shared else tokens
-        self.up = nn.Parameter(xavier_slices_(torch.empty(own, width, hidden)))
-        self.up_bias = nn.Parameter(torch.zeros(own, hidden))
-        self.down = nn.Parameter(xavier_slices_(torch.empty(own, hidden, width)))
-        self.down_bias = nn.Parameter(torch.zeros(own, width))
-
-    def forward(self, x_BND: Tensor) -> Tensor:
-        return self.apply_own(self.hidden(x_BND), self.down) + self.down_bias
-
-    def hidden(self, x_BND: Tensor) -> Tensor:
-        """``[B, N, D] -> [B, N, K]``."""
-        return fn.gelu(self.apply_own(x_BND, self.up) + self.up_bias)
-
-    @staticmethod
-    def apply_own(x_BND: Tensor, weight: Tensor) -> Tensor:
-        return torch.einsum("bnd,ndk->bnk", x_BND, weight.expand(x_BND.shape[1], -1, -1))
-
-
-class HeteroMixerBlock(nn.Module):
-    """(f) Mixing and FFN, each with residual and norm (after it; before with ``pre_rms``).
-
-    ``mixing`` maps ``[B, N, D]`` to itself; None leaves the FFN alone.
-    """
-
-    def __init__(self, config: HeMixConfig, mixing: nn.Module | None, ffn: HeteroFFN) -> None:
-        super().__init__()
-        width, norm = config.token_width, NORMS[config.norm]
-        self.mixing, self.ffn = mixing, ffn
-        self.pre = config.norm == "pre_rms"
-        self.mixing_norm = norm(width) if mixing is not None else nn.Identity()
-        self.ffn_norm = norm(width)
-        self.dropout = Dropout(config.dropout)
-        if config.small_output_init:  # each block starts near the identity
-            for weight in [
-                *([mixing.right] if isinstance(mixing, HeteroMixing) else []),
-                self.ffn.down,
-            ]:
-                nn.init.normal_(weight, std=0.01)
-
-    def forward(self, x_BND: Tensor) -> Tensor:
-        if self.pre:
-            if self.mixing is not None:
-                x_BND = x_BND + self.dropout(self.mixing(self.mixing_norm(x_BND)))
-            return x_BND + self.dropout(self.ffn(self.ffn_norm(x_BND)))
-        if self.mixing is not None:
-            x_BND = self.mixing_norm(x_BND + self.dropout(self.mixing(x_BND)))
-        y_BND: Tensor = self.ffn_norm(x_BND + self.dropout(self.ffn(x_BND)))
-        return y_BND
-
-
 @dataclass(frozen=True, kw_only=True)
 class RequestState:
     """One request's share of the forward pass: tokenizer part, and each sequence's."""
@@ -259,8 +164,6 @@ class HeMix(Ranker):
     config_type = HeMixConfig
 
     def __init__(self, spec: FeatureSpec, config: HeMixConfig) -> None:
-        from hemix.models.rankers.hemix.variants import EventEncoder, block_of, interests_of
-
         super().__init__(spec, config)
         assert len(spec.sequences) == 2, "HeMix reads two sequences: global, then real-time"
         self.config, width = config, config.token_width
@@ -394,6 +297,4 @@ class HeMix(Ranker):
 
     def flops_per_sample(self) -> dict[str, int]:
         """Section 1.5's costs at full lengths, keys and values folded away (models/rankers/hemix/flops.py)."""
-        from hemix.models.rankers.hemix.flops import flops
-
         return flops(self)

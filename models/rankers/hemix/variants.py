@@ -19,19 +19,17 @@ from torch.nn import functional as fn
 
 from hemix.errors import DefinitionError
 from hemix.models.layers.attention.events import Events
-from hemix.models.layers.attention.mixed import Interest, MixedHeteroAttention
+from hemix.models.layers.attention.mixed import (
+    Interest,
+    MixedAttentionShape,
+    MixedHeteroAttention,
+)
+from hemix.models.layers.batch_rng import Dropout, dropout_events
 from hemix.models.layers.compiling import left_alone
 from hemix.models.layers.dense import MLP, split_axis, xavier_slices_
+from hemix.models.layers.per_token import HeteroFFN, TokenMixerLargeBlock, fuse
 from hemix.models.rankers.hemix.config import HeMixConfig, SequenceName
-from hemix.models.rankers.hemix.model import (
-    NORMS,
-    HeteroFFN,
-    HeteroMixerBlock,
-    HeteroMixing,
-    fuse,
-    reconstruct,
-)
-from hemix.models.training.batch_rng import Dropout, dropout_events
+from hemix.models.rankers.hemix.mixing import NORMS, HeteroMixerBlock, HeteroMixing
 
 DIN_HIDDEN = (32,)
 DIN_ROOM = 1 << 20
@@ -42,16 +40,11 @@ class RecentQueries(MixedHeteroAttention):
     """The most recent events take the fixed queries' place; absent ones are zero vectors."""
 
     def __init__(
-        self,
-        config: HeMixConfig,
-        dynamic: int,
-        fixed: int,
-        event_width: int,
-        lender: MixedHeteroAttention | None = None,
+        self, shape: MixedAttentionShape, kv_source: MixedHeteroAttention | None = None
     ) -> None:
-        super().__init__(config, dynamic, fixed, event_width, lender)
+        super().__init__(shape, kv_source)
         del self.fixed
-        self.recent = nn.Parameter(xavier_slices_(torch.empty(event_width, config.token_width)))
+        self.recent = nn.Parameter(xavier_slices_(torch.empty(shape.event_width, shape.width)))
 
     def static_queries(self, events: Events) -> Tensor:
         """``[B, F, D]``, the latest event first."""
@@ -71,9 +64,9 @@ class MeanInterest(Interest):
         mean = events.through(events.sums(events.values) / count.clamp(min=1)) * (count > 0)
         return (mean @ self.value)[:, None]
 
-    def forward(self, seen: object, t_BND: Tensor) -> Tensor:
-        assert isinstance(seen, Tensor)
-        return seen.expand(len(t_BND), -1, -1)
+    def forward(self, encoded: object, t_BND: Tensor) -> Tensor:
+        assert isinstance(encoded, Tensor)
+        return encoded.expand(len(t_BND), -1, -1)
 
 
 class DINInterest(Interest):
@@ -93,17 +86,17 @@ class DINInterest(Interest):
         """The events projected, ``[T, D]``."""
         return Events(values=events.projected() @ self.value, offsets=events.offsets)
 
-    def forward(self, seen: object, t_BND: Tensor) -> Tensor:
-        assert isinstance(seen, Events)
+    def forward(self, encoded: object, t_BND: Tensor) -> Tensor:
+        assert isinstance(encoded, Events)
         target_BD = t_BND.mean(1)
-        if seen.rows == 1:  # one request: every candidate reads all its events
-            some = max(1, DIN_ROOM // max(1, 4 * seen.values.numel()))
+        if encoded.rows == 1:  # one request: every candidate reads all its events
+            some = max(1, DIN_ROOM // max(1, 4 * encoded.values.numel()))
             return torch.cat(
-                [self._of_all(seen.values, part) for part in torch.split(target_BD, some)]
+                [self._of_all(encoded.values, part) for part in torch.split(target_BD, some)]
             )
-        h_TD = seen.values
-        weight = self._weight(h_TD, target_BD.index_select(0, seen.whose()))
-        return seen.sums(weight * h_TD)[:, None]
+        h_TD = encoded.values
+        weight = self._weight(h_TD, target_BD.index_select(0, encoded.whose()))
+        return encoded.sums(weight * h_TD)[:, None]
 
     def _of_all(self, h_LD: Tensor, target_BD: Tensor) -> Tensor:
         """What candidates read of the same events: ``[B, 1, D]``."""
@@ -214,58 +207,46 @@ class TokenMixing(nn.Module):
         return fuse(x_BND, x_BND.shape[1])
 
 
-class TokenSwiGLU(nn.Module):
-    """A SwiGLU network of its own for every token: ``[B, N, D] -> [B, N, D]``."""
-
-    def __init__(self, tokens: int, width: int, hidden: int) -> None:
-        super().__init__()
-        self.up = nn.Parameter(xavier_slices_(torch.empty(tokens, width, hidden)))
-        self.gate = nn.Parameter(xavier_slices_(torch.empty(tokens, width, hidden)))
-        self.down = nn.Parameter(torch.randn(tokens, hidden, width) * 0.01)
-
-    def forward(self, x_BND: Tensor) -> Tensor:
-        up, gate = (torch.einsum("bnd,ndk->bnk", x_BND, w) for w in (self.up, self.gate))
-        return torch.einsum("bnk,nkd->bnd", up * fn.silu(gate), self.down)
-
-
-class TokenMixerLargeBlock(nn.Module):
-    """``M' = M + SwiGLU(RMS(M)), M = mix(X);  X' = X + SwiGLU(RMS(revert(M')))``."""
-
-    def __init__(self, tokens: int, width: int, hidden: int, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.mixed, self.own = (TokenSwiGLU(tokens, width, hidden) for _ in range(2))
-        self.mixed_norm, self.own_norm = nn.RMSNorm(width), nn.RMSNorm(width)
-        self.dropout = Dropout(dropout)
-
-    def forward(self, x_BND: Tensor) -> Tensor:
-        m_BND = fuse(x_BND, x_BND.shape[1])
-        m_BND = m_BND + self.dropout(self.mixed(self.mixed_norm(m_BND)))
-        back_BND = self.own_norm(reconstruct(m_BND, x_BND.shape[1]))
-        y_BND: Tensor = x_BND + self.dropout(self.own(back_BND))
-        return y_BND
-
-
 def interests_of(config: HeMixConfig, event_width: int) -> list[Interest]:
-    """What reads each sequence that is read; all but the first may borrow its keys and values."""
+    """What reads each sequence that is read; all but the first may use its keys and values."""
     interests: list[Interest] = []
     for name in config.read:
         first = interests[0] if interests and config.share_keys else None
-        lender = first if isinstance(first, MixedHeteroAttention) else None
-        interests.append(_interest_of(config, name, event_width, lender))
+        kv_source = first if isinstance(first, MixedHeteroAttention) else None
+        interests.append(_interest_of(config, name, event_width, kv_source))
     return interests
 
 
 def _interest_of(
-    config: HeMixConfig, name: SequenceName, event_width: int, lender: MixedHeteroAttention | None
+    config: HeMixConfig,
+    name: SequenceName,
+    event_width: int,
+    kv_source: MixedHeteroAttention | None,
 ) -> Interest:
     if config.interest == "mean":
         return MeanInterest(config, event_width)
     if config.interest == "din":
         return DINInterest(config, event_width)
+    shape = attention_shape(config, name, event_width)
+    recent = config.interest == "recent" and shape.fixed > 0
+    return (RecentQueries if recent else MixedHeteroAttention)(shape, kv_source)
+
+
+def attention_shape(
+    config: HeMixConfig, name: SequenceName, event_width: int
+) -> MixedAttentionShape:
+    """Of the attention over one sequence, whose events are ``event_width`` wide."""
     dynamic, fixed = config.queries(name)
-    recent = config.interest == "recent" and fixed > 0
-    kind = RecentQueries if recent else MixedHeteroAttention
-    return kind(config, dynamic, fixed, event_width, lender)
+    return MixedAttentionShape(
+        width=config.token_width,
+        event_width=event_width,
+        heads=config.attention_heads,
+        dynamic=dynamic,
+        fixed=fixed,
+        own_projections=config.query_projection == "own",
+        null_item=config.null_item,
+        query_residual=config.query_residual,
+    )
 
 
 def block_of(config: HeMixConfig, tokens: int) -> nn.Module:

@@ -1,7 +1,7 @@
 """DIN: each candidate weighs the user's events by its own relevance.
 
 Paper: Zhou et al., "Deep Interest Network for Click-Through Rate Prediction", KDD 2018,
-arXiv 1706.06978; its attention is :mod:`hemix.models.layers.target_attention`, which other rankers use too.
+arXiv 1706.06978; its attention is :mod:`hemix.models.embedding.target_attention`, which other rankers use too.
 Fields and one interest a sequence go side by side through one hidden layer, then a tower a task.
 
 Axes: B batch. Dice is replaced by ReLU: the normalised statistics of Dice would tie a row's score
@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from hemix.models.data.batch import SIDES, Batch
+from hemix.models.embedding.target_attention import Encoded, Interests
 from hemix.models.layers.dense import MLP, mlp_flops
-from hemix.models.layers.target_attention import Encoded, Interests
 from hemix.models.rankers.base import Ranker, RankerConfig
-from hemix.models.tuning.early_stopping import Choice, Space
+from hemix.models.search_space import Choice, Space
 from hemix.spec import FeatureSpec
 
 

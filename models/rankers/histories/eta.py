@@ -30,13 +30,13 @@ from pydantic import Field
 from torch import Tensor
 
 from hemix.models.data.batch import Batch
+from hemix.models.embedding.event_timeline import candidate, comparable, shared_columns
 from hemix.models.layers.causal import product
 from hemix.models.layers.dense import mlp_flops
 from hemix.models.layers.event_search import Read, TargetAttention
-from hemix.models.layers.event_timeline import candidate, comparable, shared_columns
 from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
 from hemix.models.rankers.vector import SharedMLP
-from hemix.models.tuning.early_stopping import Choice, Range, Space
+from hemix.models.search_space import Choice, Range, Space
 from hemix.spec import FeatureSpec
 
 

@@ -38,13 +38,18 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from hemix.models.data.batch import Batch
+from hemix.models.embedding.event_timeline import (
+    candidate,
+    shared_columns,
+    timeline,
+    timeline_length,
+)
+from hemix.models.layers.batch_rng import Dropout
 from hemix.models.layers.causal import Norm, norm_of, product
 from hemix.models.layers.dense import mlp_flops, split_axis, xavier_slices_
-from hemix.models.layers.event_timeline import candidate, shared_columns, timeline, timeline_length
 from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
 from hemix.models.rankers.vector import SharedMLP
-from hemix.models.training.batch_rng import Dropout
-from hemix.models.tuning.early_stopping import Choice, Range, Space
+from hemix.models.search_space import Choice, Range, Space
 from hemix.spec import FeatureSpec, SequenceFeature
 
 GAP = "gap"

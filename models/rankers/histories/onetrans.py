@@ -34,12 +34,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from hemix.models.data.batch import Batch
+from hemix.models.embedding.event_timeline import timeline, timeline_length
 from hemix.models.layers.causal import CausalLayer, CausalStack, Memory, Norm
 from hemix.models.layers.dense import mlp_flops, split_axis, xavier_slices_
-from hemix.models.layers.event_timeline import timeline, timeline_length
 from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
 from hemix.models.rankers.vector import SharedMLP
-from hemix.models.tuning.early_stopping import Choice, Range, Space
+from hemix.models.search_space import Choice, Range, Space
 from hemix.spec import FeatureSpec
 
 

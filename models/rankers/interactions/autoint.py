@@ -28,7 +28,7 @@ from torch.nn import functional as fn
 from hemix.models.data.batch import Batch
 from hemix.models.layers.dense import mlp_flops, split_axis, xavier_slices_
 from hemix.models.rankers.vector import RequestVectors, SharedMLP, VectorRanker, VectorRankerConfig
-from hemix.models.tuning.early_stopping import Choice, Range, Space
+from hemix.models.search_space import Choice, Range, Space
 from hemix.spec import FeatureSpec
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from hemix.models.data.batch import Batch
 from hemix.models.layers.dense import MLP, CrossLayer, mlp_flops
 from hemix.models.rankers.base import Ranker, RankerConfig
-from hemix.models.tuning.early_stopping import Choice, Range, Space
+from hemix.models.search_space import Choice, Range, Space
 from hemix.spec import FeatureSpec
 
 

@@ -31,7 +31,7 @@ from hemix.models.data.batch import Batch
 from hemix.models.layers.dense import MLP, mlp_flops
 from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES
 from hemix.models.rankers.vector import RequestVectors, SharedMLP, VectorRanker, VectorRankerConfig
-from hemix.models.tuning.early_stopping import Choice, Space
+from hemix.models.search_space import Choice, Space
 from hemix.spec import FeatureSpec, Side
 
 

@@ -26,11 +26,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from hemix.models.layers.batch_rng import Dropout
 from hemix.models.layers.dense import mlp_flops, split_axis, xavier_slices_
-from hemix.models.rankers.hemix.model import HeteroFFN
+from hemix.models.layers.per_token import HeteroFFN
 from hemix.models.rankers.vector import VectorRanker, VectorRankerConfig
-from hemix.models.training.batch_rng import Dropout
-from hemix.models.tuning.early_stopping import Choice, Range, Space
+from hemix.models.search_space import Choice, Range, Space
 from hemix.spec import FeatureSpec
 
 

@@ -25,10 +25,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from hemix.models.layers.batch_rng import Dropout
 from hemix.models.layers.dense import MLP, mlp_flops, split_axis, xavier_slices_
 from hemix.models.rankers.vector import VectorRanker, VectorRankerConfig
-from hemix.models.training.batch_rng import Dropout
-from hemix.models.tuning.early_stopping import Choice, Range, Space
+from hemix.models.search_space import Choice, Range, Space
 from hemix.spec import FeatureSpec
 
 

@@ -20,15 +20,15 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from hemix.models.rankers.hemix.model import HeteroFFN, fuse
+from hemix.models.layers.batch_rng import Dropout
+from hemix.models.layers.per_token import HeteroFFN, fuse
 from hemix.models.rankers.mixers.token_mixing import (
     SemanticTokenizer,
     TokenMixingConfig,
     TokenMixingRanker,
     pieces_of,
 )
-from hemix.models.training.batch_rng import Dropout
-from hemix.models.tuning.early_stopping import Choice, Space
+from hemix.models.search_space import Choice, Space
 from hemix.spec import FeatureSpec
 
 

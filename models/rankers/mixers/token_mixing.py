@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from hemix.errors import DefinitionError
 from hemix.models.layers.dense import mlp_flops
 from hemix.models.rankers.vector import VectorRanker, VectorRankerConfig
-from hemix.models.tuning.early_stopping import Choice, Range, Space
+from hemix.models.search_space import Choice, Range, Space
 from hemix.spec import FeatureSpec
 
 

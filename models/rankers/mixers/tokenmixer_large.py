@@ -26,14 +26,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from hemix.models.rankers.hemix.variants import TokenMixerLargeBlock
+from hemix.models.layers.per_token import TokenMixerLargeBlock
 from hemix.models.rankers.mixers.token_mixing import (
     SemanticTokenizer,
     TokenMixingConfig,
     TokenMixingRanker,
     pieces_of,
 )
-from hemix.models.tuning.early_stopping import Choice, Range, Space
+from hemix.models.search_space import Choice, Range, Space
 from hemix.spec import FeatureSpec
 
 

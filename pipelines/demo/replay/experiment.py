@@ -11,10 +11,11 @@ from hemix.errors import RegistryError
 from hemix.features.definition import DatasetDefinition
 from hemix.files import atomic_file
 from hemix.pipelines.local.folder import RunFolder
-from hemix.serving.experiments.assigned import MODEL_LAYER
+from hemix.serving.experiments.assignment import MODEL_LAYER
 from hemix.serving.experiments.design import Design, design_of
 from hemix.serving.experiments.layers import Experiments
-from hemix.serving.registry.registry import FolderRegistry, open_registry
+from hemix.serving.registry.opening import open_registry
+from hemix.serving.registry.registry import FolderRegistry
 from hemix.texts.shown import command
 
 

@@ -16,7 +16,7 @@ from hemix.bounds import MAX_TEXT
 from hemix.errors import DataError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import label_column
-from hemix.serving.ranking.request import MAX_CANDIDATES
+from hemix.serving.messages.request import MAX_CANDIDATES
 
 if TYPE_CHECKING:
     import polars as pl

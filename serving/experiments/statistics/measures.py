@@ -12,7 +12,7 @@ from hemix.errors import DefinitionError
 from hemix.serving.experiments.policy import Metric
 from hemix.serving.experiments.statistics.effects import Floats
 from hemix.serving.experiments.statistics.moments import Codes
-from hemix.serving.ranking.answer import (
+from hemix.serving.messages.answer import (
     FEATURES_UNAVAILABLE,
     PREDICTOR_UNAVAILABLE,
     VERSION_UNAVAILABLE,
@@ -86,7 +86,7 @@ def _places(requests: pl.DataFrame, tasks: tuple[str, ...]) -> pl.DataFrame:
         .explode("position", *columns)
     )
     final = pl.col(columns[0]) if tasks else pl.lit(0.0, dtype=pl.Float32)
-    # As hemix.serving.ranking.answer.final_scores: float32, task by task.
+    # As hemix.serving.messages.answer.final_scores: float32, task by task.
     for text in rows["order"].drop_nulls().unique().to_list():
         total = pl.lit(0.0, dtype=pl.Float32)
         for task, weight in orjson.loads(text).items():

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from hemix.errors import RequestError
 from hemix.features.definition import DatasetDefinition
+from hemix.features.feature_views import view_specs
 from hemix.features.schema import INEXACT_GAP, MISSING_INT, examples_schema
 from hemix.features.store import OnlineRows, assemble
 from hemix.features.store.rows import column_dtype
-from hemix.features.store.views import view_specs
 from tests.features.store import data
 
 HOUR = 3_600_000

@@ -16,10 +16,10 @@ import yaml
 
 from hemix.breaker import Breaker
 from hemix.errors import FeatureStoreError, RequestError
+from hemix.features.feature_views import Entity
 from hemix.features.schema import MISSING_INT
 from hemix.features.store import OnlineFeatures
 from hemix.features.store.tables import view_tables
-from hemix.features.store.views import Entity
 from tests.features.store import data
 
 

@@ -21,7 +21,7 @@ from hemix.errors import DataError, StorageError
 from hemix.features.schema import MISSING_INT
 from hemix.features.transform import Column, TransformGraph
 from hemix.features.transform.columns import raw_columns
-from hemix.features.transform.plan import FARTHEST
+from hemix.features.transform_plan import FARTHEST
 from hemix.files import sha256_folder
 from hemix.spec import Side
 from tests.features.transform.conftest import Fitted

@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from hemix.features.definition import DatasetDefinition
 from hemix.features.transform.analyzer import Counts, vocabulary_lines
-from hemix.features.transform.plan import make_plan
+from hemix.features.transform_plan import make_plan
 from tests.features.transform.tiny import DEFINITION, TYPES
 
 PLAN = make_plan(DEFINITION, TYPES, {"click": 0.4})

@@ -20,7 +20,7 @@ from hemix.pipelines.demo.replay.traffic import read_traffic
 from hemix.pipelines.local.folder import RunFolder
 from hemix.pipelines.local.record import RunRecord, StepRecord
 from hemix.serving.experiments.policy import ExperimentPolicy
-from hemix.serving.registry.registry import open_registry
+from hemix.serving.registry.opening import open_registry
 from tests.serving.experiments.logged import registry_state, write_manifest
 from tests.serving.live import Endpoint
 

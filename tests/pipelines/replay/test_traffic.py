@@ -10,7 +10,7 @@ import pytest
 from hemix.bounds import MAX_TEXT
 from hemix.components.ingest import step
 from hemix.pipelines.demo.replay.traffic import read_traffic
-from hemix.serving.ranking.request import RequestContract
+from hemix.serving.messages.request import RequestContract
 from tests.logs import views, write_log
 
 

@@ -12,9 +12,8 @@ import numpy as np
 
 from hemix.models.data.toy import toy_spec
 from hemix.models.versions.version import Manifest
-from hemix.serving.experiments.assigned import Assigned, epoch_of
+from hemix.serving.experiments.assignment import Assigned, Variant, assign, epoch_of, variants_of
 from hemix.serving.exposures.log import Exposure, ExposureLog
-from hemix.serving.ranking.assignment import Variant, assign, variants_of
 from hemix.serving.registry.transitions import Challenger, RegistryState
 
 START_MS = 1_651_363_200_000

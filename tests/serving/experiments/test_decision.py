@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hemix.serving.experiments.assigned import epoch_of
+from hemix.serving.experiments.assignment import epoch_of, variants_of
 from hemix.serving.experiments.decision import decide
 from hemix.serving.experiments.design import Design
 from hemix.serving.experiments.policy import ExperimentPolicy
@@ -17,7 +17,6 @@ from hemix.serving.experiments.results import (
     MetricResult,
     MismatchResult,
 )
-from hemix.serving.ranking.assignment import variants_of
 from tests.serving.experiments.logged import DAY_MS, START_MS, registry_state
 
 ARMS = variants_of(registry_state())

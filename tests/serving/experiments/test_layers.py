@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, chisquare
 
 from hemix.errors import DefinitionError
-from hemix.serving.experiments.assigned import epoch_of
+from hemix.serving.experiments.assignment import Variant, assign, epoch_of
 from hemix.serving.experiments.layers import Experiments
 from hemix.serving.experiments.live import LiveExperiments
-from hemix.serving.ranking.assignment import Variant, assign
 
 TEXT = """
 layers:

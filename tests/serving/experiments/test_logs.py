@@ -111,7 +111,7 @@ def test_the_order_of_the_logs_does_not_matter(tmp_path: Path) -> None:
 
 
 def test_a_user_with_two_variants_is_left_out(tmp_path: Path) -> None:
-    from hemix.serving.ranking.assignment import variants_of
+    from hemix.serving.experiments.assignment import variants_of
     from tests.serving.experiments.logged import registry_state
 
     arms = variants_of(registry_state())

@@ -14,14 +14,13 @@ import pytest
 
 from hemix.errors import DataError
 from hemix.serving.experiments.analysis import analyse
-from hemix.serving.experiments.assigned import epoch_of
+from hemix.serving.experiments.assignment import assign, epoch_of, variants_of
 from hemix.serving.experiments.decision import decide
 from hemix.serving.experiments.design import Design
 from hemix.serving.experiments.joining import join
 from hemix.serving.experiments.logs import read_exposures, read_outcomes
 from hemix.serving.experiments.policy import ExperimentPolicy
 from hemix.serving.experiments.results import Analysis, Decision
-from hemix.serving.ranking.assignment import assign, variants_of
 from tests.serving.experiments.logged import START_MS, registry_state
 
 ARMS = variants_of(registry_state())

@@ -18,7 +18,7 @@ from hemix.serving.experiments.statistics.measures import (
     table_of,
     values_of,
 )
-from hemix.serving.ranking.answer import RankingAnswer
+from hemix.serving.messages.answer import RankingAnswer
 from tests.serving.experiments.logged import START_MS, exposure, write_exposures, write_outcomes
 
 ITEMS = 12

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from hemix.cli.main import app
 from hemix.errors import DefinitionError, HemixError, RegistryError
+from hemix.serving.kubernetes import carry_out as service
 from hemix.serving.kubernetes.errors import ClusterError, DeploymentFailed
-from hemix.serving.kubernetes.manifests import service
 from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
 from hemix.serving.kubernetes.served import ServedRegistry
 from hemix.serving.kubernetes.served import Site as ServingSite

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hemix.errors import DataError
 from hemix.features.transform.statistics import REST, Histogram, psi
+from hemix.serving.messages.answer import RankingAnswer
 from hemix.serving.metrics import (
     CALIBRATION_PCOC,
     DRIFT_PSI,
@@ -25,7 +26,6 @@ from hemix.serving.monitoring.drift import FeatureBins
 from hemix.serving.monitoring.monitor import Monitor, MonitorConfig
 from hemix.serving.monitoring.snapshots import read_snapshots
 from hemix.serving.monitoring.windows import SlidingSums
-from hemix.serving.ranking.answer import RankingAnswer
 
 
 class Clock:

@@ -12,10 +12,10 @@ from typing import Any
 import grpc
 from grpc import aio
 
+from hemix.serving.admission.limits import RETRY_AFTER_S
 from hemix.serving.admission.room import CALL, Gate
 from hemix.serving.call import HungUp, Overloaded, expired
 from hemix.serving.metrics import REQUESTS, SHED
-from hemix.serving.protocol.limits import RETRY_AFTER_S
 
 PUSHBACK = (("grpc-retry-pushback-ms", str(RETRY_AFTER_S * 1000)),)
 _INFER = "/inference.GRPCInferenceService/ModelInfer"

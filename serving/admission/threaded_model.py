@@ -36,13 +36,15 @@ class WorkingModel(Model):
     """A KServe model whose work runs on threads beside the event loop.
 
     Health checks and metrics so answer under load. ``gate`` says who is let in: the servers ask it
-    before a body is parsed (:mod:`hemix.serving.protocol.limits`, :mod:`hemix.serving.grpc_calls`), and requests that
-    reach the model otherwise ask it here. All get 503 before ``ready`` is set.
+    before a body is parsed (:mod:`hemix.serving.admission.limits`,
+    :mod:`hemix.serving.admission.grpc_calls`), and requests that reach the model otherwise ask it here. All get 503 before ``ready`` is set.
     """
 
     def __init__(self, name: str, *, workers: int, gate: Gate) -> None:
         super().__init__(name)
         self.gate = gate
+        self.documents: dict[str, bytes] = {}
+        """JSON of its own that the server shows at ``/v2/models/<name>/<document>``."""
         self._workers = FairWorkers(workers)
 
     def load(self) -> bool:

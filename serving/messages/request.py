@@ -17,8 +17,8 @@ from hemix.bounds import MAX_INT, MAX_NUMBER, MAX_TEXT, MIN_INT
 from hemix.errors import RequestError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes
-from hemix.serving.ranking.echo import is_unicode, short
-from hemix.serving.ranking.times import milliseconds
+from hemix.serving.messages.echo import is_unicode, short
+from hemix.serving.messages.times import milliseconds
 
 MAX_CANDIDATES = 1_000
 MAX_INSTANCES = 16

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hemix.features.examples.dense_ranks import Ints
-from hemix.features.examples.jagged import offsets, ranges
+from hemix.features.arrays.dense_ranks import Ints
+from hemix.features.arrays.jagged import offsets, ranges
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hemix.features.examples.dense_ranks import Ints
+from hemix.features.arrays.dense_ranks import Ints
 
 
 def offsets(lengths: Ints) -> Ints:

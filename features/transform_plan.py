@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
-from hemix.features.definition import Counter, DatasetDefinition
 from hemix.features.schema import SEQUENCES, ColumnTypes, label_column, sequence_column
 from hemix.spec import (
     CategoricalFeature,
@@ -24,6 +23,9 @@ from hemix.spec import (
     TaskSpec,
     Vocabulary,
 )
+
+if TYPE_CHECKING:
+    from hemix.features.definition import Counter, DatasetDefinition
 
 Kind = Literal["int", "string", "float"]
 SIDES: tuple[Side, ...] = ("user", "item", "context")

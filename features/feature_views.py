@@ -6,11 +6,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
-from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import (
     MISSING_INT,
     MISSING_STRING,
@@ -21,6 +20,9 @@ from hemix.features.schema import (
     users_schema,
 )
 from hemix.files import digest_of
+
+if TYPE_CHECKING:
+    from hemix.features.definition import DatasetDefinition
 
 Entity = Literal["user", "item"]
 TIMESTAMP = "as_of"

@@ -8,11 +8,14 @@ independent cut (a layer). Source: Tang et al., Overlapping Experiment Infrastru
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from hemix.files import digest_of
 from hemix.serving.registry.transitions import RegistryState
 
+MODEL_LAYER = "model"
+"""The layer that the registry makes: which version serves."""
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 
@@ -24,6 +27,21 @@ class Variant:
     name: str
     version: str
     share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assigned:
+    """A user's variant in a layer.
+
+    ``epoch`` names the layer's salt, arms and shares: exposures of one epoch are one experiment
+    with one split, and never mix with those of another. ``order`` are the task weights of the
+    final order, None where the variant says nothing about it.
+    """
+
+    layer: str
+    variant: str
+    epoch: str
+    order: Mapping[str, float] | None = None
 
 
 def point(salt: str, user_id: int | str) -> float:
@@ -62,3 +80,9 @@ def assign(variants: Sequence[Variant], *, salt: str, user_id: int | str) -> Var
         if at < end:
             return variant
     return variants[0]
+
+
+def epoch_of(variants: Sequence[Variant], salt: str) -> str:
+    """The name of a split: 12 hex digits of its salt, arms, versions and shares."""
+    arms = [[variant.name, variant.version, round(variant.share, 12)] for variant in variants]
+    return digest_of([salt, arms], length=12)

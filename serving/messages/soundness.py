@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hemix.errors import HemixError
-from hemix.serving.ranking.answer import Floats
+from hemix.serving.messages.answer import Floats
 
 
 class UnsoundScores(HemixError):

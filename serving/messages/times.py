@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from hemix.bounds import EARLIEST_MS, LATEST_MS
 from hemix.errors import RequestError
-from hemix.serving.ranking.answer import TIME_AHEAD, TIME_BEFORE_FEATURES
-from hemix.serving.ranking.echo import short
+from hemix.serving.messages.answer import TIME_AHEAD, TIME_BEFORE_FEATURES
+from hemix.serving.messages.echo import short
 
 AHEAD_MS = 86_400_000
 """How far a request's time may be ahead of this machine's clock before it is flagged: a day."""

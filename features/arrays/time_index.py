@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hemix.features.examples.dense_ranks import Bools, Ints
+from hemix.features.arrays.dense_ranks import Bools, Ints
 
 _LIMIT = 2**62
 

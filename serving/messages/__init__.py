@@ -1,0 +1,1 @@
+"""What a ranking request and its answer hold, whatever protocol brought them."""
