@@ -18,6 +18,7 @@ from hemix.features.arrays.time_index import tied
 from hemix.features.examples import shuffle_files as exchange
 from hemix.features.examples.behaviors import INEXACT_TIME
 from hemix.features.examples.counter_columns import counter_names
+from hemix.features.examples.log import Log
 from hemix.features.examples.plan import Plan, slice_name
 from hemix.features.examples.sequences import DAY_MS
 from hemix.features.examples.shard import RANGES, ROW
@@ -147,7 +148,7 @@ def attributes(plan: Plan, rows: pa.Table) -> dict[str, pa.Array]:
     return columns
 
 
-def sequence_columns(plan: Plan, events: Gathered, times: Ints) -> dict[str, pa.Array]:
+def sequence_columns(log: Log, events: Gathered, times: Ints) -> dict[str, pa.Array]:
     """The parallel lists of a sequence, as list arrays (text as dictionaries)."""
     seen = integers(events.columns["event_time"])
     asked = np.repeat(times, np.diff(events.offsets))
@@ -155,7 +156,7 @@ def sequence_columns(plan: Plan, events: Gathered, times: Ints) -> dict[str, pa.
     rows = events.columns["row"].to_numpy()
     flat_columns = {
         "item_id": events.columns["item_id"],
-        **{name: plan.items.spread(name, rows) for name in plan.definition.sequences.columns},
+        **{name: log.items.spread(name, rows) for name in log.definition.sequences.columns},
         "action": events.columns["action"],
         "gap_s": pa.array(gap),
     }

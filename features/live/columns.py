@@ -1,0 +1,145 @@
+"""The columns of one request, made of the events that are known then: the seam between live and offline.
+
+:func:`columns_at` calls what builds the examples (``Timeline``, ``cut``, ``gather``,
+``sequence_columns``, ``count``) on the events of one user and of the candidates' keys. Edges,
+``availability_delay``, ties, repeats and order are therefore the examples' own, and values decay as
+time passes, since nothing is kept but events.
+
+**A new kind of column** is added in three places:
+
+1. :class:`Known` gets the events it is made of, if it needs others than those there;
+   :meth:`hemix.features.live.state.LiveState.known` fills them in, filtered by when they became
+   known and by nothing else;
+2. a function here calls the kernel that computes it offline with one query (of the user) or N (of
+   the candidates) at ``time_ms``, and returns numpy columns by the names that they have in the
+   examples; :func:`columns_at` adds them to ``user`` or ``items``;
+3. if it can reach further back than the counters' longest window and the sequences, say so in
+   :func:`hemix.features.live.base.horizon_of`: that is how much of the log a publication keeps.
+
+tests/features/live/test_parity.py then holds it to ``build_examples`` on made-up logs, column by column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from hemix.features.arrays.dense_ranks import Ints
+from hemix.features.arrays.gather import gather
+from hemix.features.definition import Counter
+from hemix.features.examples import counters, sequences
+from hemix.features.examples.behaviors import Timeline
+from hemix.features.examples.log import Log
+from hemix.features.examples.write_partitions import sequence_columns
+from hemix.features.schema import SEQUENCES, sequence_column
+from hemix.features.transform.columns import Column
+
+Columns = dict[str, Column]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """What a counter counts for one request: its queries' interactions, and sums of older ones.
+
+    Args:
+        times: int64 ``[n]``, milliseconds; in any order.
+        labels: task -> int8 ``[n]``.
+        groups: int64 ``[n]``, which of the request's keys.
+        queries: int64 ``[q]``, the key of each query; -1 is a missing one. A counter of the user
+            has one query, one of the item N.
+        before: event -> int64 ``[q]``, how many older interactions ``ever`` counts besides.
+    """
+
+    times: Ints
+    labels: Mapping[str, npt.NDArray[np.int8]]
+    groups: Ints
+    queries: Ints
+    before: Mapping[str, Ints]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """The events that one request may see, whatever their own times.
+
+    Args:
+        behaviors: of the user, in ``behaviors_schema``; in any order, repeats too.
+        counted: one a counter of the definition, in its order.
+    """
+
+    behaviors: pa.Table
+    counted: Sequence[Counted]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveColumns:
+    """``user``: columns of 1 row; ``items``: of N rows; named and typed as in the examples."""
+
+    user: Columns
+    items: Columns
+
+
+def columns_at(log: Log, known: Known, time_ms: int) -> LiveColumns:
+    """Sequences and counters of a request at ``time_ms`` (epoch milliseconds).
+
+    Args:
+        log: definition, types and the items' dimension.
+        known: what :meth:`hemix.features.live.state.LiveState.known` gathered.
+    """
+    user, items = sequences_at(log, known.behaviors, time_ms), Columns()
+    for counter, counted in zip(log.definition.counters, known.counted, strict=True):
+        found = counts_at(log, counter, counted, time_ms)
+        for name, values in found.items():
+            side = user if log.definition.side_of(name) == "user" else items
+            side[name] = values
+    return LiveColumns(user=user, items=items)
+
+
+def sequences_at(log: Log, behaviors: pa.Table, time_ms: int) -> Columns:
+    """The global and the real-time sequence of one user; each column is (values, offsets ``[2]``)."""
+    rule, asked = log.definition.sequences, np.array([time_ms], np.int64)
+    alone = np.zeros(1, np.int64)
+    timeline = Timeline.of(log, behaviors, np.zeros(behaviors.num_rows, np.int64), 1)
+    ranges = sequences.cut(timeline.index, alone, asked, rule)
+    columns: Columns = {}
+    for name in SEQUENCES:
+        start, end = getattr(ranges, f"{name}_start"), getattr(ranges, f"{name}_end")
+        events = gather([timeline.events], alone, start, end - start)
+        for column, lists in sequence_columns(log, events, asked).items():
+            columns[sequence_column(name, column)] = _ragged(lists)
+    return columns
+
+
+def counts_at(log: Log, counter: Counter, counted: Counted, time_ms: int) -> Columns:
+    """The columns ``[q]`` of a counter."""
+    events = log.definition.counter_events(counter)
+    found = counters.count(
+        groups=counted.groups,
+        times=counted.times,
+        labels=counted.labels,
+        query_groups=counted.queries,
+        query_times=np.full(len(counted.queries), time_ms, np.int64),
+        events=events,
+        windows=counter.windows,
+        delay_ms=log.delay_ms,
+    )
+    columns: Columns = {}
+    for event in events:
+        for window in counter.windows:
+            values = found[event, window]
+            if counter.window_seconds(window) is None:
+                values = values + counted.before[event]
+            columns[counter.column(event, window)] = values
+    return columns
+
+
+def _ragged(lists: pa.ListArray) -> Column:
+    values = lists.values
+    if isinstance(values, pa.DictionaryArray):
+        values = values.dictionary_decode()
+    offsets = lists.offsets.to_numpy().astype(np.int64)
+    array = values.to_numpy(zero_copy_only=False)
+    return (array.astype(object) if pa.types.is_string(values.type) else array), offsets

@@ -1,0 +1,328 @@
+"""Base and live events in memory, by user and by counter key, ready to be asked for any instant.
+
+Every event is kept with when it happened and when it became known; what a request of an instant may
+see is decided when it asks. An interaction is one row whatever arrived of it how often, a later
+label included (ingest's rule: of rows that share request, user, item and time the greatest label).
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from hemix.features.arrays.dense_ranks import Ints, flat, integers, present
+from hemix.features.definition import Counter
+from hemix.features.examples.counter_columns import key_of
+from hemix.features.live.base import Base
+from hemix.features.live.columns import Counted, Known
+from hemix.features.live.events import Id, LiveEvent
+from hemix.features.schema import TIME, behaviors_schema, label_column
+
+ALWAYS, NEVER = -(2**63), 2**63 - 1
+"""When what the base holds became known, and what has not happened."""
+Identity = tuple[str, Id, Id, int]
+
+
+class LiveState:
+    """What is known of a definition's users and keys. Thread-safe."""
+
+    def __init__(self, base: Base) -> None:
+        self.base, self.log = base, base.log
+        definition = base.log.definition
+        self._lock = threading.Lock()
+        table = base.interactions
+        self._rows = _Rows(table, definition.tasks)
+        self._base_users = _places(table["user_id"])
+        self._base_items = flat(table["item_id"])
+        self._base_requests = flat(table["request_id"])
+        self._identities: dict[Identity, int] = {}
+        self._touched: dict[Id, dict[int, tuple[Id, int]]] = {}
+        self._counters = [
+            _Keys(self, counter, sums)
+            for counter, sums in zip(definition.counters, base.sums, strict=True)
+        ]
+        self._behaviors = base.behaviors
+        self._behavior_users = _places(base.behaviors["user_id"])
+        self._live_behaviors: dict[Id, dict[tuple[Id, int, str], int]] = {}
+        self.events = 0
+        """Live events that were taken in."""
+        self.too_old = 0
+        """Live events of before the base's horizon: only a publication can count them."""
+        self.newest_known_ms = ALWAYS
+
+    def add(self, events: Sequence[LiveEvent]) -> None:
+        """Take events in; one that is there already changes nothing."""
+        with self._lock:
+            for event in events:
+                if event.time_ms < self.base.horizon_ms:
+                    self.too_old += 1
+                    continue
+                self.events += 1
+                self.newest_known_ms = max(self.newest_known_ms, event.known_ms)
+                if event.labels is None:
+                    self._behavior(event)
+                else:
+                    self._interaction(event)
+
+    def known(self, user_id: Id, item_ids: Sequence[Id], time_ms: int, *, all_known: bool) -> Known:
+        """What a request at ``time_ms`` may see.
+
+        Args:
+            all_known: everything that is here is known (the request is of now); else only what
+                became known at ``time_ms`` or before.
+        """
+        until = NEVER - 1 if all_known else time_ms
+        with self._lock:
+            behaviors = self._behaviors_of(user_id, until)
+            counted = [keys.counted(user_id, item_ids, time_ms, until) for keys in self._counters]
+        return Known(behaviors=behaviors, counted=counted)
+
+    # ---- taking in ------------------------------------------------------------------------------
+
+    def _behavior(self, event: LiveEvent) -> None:
+        assert event.action is not None
+        mine = self._live_behaviors.setdefault(event.user_id, {})
+        identity = (event.item_id, event.time_ms, event.action)
+        mine[identity] = min(event.known_ms, mine.get(identity, NEVER))
+
+    def _interaction(self, event: LiveEvent) -> None:
+        identity = (event.request_id, event.user_id, event.item_id, event.time_ms)
+        row = self._identities.get(identity)
+        if row is None:
+            row = self._in_base(identity)
+        if row is None:
+            row = self._rows.append(event.time_ms)
+            for keys in self._counters:
+                keys.append(row, event)
+        self._identities[identity] = row
+        touched = self._touched.setdefault(event.user_id, {})
+        touched[row] = (event.item_id, event.time_ms)
+        self._rows.learn(row, event)
+
+    def _in_base(self, identity: Identity) -> int | None:
+        """The base's row of an interaction. Its siblings (other requests) become touched as well."""
+        request_id, user_id, item_id, time_ms = identity
+        start, end = self._base_users.get(user_id, (0, 0))
+        times = self._rows.times.values[start:end]
+        first, last = np.searchsorted(times, (time_ms, time_ms + 1)) + start
+        found = None
+        for row in range(int(first), int(last)):
+            if self._base_items[row].as_py() == item_id:
+                self._touched.setdefault(user_id, {})[row] = (item_id, time_ms)
+                if self._base_requests[row].as_py() == request_id:
+                    found = row
+        return found
+
+    # ---- asking ---------------------------------------------------------------------------------
+
+    def _behaviors_of(self, user_id: Id, until: int) -> pa.Table:
+        """The base's behaviours of a user, those that came since, those that interactions make."""
+        start, end = self._behavior_users.get(user_id, (0, 0))
+        held = self._behaviors.slice(start, end - start)
+        added = [
+            identity
+            for identity, known in self._live_behaviors.get(user_id, {}).items()
+            if known <= until
+        ]
+        gone: set[tuple[Id, int, str]] = set()
+        if self.log.definition.derived_behaviors is not None:
+            for row, (item_id, time_ms) in self._touched.get(user_id, {}).items():
+                before = self._action(row, ALWAYS)
+                action = self._action(row, until)
+                if before is not None and row < self._rows.base:
+                    gone.add((item_id, time_ms, before))
+                if action is not None:
+                    added.append((item_id, time_ms, action))
+        if gone:
+            held = held.filter(pa.array(_stays(held, gone), pa.bool_()))
+        if not added:
+            return held
+        schema = behaviors_schema(self.log.types)
+        items, times, actions = zip(*added, strict=True)
+        return pa.concat_tables(
+            [
+                held,
+                pa.table(
+                    [
+                        pa.array([user_id] * len(added), self.log.types.user_id),
+                        pa.array(items, self.log.types.item_id),
+                        pa.array(times, pa.int64()).cast(TIME),
+                        pa.array(actions, pa.string()),
+                        pa.array([True] * len(added)),
+                        pa.array([0] * len(added), pa.int32()),
+                    ],
+                    schema=schema,
+                ),
+            ]
+        ).combine_chunks()
+
+    def _action(self, row: int, until: int) -> str | None:
+        """The action that an interaction is known for: that of its last positive task in order."""
+        derived = self.log.definition.derived_behaviors
+        assert derived is not None
+        if self._rows.known.values[row] > until:
+            return None
+        found = derived.otherwise
+        for task, action in derived.actions.items():
+            if self._rows.labels[task].values[row] <= until:
+                found = action
+        return found
+
+
+class _Column:
+    """int64 values that grow."""
+
+    def __init__(self, values: Ints) -> None:
+        self._data = values
+        self.size = len(values)
+
+    @property
+    def values(self) -> Ints:
+        return self._data[: self.size]
+
+    def append(self, value: int) -> None:
+        if self.size == len(self._data):
+            grown = np.empty(max(1024, self.size * 3 // 2), np.int64)
+            grown[: self.size] = self._data
+            self._data = grown
+        self._data[self.size] = value
+        self.size += 1
+
+
+class _Rows:
+    """Interactions: when they happened, when they became known, when each label became known as 1."""
+
+    def __init__(self, table: pa.Table, tasks: Sequence[str]) -> None:
+        self.base = table.num_rows
+        self.times = _Column(integers(table["event_time"]).copy())
+        self.known = _Column(np.full(self.base, ALWAYS, np.int64))
+        self.labels: dict[str, _Column] = {}
+        for task in tasks:
+            positive = flat(table[label_column(task)]).to_numpy() == 1
+            self.labels[task] = _Column(np.where(positive, ALWAYS, NEVER).astype(np.int64))
+
+    def append(self, time_ms: int) -> int:
+        """A new interaction, of which nothing is known yet; its row."""
+        self.times.append(time_ms)
+        for column in (self.known, *self.labels.values()):
+            column.append(NEVER)
+        return self.times.size - 1
+
+    def learn(self, row: int, event: LiveEvent) -> None:
+        """What an event says of its interaction."""
+        assert event.labels is not None
+        self.known.values[row] = min(event.known_ms, int(self.known.values[row]))
+        for task, value in event.labels.items():
+            if value == 1 and task in self.labels:
+                label = self.labels[task].values
+                label[row] = min(event.known_ms, int(label[row]))
+
+
+class _Keys:
+    """The interactions of every key of one counter: the base's in one array, the live ones a key."""
+
+    def __init__(self, state: LiveState, counter: Counter, sums: pa.Table) -> None:
+        self._state, self._counter, self._log = state, counter, state.log
+        self._of_user = counter.key == "user_id"
+        self._events = state.log.definition.counter_events(counter)
+        key = flat(key_of(state.log, counter, state.base.interactions))
+        there = np.flatnonzero(present(key))
+        encoded = key.take(pa.array(there)).dictionary_encode()
+        codes = encoded.indices.to_numpy().astype(np.int64)
+        order = np.argsort(codes, kind="stable")
+        self._order = there[order]
+        edges = np.searchsorted(codes[order], np.arange(len(encoded.dictionary) + 1))
+        self._places = {
+            value: (int(edges[n]), int(edges[n + 1]))
+            for n, value in enumerate(encoded.dictionary.to_pylist())
+        }
+        self._live: dict[Any, array[int]] = {}
+        self._sums = {name: integers(sums[name]) for name in sums.column_names if name != "key"}
+        self._sum_of = {value: n for n, value in enumerate(sums["key"].to_pylist())}
+
+    def append(self, row: int, event: LiveEvent) -> None:
+        """Note a new interaction under its key, that of its own time."""
+        if (key := self._key(event)) is not None:
+            self._live.setdefault(key, array("q")).append(row)
+
+    def counted(self, user_id: Id, item_ids: Sequence[Id], time_ms: int, until: int) -> Counted:
+        """The interactions of a request's keys that are known at ``until``."""
+        asked = [user_id] if self._of_user else self._keys_at(item_ids, time_ms)
+        groups = {key: n for n, key in enumerate(dict.fromkeys(k for k in asked if k is not None))}
+        found: list[Ints] = []
+        lengths: list[int] = []
+        for key in groups:
+            start, end = self._places.get(key, (0, 0))
+            rows = self._order[start:end]
+            if (live := self._live.get(key)) is not None:
+                rows = np.concatenate([rows, np.array(live, np.int64)])
+            found.append(rows)
+            lengths.append(len(rows))
+        rows = np.concatenate(found) if found else np.zeros(0, np.int64)
+        group = np.repeat(np.arange(len(groups)), lengths)
+        columns = self._state._rows
+        seen = columns.known.values[rows] <= until
+        if not seen.all():
+            rows, group = rows[seen], group[seen]
+        tasks = [event for event in self._events if event != "impression"]
+        places = np.array([self._sum_of.get(key, -1) for key in asked], np.int64)
+        return Counted(
+            times=columns.times.values[rows],
+            labels={t: (columns.labels[t].values[rows] <= until).astype(np.int8) for t in tasks},
+            groups=group,
+            queries=np.array([-1 if key is None else groups[key] for key in asked], np.int64),
+            before={event: self._before(event, places) for event in self._events},
+        )
+
+    def _before(self, event: str, places: Ints) -> Ints:
+        sums = self._sums["impression" if event == "impression" else label_column(event)]
+        if not len(sums):
+            return np.zeros(len(places), np.int64)
+        return np.where(places >= 0, sums[np.maximum(places, 0)], 0)
+
+    def _key(self, event: LiveEvent) -> Any:
+        """The key of an interaction: an id, or the item's attribute as of its time; None: missing."""
+        if self._of_user:
+            return event.user_id
+        return self._keys_at([event.item_id], event.time_ms)[0]
+
+    def _keys_at(self, item_ids: Sequence[Id], time_ms: int) -> list[Any]:
+        """The key of each item as of an instant; None where it is missing."""
+        ids = pa.array(item_ids, self._log.types.item_id)
+        times = pa.array(np.full(len(ids), time_ms, np.int64)).cast(TIME)
+        table = pa.table({"item_id": ids, "event_time": times})
+        key = flat(key_of(self._log, self._counter, table))
+        values = key.to_pylist()
+        return [v if there else None for v, there in zip(values, present(key), strict=True)]
+
+
+def _places(column: pa.Array | pa.ChunkedArray) -> dict[Any, tuple[int, int]]:
+    """Value -> first row and end of its rows; equal values stand together."""
+    encoded = flat(column).dictionary_encode()
+    codes = encoded.indices.to_numpy()
+    starts = np.flatnonzero(np.diff(codes, prepend=-1)) if len(codes) else np.zeros(0, np.int64)
+    ends = [*starts[1:].tolist(), len(codes)]
+    values = encoded.dictionary.to_pylist()
+    return {
+        values[codes[start]]: (int(start), int(end))
+        for start, end in zip(starts.tolist(), ends, strict=False)
+    }
+
+
+def _stays(held: pa.Table, gone: set[tuple[Id, int, str]]) -> list[bool]:
+    """False for exact behaviours that an interaction no longer makes."""
+    columns = (
+        held["item_id"].to_pylist(),
+        integers(held["event_time"]).tolist(),
+        held["action"].to_pylist(),
+        held["time_exact"].to_pylist(),
+    )
+    return [
+        not (exact and (item, time, action) in gone)
+        for item, time, action, exact in zip(*columns, strict=True)
+    ]
