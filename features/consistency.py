@@ -13,6 +13,7 @@ from hemix.texts.plain_yaml import Fault, Place
 
 if TYPE_CHECKING:
     from hemix.features.definition import DatasetDefinition, TableSource
+    from hemix.features.parts import Counter
 
 LONGEST_NAME = 64
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -238,22 +239,74 @@ def _sequences_and_counters(definition: DatasetDefinition) -> Iterator[Fault]:
     for name in ("user_id", "item_id", *definition.sequences.columns):
         if name not in categorical:
             yield _fault(f"{name!r} must be listed (it needs a vocabulary)", "categorical")
+    yield from _counters(definition, items)
+    for index, match in enumerate(definition.matches):
+        known = {"item_id", *definition.sequences.columns}
+        if match.column not in known:
+            told = f"{match.column!r} must be item_id or one of sequences.columns"
+            yield _fault(told + near(match.column, known), "matches", index, "column")
+        yield from _twice(match, "matches", index, ("sequences", "last"))
+
+
+def _counters(definition: DatasetDefinition, items: set[str]) -> Iterator[Fault]:
+    rows = {*definition.context_columns}
     for index, counter in enumerate(definition.counters):
-        keys = {"user_id", "item_id", *items}
-        if counter.key not in keys:
-            told = f"key {counter.key!r} must be user_id, item_id or an item column"
-            yield _fault(told + near(counter.key, keys), "counters", index, "key")
+        yield from _key(counter, index, items, rows)
         events = {"impression", *definition.tasks}
         for event in counter.events:
             if event not in events:
                 told = f"there is no event {event!r}{near(event, events)}"
+                if not counter.actions:
+                    told += "; actions of behaviours are counted with `actions`"
                 yield _fault(told, "counters", index, "events")
+        actions = actions_of(definition)
+        for action in counter.actions:
+            if actions is not None and action not in actions:
+                told = f"there is no action {action!r}{near(action, actions)}"
+                yield _fault(told, "counters", index, "actions")
         for window in counter.windows:
             if not _WINDOW.fullmatch(window):
                 yield _fault(
                     f"window {window!r} is not like 1h, 1d or ever", "counters", index, "windows"
                 )
-        for part in ("events", "windows"):
-            values: tuple[Any, ...] = getattr(counter, part)
-            for value in sorted({v for v in values if values.count(v) > 1}):
-                yield _fault(f"{value!r} stands twice", "counters", index, part)
+        yield from _twice(counter, "counters", index, ("events", "actions", "windows"))
+
+
+def _key(counter: Counter, index: int, items: set[str], rows: set[str]) -> Iterator[Fault]:
+    first, *others = counter.keys
+    place = ("counters", index, "key")
+    keys = {"user_id", "item_id", *items}
+    if not others and first not in keys:
+        told = f"key {first!r} must be user_id, item_id or an item column"
+        yield _fault(told + near(first, keys), *place)
+    if not others:
+        return
+    if first != "user_id":
+        yield _fault(f"a pair begins with user_id: [user_id, {others[0]}]", *place)
+    halves = {"item_id", *items, *rows}
+    if others[0] not in halves:
+        told = f"{others[0]!r} must be item_id, an item column or a field of the interactions"
+        yield _fault(told + near(others[0], halves), *place)
+    elif counter.actions and others[0] in rows:
+        told = f"behaviours have no column {others[0]!r}; leave actions out, or take an item column"
+        yield _fault(told, "counters", index, "actions")
+
+
+def actions_of(definition: DatasetDefinition) -> set[str] | None:
+    """All actions of behaviours; None where the log's own column names them."""
+    actions: set[str] = set()
+    for source in definition.behaviors:
+        if "action" in source.columns:
+            return None
+        actions.add(str(source.constants.get("action", "")))
+    if (derived := definition.derived_behaviors) is not None:
+        actions |= {*derived.actions.values()}
+        actions |= {derived.otherwise} if derived.otherwise is not None else set()
+    return actions
+
+
+def _twice(part: object, table: str, index: int, lists: tuple[str, ...]) -> Iterator[Fault]:
+    for name in lists:
+        values: tuple[Any, ...] = getattr(part, name)
+        for value in sorted({v for v in values if values.count(v) > 1}):
+            yield _fault(f"{value!r} stands twice", table, index, name)

@@ -23,6 +23,7 @@ from pydantic import (
 
 from hemix.errors import DefinitionError
 from hemix.features.consistency import check
+from hemix.features.parts import Counter, Match
 from hemix.features.split import Part, Split
 from hemix.features.text_rules import TextRules
 from hemix.features.times import duration, realtime_window
@@ -141,32 +142,6 @@ class Sequences(Part):
     """How long after an event the system knows of it."""
 
 
-class Counter(Part):
-    """Counts of past interactions that share a key."""
-
-    key: str
-    """What they share: user_id, item_id, or an item attribute."""
-    events: tuple[str, ...] = ()
-    """What is counted: impression, or a task whose label is 1; empty: impressions and every task.
-    """
-    windows: tuple[str, ...] = ("1h", "1d", "ever")
-    """Lengths of time back from the interaction, such as 1h and 7d, or ever."""
-
-    @property
-    def prefix(self) -> str:
-        return self.key.removesuffix("_id")
-
-    def column(self, event: str, window: str) -> str:
-        """Name of the counter's column, e.g. ``author_click_1d``."""
-        return f"{self.prefix}_{event}_{window}"
-
-    @staticmethod
-    def window_seconds(window: str) -> int | None:
-        """Length of a window in seconds; None for ``ever``."""
-        found = None if window == "ever" else duration(window)
-        return found if isinstance(found, int) else None
-
-
 class DatasetDefinition(Part):
     """A whole data set; see the module's text and docs/user-guide.md."""
 
@@ -199,7 +174,9 @@ class DatasetDefinition(Part):
     sequences: Sequences = Sequences()
     """The user's histories."""
     counters: tuple[Counter, ...] = ()
-    """Counts of past interactions."""
+    """Counts of past events, as features."""
+    matches: tuple[Match, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """Matches between the candidate and the sequences, as features."""
     slices: tuple[str, ...] = ()
     """Fields by whose values metrics are also given."""
     split: Split
@@ -220,7 +197,8 @@ class DatasetDefinition(Part):
     def item_columns(self) -> tuple[str, ...]:
         """Declared attributes of items (fields, sequence columns, counter keys), in order."""
         known = self._columns(self.items) - {"item_id", "valid_from"}
-        extra = [*self.sequences.columns, *(c.key for c in self.counters)]
+        keys = [key for counter in self.counters for key in counter.keys]
+        extra = [*self.sequences.columns, *keys]
         declared = self._declared(known)
         return tuple(dict.fromkeys([*declared, *(name for name in extra if name in known)]))
 
@@ -247,16 +225,16 @@ class DatasetDefinition(Part):
     @property
     def counter_columns(self) -> tuple[str, ...]:
         """Names of all counter columns, in order."""
-        return tuple(
-            counter.column(event, window)
-            for counter in self.counters
-            for event in self.counter_events(counter)
-            for window in counter.windows
-        )
+        return tuple(name for counter in self.counters for name in counter.columns(self.tasks))
+
+    @property
+    def match_columns(self) -> tuple[str, ...]:
+        """Names of all columns of matches between candidate and sequences, in order."""
+        return tuple(name for match in self.matches for name in match.columns)
 
     def counter_events(self, counter: Counter) -> tuple[str, ...]:
         """The counted events: as declared, or impressions and one per task."""
-        return counter.events or ("impression", *self.tasks)
+        return counter.event_names(self.tasks)
 
     def side_of(self, name: str) -> Literal["user", "item", "context"]:
         """Which side of a request a raw field belongs to."""
@@ -264,12 +242,18 @@ class DatasetDefinition(Part):
             return "user"
         if name == "item_id" or name == "item_age_days" or name in self.item_columns:
             return "item"
+        if name in self.match_columns:
+            return "item"
         for counter in self.counters:
-            if name in {
-                counter.column(e, w) for e in self.counter_events(counter) for w in counter.windows
-            }:
-                return "user" if counter.key in ("user_id", *self.user_columns) else "item"
+            if name in counter.columns(self.tasks):
+                return self.side_of_counter(counter)
         return "context"
+
+    def side_of_counter(self, counter: Counter) -> Literal["user", "item", "context"]:
+        """Whose its columns are: of a pair, those of the pair's other half."""
+        if counter.is_pair:
+            return self.side_of(counter.keys[1])
+        return "user" if counter.by_user else "item"
 
     @model_validator(mode="after")
     def _consistent(self) -> DatasetDefinition:

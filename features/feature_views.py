@@ -16,6 +16,7 @@ from hemix.features.schema import (
     ColumnTypes,
     item_state_schema,
     items_schema,
+    pair_list_names,
     user_state_schema,
     users_schema,
 )
@@ -39,6 +40,13 @@ def internal(definition: DatasetDefinition) -> frozenset[str]:
     """Stored columns that serve to make others and are none of the examples' own."""
     lists = ("item_id", *definition.sequences.columns, "action", "event_time_ms", "time_exact")
     history = {f"{HISTORY}{name}" for name in lists}
+    pairs = pair_list_names(definition)
+    history |= {prefix + name for prefix, names in pairs.items() for name in names}
+    history |= {
+        counted.last_ms
+        for counter in definition.counters
+        for counted in counter.counted(definition.tasks)
+    }
     created = {CREATED_AT} if definition.has_item_age else set()
     return frozenset({*LISTED.values(), *history, *created})
 

@@ -95,6 +95,8 @@ def _message(definition: DatasetDefinition, table: str, name: str) -> str:
         mend += f", or leave {name} out of time_fields"
     if name in definition.counter_columns:
         mend += ", or count something else in counters"
+    if name in definition.match_columns:
+        mend += ", or match something else in matches"
     return f"two in {table} would be called {name!r}, one of them made by hemix; {mend}"
 
 
@@ -103,6 +105,8 @@ def _place(definition: DatasetDefinition, name: str) -> Place:
     chosen: dict[str, Place] = {}
     for index, counter in enumerate(definition.counters):
         chosen[counter.prefix] = ("counters", index)
+    for index, match in enumerate(definition.matches):
+        chosen |= dict.fromkeys(match.columns, ("matches", index))
     for index, task in enumerate(definition.tasks):
         chosen[task] = ("tasks", index)
     for index, column in enumerate(definition.sequences.columns):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from hemix.features.parts import Counter
+
 if TYPE_CHECKING:
     from hemix.features.definition import DatasetDefinition
 
@@ -18,6 +20,8 @@ TIME = pa.timestamp("ms", tz="UTC")
 MISSING_INT = -(2**63)
 MISSING_STRING = ""
 SEQUENCES = ("global", "realtime")
+SHOWN, ACTED = "shown_", "acted_"
+"""Beginnings of the names of :func:`pair_lists`."""
 FACTS = ("in_a_split", "user_in_users", "item_in_items", "user_has_behaviors")
 """0/1 columns that validate_data adds to the interactions."""
 DERIVED_SLICES = ("user_activity", "item_age")
@@ -138,8 +142,8 @@ def examples_schema(definition: DatasetDefinition, types: ColumnTypes) -> pa.Sch
     """One row an interaction with everything known just before it (raw values, not ids).
 
     Order of columns: keys, labels, context, time fields (int64), user attributes, item attributes,
-    ``item_age_days`` (float64, NaN when unknown), counters (int64), then for each sequence the
-    parallel lists ``item_id``, the side columns, ``action`` (string) and ``gap_s`` (int64 seconds
+    ``item_age_days`` (float64, NaN when unknown), counters and matches (int64), then for each
+    sequence the parallel lists ``item_id``, the side columns, ``action`` (string) and ``gap_s`` (int64 seconds
     from event to interaction, rounded down; :data:`INEXACT_GAP` where the time is not exact).
     Side columns are the item's attributes as of the event, so that a history never changes
     afterwards; the item's own attributes are as of the interaction. A missing key has counts of 0.
@@ -164,6 +168,7 @@ def examples_schema(definition: DatasetDefinition, types: ColumnTypes) -> pa.Sch
             *((name, types.items[name]) for name in definition.item_columns),
             *age,
             *((name, pa.int64()) for name in definition.counter_columns),
+            *((name, pa.int64()) for name in definition.match_columns),
             *(
                 (sequence_column(sequence, name), pa.list_(kind))
                 for sequence in SEQUENCES
@@ -171,6 +176,55 @@ def examples_schema(definition: DatasetDefinition, types: ColumnTypes) -> pa.Sch
             ),
         ]
     )
+
+
+def state_columns(counter: Counter, tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """What the state holds of a counter that is no pair: its counts, and when the last ones were."""
+    counted = counter.counted(tasks)
+    counts = [one.column(window) for one in counted for window in counter.windows]
+    return (*counts, *(one.last_ms for one in counted if counter.since_last))
+
+
+def pair_list_names(definition: DatasetDefinition) -> dict[str, tuple[str, ...]]:
+    """What the lists of :func:`pair_lists` hold, by the beginning of their names."""
+    names: dict[str, tuple[str, ...]] = {}
+    for prefix, action in ((SHOWN, False), (ACTED, True)):
+        if pairs := pairs_of(definition, action=action):
+            keys = dict.fromkeys(counter.keys[1] for counter in pairs)
+            flags = ("action",) if action else tuple(map(label_column, definition.tasks))
+            names[prefix] = ("event_time_ms", *keys, *flags)
+    return names
+
+
+def pair_lists(definition: DatasetDefinition, types: ColumnTypes) -> dict[str, pa.DataType]:
+    """The parallel lists of a user's recent events that counters of pairs look at, oldest first.
+
+    ``shown_*`` hold interactions and their labels, ``acted_*`` behaviours and their actions; each
+    the most recent ones that any counter of a pair looks at.
+    """
+    fixed = {"event_time_ms": pa.int64(), "action": pa.string()}
+    fixed |= {label_column(task): pa.int64() for task in definition.tasks}
+    return {
+        prefix + name: pa.list_(fixed.get(name) or type_of_key(definition, types, name))
+        for prefix, names in pair_list_names(definition).items()
+        for name in names
+    }
+
+
+def pairs_of(definition: DatasetDefinition, *, action: bool) -> tuple[Counter, ...]:
+    """The counters of pairs that count actions of behaviours, or events of the interactions."""
+    return tuple(
+        counter
+        for counter in definition.counters
+        if counter.is_pair and any(c.action == action for c in counter.counted(definition.tasks))
+    )
+
+
+def type_of_key(definition: DatasetDefinition, types: ColumnTypes, key: str) -> pa.DataType:
+    """The type of a column that counters go by."""
+    if key in ("user_id", "item_id"):
+        return types.user_id if key == "user_id" else types.item_id
+    return types.items[key] if key in definition.item_columns else types.context[key]
 
 
 def user_state_schema(definition: DatasetDefinition, types: ColumnTypes) -> pa.Schema:
@@ -182,13 +236,13 @@ def user_state_schema(definition: DatasetDefinition, types: ColumnTypes) -> pa.S
     any later time without new events can be cut from them exactly. A real-time window that slides
     (seconds) may later begin anywhere inside itself, so all of its events stay. Where the two
     sequences overlap, or the window is the ``last`` events, they hold both sequences and no more.
+    Counters of pairs are counted at the request, from the lists of :func:`pair_lists`.
     """
-    counters = [c for c in definition.counter_columns if definition.side_of(c) == "user"]
     return pa.schema(
         [
             ("user_id", types.user_id),
             ("as_of", TIME),
-            *((name, pa.int64()) for name in counters),
+            *((name, pa.int64()) for name in _state_counters(definition, by_user=True)),
             ("history_item_id", pa.list_(types.item_id)),
             *(
                 (f"history_{name}", pa.list_(types.items[name]))
@@ -197,17 +251,26 @@ def user_state_schema(definition: DatasetDefinition, types: ColumnTypes) -> pa.S
             ("history_action", pa.list_(pa.string())),
             ("history_event_time_ms", pa.list_(pa.int64())),
             ("history_time_exact", pa.list_(pa.int64())),
+            *pair_lists(definition, types).items(),
         ]
     )
 
 
+def _state_counters(definition: DatasetDefinition, *, by_user: bool) -> list[str]:
+    return [
+        name
+        for counter in definition.counters
+        if counter.by_user == by_user and not counter.is_pair
+        for name in state_columns(counter, definition.tasks)
+    ]
+
+
 def item_state_schema(definition: DatasetDefinition, types: ColumnTypes) -> pa.Schema:
     """An item as of an instant: its own counters and those of its attributes (author, ...)."""
-    counters = [c for c in definition.counter_columns if definition.side_of(c) == "item"]
     return pa.schema(
         [
             ("item_id", types.item_id),
             ("as_of", TIME),
-            *((name, pa.int64()) for name in counters),
+            *((name, pa.int64()) for name in _state_counters(definition, by_user=False)),
         ]
     )

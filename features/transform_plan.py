@@ -25,7 +25,8 @@ from hemix.spec import (
 )
 
 if TYPE_CHECKING:
-    from hemix.features.definition import Counter, DatasetDefinition
+    from hemix.features.definition import DatasetDefinition
+    from hemix.features.parts import Counter
 
 Kind = Literal["int", "string", "float"]
 SIDES: tuple[Side, ...] = ("user", "item", "context")
@@ -182,6 +183,7 @@ def _raw_columns(definition: DatasetDefinition, types: ColumnTypes) -> tuple[Raw
     if definition.has_item_age:
         flat["item_age_days"] = pa.float64()
     flat |= {name: pa.int64() for name in definition.counter_columns}
+    flat |= {name: pa.int64() for name in definition.match_columns}
     side = definition.side_of
     columns = [
         RawColumn(name=name, kind=_kind(kind), side=side(name)) for name, kind in flat.items()
@@ -209,7 +211,7 @@ def _numbers(definition: DatasetDefinition, priors: dict[str, float]) -> tuple[N
         numbers.append(
             NumberPlan(name="item_age_days", side="item", scale="log", buckets=COUNTER_BUCKETS)
         )
-    for name in definition.counter_columns:
+    for name in (*definition.counter_columns, *definition.match_columns):
         numbers.append(NumberPlan(name=name, side=side(name), scale="log", buckets=COUNTER_BUCKETS))
     for counter in definition.counters:
         events = definition.counter_events(counter)

@@ -10,8 +10,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from hemix.features.definition import Counter, DatasetDefinition
+from hemix.features.definition import DatasetDefinition
 from hemix.features.examples.log import read_types
+from hemix.features.parts import Counter
 from hemix.features.schema import examples_schema
 
 DAY_MS = 86_400_000

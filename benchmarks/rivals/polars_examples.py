@@ -6,7 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
-from hemix.features.definition import Counter, DatasetDefinition
+from hemix.features.definition import DatasetDefinition
+from hemix.features.parts import Counter
 
 DAY_MS = 86_400_000
 

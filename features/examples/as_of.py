@@ -15,11 +15,20 @@ import pyarrow.parquet as pq
 
 from hemix.features.arrays.dense_ranks import Bools, Ints, flat, integers, present, ranks
 from hemix.features.arrays.jagged import offsets
-from hemix.features.definition import Counter, DatasetDefinition
+from hemix.features.counting.counts import Asked, Counts
+from hemix.features.definition import DatasetDefinition
 from hemix.features.examples import sequences
 from hemix.features.examples.behaviors import INEXACT_TIME, Timeline
-from hemix.features.examples.counter_columns import count_rows, counter_columns, key_of
+from hemix.features.examples.counter_columns import (
+    Counting,
+    count_rows,
+    counted_actions,
+    key_of,
+    once_each,
+)
 from hemix.features.examples.log import Log, read_rows, read_tasks, read_types
+from hemix.features.examples.recent_events import pair_history
+from hemix.features.parts import Counter
 from hemix.features.schema import TIME, item_state_schema, user_state_schema
 from hemix.files import atomic_folder
 
@@ -77,10 +86,11 @@ def _users(log: Log, behaviors: pa.Table, interactions: pa.Table, now: int) -> p
     kept = sequences.history(timeline.index, now, log.definition.sequences)
     columns: dict[str, pa.Array] = {"user_id": ids, **_as_of(now, count)}
     for counter in log.definition.counters:
-        if counter.key == "user_id":
-            columns |= _counts(log, counter, interactions, ids, now)
+        if counter.by_user and not counter.is_pair:
+            columns |= _counts(log, counter, interactions, behaviors, ids, now)
     lengths = np.bincount(timeline.users[kept], minlength=count).astype(np.int64)
     columns |= _history(log, timeline, kept, offsets(lengths))
+    columns |= pair_history(log, ids, interactions, timeline, now)
     schema = user_state_schema(log.definition, log.types)
     return pa.table({name: columns[name] for name in schema.names}).cast(schema)
 
@@ -110,25 +120,36 @@ def _items(log: Log, behaviors: pa.Table, interactions: pa.Table, now: int) -> p
     columns: dict[str, pa.Array] = {"item_id": ids, **_as_of(now, len(ids))}
     rows = log.items.rows(ids, np.full(len(ids), now))
     for counter in log.definition.counters:
-        if counter.key != "user_id":
-            key = ids if counter.key == "item_id" else log.items.take(counter.key, rows)
-            columns |= _counts(log, counter, interactions, key, now)
+        if not counter.by_user:
+            name = counter.keys[0]
+            key = ids if name == "item_id" else log.items.take(name, rows)
+            columns |= _counts(log, counter, interactions, behaviors, key, now)
     schema = item_state_schema(log.definition, log.types)
     return pa.table({name: columns[name] for name in schema.names}).cast(schema)
 
 
 def _counts(
-    log: Log, counter: Counter, interactions: pa.Table, asked: pa.Array, now: int
+    log: Log,
+    counter: Counter,
+    interactions: pa.Table,
+    behaviors: pa.Table,
+    asked: pa.Array,
+    now: int,
 ) -> dict[str, pa.Array]:
-    """The counter's columns for the keys ``asked`` at ``now``."""
-    key = key_of(log, counter, interactions)
-    (groups, queries), _ = ranks([key, asked])
-    groups = np.where(present(key), groups, -1)
-    queries = np.where(present(asked), queries, -1)
-    table = interactions.select(counter_columns(log, counter))
-    times = np.full(len(asked), now, np.int64)
-    found = count_rows(log, counter, table, groups, queries, times)
-    return {name: pa.array(values) for name, values in found.items()}
+    """What the state holds of a counter for the keys ``asked`` at ``now``."""
+    columns: dict[str, Ints] = {}
+    acted = once_each(counted_actions(counter, behaviors))
+    for counting, table in zip(
+        Counting.of(log.definition, counter), (interactions, acted), strict=True
+    ):
+        key = key_of(log, counter, table)
+        (groups, queries), _ = ranks([key, asked])
+        groups = np.where(present(key), groups, -1)
+        queries = np.where(present(asked), queries, -1)
+        question = Asked(groups=queries, times=np.full(len(asked), now, np.int64))
+        found: Counts = count_rows(log, counting, table, groups, question)
+        columns |= counting.state(found)
+    return {name: pa.array(values) for name, values in columns.items()}
 
 
 def _as_of(now: int, rows: int) -> dict[str, pa.Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 from hemix.features.arrays.dense_ranks import Ints, flat, integers
 from hemix.features.arrays.gather import Gathered, gather
 from hemix.features.arrays.time_index import tied
+from hemix.features.counting.matches import Lists, match_columns
+from hemix.features.counting.numbering import numbered
 from hemix.features.examples import shuffle_files as exchange
 from hemix.features.examples.behaviors import INEXACT_TIME
-from hemix.features.examples.counter_columns import counter_names
+from hemix.features.examples.counter_columns import counter_names, default_of
 from hemix.features.examples.log import Log
 from hemix.features.examples.plan import Plan, slice_name
 from hemix.features.examples.sequences import DAY_MS
@@ -59,7 +61,7 @@ class WritePart:
             columns |= self._counters(names, [r for r, _ in found], integers(rows[ROW]))
         for name in plan.definition.counter_columns:
             if name not in columns:
-                columns[name] = pa.array(np.zeros(rows.num_rows, np.int64))
+                columns[name] = pa.array(np.full(rows.num_rows, default_of(name), np.int64))
         columns |= attributes(plan, rows)
         summary = PartSummary(
             day=number >> 20, rows=rows.num_rows, sequence_events={}, sequence_empty={}
@@ -70,8 +72,9 @@ class WritePart:
             starts = integers(rows[f"{name}_start"])
             lengths = integers(rows[f"{name}_end"]) - starts
             gathered = gather(events, sources, starts, lengths)
-            for column, values_ in sequence_columns(plan, gathered, times).items():
-                columns[sequence_column(name, column)] = values_
+            made = sequence_columns(plan, gathered, times)
+            columns |= {sequence_column(name, column): values for column, values in made.items()}
+            columns |= matches(plan, name, made, columns)
             summary.sequence_events[name] = int(lengths.sum())
             summary.sequence_empty[name] = int((lengths == 0).sum())
         self._write(number, columns)
@@ -86,7 +89,7 @@ class WritePart:
         counters = [
             name
             for counter in plan.definition.counters
-            if counter.key == "user_id"
+            if counter.by_user
             for name in counter_names(plan.definition, counter)
         ]
         numbers = [(name, pa.int64()) for name in (ROW, *RANGES, *counters)]
@@ -106,7 +109,10 @@ class WritePart:
         order = np.argsort(made)
         place = order[np.minimum(np.searchsorted(made[order], wanted), len(made) - 1)]
         known = made[place] == wanted
-        return {name: pa.array(np.where(known, integers(table[name])[place], 0)) for name in names}
+        return {
+            name: pa.array(np.where(known, integers(table[name])[place], default_of(name)))
+            for name in names
+        }
 
     def _write(self, number: int, columns: dict[str, pa.Array]) -> None:
         plan = self.plan
@@ -162,6 +168,28 @@ def sequence_columns(log: Log, events: Gathered, times: Ints) -> dict[str, pa.Ar
     }
     ends = pa.array(events.offsets, pa.int32())
     return {name: pa.ListArray.from_arrays(ends, values) for name, values in flat_columns.items()}
+
+
+def matches(
+    plan: Plan, sequence: str, events: Mapping[str, pa.Array], columns: Mapping[str, pa.Array]
+) -> dict[str, pa.Array]:
+    """The columns of matches between the rows' own items and one sequence of each."""
+    found: dict[str, Ints] = {}
+    for match in plan.definition.matches:
+        if sequence not in match.sequences:
+            continue
+        lists = events[match.column]
+        values, held = numbered(columns[match.column], lists.values)
+        found |= match_columns(
+            match,
+            sequence,
+            Lists(
+                offsets=integers(lists.offsets), values=held, gaps=integers(events["gap_s"].values)
+            ),
+            np.arange(len(values)),
+            values,
+        )
+    return {name: pa.array(values) for name, values in found.items()}
 
 
 def write_examples(table: pa.Table, path: Path) -> None:

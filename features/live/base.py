@@ -215,7 +215,7 @@ def _read(log: Log, table: str, end: int | None) -> pa.Table:
 
 def _item_columns(definition: DatasetDefinition) -> list[str]:
     """Attributes of items that events carry or counters have for a key."""
-    keys = [counter.key for counter in definition.counters]
+    keys = [key for counter in definition.counters for key in counter.keys]
     wanted = (*definition.sequences.columns, *keys)
     return [name for name in definition.item_columns if name in wanted]
 

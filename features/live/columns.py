@@ -30,11 +30,12 @@ import pyarrow as pa
 
 from hemix.features.arrays.dense_ranks import Ints
 from hemix.features.arrays.gather import gather
-from hemix.features.definition import Counter
-from hemix.features.examples import counters, sequences
+from hemix.features.counting.counts import Asked, Events, count
+from hemix.features.examples import sequences
 from hemix.features.examples.behaviors import Timeline
 from hemix.features.examples.log import Log
 from hemix.features.examples.write_partitions import sequence_columns
+from hemix.features.parts import Counter
 from hemix.features.schema import SEQUENCES, sequence_column
 from hemix.features.transform.columns import Column
 
@@ -116,16 +117,20 @@ def sequences_at(log: Log, behaviors: pa.Table, time_ms: int) -> Columns:
 def counts_at(log: Log, counter: Counter, counted: Counted, time_ms: int) -> Columns:
     """The columns ``[q]`` of a counter."""
     events = log.definition.counter_events(counter)
-    found = counters.count(
-        groups=counted.groups,
-        times=counted.times,
-        labels=counted.labels,
-        query_groups=counted.queries,
-        query_times=np.full(len(counted.queries), time_ms, np.int64),
-        events=events,
+    flags = {event: counted.labels[event] == 1 for event in events if event != "impression"}
+    found = count(
+        Events(
+            groups=counted.groups,
+            times=counted.times,
+            flags={event: flags.get(event) for event in events},
+        ),
+        Asked(
+            groups=counted.queries,
+            times=np.full(len(counted.queries), time_ms, np.int64),
+        ),
         windows=counter.windows,
         delay_ms=log.delay_ms,
-    )
+    ).counts
     columns: Columns = {}
     for event in events:
         for window in counter.windows:

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from hemix.errors import DefinitionError
 from hemix.features.arrays.dense_ranks import Ints, flat, integers, present
-from hemix.features.definition import Counter
+from hemix.features.definition import DatasetDefinition
 from hemix.features.examples.counter_columns import key_of
 from hemix.features.live.base import Base
 from hemix.features.live.columns import Counted, Known
 from hemix.features.live.events import Id, LiveEvent
+from hemix.features.parts import Counter
 from hemix.features.schema import TIME, behaviors_schema, label_column
 
 ALWAYS, NEVER = -(2**63), 2**63 - 1
@@ -34,6 +36,7 @@ class LiveState:
     def __init__(self, base: Base) -> None:
         self.base, self.log = base, base.log
         definition = base.log.definition
+        require_supported(definition)
         self._lock = threading.Lock()
         table = base.interactions
         self._rows = _Rows(table, definition.tasks)
@@ -299,6 +302,16 @@ class _Keys:
         key = flat(key_of(self._log, self._counter, table))
         values = key.to_pylist()
         return [v if there else None for v, there in zip(values, present(key), strict=True)]
+
+
+def require_supported(definition: DatasetDefinition) -> None:
+    """Raises DefinitionError: it has counters that are not kept live yet; names the first."""
+    for number, counter in enumerate(definition.counters):
+        if counter.is_pair or counter.actions or counter.since_last:
+            raise DefinitionError(
+                f"counters[{number}]: pairs, actions and since_last are not kept live.",
+                hint="Serve them from publications, without live events.",
+            )
 
 
 def _places(column: pa.Array | pa.ChunkedArray) -> dict[Any, tuple[int, int]]:

@@ -21,6 +21,7 @@ from hemix.features.schema import (
     ColumnTypes,
     sequence_column,
 )
+from hemix.features.store.per_candidate import last_times, matching_columns, pair_columns
 from hemix.features.store.rows import OnlineRows, column_dtype
 from hemix.features.transform.columns import Column
 
@@ -60,6 +61,7 @@ def assemble(
         **context_columns(definition, types, context),
         **time_columns(definition, time_ms),
         **sequence_columns(definition, user, time_ms),
+        **last_times(definition, user, by_user=True, time_ms=time_ms),
     }
     item_columns: dict[str, Column] = {
         "item_id": items.keys,
@@ -67,6 +69,11 @@ def assemble(
     }
     if definition.has_item_age:
         item_columns["item_age_days"] = item_age_days(items.columns[CREATED_AT], time_ms)
+    item_columns |= last_times(definition, items, by_user=False, time_ms=time_ms)
+    item_columns |= matching_columns(definition, columns, item_columns)
+    pairs = pair_columns(definition, user, {**columns, **item_columns}, time_ms)
+    for name, values in pairs.items():
+        (item_columns if definition.side_of(name) == "item" else columns)[name] = values
     return RequestColumns(user=columns, items=item_columns)
 
 

@@ -156,8 +156,24 @@ def comparable(rows: list[Row]) -> list[Row]:
     return [{name: plain(row[name]) for name in sorted(row)} for row in rows]
 
 
-def definition(**sequences: Any) -> DatasetDefinition:
-    """A definition with every kind of column."""
+COUNTING = [
+    {"key": "author_id", "actions": ["like"], "windows": ["ever"], "since_last": True},
+    {"key": "user_id", "actions": ["click"], "windows": ["2s"], "since_last": True},
+    {
+        "key": ["user_id", "item_id"],
+        "events": ["impression", "like"],
+        "actions": ["click"],
+        "windows": ["2s", "ever"],
+        "since_last": True,
+    },
+    {"key": ["user_id", "tag"], "actions": ["like", "click"], "last": 3},
+    {"key": ["user_id", "tab"], "windows": ["1h"], "last": 2, "since_last": True},
+]
+"""Counters of actions and of pairs, with the time since the last event."""
+
+
+def definition(*, counting: bool = False, **sequences: Any) -> DatasetDefinition:
+    """A definition with every kind of column; ``counting``: those of :data:`COUNTING` and matches."""
     return DatasetDefinition.parse(
         {
             "name": "small",
@@ -200,7 +216,14 @@ def definition(**sequences: Any) -> DatasetDefinition:
                 {"key": "item_id", "events": ["like", "impression"], "windows": ["2s", "ever"]},
                 {"key": "author_id", "windows": ["1d"]},
                 {"key": "tag", "events": ["click"], "windows": ["1h", "ever"]},
+                *(COUNTING if counting else ()),
             ],
+            "matches": [
+                {"column": "item_id", "last": [1, 2]},
+                {"column": "author_id", "sequences": ["realtime"]},
+            ]
+            if counting
+            else [],
             "split": {
                 "train": {"start": "2022-01-01", "end": "2022-01-08"},
                 "test": {"start": "2022-01-08", "end": "2022-01-09"},
@@ -211,7 +234,11 @@ def definition(**sequences: Any) -> DatasetDefinition:
 
 @st.composite
 def logs(
-    draw: st.DrawFn, max_rows: int = 14, splits: Sequence[tuple[str | int, bool]] = SPLITS
+    draw: st.DrawFn,
+    max_rows: int = 14,
+    splits: Sequence[tuple[str | int, bool]] = SPLITS,
+    *,
+    counting: bool = False,
 ) -> SmallLog:
     """Ties, repeats, bounds instead of times, midnights, late, unknown and versioned items."""
     texts = draw(st.booleans())
@@ -234,6 +261,7 @@ def logs(
     )
     window, overlap = draw(st.sampled_from(splits))
     made = definition(
+        counting=counting,
         global_length=draw(st.integers(1, 4)),
         realtime_length=draw(st.integers(1, 3)),
         realtime_window=window,

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from hemix.features.definition import Counter, DatasetDefinition, Sequences
+from hemix.features.definition import DatasetDefinition, Sequences
+from hemix.features.parts import Counted, Counter
 from hemix.features.schema import INEXACT_GAP, MISSING_INT, ColumnTypes, label_column
 
 Row = dict[str, Any]
@@ -93,24 +94,64 @@ class Oracle:
         row = as_of(self.items, "item_id", item, time)
         return missing(self.types.items[name]) if row is None else row[name]
 
-    def key(self, counter: Counter, interaction: Row, time: int) -> object:
-        if counter.key in ("user_id", "item_id"):
-            return interaction[counter.key]
-        return self.item_value(counter.key, interaction["item_id"], time)
+    def key(self, counter: Counter, row: Row) -> tuple[object, ...] | None:
+        """The key's parts as of an interaction or a behaviour; None when one is missing."""
+        parts = [
+            row[name]
+            if name in ("user_id", "item_id", *self.definition.context_columns)
+            else self.item_value(name, row["item_id"], row["event_time"])
+            for name in counter.keys
+        ]
+        return None if any(map(is_missing, parts)) else tuple(parts)
 
-    def count(self, counter: Counter, event: str, window: str, row: Row) -> int:
-        mine = self.key(counter, row, row["event_time"])
-        if is_missing(mine):
-            return 0
-        seconds = Counter.window_seconds(window)
-        total = 0
-        for other in self.interactions:
-            known = other["event_time"] + self.delay < row["event_time"]
-            inside = seconds is None or row["event_time"] - seconds * 1000 <= other["event_time"]
-            counted = event == "impression" or other[label_column(event)] == 1
-            if known and inside and counted:
-                total += self.key(counter, other, other["event_time"]) == mine
-        return total
+    def counted(self, counter: Counter, what: Counted, row: Row) -> list[int]:
+        """Times of the known events that a counter counts for an interaction, whatever their window."""
+        mine, time = self.key(counter, row), row["event_time"]
+        if mine is None:
+            return []
+        if what.action:
+            events = [e for e in self.behaviors if e["time_exact"]]
+        else:
+            events = self.interactions
+        known = [e for e in events if e["event_time"] + self.delay < time]
+        if counter.is_pair:
+            own = sorted(e["event_time"] for e in known if e["user_id"] == row["user_id"])
+            oldest = own[-counter.last :][0] if own else 0
+            known = [e for e in known if e["event_time"] >= oldest]
+        if what.action:
+            known = [e for e in known if e["action"] == what.name]
+        elif what.name != "impression":
+            known = [e for e in known if e[label_column(what.name)] == 1]
+        return [e["event_time"] for e in known if self.key(counter, e) == mine]
+
+    def counter(self, counter: Counter, row: Row) -> Row:
+        """All columns of a counter."""
+        result, time = {}, row["event_time"]
+        for what in counter.counted(self.definition.tasks):
+            times = self.counted(counter, what, row)
+            for window in counter.windows:
+                seconds = Counter.window_seconds(window)
+                inside = [t for t in times if seconds is None or time - seconds * 1000 <= t]
+                result[what.column(window)] = len(inside)
+            if counter.since_last:
+                result[what.since] = (time - max(times)) // 1000 if times else -1
+        return result
+
+    def matches(self, example: Row) -> Row:
+        """All columns of the matches, of an example that has its sequences."""
+        result = {}
+        for match in self.definition.matches:
+            mine = example[match.column]
+            for sequence in match.sequences:
+                values = example[f"{sequence}_{match.column}"]
+                gaps = example[f"{sequence}_gap_s"]
+                hits = [value == mine and not is_missing(mine) for value in values]
+                result[match.count(sequence)] = sum(hits)
+                for last in match.last:
+                    result[match.count(sequence, last)] = sum(hits[-last:])
+                of_hits = [gap for gap, hit in zip(gaps, hits, strict=True) if hit]
+                result[match.since(sequence)] = of_hits[-1] if of_hits else -1
+        return result
 
     def sequences(self, user: object, time: int) -> dict[str, list[Row]]:
         visible = [
@@ -139,10 +180,7 @@ class Oracle:
             age = math.nan if created is None else max(0, time - created) / DAY
             result["item_age_days"] = age
         for counter in definition.counters:
-            for event in definition.counter_events(counter):
-                for window in counter.windows:
-                    name = counter.column(event, window)
-                    result[name] = self.count(counter, event, window, row)
+            result |= self.counter(counter, row)
         for sequence, events in self.sequences(row["user_id"], time).items():
             result[f"{sequence}_item_id"] = [e["item_id"] for e in events]
             for name in definition.sequences.columns:
@@ -153,7 +191,7 @@ class Oracle:
             result[f"{sequence}_gap_s"] = [
                 (time - e["event_time"]) // 1000 if e["time_exact"] else INEXACT_GAP for e in events
             ]
-        return result
+        return result | self.matches(result)
 
     def examples(self) -> list[Row]:
         keys = ["event_time", "user_id", "item_id", "request_id", *self.definition.context_columns]

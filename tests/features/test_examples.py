@@ -49,7 +49,7 @@ def fast(log: SmallLog, **options: int) -> list[dict[str, object]]:
 def test_equals_the_oracle(
     split: tuple[str | int, bool], data: st.DataObject, shards: int, seed: int
 ) -> None:
-    log = data.draw(logs(splits=[split]))
+    log = data.draw(logs(splits=[split], counting=True))
     assert fast(log, shards=shards, seed=seed) == comparable(log.oracle().examples())
 
 
@@ -208,7 +208,7 @@ def _one_log(**rule: object) -> SmallLog:
         for _ in range(30)
     ]
     return SmallLog(
-        definition=definition(global_length=5, realtime_length=3, **rule),
+        definition=definition(counting=True, global_length=5, realtime_length=3, **rule),
         types=ColumnTypes(
             user_id=pa.string(),
             item_id=pa.int64(),

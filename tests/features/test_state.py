@@ -6,7 +6,9 @@ import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +17,8 @@ from hypothesis import strategies as st
 from hemix.features.definition import DatasetDefinition
 from hemix.features.examples.as_of import build_state
 from hemix.features.schema import INEXACT_GAP, item_state_schema, user_state_schema
+from hemix.features.store.per_candidate import last_times, pair_columns
+from hemix.features.store.rows import OnlineRows
 from tests.features.logs import DAY, MIDNIGHT, SPLITS, SmallLog, comparable, logs
 from tests.features.oracle import Row, split
 
@@ -73,13 +77,55 @@ def probes(log: SmallLog, time: int, users: list[object], items: list[object]) -
     return comparable([probed.example(row) for row in rows])
 
 
+def counters_of(log: SmallLog, row: Row, user: Row, item: Row, time: int) -> Row:
+    """All counters of a request at ``time``, from the state of its user and of its item."""
+    found = pairs_of_request(log, row, user, time)
+    for counter in log.definition.counters:
+        if not counter.is_pair:
+            held = user if counter.by_user else item
+            for what in counter.counted(log.definition.tasks):
+                found |= {
+                    what.column(window): held[what.column(window)] for window in counter.windows
+                }
+            found |= {
+                name: int(values[0])
+                for name, values in last_times(
+                    log.definition, online(held), by_user=counter.by_user, time_ms=time
+                ).items()
+            }
+    return found
+
+
+def pairs_of_request(log: SmallLog, row: Row, user: Row, time: int) -> Row:
+    halves = {counter.keys[1] for counter in log.definition.counters if counter.is_pair}
+    asked = {name: values([row[name]]) for name in halves}
+    columns = pair_columns(log.definition, online(user), asked, time)
+    return {name: int(counts[0]) for name, counts in columns.items()}
+
+
+def online(row: Row) -> OnlineRows:
+    """A row of the state as it comes out of the online store."""
+    columns = {}
+    for name, value in row.items():
+        columns[name] = np.empty(1, object)
+        columns[name][0] = values(value) if isinstance(value, list) else value
+        if not isinstance(value, list):
+            columns[name] = values([value])
+    return OnlineRows(keys=np.zeros(1, np.int64), known=np.ones(1, bool), columns=columns)
+
+
+def values(listed: list[Any]) -> np.ndarray:
+    text = bool(listed) and isinstance(listed[0], str)
+    return np.array(listed, dtype=object if text else np.int64)
+
+
 @pytest.mark.parametrize("rule", SPLITS)
 @settings(CHEAP, max_examples=20)
 @given(data=st.data(), offset=st.sampled_from([-DAY, -1, 0, 1, 1001, 3_600_000, DAY, 4 * DAY]))
 def test_equals_an_example_of_the_instant(
     rule: tuple[str | int, bool], data: st.DataObject, offset: int
 ) -> None:
-    log = data.draw(logs(splits=[rule]))
+    log = data.draw(logs(splits=[rule], counting=True))
     time = MIDNIGHT + offset
     users, items = state(log, time)
     limit = time - log.definition.sequences.availability_delay * 1000
@@ -90,8 +136,8 @@ def test_equals_an_example_of_the_instant(
         return
     for row in probes(log, time, list(users), list(items)):
         user, item = users[row["user_id"]], items[row["item_id"]]
-        for name in log.definition.counter_columns:
-            assert row[name] == (user[name] if name in user else item[name]), name
+        served = counters_of(log, row, user, item, time)
+        assert {name: row[name] for name in log.definition.counter_columns} == served
         sequences = cut(user, log.definition, time)
         assert {name: row[name] for name in sequences} == sequences
 
@@ -102,18 +148,25 @@ def test_equals_an_example_of_the_instant(
 def test_serves_later_times_while_nothing_happens(
     rule: tuple[str | int, bool], data: st.DataObject, later: int
 ) -> None:
-    log = data.draw(logs(splits=[rule]))
+    log = data.draw(logs(splits=[rule], counting=True))
     time = MIDNIGHT + 2000
     limit = time - log.definition.sequences.availability_delay * 1000
-    quiet = replace(log, behaviors=[row for row in log.behaviors if row["event_time"] < limit])
+    quiet = replace(
+        log,
+        behaviors=[row for row in log.behaviors if row["event_time"] < limit],
+        interactions=[row for row in log.interactions if row["event_time"] < limit],
+    )
     users, items = state(quiet, time)
-    if not users:
+    if not users or not quiet.interactions:
         return
     for row in probes(
         quiet, time + later, list(users), list(items) or [quiet.interactions[0]["item_id"]]
     ):
-        sequences = cut(users[row["user_id"]], log.definition, time + later)
+        user = users[row["user_id"]]
+        sequences = cut(user, log.definition, time + later)
         assert {name: row[name] for name in sequences} == sequences
+        pairs = pairs_of_request(log, row, user, time + later)
+        assert {name: row[name] for name in pairs} == pairs
 
 
 @given(log=logs(splits=[(window, True) for window, _ in SPLITS] + [("last", False)]))

@@ -209,6 +209,9 @@ def _same(served: Any, offline: Any) -> bool:
     """Feast's offline answer spells NaN as null."""
     if hasattr(served, "tolist"):
         served = served.tolist()
+    if isinstance(served, list):
+        offline = [] if offline is None else list(offline)
+        return len(served) == len(offline) and all(map(_same, served, offline))
     if isinstance(served, float) and served != served:
         return offline is None or offline != offline
     return bool(served == offline) and type(served) is type(offline)

@@ -59,7 +59,14 @@ def definition(**overrides: Any) -> DatasetDefinition:
         ],
         "numeric": [{"name": n} for n in ("age", "price", "battery")],
         "sequences": {"columns": ["author_id"], "global_length": 4, "realtime_length": 3},
-        "counters": [{"key": "user_id"}, {"key": "item_id"}, {"key": "author_id"}],
+        "counters": [
+            {"key": "user_id"},
+            {"key": "item_id", "since_last": True},
+            {"key": "author_id"},
+            {"key": ["user_id", "item_id"], "events": ["impression"], "actions": ["click"]},
+            {"key": ["user_id", "price"], "events": ["click"], "since_last": True},
+        ],
+        "matches": [{"column": "item_id", "last": [2]}, {"column": "author_id"}],
         "split": {
             "train": {"start": "2024-03-01", "end": AS_OF},
             "test": {"start": AS_OF, "end": "2024-03-08"},
@@ -94,6 +101,15 @@ def write_log(folder: Path, *, as_of: datetime = AS_OF, shift: int = 0) -> tuple
         "history_action": ["click", "like", "click", "click", "click", "like", ""],
         "history_event_time_ms": [now + 60_000 * m - 1 for m in minutes],
         "history_time_exact": [0, 1, 1, 1, 1, 1, 1],
+    }
+    history |= {
+        "shown_event_time_ms": [now - 9_000_000, now - 1],
+        "shown_item_id": ["a", "b'\""],
+        "shown_price": [1e300, -0.5],
+        "shown_label_click": [1, 1],
+        "acted_event_time_ms": [now - 9_000_000, now - 8_000, now - 7_000],
+        "acted_item_id": ["zz", "a", "a"],
+        "acted_action": ["like", "click", "click"],
     }
     empty: dict[str, list[Any]] = {name: [] for name in history}
     user_schema, item_schema = user_state_schema(made, TYPES), item_state_schema(made, TYPES)

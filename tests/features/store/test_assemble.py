@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +32,7 @@ def rows_of(
         if spec.entity == side:
             for name, kind in spec.columns.items():
                 column = np.empty(len(keys), dtype=column_dtype(kind))
-                lists = column.dtype == object and name.startswith("history_")
+                lists = pa.types.is_list(kind)
                 for row in range(len(keys)):
                     value = values[name][row] if name in values else spec.default(name)
                     if lists:
