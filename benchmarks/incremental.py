@@ -38,6 +38,7 @@ from hemix.models.training.recipes import Recipe, recipe_of
 from hemix.models.training.state import State
 from hemix.models.training.trainer import Trainer
 from hemix.models.training.warm_start import Meaning, NewRows, move
+from hemix.models.versions.inference import predict_table
 from hemix.pipelines.local.folder import RunFolder
 from hemix.pipelines.local.record import RunRecord
 from hemix.progress import say
@@ -89,8 +90,6 @@ def train(
 def measured(ranker: Any, data: Data) -> dict[str, dict[str, float]]:
     """Test metrics a task."""
     import pyarrow.parquet as pq
-
-    from hemix.models.versions.inference import predict_table
 
     return measure(data.test, predict_table(ranker, pq.read_table(data.transformed / "test")))
 

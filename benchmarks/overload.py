@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,9 @@ from benchmarks.load import Load, Seen, request
 from benchmarks.results import write_result
 from benchmarks.serving import _keys, requests, scrape
 from hemix.errors import EnvironmentProblem
+from hemix.features.store.settings import online_settings, open_store, read_settings, write_settings
 from hemix.progress import say
+from hemix.serving.launch.ports import take_port
 
 FACTORS = (1, 2, 5, 10)
 CONNECTIONS = 300
@@ -145,8 +148,6 @@ async def hung_up(server: Server, rate: float, seconds: float) -> dict[str, Any]
 
 
 def _answered(url: str) -> int:
-    import urllib.request
-
     with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
         lines = answer.read().decode().splitlines()
     found = [n for n in lines if n.startswith("hemix_requests_total") and 'status="200"' in n]
@@ -235,8 +236,6 @@ def served(models: Path, store: Path, candidates: int, timeout_s: float) -> Iter
 
 
 def _listening(process: subprocess.Popen[bytes], log: Path) -> str:
-    import urllib.request
-
     deadline = time.monotonic() + 400
     while time.monotonic() < deadline and process.poll() is None:
         for line in log.read_text().splitlines():
@@ -258,8 +257,6 @@ def on_redis(store: Path) -> Iterator[tuple[Path, int] | None]:
         say("no redis-server on PATH: the silent store is left out")
         yield None
         return
-    from hemix.serving.launch.ports import take_port
-
     with tempfile.TemporaryDirectory() as scratch:
         free = take_port("127.0.0.1", 0, option="redis")
         port = free.getsockname()[1]
@@ -281,13 +278,6 @@ def _fill(folder: Path, address: str) -> None:
     """Move the online rows of the store in ``folder`` to redis, from its offline files."""
     import pyarrow.parquet as pq
     from feast.utils import _convert_arrow_to_proto
-
-    from hemix.features.store.settings import (
-        online_settings,
-        open_store,
-        read_settings,
-        write_settings,
-    )
 
     settings = read_settings(folder)
     registry = settings["registry"]

@@ -14,7 +14,16 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.results import write_result
+from hemix.components.build_examples import step as build_examples
+from hemix.components.transform import step as transform
 from hemix.features.definition import DatasetDefinition
+from hemix.features.examples.as_of import build_state
+from hemix.features.examples.log import read_types
+from hemix.features.store import OnlineFeatures, build_repository
+from hemix.features.store.parity.bitwise import compare
+from hemix.features.store.parity.probes import choose_probes, true_examples
+from hemix.features.transform import TransformGraph
 from hemix.progress import say
 
 ITEMS_A_USER = 20
@@ -27,13 +36,6 @@ def run(*, dataset: str, rows: int, folder: Path, online_store: str) -> dict[str
         ``rows_compared``, ``rows_equal``, ``columns`` (raw and transformed), ``users``, ``items``,
         ``rows_stored``, ``build_s`` (the repository), ``compare_s``.
     """
-    from hemix.features.examples.as_of import build_state
-    from hemix.features.examples.log import read_types
-    from hemix.features.store import OnlineFeatures, build_repository
-    from hemix.features.store.parity.bitwise import compare
-    from hemix.features.store.parity.probes import choose_probes, true_examples
-    from hemix.features.transform import TransformGraph
-
     definition = DatasetDefinition.load(dataset)
     _artifacts(definition, folder)
     events, as_of = folder / "events", definition.split.train.end
@@ -83,9 +85,7 @@ def run(*, dataset: str, rows: int, folder: Path, online_store: str) -> dict[str
 
 def _artifacts(definition: DatasetDefinition, folder: Path) -> None:
     """Make events, examples and the transform in ``folder``, those that are not there yet."""
-    from hemix.components.build_examples import step as build_examples
     from hemix.components.ingest import step as ingest
-    from hemix.components.transform import step as transform
 
     events, examples = folder / "events", folder / "examples"
     if not events.exists():
@@ -113,7 +113,6 @@ def main(arguments: list[str] | None = None) -> int:
         f"python -m benchmarks.parity --rows {options.rows} --dataset {options.dataset}"
         f" --online-store {options.online_store.split('://')[0]}"
     )
-    from benchmarks.results import write_result
 
     with tempfile.TemporaryDirectory(prefix="parity-") as temporary:
         folder = options.folder or Path(temporary)

@@ -21,8 +21,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
+from benchmarks.generated import TYPES, definition
 from benchmarks.memory import peak_mb
 from benchmarks.results import write_result
+from benchmarks.rivals import elementwise, polars_examples
+from hemix.features.examples import build as examples
 from hemix.features.schema import examples_schema
 from hemix.progress import say
 
@@ -34,10 +37,6 @@ def work(contender: str, events: Path, out: Path) -> dict[str, float]:
     """Run one contender in this process: wall and CPU seconds without imports, peak memory."""
     import apache_beam  # noqa: F401  (so that no contender's time holds an import)
     import pandas  # noqa: F401
-
-    from benchmarks.generated import definition
-    from benchmarks.rivals import elementwise, polars_examples
-    from hemix.features.examples import build as examples
 
     build: dict[str, Any] = {
         "ours": examples.build,
@@ -98,8 +97,6 @@ def generate(folder: Path, rows: int) -> Path:
 
 def read_sorted(out: Path) -> pa.Table:
     """All examples of a contender, in one order."""
-    from benchmarks.generated import TYPES, definition
-
     schema = examples_schema(definition(), TYPES)
     parts = [
         pq.ParquetFile(path).read().select(schema.names).cast(schema)

@@ -31,6 +31,8 @@ import typer
 from benchmarks.request_side import request_side
 from benchmarks.results import write_result
 from hemix.errors import EnvironmentProblem
+from hemix.pipelines.demo.endpoint import running_endpoint
+from hemix.pipelines.local.folder import RunFolder
 from hemix.progress import say
 
 CLIENTS = (1, 8)
@@ -161,9 +163,6 @@ def _endpoint(models: Path, url: str | None) -> Iterator[str]:
         yield url.rstrip("/")
         return
     from rich.console import Console
-
-    from hemix.pipelines.demo.endpoint import running_endpoint
-    from hemix.pipelines.local.folder import RunFolder
 
     with running_endpoint(RunFolder(models.resolve()), Console(stderr=True)) as endpoint:
         yield endpoint.http

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hemix.errors import DefinitionError, ModelVersionError
+from hemix.errors import DefinitionError, ModelVersionError, RegistryError
+from hemix.storage import is_remote
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,9 +74,6 @@ def run(
         GateFailed: a gate stopped the run; nothing live changed.
         HemixError: the definition, the log or the machine; the message says which.
     """
-    import io
-    import sys
-
     from rich.console import Console
 
     from hemix.features.beam.runner_config import runner_flags
@@ -221,10 +221,8 @@ class Version:
 
 
 def _folder_of(place: str | Path, version: str) -> Path:
-    from hemix.errors import RegistryError
     from hemix.models.versions.version import MANIFEST
     from hemix.serving.registry.opening import find_registry
-    from hemix.storage import is_remote
 
     if not is_remote(place) and (Path(place) / MANIFEST).exists():
         if version and version != Path(place).resolve().name:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hemix.errors import DefinitionError
+from hemix.features.definition import DatasetDefinition
 from hemix.storage import join, read_bytes
 from hemix.texts.documents import value_of
 from hemix.texts.placeholders import safe_value
@@ -35,8 +36,6 @@ def parse_overrides(pairs: Iterable[str]) -> Overrides:
     Raises:
         DefinitionError: a text without ``=`` or with an empty key.
     """
-    from hemix.features.definition import DatasetDefinition
-
     definition: dict[str, Any] = {}
     recipe: dict[str, str] = {}
     for pair in pairs:

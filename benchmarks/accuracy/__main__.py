@@ -25,6 +25,7 @@ from benchmarks.accuracy.repeated import Train, options, over_seeds, parsed, pub
 from benchmarks.accuracy.shapes import shape_of
 from benchmarks.accuracy.training import train
 from hemix.files import read_json, write_json
+from hemix.models.rankers.registry import RANKERS
 
 REFERENCE = "compact"
 
@@ -80,8 +81,6 @@ def leaders(rows: dict[str, Any], best: int) -> list[str]:
 
 def main() -> int:
     """Command line."""
-    from hemix.models.rankers.registry import RANKERS
-
     rivals = [REFERENCE, *(ranker for ranker in RANKERS if ranker != "hemix")]
     parser = options("accuracy", __doc__)
     parser.add_argument(

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from benchmarks.accuracy.data import HeldOut, Scores
 from benchmarks.accuracy.training import measure
+from hemix.models.metrics.bootstrap import UserBootstrap
 
 REPLICATES = 200
 
@@ -49,8 +50,6 @@ def differences(
     ``low`` and ``high``: 95 % interval of a bootstrap by user whose draws all seeds and models
     share. Seed ``i`` of one is paired with seed ``i`` of the other.
     """
-    from hemix.models.metrics.bootstrap import UserBootstrap
-
     draws = UserBootstrap.draw(test.users, replicates=REPLICATES)
     found: dict[str, dict[str, dict[str, float]]] = {}
     for task, labels in test.labels.items():

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.accuracy.data import HeldOut, RunData, Scores, read_scores, write_scores
 from hemix.files import digest_of, read_json, write_json
+from hemix.models.metrics import pointwise as metrics
 from hemix.models.training.recipes import Recipe, recipe_of
 from hemix.progress import say
 
@@ -71,8 +72,6 @@ def _what_counts(recipe: Recipe) -> list[Any]:
 
 def measure(test: HeldOut, scores: Scores) -> dict[str, dict[str, float]]:
     """``auc``, ``gauc``, ``logloss`` and, of lists, ``impression_auc`` a task."""
-    from hemix.models.metrics import pointwise as metrics
-
     found: dict[str, dict[str, float]] = {}
     for task, p in scores.items():
         labels, p64 = test.labels[task], np.asarray(p, dtype=np.float64)

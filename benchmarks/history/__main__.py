@@ -21,6 +21,8 @@ from benchmarks.accuracy.training import train
 from benchmarks.history.picture import draw
 from benchmarks.history.shorter import mean_length, shorten, shorter_spec
 from hemix.files import read_json
+from hemix.models.rankers.registry import build
+from hemix.models.training.recipes import recipe_of
 
 LENGTHS = (25, 100, 400, 1500)
 SEQUENCE = "global"
@@ -28,9 +30,6 @@ SEQUENCE = "global"
 
 def flops_at(recipe: str, overrides: dict[str, str], data: RunData) -> tuple[float, float]:
     """Mean number of events of a training row, and a row's forward FLOPs at that length."""
-    from hemix.models.rankers.registry import build
-    from hemix.models.training.recipes import recipe_of
-
     mean = mean_length(data, SEQUENCE)
     spec = shorter_spec(data.spec, SEQUENCE, max(round(mean), 1))
     chosen = recipe_of(recipe, overrides)

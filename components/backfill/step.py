@@ -12,6 +12,7 @@ from hemix import storage
 from hemix.components.backfill.days import parse_day
 from hemix.errors import StorageError
 from hemix.features.definition import DatasetDefinition
+from hemix.features.examples.build import build
 from hemix.files import read_json, sha256_file, write_json
 from hemix.progress import say
 
@@ -74,8 +75,6 @@ def _build(
     runner_options: Sequence[str],
 ) -> int:
     """The day's part files in ``partition``; returns their rows."""
-    from hemix.features.examples.build import build
-
     wanted = parse_day(day, "day")
     partition.mkdir()
     if not any((events / "interactions" / f"day={day}").glob("*.parquet")):

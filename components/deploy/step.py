@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hemix.components.deploy.cluster import WHY, serve
+from hemix.features.store.publish import publish
 from hemix.files import write_json
 from hemix.progress import say
 from hemix.serving.experiments.assignment import variants_of
@@ -47,8 +48,6 @@ def run(
         ClusterError, DeploymentFailed: the cluster refused, or the version's pods did not become
             ready; who served before serves on.
     """
-    from hemix.features.store.publish import publish
-
     found = Verdict.read(verdict)
     found.require()
     check_share(share)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hemix.components.evaluate.tables import batches, examples_dataset, inside, split_dataset
 from hemix.errors import DataError, ModelVersionError
 from hemix.features.split import Window
+from hemix.features.transform import TransformGraph
 from hemix.progress import progress
 
 Scores = dict[str, NDArray[np.float32]]
@@ -36,7 +37,6 @@ def champion_scores(champion: Path, examples: Path, window: Window, tasks: Seque
     Raises:
         DataError: the champion does not know one of ``tasks``.
     """
-    from hemix.features.transform import TransformGraph
     from hemix.models.versions.inference import Scorer, predict_table
 
     scorer = Scorer.load(champion)

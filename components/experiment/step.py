@@ -11,7 +11,7 @@ from hemix.serving.experiments.applying import apply as apply_decision
 from hemix.serving.experiments.assignment import MODEL_LAYER
 from hemix.serving.experiments.examining import examine
 from hemix.serving.experiments.policy import ExperimentPolicy
-from hemix.serving.experiments.results import Decision
+from hemix.serving.experiments.results import Analysis, Decision
 from hemix.serving.kubernetes.served import ServedRegistry, Site
 from hemix.serving.registry.opening import open_registry
 
@@ -95,7 +95,5 @@ def run(
 
 
 def _write(decision: Decision, analysis: object, path: Path) -> None:
-    from hemix.serving.experiments.results import Analysis
-
     body = analysis.model_dump(mode="json") if isinstance(analysis, Analysis) else None
     write_json(path, {"decision": decision.model_dump(mode="json"), "analysis": body})

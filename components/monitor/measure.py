@@ -10,10 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hemix.errors import ModelVersionError
+from hemix.errors import FeatureStoreError, ModelVersionError
 from hemix.features.definition import DatasetDefinition
+from hemix.features.store.publish import PUBLISHED
+from hemix.features.store.remote import live_folder
 from hemix.features.transform.statistics import Statistics
+from hemix.files import read_json
+from hemix.serving.experiments import joining
 from hemix.serving.experiments.assignment import MODEL_LAYER
+from hemix.serving.experiments.logs import (
+    ExposureTable,
+    OutcomeTable,
+    read_exposures,
+    read_outcomes,
+)
+from hemix.serving.experiments.losses import losses_of, too_many
 from hemix.serving.monitoring.drift import FeatureBins
 from hemix.serving.monitoring.snapshots import Snapshot, read_snapshots
 from hemix.serving.registry.registry import Registry
@@ -187,22 +198,13 @@ def calibration_of(
     """
     import polars as pl
 
-    from hemix.serving.experiments.joining import join
-    from hemix.serving.experiments.logs import (
-        ExposureTable,
-        OutcomeTable,
-        read_exposures,
-        read_outcomes,
-    )
-    from hemix.serving.experiments.losses import losses_of, too_many
-
     if not (_any(exposures, "exposures-") and _any(outcomes, "")):
         return (), ()
     read, followed = read_exposures(exposures, layer=MODEL_LAYER), read_outcomes(outcomes)
     # One epoch: the window's. Outcomes of older requests are not lost.
     window = pl.col("time_ms").is_between(since_ms, until_ms, closed="right")
     rows = read.rows.with_columns(epoch=pl.when(window).then(pl.lit("now")).otherwise(pl.lit("")))
-    joined = join(
+    joined = joining.join(
         ExposureTable(
             rows=rows, tasks=read.tasks, unreadable=read.unreadable, example=read.example
         ),
@@ -260,11 +262,6 @@ def _ages(snapshots: Iterable[Snapshot], feature_store: str, now_ms: int) -> dic
 
 def published_views(feature_store: str) -> dict[str, float]:
     """View without its digest -> epoch ms of its newest publication; empty without a store."""
-    from hemix.errors import FeatureStoreError
-    from hemix.features.store.publish import PUBLISHED
-    from hemix.features.store.remote import live_folder
-    from hemix.files import read_json
-
     try:
         path = live_folder(feature_store) / PUBLISHED
     except FeatureStoreError:

@@ -11,6 +11,7 @@ from hemix.components.plan.windows import RollingWindows, scheduled_time
 from hemix.features.definition import DatasetDefinition
 from hemix.progress import say
 from hemix.revision import revision
+from hemix.serving.registry.opening import open_registry
 from hemix.storage import join
 
 
@@ -61,7 +62,6 @@ def run(
         RegistryError: the registry cannot be read.
     """
     from hemix.features.sources.tables import fingerprint
-    from hemix.serving.registry.opening import open_registry
 
     time = scheduled_time(scheduled, now or datetime.now(UTC))
     rolled = windows.roll(definition, time)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from hemix.components.evaluate.results import Results
 from hemix.components.report.facts import read_facts
 from hemix.components.report.lineage import read_deployment, read_model, read_run
 from hemix.components.report.page import Page, render
@@ -13,6 +14,7 @@ from hemix.components.report.training import read_training
 from hemix.features.definition import DatasetDefinition
 from hemix.files import atomic_file
 from hemix.progress import say
+from hemix.spec import FeatureSpec
 
 
 def run(
@@ -47,9 +49,6 @@ def run(
     Raises:
         StorageError: an artifact is damaged, or the page cannot be written.
     """
-    from hemix.components.evaluate.results import Results
-    from hemix.spec import FeatureSpec
-
     gates = read_gates(verdicts)
     page = Page(
         definition=definition,

@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hemix.components.train.cluster_settings import TrainCluster
 from hemix.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -61,7 +62,6 @@ def train_together(
             hint="On one machine set training.processes; on a cluster give the train step the "
             "settings of its TrainJob (docs/operator/scaling.md).",
         )
-    from hemix.components.train.cluster_settings import TrainCluster
     from hemix.components.train.nodes import run_nodes
 
     run_nodes(work, recipe.training, TrainCluster.parse(cluster), version)

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hemix import storage
+from hemix.features.transform.graph import TransformGraph
+from hemix.features.transform.meaning import number_scalings, vocabulary_values
 from hemix.files import sha256_file
 from hemix.progress import say
+from hemix.serving.registry.signing import require_signed
 from hemix.spec import FeatureSpec
 
 if TYPE_CHECKING:
@@ -51,7 +54,6 @@ def warm_weights(recipe: Recipe, spec: FeatureSpec, transform: Path, champion: s
 
     from hemix.models.training.warm_start import WarmStart, move, require_fit
     from hemix.models.versions.version import WEIGHTS, load
-    from hemix.serving.registry.signing import require_signed
 
     folder = storage.local_copy(champion if wanted == CHAMPION else wanted)
     require_signed(folder)
@@ -99,8 +101,6 @@ def meaning_of(transform: Path) -> Meaning:
     Raises:
         StorageError: the artifact is damaged.
     """
-    from hemix.features.transform.graph import TransformGraph
-    from hemix.features.transform.meaning import number_scalings, vocabulary_values
     from hemix.models.training.warm_start import Meaning, Scale
 
     graph = TransformGraph.load(transform)

@@ -22,6 +22,8 @@ from hemix.components.process import error_of, error_record, step_process
 from hemix.components.train.checkpoints import open_checkpoints
 from hemix.components.train.warm import read_weights
 from hemix.errors import HemixError, Unforeseen
+from hemix.models.training.distributed import joined
+from hemix.models.training.recipes import Recipe
 from hemix.progress import say
 from hemix.spec import FeatureSpec
 from hemix.unforeseen import told_as
@@ -67,8 +69,6 @@ class Work(BaseModel):
 
 def train(work: Work, *, tell: Callable[[str], None] = say) -> None:
     """Join the other processes and train; an error that is not unforeseen is written, not raised."""
-    from hemix.models.training.distributed import joined
-    from hemix.models.training.recipes import Recipe
     from hemix.models.training.trainer import Trainer
 
     if storage.read_bytes(work.error) is not None:

@@ -8,6 +8,9 @@ from pathlib import Path
 from hemix.features.beam.staging import staged
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes
+from hemix.features.transform.apply import apply_splits
+from hemix.features.transform.fit import fit
+from hemix.features.transform.statistics import statistics_of_files
 from hemix.files import read_json
 from hemix.progress import say
 from hemix.spec import FeatureSpec
@@ -33,10 +36,6 @@ def run(
     Raises:
         DataError: a split is empty or a column is missing; the message names it.
     """
-    from hemix.features.transform.apply import apply_splits
-    from hemix.features.transform.fit import fit
-    from hemix.features.transform.statistics import statistics_of_files
-
     types = ColumnTypes.from_json(read_json(examples / "types.json"))
     outputs = {"transform": out_transform, "transformed": out_transformed}
     with staged(runner_options, inputs={"examples": examples}, outputs=outputs) as place:

@@ -27,6 +27,7 @@ from hemix.features.store.materialise import (
     offline_file,
 )
 from hemix.features.store.objects import feast_objects
+from hemix.features.store.remote import working_copy
 from hemix.features.store.repository import RepositoryInfo, service_tags
 from hemix.features.store.settings import (
     FEATURE_REGISTRY,
@@ -80,8 +81,6 @@ def publish(
     info = info.model_copy(update={"online_store": online_store or info.online_store})
     feature_registry = feature_registry or os.environ.get(FEATURE_REGISTRY)
     if is_remote(live):
-        from hemix.features.store.remote import working_copy
-
         with working_copy(str(live)) as folder:
             return _publish(repository, folder, info, feature_registry)
     live = Path(live)

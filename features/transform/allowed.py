@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hemix.errors import ModelVersionError
+from hemix.features.transform.engine import tensorflow
 
 LOOKUPS = "HashTableV2 InitializeTableFromTextFileV2 LookupTableFindV2 LookupTableSizeV2"
 CALLS = "NoOp PartitionedCall StatefulPartitionedCall"
@@ -74,8 +75,6 @@ def require_allowed(saved_model: Path) -> None:
 
 def _read(file: Path) -> Any:
     from google.protobuf.message import DecodeError
-
-    from hemix.features.transform.engine import tensorflow
 
     tensorflow()
     from tensorflow.core.protobuf import saved_model_pb2

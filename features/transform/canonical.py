@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hemix.features.transform.engine import tensorflow
 from hemix.files import sha256_file
 
 _NUMBERED = re.compile(r"^(__\w+_)(\d+)$")
@@ -25,8 +26,6 @@ MODEL, FINGERPRINT, ASSETS = "saved_model.pb", "fingerprint.pb", "assets"
 
 def canonical(folder: Path) -> None:
     """Rewrite ``saved_model.pb`` of a saved model in its one form, and remove ``fingerprint.pb``."""
-    from hemix.features.transform.engine import tensorflow
-
     tensorflow()
     from tensorflow.core.protobuf import saved_model_pb2
 

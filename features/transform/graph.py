@@ -13,7 +13,8 @@ import pyarrow as pa
 from hemix.errors import DataError, StorageError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes, label_column
-from hemix.features.transform.columns import Column, raw_columns, to_arrow
+from hemix.features.transform.columns import MISSING, Column, raw_columns, to_arrow
+from hemix.features.transform.pruned import pruned_function, restore
 from hemix.features.transform_plan import RawColumn, make_plan
 from hemix.files import digest_of, read_json, sha256_folder
 from hemix.spec import FeatureSpec, Side
@@ -82,8 +83,6 @@ class TransformGraph:
 
     def warm(self, sides: Collection[Side] = ALL_SIDES) -> None:
         """Build the function of these sides and run it once on a row of missing values."""
-        from hemix.features.transform.columns import MISSING
-
         row: dict[str, Column] = {}
         for column in self.inputs(sides):
             dtype = {"int": np.int64, "string": object, "float": np.float64}[column.kind]
@@ -147,8 +146,6 @@ class TransformGraph:
         return tuple(names)
 
     def _build(self, sides: frozenset[Side]) -> Callable[[Mapping[str, Column]], dict[str, Column]]:
-        from hemix.features.transform.pruned import pruned_function, restore
-
         if self._restored is None:
             self._restored = restore(self.folder / "transform_fn" / "transform_fn")
         lists = {

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemix.errors import StorageError
+from hemix.features.transform.engine import tensorflow
 from hemix.features.transform.graph import TransformGraph
 from hemix.features.transform_plan import SIDES, scaling_width
 
@@ -77,8 +78,6 @@ def number_scalings(graph: TransformGraph) -> dict[str, NumberScaling]:
 
 def _constant(folder: Path, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
     """The graph's one float64 constant of this shape (:func:`number_scaling`)."""
-    from hemix.features.transform.engine import tensorflow
-
     tensorflow()
     from tensorflow.core.protobuf import saved_model_pb2
     from tensorflow.python.framework import tensor_util

@@ -15,7 +15,9 @@ from rich.text import Text
 from hemix import storage
 from hemix.cli import options as o
 from hemix.cli.submit import tell, watch_run
+from hemix.components.backfill.days import days_between
 from hemix.files import read_json
+from hemix.pipelines.local.execution import LocalRun
 
 if TYPE_CHECKING:
     from hemix.pipelines.kfp_client.arguments import Wanted
@@ -72,7 +74,6 @@ def backfill_command(
 
       hemix backfill --from 2022-04-01 --to 2022-04-30 --root s3://ranker/hemix --set root=s3://logs/kuairand
     """
-    from hemix.components.backfill.days import days_between
     from hemix.features.beam.runner_config import runner_flags
     from hemix.pipelines.kfp_client.arguments import Wanted
     from hemix.pipelines.overrides import parse_overrides
@@ -119,7 +120,6 @@ def _here(console: Console, wanted: Wanted, output: Path, days: list[str]) -> No
     """Run the pipeline through kfp.local; say of each day what became of its partition."""
     from hemix.pipelines.definitions import backfill as module
     from hemix.pipelines.kfp_client.arguments import arguments_of
-    from hemix.pipelines.local.execution import LocalRun
     from hemix.pipelines.local.folder import RunFolder
 
     folder = RunFolder(output.resolve())

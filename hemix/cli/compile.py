@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from hemix.components.image import IMAGE_OF
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
@@ -71,7 +73,6 @@ def compile_command(
 
       hemix compile --components components/
     """
-    from hemix.components.image import IMAGE_OF
     from hemix.pipelines.compiler.cluster_settings import ClusterSettings
     from hemix.pipelines.compiler.compiler import COMPONENT, compiled, compiled_component, write
 

@@ -9,6 +9,8 @@ import typer
 
 from hemix.cli.models import MODELS, WhyOption
 from hemix.errors import DefinitionError
+from hemix.progress import say
+from hemix.serving.registry.opening import find_registry
 
 _MOVES = "Moves (at most one)"
 _LOOKS = "Look only"
@@ -116,13 +118,11 @@ def deploy(
 
       hemix deploy --registry s3://models/ranker --settings deploy.yaml --rollback --why 'errors'
     """
-    from hemix.progress import say
     from hemix.serving.kubernetes import carry_out as service
     from hemix.serving.kubernetes.api import connect
     from hemix.serving.kubernetes.diff import diff as changes
     from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
     from hemix.serving.kubernetes.status import status_table
-    from hemix.serving.registry.opening import find_registry
     from hemix.serving.tables import show
 
     wanted = DeploymentSettings.load(settings) if settings else DeploymentSettings()

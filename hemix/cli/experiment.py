@@ -14,6 +14,8 @@ from rich.text import Text
 
 from hemix.errors import DefinitionError
 from hemix.serving.experiments.assignment import MODEL_LAYER
+from hemix.serving.registry.opening import find_registry
+from hemix.serving.tables import plain
 from hemix.storage import is_remote, join, parent
 from hemix.texts.shown import shown
 
@@ -93,8 +95,6 @@ def show_command(models: ModelsOption = MODELS, experiments: ExperimentsOption =
     """
     from hemix.serving.experiments.design import design_of
     from hemix.serving.experiments.layers import Experiments
-    from hemix.serving.registry.opening import find_registry
-    from hemix.serving.tables import plain
 
     registry = find_registry(models)
     path = experiments or _beside(registry.location, "experiments.yaml")
@@ -300,7 +300,6 @@ def _examine(
     context: str = "",
 ) -> None:
     from hemix.components.experiment.step import run
-    from hemix.serving.registry.opening import find_registry
 
     cluster = _cluster(settings) if settings else ""
     location = find_registry(models).location

@@ -22,7 +22,10 @@ from hemix.cli.backfill import backfill_command
 from hemix.cli.schedule import schedule_app
 from hemix.cli.submit import submit_command
 from hemix.errors import GateFailed
+from hemix.pipelines.local.display import display
+from hemix.pipelines.local.record import RunRecord
 from hemix.pipelines.local.telling import DEBUG, tell
+from hemix.storage import write_bytes
 
 app = typer.Typer(
     name="hemix",
@@ -141,7 +144,6 @@ def run_command(
     """
     from hemix.features.beam.runner_config import runner_flags
     from hemix.features.definition import DatasetDefinition
-    from hemix.pipelines.local.display import display
     from hemix.pipelines.local.folder import RunFolder
     from hemix.pipelines.local.request import RunRequest
     from hemix.pipelines.local.run import run
@@ -188,9 +190,7 @@ def report_command(
     """
     from hemix.features.definition import DatasetDefinition
     from hemix.pipelines.local.folder import RunFolder
-    from hemix.pipelines.local.record import RunRecord
     from hemix.pipelines.local.report import render
-    from hemix.storage import write_bytes
 
     runs = RunFolder.at(folder)
     record = RunRecord.read(runs.record_of(version) if version else runs.record)

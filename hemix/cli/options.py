@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hemix.pipelines.kfp_client.connection import resolve
+
 if TYPE_CHECKING:
     from hemix.pipelines.kfp_client.connection import Connection
 
@@ -182,8 +184,6 @@ def connect(
         token_file: file that holds it, read again for each request.
         ca_cert: certificate authority of the server, PEM.
     """
-    from hemix.pipelines.kfp_client.connection import resolve
-
     return resolve(
         host=host, namespace=namespace, token=token, token_file=token_file, ca_cert=ca_cert
     )

@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hemix.cli import options as o
+from hemix.pipelines.kfp_client import triggers
+from hemix.pipelines.kfp_client.api import PipelinesApi
 from hemix.texts.shown import shown
 
 schedule_app = typer.Typer(
@@ -100,8 +102,6 @@ def create_command(
       hemix schedule create weekly --every 7d --start 2026-01-05T03:00 --catch-up --root s3://ranker/hemix --definition my_log.yaml
     """
     from hemix.features.beam.runner_config import runner_flags
-    from hemix.pipelines.kfp_client import triggers
-    from hemix.pipelines.kfp_client.api import PipelinesApi
     from hemix.pipelines.kfp_client.arguments import Wanted
     from hemix.pipelines.kfp_client.compiled import ready
     from hemix.pipelines.kfp_client.schedules import SCHEDULED_TIME, ScheduleRequest, create
@@ -161,7 +161,6 @@ def list_command(
 
       hemix schedule list --experiment hemix
     """
-    from hemix.pipelines.kfp_client.api import PipelinesApi
     from hemix.pipelines.kfp_client.schedules import Schedule, listed, pipeline_names
 
     api = PipelinesApi(o.connect(host, namespace, token, token_file, ca_cert))
@@ -217,7 +216,6 @@ def pause_command(
 
       hemix schedule pause nightly
     """
-    from hemix.pipelines.kfp_client.api import PipelinesApi
     from hemix.pipelines.kfp_client.schedules import pause
 
     pause(PipelinesApi(o.connect(host, namespace, token, token_file, ca_cert)), name, experiment)
@@ -240,7 +238,6 @@ def resume_command(
 
       hemix schedule resume nightly
     """
-    from hemix.pipelines.kfp_client.api import PipelinesApi
     from hemix.pipelines.kfp_client.schedules import resume
 
     api = PipelinesApi(o.connect(host, namespace, token, token_file, ca_cert))
@@ -266,7 +263,6 @@ def delete_command(
 
       hemix schedule delete nightly
     """
-    from hemix.pipelines.kfp_client.api import PipelinesApi
     from hemix.pipelines.kfp_client.schedules import delete
 
     delete(PipelinesApi(o.connect(host, namespace, token, token_file, ca_cert)), name, experiment)

@@ -10,6 +10,8 @@ import typer
 
 from hemix.cli.models import MODELS, ModelsOption
 from hemix.errors import DefinitionError
+from hemix.serving.registry.opening import find_registry
+from hemix.storage import is_remote, join, parent
 
 if TYPE_CHECKING:
     from hemix.serving.launch.process import Listening
@@ -172,8 +174,6 @@ def _serve_all(
     from hemix.serving.launch.serve import ServeConfig
     from hemix.serving.launch.serve import serve as run
     from hemix.serving.monitoring.monitor import MonitorConfig
-    from hemix.serving.registry.opening import find_registry
-    from hemix.storage import is_remote, join, parent
 
     registry = find_registry(models).location
     beside = parent(registry)

@@ -9,6 +9,7 @@ import typer
 
 from hemix.errors import DefinitionError
 from hemix.progress import say
+from hemix.serving.registry.signing import sign, verify_signature
 from hemix.serving.registry.signing_keys import SIGNING_KEY, VERIFY_KEY, key_set
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Model version folder.")]
@@ -37,8 +38,6 @@ def sign_command(
 
       hemix models sign runs/kuairand/registry/versions/VERSION --key hemix.pem
     """
-    from hemix.serving.registry.signing import sign
-
     sign(folder, _key(key, SIGNING_KEY))
     say(f"models: signed {folder}")
 
@@ -62,7 +61,6 @@ def verify_command(
       hemix models verify runs/kuairand/registry/versions/VERSION --key hemix.pub
     """
     from hemix.models.versions.version import verify
-    from hemix.serving.registry.signing import verify_signature
 
     verify_signature(folder, _key(key, VERIFY_KEY))
     verify(folder)

@@ -10,6 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 from hemix.cli import options as o
+from hemix.pipelines.kfp_client.api import PipelinesApi
+from hemix.pipelines.kfp_client.display import watching
+from hemix.pipelines.kfp_client.following import follow, require_success
+from hemix.pipelines.kfp_client.triggers import seconds
 
 if TYPE_CHECKING:
     from hemix.pipelines.kfp_client.connection import Connection
@@ -89,7 +93,6 @@ def submit_command(
     from hemix.pipelines.kfp_client.compiled import ready
     from hemix.pipelines.kfp_client.runs import submit
     from hemix.pipelines.kfp_client.spec import gates_of, tasks_of
-    from hemix.pipelines.kfp_client.triggers import seconds
     from hemix.pipelines.overrides import parse_overrides
 
     console = Console(file=sys.stdout)
@@ -168,9 +171,6 @@ def watch_run(
     Raises:
         HemixError: the run did not succeed, or cannot be followed.
     """
-    from hemix.pipelines.kfp_client.api import PipelinesApi
-    from hemix.pipelines.kfp_client.display import watching
-    from hemix.pipelines.kfp_client.following import follow, require_success
     from hemix.pipelines.kfp_client.runs import spec_of_run
     from hemix.pipelines.kfp_client.spec import gates_of, tasks_of
 

@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from hemix.errors import DefinitionError
+from hemix.progress import say
+
 
 class PrunerName(enum.StrEnum):
     """Which trials are stopped early."""
@@ -81,14 +84,12 @@ def tune_command(
 
       hemix run --recipe runs/kuairand/tune/compact/best.yaml
     """
-    from hemix.errors import DefinitionError
     from hemix.models.training.recipes import recipe_of
     from hemix.models.tuning.space import read_space
     from hemix.models.tuning.study import StudyFolder, StudySettings
     from hemix.models.tuning.tune import tune
     from hemix.pipelines.local.tune import rows_of, write_study
     from hemix.pipelines.overrides import parse_overrides
-    from hemix.progress import say
 
     given = parse_overrides(set_ or ())
     if given.definition:

@@ -21,6 +21,8 @@ from hemix.infra.check import (
 )
 from hemix.infra.check.objects import OVERLAYS, ROOT, Manifest, Object, duplicates, kustomized
 from hemix.infra.check.report import Report
+from hemix.pipelines.compiler.checking import check
+from hemix.pipelines.compiler.compiler import compiled
 
 SCHEMAS = "Kubernetes schemas"
 CUSTOM = "API server (custom)"
@@ -169,8 +171,6 @@ def check_rules(report: Report, rules: Sequence[Manifest]) -> None:
 
 def check_pipelines(report: Report) -> None:
     """Every pipeline and every step alone, and broken pipelines."""
-    from hemix.pipelines.compiler.compiler import compiled
-
     texts: list[tuple[str, str]] = []
     for name in sources.pipelines():
         try:
@@ -185,8 +185,6 @@ def check_pipelines(report: Report) -> None:
 
 def pipeline_problems(name: str, text: str) -> list[str]:
     """Why ``hemix compile --check`` refuses IR YAML; empty when it does not."""
-    from hemix.pipelines.compiler.checking import check
-
     try:
         check(text, name)
     except HemixError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hemix.errors import EnvironmentProblem, HemixError
 from hemix.infra.check.objects import ROOT, Object
+from hemix.serving.kubernetes.api import connect
 
 SHARED = ROOT.parent / "shared" / "kubernetes"
 PROGRAMS = {
@@ -72,8 +73,6 @@ class Custom:
     """Asks the server whether it would take an object."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        from hemix.serving.kubernetes.api import connect
-
         self._connect = functools.cache(
             lambda namespace: connect(namespace=namespace, kubeconfig=kubeconfig)
         )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hemix.components.image import IMAGE_OF
+from hemix.components.train.cluster_settings import TrainCluster
 from hemix.infra.check.objects import ROOT, Object, kustomized
+from hemix.pipelines.compiler.compiler import COMPONENT, PIPELINES
 from hemix.serving.kubernetes.manifests.render import render
 from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
 from hemix.serving.registry.transitions import RegistryState, add
@@ -51,7 +54,6 @@ def optional() -> Iterator[Object]:
 
 def trainings() -> Iterator[Object]:
     """The TrainJobs of the train step, on CPUs with S3 and on GPUs with a volume."""
-    from hemix.components.train.cluster_settings import TrainCluster
     from hemix.components.train.trainjob import render
     from hemix.components.train.worker import Work
     from hemix.models.training.recipes import TrainingConfig
@@ -79,9 +81,6 @@ def trainings() -> Iterator[Object]:
 
 def pipelines() -> tuple[str, ...]:
     """Every pipeline, and every step alone, by the name that ``hemix compile`` knows it by."""
-    from hemix.components.image import IMAGE_OF
-    from hemix.pipelines.compiler.compiler import COMPONENT, PIPELINES
-
     return (*PIPELINES, *(f"{COMPONENT}{step}" for step in IMAGE_OF))
 
 

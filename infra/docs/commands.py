@@ -8,13 +8,13 @@ from typing import Any
 
 import typer
 
+from hemix.cli.main import app
+
 _MARKUP = re.compile(r"\[/?(?:bold|dim|italic|cyan|green|yellow|red)[^\]]*\]")
 
 
 def page() -> str:
     """Markdown: each command with its text, arguments and options."""
-    from hemix.cli.main import app
-
     root = typer.main.get_command(app)
     parts = ["# Commands\n\nEvery command explains itself: `hemix COMMAND --help`.\n"]
     parts += [_section(path, command) for path, command in _walk(root, ("hemix",))]

@@ -12,21 +12,22 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from hemix.components.monitor.policy import MonitorPolicy
+from hemix.components.train.cluster_settings import TrainCluster
+from hemix.components.validate_model.policy import Policy
+from hemix.features.definition import DatasetDefinition
+from hemix.pipelines.compiler.cluster_settings import ClusterSettings
+from hemix.serving.experiments.policy import ExperimentPolicy
+from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
+
 Config = type[BaseModel]
 _ROLE = re.compile(r":(?:class|func|meth|mod|data):")
 
 
 def page() -> str:
     """Markdown: a section per class, a row per field with type, default and meaning."""
-    from hemix.components.monitor.policy import MonitorPolicy
-    from hemix.components.train.cluster_settings import TrainCluster
-    from hemix.components.validate_model.policy import Policy
-    from hemix.features.definition import DatasetDefinition
     from hemix.models.rankers.registry import RANKERS
     from hemix.models.training.config import TrainingConfig
-    from hemix.pipelines.compiler.cluster_settings import ClusterSettings
-    from hemix.serving.experiments.policy import ExperimentPolicy
-    from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
 
     parts = ["# Configuration\n\nEvery file that you may write, field by field.\n"]
     for title, root in (

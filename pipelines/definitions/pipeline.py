@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from hemix.pipelines.compiler.task_settings import configure
+
 if TYPE_CHECKING:
     from hemix.pipelines.compiler.cluster_settings import ClusterSettings
 
@@ -74,8 +76,6 @@ def pipeline(
 
 def _configure_tasks(settings: ClusterSettings) -> None:
     from kfp.dsl.pipeline_context import Pipeline as Tracing
-
-    from hemix.pipelines.compiler.task_settings import configure
 
     for task in Tracing.get_default_pipeline().tasks.values():
         if task.container_spec is not None:  # a nested pipeline configured its own tasks

@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemix import storage
+from hemix.components.plan.naming import feature_service, version_name, without_split
+from hemix.components.validate_model.policy import policy_text
 from hemix.errors import DefinitionError
+from hemix.features.definition import DatasetDefinition
 from hemix.pipelines.overrides import Overrides, check_recipe
+from hemix.revision import revision
+from hemix.serving.registry.opening import open_registry
 from hemix.texts.documents import text_of, value_of
 from hemix.texts.placeholders import refuse_placeholders
 
@@ -122,8 +127,6 @@ class _Known:
 
     @cached_property
     def _dataset(self) -> DatasetDefinition:
-        from hemix.features.definition import DatasetDefinition
-
         found = DatasetDefinition.load(self._wanted.dataset, self._wanted.overrides.definition)
         if not storage.is_remote(found.root) and not self._wanted.paths_in_pods:
             raise DefinitionError(
@@ -139,8 +142,6 @@ class _Known:
 
     @cached_property
     def events_definition(self) -> str:
-        from hemix.components.plan.naming import without_split
-
         return without_split(self._dataset).to_json()
 
     @cached_property
@@ -188,14 +189,10 @@ class _Known:
 
     @cached_property
     def revision(self) -> str:
-        from hemix.revision import revision
-
         return revision()
 
     @cached_property
     def version(self) -> str:
-        from hemix.components.plan.naming import version_name
-
         return version_name(
             self._dataset,
             self._recipe,
@@ -206,16 +203,12 @@ class _Known:
 
     @cached_property
     def feature_service(self) -> str:
-        from hemix.components.plan.naming import feature_service
-
         return feature_service(self.version)
 
     @cached_property
     def policy(self) -> str | None:
         if self._wanted.policy is None:
             return None
-        from hemix.components.validate_model.policy import policy_text
-
         return policy_text(
             self._wanted.policy, self._dataset.tasks if "definition" in self._inputs else None
         )
@@ -239,8 +232,6 @@ class _Known:
     def champion(self) -> str | None:
         if "version" not in self._inputs:
             return None
-        from hemix.serving.registry.opening import open_registry
-
         store = open_registry(self.registry)
         name = store.state().champion
         return store.location_of(name) if name and name != self.version else None

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hemix import storage
+from hemix.pipelines.compiler.cluster_settings import ClusterSettings
+from hemix.pipelines.compiler.compiler import compiled
 from hemix.pipelines.kfp_client.arguments import Wanted, arguments_of, parse_parameters
 from hemix.pipelines.kfp_client.spec import check_parameters, inputs_of, spec_of
 
@@ -45,9 +47,6 @@ def ready(
         DefinitionError: no such pipeline, or a value that cannot be used.
         DataError: the log's files are not there.
     """
-    from hemix.pipelines.compiler.cluster_settings import ClusterSettings
-    from hemix.pipelines.compiler.compiler import compiled
-
     text = compiled(pipeline, ClusterSettings.load(settings))
     spec = spec_of(text)
     inputs = inputs_of(spec)

@@ -11,6 +11,7 @@ from hemix.components.plan.naming import feature_service, this_machine, version_
 from hemix.components.validate_model.policy import policy_text
 from hemix.errors import DefinitionError
 from hemix.features.definition import DatasetDefinition
+from hemix.features.store.settings import online_settings
 from hemix.pipelines.local.folder import RunFolder
 from hemix.pipelines.local.record import RunRecord
 from hemix.pipelines.overrides import Overrides, check_recipe
@@ -118,8 +119,6 @@ def _earlier(folder: RunFolder, version: str) -> RunRecord | None:
 
 def _check_deployment(request: RunRequest) -> None:
     """Refuse now what the deployment would refuse at the end."""
-    from hemix.features.store.settings import online_settings
-
     if not 0 <= request.share < 1:
         raise DefinitionError(
             f"--share {request.share}: the share of a challenger is at least 0 and below 1."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hemix.components.report.tuning import StudyNotes, render_study
 from hemix.errors import DataError
 from hemix.files import atomic_file
+from hemix.models.data.reader import row_groups
 from hemix.models.tuning.results import read_results, write_best
 from hemix.pipelines.local.folder import RunFolder
 from hemix.pipelines.local.record import RunRecord
@@ -60,8 +61,6 @@ def write_study(study: StudyFolder, run: FinishedRun, rows: Rows) -> list[str]:
     Raises:
         StorageError: the study's folder cannot be written.
     """
-    from hemix.models.data.reader import row_groups
-
     results = read_results(study)
     best = write_best(results, study.root)
     notes = StudyNotes(

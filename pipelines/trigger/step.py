@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemix.files import write_json
+from hemix.pipelines.kfp_client.runs import submit
 from hemix.progress import say
 from hemix.verdict import Verdict
 
@@ -34,8 +35,6 @@ def start(
     Raises:
         HemixError: the server does not answer, refuses, or does not know the pipeline.
     """
-    from hemix.pipelines.kfp_client.runs import submit
-
     found = Verdict.read(verdict)
     why = [check.sentence() for check in found.failures]
     if found.passed:

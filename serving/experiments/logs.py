@@ -17,6 +17,7 @@ from hemix.errors import DataError
 from hemix.serving.experiments.cells import id_of, time_of
 from hemix.serving.experiments.outcome_files import outcomes_of, schema
 from hemix.serving.experiments.statistics.left_out import LeftOut
+from hemix.storage import is_remote, join, list_files, read_bytes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -186,8 +187,6 @@ def _files(location: str, endings: tuple[str, ...], beginning: str) -> Iterator[
     Raises:
         DataError: there is none, or beside them lies a file of rows that cannot be read here.
     """
-    from hemix.storage import is_remote, join, list_files, read_bytes
-
     if not is_remote(location) and Path(location).is_file():
         if not location.lower().endswith(endings):
             raise _not_read(location, endings)

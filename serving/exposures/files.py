@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hemix.errors import StorageError
+from hemix.storage import is_remote, join, write_bytes
 
 
 class LineFiles(Protocol):
@@ -55,16 +56,12 @@ class HourlyObjects:
         self._numbers = itertools.count()
 
     def write(self, hour: str, data: bytes) -> None:
-        from hemix.storage import join, write_bytes
-
         name = f"{self._kind}-{hour}-{self._writer}-{next(self._numbers):06d}.jsonl"
         write_bytes(join(self._location, name), data)
 
 
 def files_at(location: str | Path, kind: str = "exposures") -> LineFiles:
     """The writer for a local folder or an object store's prefix; ``kind`` begins the files' names."""
-    from hemix.storage import is_remote
-
     if is_remote(str(location)):
         return HourlyObjects(str(location), kind)
     return HourlyFiles(Path(location), kind)

@@ -10,6 +10,7 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hemix.features.transform.engine import tensorflow
 from hemix.serving.launch.ports import take_port
 
 if TYPE_CHECKING:
@@ -129,8 +130,6 @@ def allow_connections() -> None:
 def limit_threads(threads: int) -> None:
     """Small graphs and small batches: more threads than this only wait for each other."""
     import torch
-
-    from hemix.features.transform.engine import tensorflow
 
     tf = tensorflow()
     torch.set_num_threads(threads)

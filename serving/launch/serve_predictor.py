@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hemix.errors import HemixError, ModelVersionError
+from hemix.features.store.assemble import RequestColumns
 from hemix.progress import say
 from hemix.serving.admission.limits import MAX_TENSOR_BYTES
 from hemix.serving.launch.process import (
@@ -16,8 +17,11 @@ from hemix.serving.launch.process import (
     log_to_stderr,
     run_server,
 )
+from hemix.serving.messages.soundness import require_sound
 from hemix.serving.protocol.kserving import import_kserve
+from hemix.serving.ranking.loaded_version import WARM_SIZES, load_model
 from hemix.serving.registry.signing import require_signed
+from hemix.serving.two_roles.contract import Contract
 from hemix.storage import is_remote, local_copy
 
 
@@ -45,10 +49,6 @@ def serve_predictor(config: PredictorConfig) -> None:
     _check(folder)
     say(f"serve: loading {config.model}")
     import_kserve()
-    from hemix.features.store.assemble import RequestColumns
-    from hemix.serving.messages.soundness import require_sound
-    from hemix.serving.ranking.loaded_version import WARM_SIZES, load_model
-    from hemix.serving.two_roles.contract import Contract
     from hemix.serving.two_roles.predictor_model import PredictorModel
 
     limit_threads(config.listening.threads)

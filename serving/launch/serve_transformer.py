@@ -20,6 +20,7 @@ from hemix.serving.ranking.loading import Loader
 from hemix.serving.ranking.pool import VersionPool, newest_rows
 from hemix.serving.two_roles.contract import fetch_contract
 from hemix.serving.two_roles.predictor_client import PredictorCalls
+from hemix.serving.two_roles.remote_ranker import RemoteRanker, load_remote
 from hemix.serving.two_roles.routing_table import PredictorsFile
 
 if TYPE_CHECKING:
@@ -121,8 +122,6 @@ class _Beginning(threading.Thread):
         self._loader = Loader(self._load, files=file.url, retry_s=5.0, longest_s=60.0)
 
     def run(self) -> None:
-        from hemix.serving.two_roles.remote_ranker import RemoteRanker
-
         while (pool := self._attempt()) is None:
             if self._stop_now.wait(self._config.retry_s):
                 return
@@ -148,8 +147,6 @@ class _Beginning(threading.Thread):
         return newest_rows(self._pool) if self._pool is not None else {}
 
     def _load(self, version: str) -> RemoteVersion:
-        from hemix.serving.two_roles.remote_ranker import load_remote
-
         return load_remote(
             version,
             file=self._file,

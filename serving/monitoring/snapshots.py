@@ -14,6 +14,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hemix.serving.exposures.files import files_at
+from hemix.storage import join, list_files, read_bytes
 
 KIND = "monitor"
 
@@ -69,8 +70,6 @@ def read_snapshots(location: str) -> tuple[list[Snapshot], int]:
 
 
 def _lines(location: str) -> Iterator[bytes]:
-    from hemix.storage import join, list_files, read_bytes
-
     for name in list_files(location):
         last: Any = name.rpartition("/")[2]
         if last.startswith(f"{KIND}-") and last.endswith(".jsonl"):

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hemix.errors import FeatureStoreError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes
+from hemix.features.store.assemble import assemble
+from hemix.features.store.online import OnlineFeatures, store_breaker
+from hemix.features.transform.graph import TransformGraph
 from hemix.features.transform.statistics import Statistics
 from hemix.serving.messages.answer import Floats
 from hemix.serving.messages.request import RankingRequest, Value
@@ -72,8 +75,6 @@ class Version(abc.ABC):
         self, user: OnlineRows, items: OnlineRows, context: dict[str, Value], time_ms: int
     ) -> RequestColumns:
         """Raw columns as ``build_examples`` would have written them at ``time_ms``."""
-        from hemix.features.store.assemble import assemble
-
         return assemble(
             self.definition, self.types, user=user, items=items, context=context, time_ms=time_ms
         )
@@ -139,7 +140,6 @@ def load_model(folder: Path) -> LoadedModel:
             names it.
         UnsoundScores: it scores some rows with what is no probability.
     """
-    from hemix.features.transform.graph import TransformGraph
     from hemix.models.versions.inference import Scorer
     from hemix.models.versions.version import verify
 
@@ -214,8 +214,6 @@ def open_features(
     Raises:
         FeatureStoreError: the store does not hold the service.
     """
-    from hemix.features.store.online import OnlineFeatures, store_breaker
-
     alone = DEPENDENCY_ALONE.labels("feature_store", service)
     alone.set(0)
     return OnlineFeatures(

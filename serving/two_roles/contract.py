@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes
 from hemix.features.transform.columns import MISSING
+from hemix.features.transform.graph import TransformGraph
 from hemix.features.transform.statistics import Statistics
 from hemix.files import read_json
 from hemix.serving.monitoring.drift import FeatureBins
@@ -105,7 +106,6 @@ class Contract(BaseModel):
     @staticmethod
     def of(folder: Path) -> Contract:
         """The contract of a verified model version folder."""
-        from hemix.features.transform.graph import TransformGraph
         from hemix.models.versions.version import read_manifest
 
         manifest = read_manifest(folder)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hemix.errors import RequestError
+from hemix.features.store.assemble import RequestColumns
 from hemix.serving.admission.room import Gate, units_of
 from hemix.serving.admission.threaded_model import WorkingModel
 from hemix.serving.call import Call
@@ -125,8 +126,6 @@ class PredictorModel(WorkingModel):
         return Scoring(request=request, user=user, items=items, extra=extra)
 
     def _score(self, call: Call, scoring: Scoring) -> Tensors:
-        from hemix.features.store.assemble import RequestColumns
-
         with timed("transform"):
             encoded = self._model.transform(RequestColumns(user=scoring.user, items=scoring.items))
         call.check()

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hemix.features.definition import DatasetDefinition
+from hemix.features.examples.build import build
 from hemix.features.examples.log import Log, read_rows, read_tasks
 from hemix.features.schema import TIME, ColumnTypes, label_column
 
@@ -99,8 +100,6 @@ def true_examples(
     Args:
         work: an empty folder for the shortened log and its examples.
     """
-    from hemix.features.examples.build import build
-
     _write_log(definition, types, events=events, probes=probes, out=work / "events")
     build(definition, work / "events", work / "examples")
     files = sorted((work / "examples").glob(f"{_day(probes.time_ms)}/*.parquet"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,8 +164,6 @@ def _left(traffic: Traffic, exposures: str, design: Design) -> pl.DataFrame:
 
 def _unanswered(traffic: Traffic, exposures: str, design: Design) -> Traffic:
     """The requests that no exposure tells of: what a replay that goes on still has to send."""
-    from dataclasses import replace
-
     left = _left(traffic, exposures, design)
     if left.height < traffic.requests.height:
         say(f"replay: {traffic.requests.height - left.height:,} requests were answered before")

@@ -16,6 +16,7 @@ from hemix.bounds import MAX_TEXT
 from hemix.errors import DataError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import label_column
+from hemix.models.metrics.pointwise import grouped_auc
 from hemix.serving.messages.request import MAX_CANDIDATES
 
 if TYPE_CHECKING:
@@ -148,8 +149,6 @@ def popularity_order(rows: pl.DataFrame, before: pl.LazyFrame, column: str) -> p
     Popularity is the smoothed rate of the label before the window.
     """
     import polars as pl
-
-    from hemix.models.metrics.pointwise import grouped_auc
 
     popular = before.group_by("item_id").agg(
         popularity=(pl.col(column).sum() + 1.0) / (pl.len() + 4.0)

@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 
 from hemix.errors import DefinitionError
+from hemix.models.metrics.pointwise import grouped_auc
 from hemix.serving.experiments.policy import Metric
 from hemix.serving.experiments.statistics.effects import Floats
 from hemix.serving.experiments.statistics.moments import Codes
@@ -159,8 +160,6 @@ def _sums(rows: Codes, weights: Floats, length: int) -> Floats:
 
 def _ordering(metric: Metric, shown: tuple[Codes, dict[str, Floats]], length: int) -> Values:
     """AUC or NDCG of the served order inside each request that has values above and at 0."""
-    from hemix.models.metrics.pointwise import grouped_auc
-
     rows, columns = shown
     known = ~np.isnan(columns["place"])
     rows, places, gains = rows[known], columns["place"][known], columns["value"][known]

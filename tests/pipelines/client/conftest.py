@@ -111,7 +111,7 @@ def hemix(
     capsys: pytest.CaptureFixture[str],
 ) -> Hemix:
     """The command in this process: exit code, stdout, stderr."""
-    monkeypatch.setattr("hemix.pipelines.compiler.compiler.compiled", compiled_once)
+    monkeypatch.setattr("hemix.pipelines.kfp_client.compiled.compiled", compiled_once)
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     monkeypatch.setenv("HEMIX_KFP_HOST", kfp.url)
     monkeypatch.setenv("HEMIX_KFP_TOKEN", TOKEN)
