@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from hemix import __version__
-from hemix.components.image import IMAGES
+from hemix.components.steps import IMAGES
 from hemix.errors import EnvironmentProblem
 from hemix.files import atomic_file
 from hemix.infra.images.requirements import FOLDER, ROOT, pinned

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Dataset, Output
 
-from hemix.components.image import image_of
+from hemix.components.steps import image_of
 
 
 @dsl.component(base_image=image_of("ingest"), install_kfp_package=False)

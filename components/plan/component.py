@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from kfp import dsl
 
-from hemix.components.image import image_of
+from hemix.components.steps import image_of
 
 
 @dsl.component(base_image=image_of("plan"), install_kfp_package=False)

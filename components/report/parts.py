@@ -7,17 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from hemix.components.steps import BY_NAME, GATES
 from hemix.verdict import Check, Verdict
 
 T = TypeVar("T")
-
-GATES = ("validate_data", "validate_features", "register_features", "validate_model")
-TITLES = {
-    "validate_data": "Data",
-    "validate_features": "Features",
-    "register_features": "Train/serve parity",
-    "validate_model": "Model",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +54,7 @@ def read_gates(verdicts: Mapping[str, Path | None]) -> tuple[Gate, ...]:
     gates = []
     for name in names:
         path = verdicts.get(name)
-        title = TITLES.get(name, name)
+        title = BY_NAME[name].gate if name in BY_NAME else name
         if path is None or not path.is_file():
             gates.append(Gate(name=name, title=title, state="not run"))
             continue

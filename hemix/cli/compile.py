@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hemix.components.image import IMAGE_OF
+from hemix.components.steps import BY_NAME
 
 
 def register(app: typer.Typer) -> None:
@@ -79,7 +79,7 @@ def compile_command(
     chosen = ClusterSettings.load(settings)
     texts: dict[Path, str] = {}
     if components is not None:
-        texts |= {components / f"{s}.yaml": compiled_component(s, chosen) for s in IMAGE_OF}
+        texts |= {components / f"{s}.yaml": compiled_component(s, chosen) for s in BY_NAME}
     if components is None or output is not None:
         path = output or Path(f"{pipeline.removeprefix(COMPONENT)}.yaml")
         texts[path] = compiled(pipeline, chosen)

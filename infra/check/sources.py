@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hemix.components.image import IMAGE_OF
+from hemix.components.steps import BY_NAME
 from hemix.components.train.cluster_settings import TrainCluster
 from hemix.infra.check.objects import ROOT, Object, kustomized
 from hemix.pipelines.compiler.compiler import COMPONENT, PIPELINES
@@ -81,7 +81,7 @@ def trainings() -> Iterator[Object]:
 
 def pipelines() -> tuple[str, ...]:
     """Every pipeline, and every step alone, by the name that ``hemix compile`` knows it by."""
-    return (*PIPELINES, *(f"{COMPONENT}{step}" for step in IMAGE_OF))
+    return (*PIPELINES, *(f"{COMPONENT}{step}" for step in BY_NAME))
 
 
 MADE = (endpoint, optional, trainings)

@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from hemix import __version__
-from hemix.components.image import IMAGES
+from hemix.components.steps import IMAGES
 from hemix.infra.environment import pip_settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -27,7 +27,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from benchmarks.results import write_result
-from hemix.components.image import IMAGE_OF, IMAGES
+from hemix.components.steps import IMAGES, TABLE
 from hemix.infra.images.build import tag
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,7 +83,7 @@ def run(engine: str, image: str, arguments: Sequence[str], *options: str, limit:
 
 def modules(image: str) -> list[str]:
     """What an image must be able to import: the steps it is for, and how KFP starts them."""
-    found = [f"hemix.components.{step}.step" for step, of in IMAGE_OF.items() if of == image]
+    found = [f"hemix.components.{step.name}.step" for step in TABLE if step.image == image]
     there = [name for name in found if (ROOT / (name.replace(".", "/") + ".py")).is_file()]
     return ["kfp.dsl.executor_main", "hemix", *there]
 

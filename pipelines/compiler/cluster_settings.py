@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hemix import __version__
-from hemix.components.image import IMAGE_OF, Image
+from hemix.components.steps import BY_NAME, Image
 from hemix.features.definition import Seconds
 from hemix.texts.documents import checked, read
 
@@ -134,21 +134,32 @@ class Security(_Part):
 
 
 class ClusterSettings(_Part):
-    """All of ``cluster.yaml``: shared parts, and one :class:`Step` for every step there is."""
+    """All of ``cluster.yaml``: shared parts, and one :class:`Step` for every step there is.
+
+    A step that the file says nothing about has the settings of ``default``.
+    """
 
     images: Images = Images()
     security: Security = Security()
     secrets: dict[str, Secret] = {}
     env: dict[EnvName, str] = {}
     node_selector: dict[str, str] = {}
+    default: Step
     steps: dict[str, Step]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_steps(cls, value: Any) -> Any:
+        """A step without a block has the default one."""
+        if isinstance(value, dict) and isinstance(steps := value.get("steps"), dict):
+            missing = {name: value.get("default") for name in BY_NAME if name not in steps}
+            return value | {"steps": steps | missing}
+        return value
 
     @model_validator(mode="after")
     def _whole(self) -> ClusterSettings:
-        if unknown := sorted(set(self.steps) - set(IMAGE_OF)):
+        if unknown := sorted(set(self.steps) - set(BY_NAME)):
             raise ValueError(f"steps: there is no step {', '.join(unknown)}")
-        if missing := sorted(set(IMAGE_OF) - set(self.steps)):
-            raise ValueError(f"steps: {', '.join(missing)} lack settings")
         for name, step in self.steps.items():
             if lost := sorted(set(step.secrets) - set(self.secrets)):
                 raise ValueError(f"steps.{name}.secrets: {', '.join(lost)} not under secrets")
@@ -163,7 +174,7 @@ class ClusterSettings(_Part):
 
     def image(self, step: str) -> str:
         """The image reference of a step."""
-        return self.images.reference(IMAGE_OF[step])
+        return self.images.reference(BY_NAME[step].image)
 
     @staticmethod
     def load(path: Path | None = None) -> ClusterSettings:

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hemix.components.image import IMAGE_OF
+from hemix.components.steps import BY_NAME
 from hemix.errors import DefinitionError
 from hemix.files import atomic_file
 from hemix.pipelines.compiler.cluster_settings import ClusterSettings
@@ -21,10 +21,6 @@ PIPELINES = ("training", "retraining", "backfill", "experiment", "monitoring")
 
 COMPONENT = "component:"
 """Before a step's name: the step alone, not a pipeline."""
-_MODULES = {
-    "days": "hemix.components.backfill.component",
-    "trigger": "hemix.pipelines.trigger.component",
-}
 
 
 def pipeline_named(name: str) -> Pipeline:
@@ -60,12 +56,11 @@ def component_named(step: str) -> Any:
     Raises:
         DefinitionError: there is none; the message lists those there are.
     """
-    if step not in IMAGE_OF:
+    if step not in BY_NAME:
         raise DefinitionError(
-            f"No step is called {step!r}.", hint=f"There are: {', '.join(IMAGE_OF)}."
+            f"No step is called {step!r}.", hint=f"There are: {', '.join(BY_NAME)}."
         )
-    module = _MODULES.get(step, f"hemix.components.{step}.component")
-    return getattr(importlib.import_module(module), step)
+    return getattr(importlib.import_module(BY_NAME[step].component_module), step)
 
 
 def compiled_component(step: str, settings: ClusterSettings | None = None) -> str:

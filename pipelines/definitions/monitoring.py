@@ -5,10 +5,8 @@ from typing import Any
 from kfp import dsl
 
 from hemix.components.monitor.component import monitor
-from hemix.pipelines.definitions.pipeline import pipeline
+from hemix.pipelines.definitions.pipeline import PASSED, pipeline
 from hemix.pipelines.trigger.component import trigger
-
-PASSED = "Output"
 
 
 @pipeline(

@@ -17,6 +17,9 @@ from hemix.pipelines.compiler.task_settings import configure
 if TYPE_CHECKING:
     from hemix.pipelines.compiler.cluster_settings import ClusterSettings
 
+PASSED = "Output"
+"""What a task says by ``True`` or ``False``: a gate, whether its verdict passed. ``kfp.local`` finds
+only an output of this name in a condition (docs/decisions/0001-local-runs.md)."""
 _BUILT: ContextVar[Mapping[str, Any] | None] = ContextVar("built", default=None)
 
 

@@ -3,10 +3,8 @@
 from kfp import dsl
 
 from hemix.components.plan.component import plan
-from hemix.pipelines.definitions.pipeline import pipeline
+from hemix.pipelines.definitions.pipeline import PASSED, pipeline
 from hemix.pipelines.definitions.training import training
-
-NEEDED = "Output"
 
 
 @pipeline(
@@ -64,7 +62,7 @@ def retraining(
         checkpoints=checkpoints,
     )
     planned = planning.set_caching_options(False).outputs
-    with dsl.If(planned[NEEDED] == True, name="version-is-new"):  # noqa: E712
+    with dsl.If(planned[PASSED] == True, name="version-is-new"):  # noqa: E712
         training(
             definition=planned["definition"],
             events_definition=planned["events_definition"],

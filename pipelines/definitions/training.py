@@ -1,24 +1,18 @@
 """The training pipeline: raw logs to a deployed model version, one object for laptop and cluster."""
 
-from kfp import dsl
-
 from hemix.components.build_examples.component import build_examples
 from hemix.components.deploy.component import deploy
 from hemix.components.evaluate.component import evaluate
 from hemix.components.ingest.component import ingest
 from hemix.components.register_features.component import register_features
 from hemix.components.report.component import report
-from hemix.components.stop.component import stop
 from hemix.components.train.component import train
 from hemix.components.transform.component import transform
 from hemix.components.validate_data.component import validate_data
 from hemix.components.validate_features.component import validate_features
 from hemix.components.validate_model.component import validate_model
+from hemix.pipelines.definitions.gates import passed
 from hemix.pipelines.definitions.pipeline import pipeline
-
-# A gate returns whether its verdict passed. kfp.local finds only an output of this name in a
-# condition (docs/decisions/0001-local-runs.md).
-PASSED = "Output"
 
 
 @pipeline(
@@ -77,9 +71,7 @@ def training(
     )
     events = log.outputs["events"]
     data_gate = validate_data(definition=definition, events=events, revision=revision)
-    with dsl.If(data_gate.outputs[PASSED] == False, name="data-is-not-valid"):  # noqa: E712
-        stop(verdict=data_gate.outputs["verdict"], revision=revision)
-    with dsl.If(data_gate.outputs[PASSED] == True, name="data-is-valid"):  # noqa: E712
+    with passed(data_gate, failed="data-is-not-valid", name="data-is-valid", revision=revision):
         examples = build_examples(
             definition=events_definition,
             events=events,
@@ -101,9 +93,12 @@ def training(
             champion=champion,
             revision=revision,
         )
-        with dsl.If(feature_gate.outputs[PASSED] == False, name="features-are-not-valid"):  # noqa: E712
-            stop(verdict=feature_gate.outputs["verdict"], revision=revision)
-        with dsl.If(feature_gate.outputs[PASSED] == True, name="features-are-valid"):  # noqa: E712
+        with passed(
+            feature_gate,
+            failed="features-are-not-valid",
+            name="features-are-valid",
+            revision=revision,
+        ):
             parity_gate = register_features(
                 definition=definition,
                 events=events,
@@ -112,9 +107,12 @@ def training(
                 online_store=online_store,
                 revision=revision,
             )
-            with dsl.If(parity_gate.outputs[PASSED] == False, name="serving-differs-from-training"):  # noqa: E712
-                stop(verdict=parity_gate.outputs["verdict"], revision=revision)
-            with dsl.If(parity_gate.outputs[PASSED] == True, name="serving-equals-training"):  # noqa: E712
+            with passed(
+                parity_gate,
+                failed="serving-differs-from-training",
+                name="serving-equals-training",
+                revision=revision,
+            ):
                 trained = train(
                     transformed=tables["transformed"],
                     transform_graph=tables["transform_graph"],
@@ -143,9 +141,9 @@ def training(
                     champion=champion,
                     revision=revision,
                 )
-                with dsl.If(model_gate.outputs[PASSED] == False, name="model-is-not-good"):  # noqa: E712
-                    stop(verdict=model_gate.outputs["verdict"], revision=revision)
-                with dsl.If(model_gate.outputs[PASSED] == True, name="model-is-good"):  # noqa: E712
+                with passed(
+                    model_gate, failed="model-is-not-good", name="model-is-good", revision=revision
+                ):
                     deployment = deploy(
                         model=trained["model"],
                         verdict=model_gate.outputs["verdict"],

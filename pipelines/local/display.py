@@ -12,8 +12,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from hemix.components.steps import STEPS
 from hemix.pipelines.local.execution import StepResult
-from hemix.pipelines.steps import STEPS
 
 _LINES = 4
 

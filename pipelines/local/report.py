@@ -5,10 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from hemix.components.steps import GATES
 from hemix.features.definition import DatasetDefinition
 from hemix.pipelines.local.folder import RunFolder
 from hemix.pipelines.local.record import RunRecord
-from hemix.pipelines.steps import GATES
 from hemix.storage import read_bytes, write_bytes
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from hemix.components.steps import GATES, STEPS
 from hemix.errors import GateFailed, HemixError
 from hemix.files import sweep
 from hemix.pipelines.local.execution import LocalRun, Observer, StepResult
 from hemix.pipelines.local.record import RunRecord, StepRecord
 from hemix.pipelines.local.report import write_report
 from hemix.pipelines.local.request import RunPlan, RunRequest, plan
-from hemix.pipelines.steps import GATES, STEPS
 from hemix.revision import package_versions
 from hemix.storage import join, read_bytes, remove
 from hemix.unforeseen import told_as

@@ -5,7 +5,7 @@ from typing import Any
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Output
 
-from hemix.components.image import image_of
+from hemix.components.steps import image_of
 
 
 @dsl.component(base_image=image_of("trigger"), install_kfp_package=False)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hemix.components.image import IMAGE_OF
 from hemix.components.plan.naming import version_name
 from hemix.components.plan.step import Planned, run
 from hemix.components.plan.windows import RollingWindows, scheduled_time
+from hemix.components.steps import BY_NAME
 from hemix.errors import DataError, DefinitionError, RegistryError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.split import Split
@@ -156,4 +156,4 @@ def test_what_cannot_be_planned_is_named(
 def test_images_of_steps_that_look_at_the_log_reach_s3(step: str) -> None:
     """fsspec imports s3fs by name when an address needs it: no list of imports shows that."""
     lists = Path(__file__).parents[2] / "infra" / "images" / "requirements"
-    assert "\ns3fs==" in (lists / f"{IMAGE_OF[step]}.txt").read_text()
+    assert "\ns3fs==" in (lists / f"{BY_NAME[step].image}.txt").read_text()

@@ -11,7 +11,7 @@ import grimp
 import pytest
 from packaging.utils import canonicalize_name
 
-from hemix.components.image import IMAGE_OF, IMAGES, Image
+from hemix.components.steps import BY_NAME, IMAGES, Image
 from hemix.infra.images import build, requirements, verify
 
 ROOT = Path(__file__).parents[2]
@@ -71,14 +71,14 @@ def imports() -> grimp.ImportGraph:
     return graph
 
 
-@pytest.mark.parametrize("step", sorted(IMAGE_OF))
+@pytest.mark.parametrize("step", sorted(BY_NAME))
 def test_image_has_what_its_step_imports(step: str, imports: grimp.ImportGraph) -> None:
     module = f"hemix.components.{step}.step"
     if module not in imports.modules:
         pytest.skip(f"{step} is a kfp component without a step of its own")
-    lacking = _lacking(module, IMAGE_OF[step], imports) - WITH_TORCH
+    lacking = _lacking(module, BY_NAME[step].image, imports) - WITH_TORCH
     lacking -= NEVER_REACHED.get(step, set())
-    assert not lacking, f"extra {IMAGE_OF[step]} of pyproject.toml lacks {sorted(lacking)}"
+    assert not lacking, f"extra {BY_NAME[step].image} of pyproject.toml lacks {sorted(lacking)}"
 
 
 def test_a_missing_package_is_found(imports: grimp.ImportGraph) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hemix.components.image import IMAGE_OF
+from hemix.components.steps import BY_NAME
 from hemix.errors import DefinitionError
 from hemix.pipelines.compiler.checking import check
 from hemix.pipelines.compiler.cluster_settings import SHIPPED, ClusterSettings, bytes_of
@@ -47,10 +47,18 @@ def _settings(folder: Path, value: Any) -> ClusterSettings:
 
 def test_the_shipped_file_has_every_step_and_a_reason_for_its_caching() -> None:
     settings = ClusterSettings.load()
-    assert set(settings.steps) == set(IMAGE_OF)
+    assert set(settings.steps) == set(BY_NAME)
     assert all(len(step.caching.reason) > 10 for step in settings.steps.values())
     assert not settings.steps["deploy"].caching.enabled
     assert settings.steps["stop"].retries.count == 0
+
+
+def test_a_step_without_a_block_has_the_default_settings() -> None:
+    shipped = yaml.safe_load(SHIPPED.read_text())
+    del shipped["steps"]["deploy"]
+    settings = ClusterSettings.model_validate(shipped)
+    assert settings.steps["deploy"] == settings.default
+    assert settings.steps["train"] == ClusterSettings.load().steps["train"]
 
 
 def test_a_users_file_is_laid_over_the_shipped_one(tmp_path: Path) -> None:

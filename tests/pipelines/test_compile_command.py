@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hemix.cli.main import main
-from hemix.components.image import IMAGE_OF
+from hemix.components.steps import BY_NAME
 from tests.pipelines.ir import text_of
 
 Compile = Callable[..., tuple[int, str, str]]
@@ -56,8 +56,8 @@ def test_settings_are_used(tmp_path: Path, hemix_compile: Compile) -> None:
 def test_every_step_as_a_component(tmp_path: Path, hemix_compile: Compile) -> None:
     code, out, _ = hemix_compile("--components", "steps", "--check")
     assert code == 0
-    assert out.splitlines()[-1] == f"Wrote {len(IMAGE_OF)} files."
-    assert {path.stem for path in (tmp_path / "steps").iterdir()} == set(IMAGE_OF)
+    assert out.splitlines()[-1] == f"Wrote {len(BY_NAME)} files."
+    assert {path.stem for path in (tmp_path / "steps").iterdir()} == set(BY_NAME)
     assert [path.name for path in tmp_path.iterdir()] == ["steps"]
 
 

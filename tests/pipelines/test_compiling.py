@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hemix.components.image import IMAGE_OF, image_of
+from hemix.components.steps import BY_NAME, GATES, STEPS, image_of
 from hemix.errors import DefinitionError
 from hemix.pipelines.compiler.checking import check
 from hemix.pipelines.compiler.compiler import (
@@ -18,7 +18,6 @@ from hemix.pipelines.compiler.compiler import (
     compiled_component,
     pipeline_named,
 )
-from hemix.pipelines.steps import GATES, STEPS
 from tests.pipelines.ir import documents, tasks_of, text_of
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -120,7 +119,7 @@ def test_a_bare_pipeline_has_no_retries() -> None:
     assert not any(task.HasField("retry_policy") for task in tasks)
 
 
-@pytest.mark.parametrize("step", sorted(IMAGE_OF))
+@pytest.mark.parametrize("step", sorted(BY_NAME))
 def test_every_step_compiles_alone(step: str) -> None:
     text = compiled_component(step)
     assert check(text, step).tasks == 1

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from hemix.components.steps import STEPS
 from hemix.pipelines.local.record import RunRecord
-from hemix.pipelines.steps import STEPS
 from tests.small import write_narrow
 
 # What a small slice on any machine can hold; the shipped policy is for real data and quiet machines.

@@ -76,9 +76,9 @@ class Run:
         from hemix.components.deploy import step as deploy
         from hemix.components.evaluate import step as evaluate
         from hemix.components.report import step as report
+        from hemix.components.steps import GATES
         from hemix.components.train import step as train
         from hemix.components.validate_model import step as validate_model
-        from hemix.pipelines.steps import GATES
 
         at = self.at
         train.run(

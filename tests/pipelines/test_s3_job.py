@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from hemix import storage
+from hemix.components.steps import STEPS
 from hemix.pipelines.demo.heldout import held_out_requests
 from hemix.pipelines.local.record import RunRecord
-from hemix.pipelines.steps import STEPS
 from tests import s3
 from tests.pipelines.test_main_job import EASY
 from tests.serving.live import started, wait_ready
