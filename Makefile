@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint types imports tests golden environment \
+.PHONY: help demo test docs notebook lint types imports tests golden environment \
 	cluster-check images images-check requirements dashboards sbom
 
 VENV := .venv
@@ -16,6 +16,7 @@ help:
 	@echo "make demo   train two versions on a real log, serve both, rank for held-out users"
 	@echo "make test   lint, types, import rules, documentation, tests"
 	@echo "make docs   the documentation as a site: build/site/index.html"
+	@echo "make notebook  run the notebook over runs/demo and save it with what its cells give"
 	@echo "make golden write the compiled pipelines' golden files anew"
 	@echo "make cluster-check  render and validate everything that goes into a cluster"
 	@echo "make images         build the four images (podman); make images-check runs them hardened"
@@ -28,6 +29,9 @@ test: lint types imports docs tests
 
 docs: $(STAMP)
 	$(BIN)/mkdocs build --quiet
+
+notebook: $(STAMP)
+	$(BIN)/python -m hemix.infra.docs.notebook
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,4 +1,7 @@
-"""The notebook as a page: its text, its code, and what its cells show where it was saved with outputs."""
+"""The notebook as a page: its text, its code, and what its cells gave when it was saved.
+
+``python -m hemix.infra.docs.notebook`` runs it over ``runs/demo`` and saves it with its outputs.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def page() -> str:
     return "\n\n".join(
         [
             parts[0],
-            f"This page is `{where}`; run `make demo` first, then the notebook, to see what its cells show.",
+            f"This page is `{where}` with what its cells gave; after `make demo` it runs on your machine too.",
             *parts[1:],
         ]
     )
@@ -42,3 +45,32 @@ def _output(output: dict[str, Any]) -> str:
     if "text/html" in data:
         return _STYLE.sub("", "".join(data["text/html"])).replace("\n", "")
     return f"```\n{''.join(data.get('text/plain', ''))}\n```"
+
+
+def save(folder: Path) -> None:
+    """Run the notebook in ``folder``, which holds ``runs/demo``, and keep what its cells give."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    document = nbformat.read(NOTEBOOK, as_version=4)
+    NotebookClient(document, resources={"metadata": {"path": str(folder)}}).execute()
+    for cell in document.cells:
+        cell.metadata = {}
+        if cell.cell_type == "code":
+            cell.outputs = [kept for kept in map(_kept, cell.outputs) if kept]
+    document.metadata = {}
+    NOTEBOOK.write_text(nbformat.writes(document) + "\n")
+
+
+def _kept(output: Any) -> Any:
+    """An output as the page shows it; None for what libraries write to standard error."""
+    if output.output_type == "stream":
+        return output if output.name == "stdout" else None
+    shown = ("image/svg+xml", "text/html", "text/plain")
+    kind = next(kind for kind in shown if kind in output.data)
+    output.data, output.metadata = {kind: output.data[kind]}, {}
+    return output
+
+
+if __name__ == "__main__":
+    save(Path.cwd())
