@@ -13,7 +13,7 @@ import pytest
 
 from hemix.infra.docs import notebook
 from hemix.pipelines.local.record import RunRecord, StepRecord
-from hemix.serving.registry.registry import open_registry
+from hemix.serving.registry.opening import open_registry
 from tests.small import SmallRun
 
 CELLS: list[dict[str, Any]] = json.loads(notebook.NOTEBOOK.read_text())["cells"]
