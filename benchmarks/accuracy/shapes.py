@@ -7,6 +7,11 @@ stands in the result file. SOURCE of the sizes: counted, for recipe ``compact`` 
 
 from __future__ import annotations
 
+COMPARED = (
+    *("dcnv2", "din", "sim", "eta", "longer", "hstu", "onetrans"),
+    *("dlrm", "autoint", "wukong", "hiformer", "rankmixer", "tokenmixer_large"),
+)
+"""Rankers whose shape on KuaiRand, its default one or that named below, is to be HeMix's size."""
 SHAPES: dict[str, dict[str, dict[str, str]]] = {
     "kuairand": {
         "dcnv2": {"model.crosses": "1"},

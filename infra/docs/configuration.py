@@ -27,7 +27,7 @@ _ROLE = re.compile(r":(?:class|func|meth|mod|data):")
 def page() -> str:
     """Markdown: a section per class, a row per field with type, default and meaning."""
     from hemix.models.rankers.registry import RANKERS
-    from hemix.models.training.config import TrainingConfig
+    from hemix.models.training_config import TrainingConfig
 
     parts = ["# Configuration\n\nEvery file that you may write, field by field.\n"]
     for title, root in (

@@ -14,6 +14,7 @@ from hemix.models.embedding.tables import EmbeddingConfig, FeatureEmbedding
 from hemix.models.layers.dense import Tower
 from hemix.models.layers.task_outputs import TaskOutputs
 from hemix.models.search_space import Choice, Range, Space
+from hemix.models.training_config import TrainingConfig
 from hemix.spec import FeatureSpec, SequenceFeature, Side
 
 REQUEST_SIDES: tuple[Side, ...] = ("user", "context")
@@ -51,6 +52,19 @@ class Ranker(nn.Module):
 
     name: ClassVar[str]
     config_type: ClassVar[type[RankerConfig]]
+
+    @classmethod
+    def default_recipe(cls) -> tuple[RankerConfig, TrainingConfig]:
+        """Shape and training of the recipe that carries the ranker's name.
+
+        Here: the ranker's default shape with embeddings and training for logs of some 10^5
+        impressions (docs/decisions/0004-training-recipe.md). A ranker that does best with others
+        returns those.
+        """
+        shape = cls.config_type(embedding=EmbeddingConfig(width=8, id_dropout=0.2))
+        return shape, TrainingConfig(
+            batch_size=256, learning_rate=3e-3, embedding_learning_rate=3e-3
+        )
 
     def __init__(self, spec: FeatureSpec, config: RankerConfig) -> None:
         super().__init__()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
 from hemix.models.layers.task_outputs import product_logit
-
-GivenLoss = Literal["masked", "esmm"]
+from hemix.models.training_config import GivenLoss
 
 
 def multi_task_bce(

@@ -11,7 +11,7 @@ from torch import Tensor
 from hemix.models import keep_triton_out
 from hemix.models.embedding.rowwise_adagrad import RowwiseAdagrad
 from hemix.models.rankers.base import Ranker
-from hemix.models.training.config import Schedule, TrainingConfig
+from hemix.models.training_config import Schedule, TrainingConfig
 
 
 def make_optimizers(ranker: Ranker, config: TrainingConfig) -> dict[str, torch.optim.Optimizer]:

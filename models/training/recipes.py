@@ -14,9 +14,10 @@ from hemix.models.embedding.tables import EmbeddingConfig
 from hemix.models.layers.task_outputs import TaskOutputs
 from hemix.models.rankers.base import Ranker, RankerConfig
 from hemix.models.rankers.hemix.config import HeMixConfig
+from hemix.models.rankers.hemix.model import HeMix
 from hemix.models.rankers.registry import RANKERS, build, find
 from hemix.models.training import recipe_files
-from hemix.models.training.config import TrainingConfig as TrainingConfig
+from hemix.models.training_config import TrainingConfig as TrainingConfig
 from hemix.spec import FeatureSpec
 from hemix.texts.documents import Document, refusal, validated, value_of
 from hemix.texts.plain_yaml import Fault
@@ -95,20 +96,7 @@ class Recipe(BaseModel):
 
 def compact() -> Recipe:
     """HeMix for logs of some 10^5 impressions (docs/decisions/0004-training-recipe.md)."""
-    return Recipe(
-        name="compact",
-        ranker="hemix",
-        model=HeMixConfig(
-            token_width=32,
-            token_norm=False,
-            readout="flatten",
-            crosses=1,
-            blocks=1,
-            tower=(64,),
-            embedding=EmbeddingConfig(width=8, id_dropout=0.2),
-        ),
-        training=TrainingConfig(batch_size=256, learning_rate=3e-3, embedding_learning_rate=3e-3),
-    )
+    return own(HeMix).model_copy(update={"name": "compact"})
 
 
 def tiny() -> Recipe:
@@ -212,16 +200,15 @@ def _scaled(
     )
 
 
-def rival(ranker: str) -> Recipe:
-    """A ranker in its default shape with the embeddings and the training of ``compact``."""
-    default = compact()
-    model = find(ranker).config_type(embedding=default.model.embedding)
-    return Recipe(name=ranker, ranker=ranker, model=model, training=default.training)
+def own(kind: type[Ranker]) -> Recipe:
+    """The recipe that a ranker declares beside its class, under the ranker's name."""
+    model, training = kind.default_recipe()
+    return Recipe(name=kind.name, ranker=kind.name, model=model, training=training)
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     recipe.__name__: recipe for recipe in (compact, tiny, unirank_like, base, small_100m, large_1b)
-} | {ranker: partial(rival, ranker) for ranker in RANKERS if ranker != "hemix"}
+} | {name: partial(own, kind) for name, kind in RANKERS.items() if kind is not HeMix}
 """HeMix in several shapes, and every other ranker under its own name."""
 
 

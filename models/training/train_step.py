@@ -17,10 +17,10 @@ from hemix.models.data.batch import Batch
 from hemix.models.layers import batch_rng as chance
 from hemix.models.layers.compiling import load_compiler
 from hemix.models.rankers.base import Ranker
-from hemix.models.training.config import TrainingConfig
 from hemix.models.training.distributed import World
 from hemix.models.training.losses import multi_task_bce
 from hemix.models.training.optimizers import make_optimizers, set_rates
+from hemix.models.training_config import TrainingConfig
 
 
 class Steps:

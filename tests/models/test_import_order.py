@@ -59,7 +59,7 @@ from hemix.models.rankers.hemix.model import HeMix
 from hemix.models.rankers.hemix.config import HeMixConfig
 from hemix.models.training.optimizers import make_optimizers
 from hemix.models.data.toy import toy_batch, toy_spec
-from hemix.models.training.config import TrainingConfig
+from hemix.models.training_config import TrainingConfig
 model = HeMix(toy_spec(), HeMixConfig(token_width=8))
 optimizers = make_optimizers(model, TrainingConfig())
 sum(logit.sum() for logit in model(toy_batch(rows=3)).values()).backward()

@@ -17,9 +17,10 @@ from hemix.models.data.toy import toy_batch, toy_spec
 from hemix.models.layers.task_outputs import TaskOutputs, ordered, platt, product_logit
 from hemix.models.metrics.pointwise import auc, conditional
 from hemix.models.training.distributed import World
-from hemix.models.training.losses import GivenLoss, multi_task_bce
+from hemix.models.training.losses import multi_task_bce
 from hemix.models.training.recipes import recipe_of
 from hemix.models.training.validation import evaluate, score
+from hemix.models.training_config import GivenLoss
 from hemix.models.versions.inference import Scorer, predict_batch
 from hemix.models.versions.version import load, write
 from tests.models.files import write_split

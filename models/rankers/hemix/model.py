@@ -50,6 +50,7 @@ from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES, Ranker
 from hemix.models.rankers.hemix.config import HeMixConfig
 from hemix.models.rankers.hemix.flops import flops
 from hemix.models.rankers.hemix.variants import EventEncoder, block_of, interests_of
+from hemix.models.training_config import TrainingConfig
 from hemix.spec import FeatureSpec, SequenceFeature
 
 CANDIDATE_HIDDEN = (32, 16)
@@ -162,6 +163,20 @@ class HeMix(Ranker):
 
     name = "hemix"
     config_type = HeMixConfig
+
+    @classmethod
+    def default_recipe(cls) -> tuple[HeMixConfig, TrainingConfig]:
+        """``compact``: for logs of some 10^5 impressions (docs/decisions/0004-training-recipe.md)."""
+        shape, training = super().default_recipe()
+        return HeMixConfig(
+            token_width=32,
+            token_norm=False,
+            readout="flatten",
+            crosses=1,
+            blocks=1,
+            tower=(64,),
+            embedding=shape.embedding,
+        ), training
 
     def __init__(self, spec: FeatureSpec, config: HeMixConfig) -> None:
         super().__init__(spec, config)

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hemix.models.layers.task_outputs import Calibration, ordered
 from hemix.models.search_space import Range, Space
-from hemix.models.training.losses import GivenLoss
 
+GivenLoss = Literal["masked", "esmm"]
 Schedule = Literal["linear", "cosine", "constant"]
 
 

@@ -1,4 +1,4 @@
-"""Shapes are comparable: as many dense parameters as HeMix where a public log is ranked."""
+"""Rankers are compared at HeMix's size: as many dense parameters where a public log is ranked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from benchmarks.accuracy.shapes import COMPARED, shape_of
 from hemix.models.rankers.registry import RANKERS, build
 from hemix.models.training.recipes import recipe_of
 from hemix.spec import (
@@ -19,7 +20,6 @@ from hemix.spec import (
     Vocabulary,
 )
 
-RIVALS = [name for name in RANKERS if name != "hemix"]
 GAPS = 26
 """Ids of the time gap on both logs: HSTU learns a bias for each."""
 
@@ -107,12 +107,17 @@ def test_hemix_has_the_size_that_it_had_on_the_log_itself(log: str, parameters: 
 @pytest.mark.parametrize(
     ("recipe", "overrides"),
     [
-        *((recipe, {}) for recipe in RIVALS if recipe not in ("dcnv2", "din")),
+        *((recipe, shape_of("kuairand", recipe)) for recipe in COMPARED),
         ("dlrm", {"model.interaction": "concat", "model.top": "[576, 256]"}),
     ],
 )
-def test_default_dense_parameters_are_those_of_hemix_within_a_tenth(
+def test_dense_parameters_are_those_of_hemix_within_a_tenth(
     recipe: str, overrides: dict[str, str]
 ) -> None:
     reference = dense("kuairand", "compact")
     assert abs(dense("kuairand", recipe, overrides) / reference - 1) < 0.1
+
+
+def test_every_ranker_of_the_comparison_is_in_the_registry() -> None:
+    assert set(COMPARED) < set(RANKERS)
+    assert len(COMPARED) == 13
