@@ -1,6 +1,7 @@
 """gRPC requests at the gate: refused before their message is read, ended when their client is gone.
 
-A refusal is UNAVAILABLE with ``grpc-retry-pushback-ms``, which gRPC's own retries obey.
+A refusal is UNAVAILABLE with ``grpc-retry-pushback-ms``, which gRPC's own retries obey, and with
+``google.rpc.RetryInfo`` in its status, which clients' libraries read.
 """
 
 from __future__ import annotations
@@ -17,8 +18,29 @@ from hemix.serving.admission.room import CALL, Gate
 from hemix.serving.call import HungUp, Overloaded, expired
 from hemix.serving.metrics import REQUESTS, SHED
 
-PUSHBACK = (("grpc-retry-pushback-ms", str(RETRY_AFTER_S * 1000)),)
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
+
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+
+def retry_metadata(text: str) -> Metadata:
+    """Trailing metadata of a refusal that says ``text``: when to come again, in both forms there are.
+
+    Source: google.rpc's error model (AIP-193); gRPC's proposal A6 for the push-back.
+    """
+    from google.protobuf.any_pb2 import Any as Packed
+    from google.rpc.error_details_pb2 import RetryInfo
+    from google.rpc.status_pb2 import Status
+
+    info, packed = RetryInfo(), Packed()
+    info.retry_delay.seconds = RETRY_AFTER_S
+    packed.Pack(info)
+    status = Status(code=grpc.StatusCode.UNAVAILABLE.value[0], message=text, details=[packed])
+    return (
+        ("grpc-retry-pushback-ms", str(RETRY_AFTER_S * 1000)),
+        ("grpc-status-details-bin", status.SerializeToString()),
+    )
 
 
 class GrpcDoor(aio.ServerInterceptor):
@@ -62,8 +84,7 @@ class GrpcDoor(aio.ServerInterceptor):
                 raise
         except Overloaded as error:
             REQUESTS.labels("", "", "503").inc()
-            status = grpc.StatusCode.UNAVAILABLE
-            await context.abort(status, str(error), trailing_metadata=PUSHBACK)
+            await _abort(context, str(error))
             return None
         timer = asyncio.get_running_loop().call_later(
             max(0.0, call.left_s), lambda: call.end(expired())
@@ -82,5 +103,9 @@ class GrpcDoor(aio.ServerInterceptor):
 
 
 async def _refuse(_: bytes, context: Any) -> None:
-    text = "The endpoint is full. Try again in a second."
-    await context.abort(grpc.StatusCode.UNAVAILABLE, text, trailing_metadata=PUSHBACK)
+    await _abort(context, "The endpoint is full. Try again in a second.")
+
+
+async def _abort(context: Any, text: str) -> None:
+    status = grpc.StatusCode.UNAVAILABLE
+    await context.abort(status, text, trailing_metadata=retry_metadata(text))

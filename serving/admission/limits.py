@@ -41,6 +41,14 @@ class BodyTooLarge(HemixError):
     http_status = 413
 
 
+def too_large(limit: int, when: str = "") -> BodyTooLarge:
+    """What is said of a body over the limit, which the limits of its parts together may exceed."""
+    return BodyTooLarge(
+        f"body: is larger than {limit} bytes{when}; send fewer requests or candidates at a time: "
+        f"1,000 candidates fit when each takes at most {limit // 1_100} bytes, as it is written."
+    )
+
+
 class Door:
     """ASGI middleware that lets requests in: bodies up to ``limit`` bytes, as many as ``gate`` says.
 
@@ -136,7 +144,7 @@ class _Body:
             more = bool(message.get("more_body"))
             self.size += arrived
             if refused is None and self.size > self._limit:
-                refused = BodyTooLarge(f"body: is larger than {self._limit} bytes.")
+                refused = too_large(self._limit)
             if refused is None and not self._gate.hold(arrived):
                 refused = Overloaded("The bodies of other requests fill the memory set aside.")
             if refused is None:

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping
 
 from hemix.errors import RequestError
-from hemix.serving.admission.limits import BodyTooLarge
+from hemix.serving.admission.limits import too_large
 
 GZIP_FROM = 1_000
 """Bytes of an answer from which it is compressed for a client that accepts gzip."""
@@ -46,7 +46,7 @@ def _inflate(body: bytes, name: str, limit: int) -> bytes:
                 data = stream.unconsumed_tail
                 size += len(part)
                 if size > limit:
-                    raise BodyTooLarge(f"body: is larger than {limit} bytes when inflated.")
+                    raise too_large(limit, " when inflated")
                 parts.append(part)
         except zlib.error as error:
             raise RequestError(f"body: is not {name} ({error}).") from error

@@ -20,7 +20,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.servicer import InferenceServicer
 
 from hemix.errors import HemixError, RequestError
-from hemix.serving.admission.grpc_calls import PUSHBACK
+from hemix.serving.admission.grpc_calls import retry_metadata
 from hemix.serving.admission.threaded_model import NotWarm
 from hemix.serving.protocol.plane import Plane, counted
 from hemix.serving.protocol.v2_grpc import read_message, write_message
@@ -90,7 +90,7 @@ def _answering(
             return await method(message, context)
         except HemixError as error:
             status = STATUS.get(error.http_status, StatusCode.INTERNAL)
-            again = PUSHBACK if status is StatusCode.UNAVAILABLE else ()
+            again = retry_metadata(str(error)) if status is StatusCode.UNAVAILABLE else ()
             await context.abort(status, str(error), trailing_metadata=again)
         except (ServerNotReady, ServerNotLive) as error:
             await context.abort(StatusCode.UNAVAILABLE, str(error))

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import functools
 import gzip
+import json
 import zlib
 
 import pytest
 
 from hemix.errors import HemixError, RequestError
-from hemix.serving.admission.limits import BodyTooLarge
+from hemix.serving.admission.limits import MAX_BODY_BYTES, BodyTooLarge
 from hemix.serving.protocol.bodies import GZIP_FROM, deflated, inflated
 
 TEXT = b'{"instances": []}' * 40
@@ -82,3 +83,13 @@ def test_answers_are_compressed_for_those_who_accept_it() -> None:
     for accepted in (None, "", "br", "gzip;q=0", "gzip; q=0.0"):
         assert deflated(large, accepted) == (large, {})
     assert deflated(large[1:], "gzip") == (large[1:], {})
+
+
+def test_the_longest_ids_are_more_than_a_body_holds_and_the_message_says_what_fits() -> None:
+    """1,000 candidates of 512 letters are within each other limit, and 3 MB."""
+    ids = [chr(0x4E00) * 511 + chr(0x4E00 + n) for n in range(1_000)]
+    body = json.dumps({"instances": [{"user_id": 1, "item_ids": ids}]}).encode()
+    with pytest.raises(BodyTooLarge, match="candidates fit when each takes at most 909 bytes"):
+        inflated(gzip.compress(body), "gzip", limit=MAX_BODY_BYTES)
+    fits = json.dumps({"instances": [{"user_id": 1, "item_ids": ["x" * 905] * 1_000}]}).encode()
+    assert inflated(gzip.compress(fits), "gzip", limit=MAX_BODY_BYTES) == fits

@@ -206,6 +206,8 @@ def test_a_grpc_refusal_says_when_to_come_again(tmp_path: Path) -> None:
     import asyncio
 
     import grpc
+    from google.rpc.error_details_pb2 import RetryInfo
+    from google.rpc.status_pb2 import Status
     from grpc import aio
 
     from hemix.serving.admission.grpc_calls import GrpcDoor
@@ -236,7 +238,13 @@ def test_a_grpc_refusal_says_when_to_come_again(tmp_path: Path) -> None:
             with pytest.raises(aio.AioRpcError) as refused:
                 await call(b"hello", timeout=30)
             assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
-            assert dict(refused.value.trailing_metadata())["grpc-retry-pushback-ms"] == "1000"
+            trailing = dict(refused.value.trailing_metadata())
+            assert trailing["grpc-retry-pushback-ms"] == "1000"
+            status = Status.FromString(trailing["grpc-status-details-bin"])
+            assert (status.code, status.message) == (14, refused.value.details())
+            info = RetryInfo()
+            assert status.details[0].Unpack(info)
+            assert info.retry_delay.seconds == 1
             assert not asked
             live = channel.unary_unary("/inference.GRPCInferenceService/ServerLive")
             assert await live(b"", timeout=30) == b"scores"

@@ -11,7 +11,7 @@ import pytest
 
 from hemix.errors import RequestError
 from hemix.serving.protocol.v2_binary import HEADER_LENGTH, unpack
-from hemix.serving.protocol.v2_http import read_request, write_response
+from hemix.serving.protocol.v2_http import parse_json, read_request, write_response
 from hemix.serving.protocol.v2_tensors import (
     TensorRequest,
     TensorResponse,
@@ -222,3 +222,39 @@ def test_without_outputs_all_come() -> None:
             assert length is not None
             _, found = unpack(body, length, side="outputs")
             assert {n: v.tolist() for n, v in found.items()} == {"s": [0.5], "f": []}
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (b'{"instances": [{"item_ids": [4], "item_ids": [5], "user_id": 1}]}', "item_ids"),
+        (b'{"instances": [{"user_id": 1, "us\\u0065r_id": 1}]}', "user_id"),
+        (b'{"instances":[],"instances":[]}', "instances"),
+        (b'{"instances": [7, {"context": {"tab" : 1, "tab" : null}}]}', "tab"),
+        (b'{"inputs": [], "id": "a:b", "id": ""}', "id"),
+        (b'{"": 0, "": NaN}', "''"),
+    ],
+)
+def test_a_key_that_stands_twice_is_named(body: bytes, key: str) -> None:
+    with pytest.raises(RequestError, match=f"the key {key} stands twice"):
+        parse_json(body)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"instances": [{"user_id": "a:b", "item_ids": ["http://x:80", "{:}"], "context": {}}]},
+        {"a": {"a": [{"a": 1}, {"a": 2}]}, "b": [3, {"a": 4}]},
+        [[[[]]]],
+    ],
+)
+def test_the_same_key_in_several_objects_is_fine(value: Any) -> None:
+    assert parse_json(json.dumps(value).encode()) == value
+
+
+def test_a_deep_or_wide_body_is_looked_through() -> None:
+    deep = b'{"a":' * 900 + b"1" + b"}" * 900
+    assert parse_json(deep)
+    wide = ",".join(f'"{n}": {n}' for n in range(50_000))
+    with pytest.raises(RequestError, match="the key 49999 stands twice"):
+        parse_json(f'{{{wide}, "49999": ":"}}'.encode())
