@@ -123,7 +123,8 @@ PolicyOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE.yaml",
-        help="What a model must meet to be deployed.",
+        help="What a model must meet to be deployed; of experiment and monitoring, their own "
+        "policy.",
         show_default=False,
         rich_help_panel=_DATA,
     ),

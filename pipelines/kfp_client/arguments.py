@@ -7,21 +7,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hemix import storage
 from hemix.components.plan.naming import feature_service, version_name, without_split
-from hemix.components.validate_model.policy import policy_text
+from hemix.components.monitor.policy import MonitorPolicy
+from hemix.components.validate_model.policy import Policy
 from hemix.errors import DefinitionError
 from hemix.features.definition import DatasetDefinition
 from hemix.pipelines.overrides import Overrides, check_recipe
 from hemix.revision import revision
+from hemix.serving.experiments.policy import ExperimentPolicy
 from hemix.serving.registry.opening import open_registry
-from hemix.texts.documents import text_of, value_of
-from hemix.texts.placeholders import refuse_placeholders
-
-if TYPE_CHECKING:
-    from hemix.features.definition import DatasetDefinition
+from hemix.texts.documents import read, text_of, value_of
+from hemix.texts.placeholders import as_parameter, refuse_placeholders
 
 Inputs = Mapping[str, Mapping[str, Any]]
 
@@ -64,6 +63,8 @@ def arguments_of(
         DefinitionError: a value cannot be used, or a location cannot be reached from the cluster.
         DataError: the log's files are not there.
     """
+    if wanted.policy is not None and "policy" not in inputs:
+        raise DefinitionError(f"Pipeline {pipeline} takes no --policy.")
     known = _Known(pipeline, inputs, wanted)
     made = {
         name: getattr(known, name)
@@ -207,11 +208,17 @@ class _Known:
 
     @cached_property
     def policy(self) -> str | None:
-        if self._wanted.policy is None:
+        """The policy's text, once it has been read as this pipeline's step will read it."""
+        path = self._wanted.policy
+        if path is None:
             return None
-        return policy_text(
-            self._wanted.policy, self._dataset.tasks if "definition" in self._inputs else None
-        )
+        if self._pipeline == "experiment":
+            ExperimentPolicy.load(path)
+        elif self._pipeline == "monitoring":
+            MonitorPolicy.load(path)
+        else:
+            Policy.load(path, self._dataset.tasks if "definition" in self._inputs else None)
+        return as_parameter(read(path, "a policy").value)
 
     # ---- places and deployment -----------------------------------------------------------------
 

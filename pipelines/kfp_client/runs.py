@@ -13,6 +13,7 @@ from hemix.pipelines.kfp_client.connection import Connection, resolve
 from hemix.pipelines.kfp_client.following import ENDED
 from hemix.pipelines.kfp_client.spec import check_parameters, spec_of
 from hemix.pipelines.kfp_client.versions import PipelineVersion
+from hemix.texts.naming import shown_name
 
 EXPERIMENT = "hemix"
 SERVICE_ACCOUNT = "hemix-pipeline"
@@ -63,11 +64,14 @@ def submit(
             one instead of starting a second beside it.
 
     Raises:
-        DefinitionError: a parameter is missing, unknown or of the wrong type.
+        DefinitionError: a parameter is missing, unknown or of the wrong type, or a name cannot be shown.
         PipelineApiError: no such experiment or pipeline, or the server refuses a value.
         AccessDenied: the token is missing, expired, or without the right.
         EnvironmentProblem: the server is not known or does not answer.
     """
+    if name:
+        shown_name(name, "--name")
+    shown_name(experiment, "--experiment")
     if compiled is not None:
         check_parameters(spec_of(compiled), parameters)
     api = PipelinesApi(connection or resolve())

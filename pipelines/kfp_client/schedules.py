@@ -18,6 +18,7 @@ from hemix.pipelines.kfp_client.runs import EXPERIMENT, SERVICE_ACCOUNT, prepare
 from hemix.pipelines.kfp_client.spec import check_parameters, inputs_of, spec_of
 from hemix.pipelines.kfp_client.triggers import Trigger, text, trigger_of
 from hemix.pipelines.kfp_client.versions import PipelineVersion, named
+from hemix.texts.naming import shown_name
 
 SCHEDULED_TIME = "scheduled_time"
 _MARK = re.compile(r"\[hemix ([0-9a-f]{16})\]")
@@ -54,6 +55,8 @@ class ScheduleRequest:
     service_account: str = SERVICE_ACCOUNT
 
     def __post_init__(self) -> None:
+        shown_name(self.name, "The schedule's name")
+        shown_name(self.experiment, "--experiment")
         if not 1 <= self.max_concurrency <= _MOST_AT_ONCE:
             raise DefinitionError(
                 f"--max-concurrency {self.max_concurrency}: from 1 to {_MOST_AT_ONCE}."

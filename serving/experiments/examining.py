@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hemix.errors import DataError
 from hemix.serving.experiments.analysis import analyse
 from hemix.serving.experiments.assignment import MODEL_LAYER
+from hemix.serving.experiments.cells import id_of
 from hemix.serving.experiments.decision import decide
 from hemix.serving.experiments.design import Design, design_of
 from hemix.serving.experiments.joining import join
@@ -81,10 +82,13 @@ def _nothing(design: Design) -> Decision:
 
 
 def before_experiment(path: Path) -> pl.DataFrame:
-    """user_id and number columns of a Parquet file.
+    """user_id (text, one row a user) and the number columns of a Parquet file.
+
+    Ids are read as those of outcomes are: ``7``, ``7.0`` and ``"7"`` are one user.
 
     Raises:
-        DataError: it cannot be read or lacks such columns.
+        DataError: it cannot be read, lacks such columns, an id is none or has lost digits, a user
+            stands twice, or a number is infinite; names column, row and value.
     """
     import polars as pl
 
@@ -97,4 +101,32 @@ def before_experiment(path: Path) -> pl.DataFrame:
     ]
     if "user_id" not in table.columns or not numbers:
         raise DataError(f"{path}: needs user_id and at least one number column.")
-    return table.select("user_id", *numbers)
+    users = pl.Series("user_id", _ids(path, table["user_id"]), dtype=pl.String)
+    if users.n_unique() < users.len():
+        rows = users.is_duplicated().arg_true()
+        first, second = users.eq(users[rows[0]]).arg_true()[:2]
+        raise DataError(
+            f"{path}: user {users[first]!r} stands in rows {first + 1} and {second + 1}; rows of users "
+            f"that stand more than once: {rows.len():,}.",
+            hint="Write one row a user: sum or average what was known of it.",
+        )
+    for name in numbers:
+        values = table[name]
+        if values.dtype.is_float() and (bad := values.is_infinite().fill_null(False)).any():
+            row = int(bad.arg_true()[0])
+            raise DataError(
+                f"{path}: {name} of row {row + 1} is {values[row]}.",
+                hint="Write null where a number is not known.",
+            )
+    return table.select(users, *numbers)
+
+
+def _ids(path: Path, values: pl.Series) -> list[str]:
+    """A column of user ids as text."""
+    found = []
+    for row, value in enumerate(values.to_list(), start=1):
+        try:
+            found.append(id_of(value))
+        except ValueError as error:
+            raise DataError(f"{path}: user_id of row {row}: {value!r} {error}.") from error
+    return found

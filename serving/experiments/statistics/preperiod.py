@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hemix.errors import DataError
 from hemix.serving.experiments.statistics.effects import Floats
 
 if TYPE_CHECKING:
@@ -41,13 +42,25 @@ def columns_of(table: pl.DataFrame, users: list[str]) -> Floats:
     """Number columns of a user's own covariates, rows in the order of ``users``, ``[U, C + 1]``.
 
     Absent users and values have the column's mean; the last column says who is there.
+
+    Args:
+        table: user_id, one row a user, and number columns.
+        users: those of the experiment.
+
+    Raises:
+        DataError: it knows none of the users.
     """
     import polars as pl
 
+    if users and not table["user_id"].cast(pl.String).is_in(users).any():
+        has = f"has {table['user_id'][0]!r}" if table.height else "is empty"
+        raise DataError(
+            f"What is known from before the experiment is of none of its {len(users):,} users: the "
+            f"file {has}, the exposures {users[0]!r}.",
+            hint="Write user_id as the endpoint is asked for it, or leave the file out.",
+        )
     own = pl.DataFrame({"user_id": users}).join(
-        table.with_columns(pl.col("user_id").cast(pl.String), known=pl.lit(1.0)).unique(
-            "user_id", keep="first", maintain_order=True
-        ),
+        table.with_columns(pl.col("user_id").cast(pl.String), known=pl.lit(1.0)),
         on="user_id",
         how="left",
         maintain_order="left",

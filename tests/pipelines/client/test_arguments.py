@@ -184,3 +184,29 @@ def test_a_policy_for_another_task_is_refused(tmp_path: Path) -> None:
         arguments_of("x", {"definition": {}, "policy": {}}, wanted, {})
     found = arguments_of("x", {"policy": {}}, wanted, {})["policy"]
     assert json.loads(found) == {"tasks": {"click": {"floors": {"auc": 0.5}}, "kept": {}}}
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "good", "wrong"),
+    [
+        ("experiment", "minimum_users: 900", "floors: {auc: 0.7}"),
+        ("monitoring", "window_hours: 12", "minimum_users: 900"),
+        ("retraining", "floors: {auc: 0.7}", "window_hours: 12"),
+    ],
+)
+def test_each_pipeline_reads_a_policy_of_its_own(
+    tmp_path: Path, pipeline: str, good: str, wrong: str
+) -> None:
+    path = tmp_path / "p.yaml"
+    wanted = Wanted(overrides=parse_overrides(["root=s3://logs"]), policy=path)
+    path.write_text(good)
+    assert json.loads(arguments_of(pipeline, {"policy": {}}, wanted, {})["policy"])
+    path.write_text(wrong)
+    with pytest.raises(DefinitionError, match=f"line 1: {wrong.split(':')[0]}"):
+        arguments_of(pipeline, {"policy": {}}, wanted, {})
+
+
+def test_a_policy_is_refused_where_none_is_read(tmp_path: Path) -> None:
+    wanted = Wanted(overrides=Overrides(), policy=tmp_path / "p.yaml")
+    with pytest.raises(DefinitionError, match="Pipeline backfill takes no --policy"):
+        arguments_of("backfill", {"first": {}}, wanted, {})

@@ -182,3 +182,15 @@ def test_a_run_is_found_by_its_environment(
     submit("small", {"day": "x"}, compiled=small)
     assert experiments.require(PipelinesApi(Connection(host=kfp.url, token=TOKEN)), "hemix")
     assert len(kfp.runs) == 1
+
+
+@pytest.mark.parametrize(
+    "names",
+    [{"experiment": "  "}, {"experiment": "a\nb"}, {"name": "x\x1b[31m"}, {"name": "y" * 200}],
+)
+def test_a_name_that_cannot_be_shown_is_refused_before_anything_is_made(
+    kfp: KfpServer, connection: Connection, small: str, names: dict[str, str]
+) -> None:
+    with pytest.raises(DefinitionError, match=f"--{next(iter(names))}"):
+        submit("small", {"day": "a"}, connection=connection, compiled=small, **names)
+    assert kfp.writes() == []

@@ -229,3 +229,21 @@ def test_the_hour_of_a_command_makes_no_new_schedule(
     schedules.create(api, keyed)
     later = replace(keyed, parameters={"day": "x", "deployment_key": "10:00"})
     assert schedules.create(api, later).outcome == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": ""}, "The schedule's name is empty"),
+        ({"name": "night\tly"}, r"holds '\\t', which cannot be seen; write 'night ly'"),
+        ({"name": "n" * 129}, "has 129 letters; a name has at most 128"),
+        ({"experiment": " team a"}, "--experiment: ' team a' begins or ends with a blank"),
+        ({"experiment": "a\u202eb"}, r"--experiment: .* cannot be seen"),
+    ],
+)
+def test_a_name_that_cannot_be_shown_is_refused(
+    nightly: ScheduleRequest, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DefinitionError, match=message):
+        replace(nightly, **change)
+    assert replace(nightly, name="jede Nacht (größte)", experiment="チーム")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -11,6 +12,7 @@ from hemix.errors import DataError, StorageError
 from hemix.serving.experiments.examining import before_experiment
 from hemix.serving.experiments.joining import join
 from hemix.serving.experiments.logs import read_exposures, read_outcomes
+from hemix.serving.experiments.statistics.preperiod import columns_of
 from tests.serving.experiments.logged import (
     DAY_MS,
     START_MS,
@@ -163,6 +165,42 @@ def test_names_of_folders_are_no_patterns(tmp_path: Path) -> None:
     users = pl.DataFrame({"user_id": ["7", "8"], "spent": [0.5, 1.5]})
     users.write_parquet(folder / "[known].parquet")
     assert_frame_equal(before_experiment(folder / "[known].parquet"), users)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"user_id": [7.0, 2.0**53 + 2], "n": [1, 2]}, "user_id of row 2: .* lost digits"),
+        ({"user_id": [7.5], "n": [1]}, "user_id of row 1: 7.5 is no id"),
+        ({"user_id": ["a", None], "n": [1, 2]}, "user_id of row 2: None is no id"),
+        (
+            {"user_id": ["b", "a", "7", "a", "a"], "n": [1, 2, 3, 4, 5]},
+            "'a' stands in rows 2 and 4; .*: 3",
+        ),
+        ({"user_id": ["7", "7"], "n": [1, 1]}, "'7' stands in rows 1 and 2"),
+        ({"user_id": ["a", "b"], "n": [1.0, float("-inf")]}, "n of row 2 is -inf"),
+        ({"user_id": ["a"], "n": ["5"]}, "needs user_id and at least one number column"),
+    ],
+)
+def test_what_is_known_of_users_says_one_thing_of_each(
+    tmp_path: Path, columns: dict[str, list[Any]], message: str
+) -> None:
+    pl.DataFrame(columns).write_parquet(tmp_path / "k.parquet")
+    with pytest.raises(DataError, match=message):
+        before_experiment(tmp_path / "k.parquet")
+
+
+@pytest.mark.parametrize("kind", [pl.Float64, pl.Float32, pl.Decimal(12, 2), pl.UInt64, pl.String])
+def test_users_are_known_whatever_type_their_ids_have(tmp_path: Path, kind: Any) -> None:
+    ids = pl.Series("user_id", ["70", "8"]).cast(pl.Int64).cast(kind)
+    pl.DataFrame([ids, pl.Series("n", [0.5, None])]).write_parquet(tmp_path / "k.parquet")
+    found = before_experiment(tmp_path / "k.parquet")
+    assert found["user_id"].to_list() == ["70", "8"]
+    assert columns_of(found, ["8", "9", "70"]).tolist() == [[0.5, 1.0], [0.5, 0.0], [0.5, 1.0]]
+    with pytest.raises(
+        DataError, match="of none of its 2 users: the file has '70', the exposures 'u70'"
+    ):
+        columns_of(found, ["u70", "u8"])
 
 
 def test_a_folder_without_logs_is_an_error_that_names_it(tmp_path: Path) -> None:
