@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from hemix import storage
-from hemix.components.plan.naming import feature_service, version_name, without_split
 from hemix.components.monitor.policy import MonitorPolicy
+from hemix.components.plan.naming import feature_service, version_name, without_split
 from hemix.components.validate_model.policy import Policy
 from hemix.errors import DefinitionError
 from hemix.features.definition import DatasetDefinition
