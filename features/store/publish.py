@@ -1,7 +1,8 @@
 """Make a version's feature service live, beside those that serve already.
 
 Order: offline rows, then tables, then online rows (a transaction a view), then the service: a registry
-file is replaced by one rename, a SQL registry gets the service last. Killed at any point, the
+file is replaced by one rename, a SQL registry gets the service last. The base of live features
+comes after it, by one rename: values and the cut of the log that they are of are one file. Killed at any point, the
 services of before are all still there; a second run completes it. A live store on S3 is published to
 through :mod:`hemix.features.store.remote`.
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 from hemix.errors import FeatureStoreError, StorageError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.feature_views import view_specs
+from hemix.features.live.base import base_name
 from hemix.features.schema import ColumnTypes
 from hemix.features.store.materialise import (
     allow_readers_while_writing,
@@ -119,6 +121,8 @@ def _publish(
             registry.replace(live / REGISTRY)
         finally:
             registry.unlink(missing_ok=True)
+    if fresh:
+        _publish_base(repository, live)
     views = {name: [info.as_of.isoformat(), info.digest] for name in fresh}
     write_json(
         live / PUBLISHED,
@@ -152,6 +156,13 @@ def _apply(
     if info.online_store == SQLITE:
         with store_errors(info.online_store):
             fold_log(live / ONLINE)
+
+
+def _publish_base(repository: Path, live: Path) -> None:
+    """Replace the base of live features in one step; repositories of earlier releases have none."""
+    for base in repository.glob(base_name("*")):
+        with atomic_file(live / base.name) as path:
+            shutil.copyfile(base, path)
 
 
 def _is_news(state: dict[str, dict[str, list[str]]], view: str, info: RepositoryInfo) -> bool:

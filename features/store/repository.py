@@ -1,7 +1,8 @@
 """Build the Feast repository of one version: a folder that stands on its own.
 
 ``feature_store.yaml``, ``registry.db``, ``offline/<view>/<as_of>.parquet``, ``online.db`` (sqlite),
-``definition.json``, ``types.json``, ``as_of.json`` and ``repository.json``.
+``definition.json``, ``types.json``, ``as_of.json``, ``repository.json`` and the base of live features
+(``hemix.features.live.base``).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from hemix.features.definition import DatasetDefinition
-from hemix.features.feature_views import view_specs
+from hemix.features.feature_views import view_specs, views_digest
+from hemix.features.live.base import base_name, build_base
 from hemix.features.schema import ColumnTypes
 from hemix.features.store.materialise import materialise, offline_file
 from hemix.features.store.objects import feast_objects
@@ -79,6 +81,8 @@ def build_repository(
         write_rows(folder, tables, as_of)
         write_json(folder / "types.json", types.to_json())
         (folder / "definition.json").write_text(definition.to_json())
+        base = base_name(views_digest(definition, types))
+        build_base(definition, types, events=events, as_of=as_of, out=folder / base)
         info = RepositoryInfo(
             service=service,
             as_of=as_of,
