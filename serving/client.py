@@ -32,7 +32,14 @@ def rank(
     """Ask the endpoint once; the answer is that of the V1 protocol, whichever carried it.
 
     Args:
+        user_id: who asks.
+        item_ids: the candidates, 1 to 1,000.
+        context: values of the context fields, by name.
+        request_id: kept in answer and exposure; None: the endpoint makes one.
+        timestamp_ms: the request's time, epoch milliseconds; None: now.
         url: ``http://host:port``; for gRPC ``host:port``.
+        protocol: how it is sent: ``v1``, ``v2`` or ``grpc``.
+        timeout_s: seconds to wait for the answer.
 
     Raises:
         RequestError: the endpoint refused the request; says why.

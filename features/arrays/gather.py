@@ -31,7 +31,9 @@ def gather(sources: Sequence[pa.RecordBatch], which: Ints, starts: Ints, lengths
 
     Args:
         sources: batches of one schema; text columns are dictionaries.
-        which, starts, lengths: int64 ``[rows]``.
+        which: int64 ``[rows]``, which source each row reads.
+        starts: int64 ``[rows]``, its first event there.
+        lengths: int64 ``[rows]``, how many events it reads.
     """
     ends = offsets(lengths)
     picks: list[tuple[int, Ints, Ints]] = []

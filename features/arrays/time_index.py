@@ -75,7 +75,11 @@ def order_behaviors(
     item, time, action); events with an inexact time come from lists, where position is part of it.
 
     Args:
-        users, times, positions, items, actions: int64 ``[rows]``; items and actions are ranks.
+        users: int64 ``[rows]``.
+        times: int64 ``[rows]``, milliseconds.
+        positions: int64 ``[rows]``, place in the list that the event comes from.
+        items: int64 ``[rows]``, ranks.
+        actions: int64 ``[rows]``, ranks.
         exact: bool ``[rows]``.
 
     Returns:

@@ -39,6 +39,7 @@ def matched(
     """Compare each candidate with the events of its list.
 
     Args:
+        lists: values and gaps of the events of each list.
         rows: int64 ``[queries]``, which list each reads.
         candidates: int64 ``[queries]``; -1 is a missing value, which matches nothing.
         last: also count among the last 1, 5, ... events.
@@ -66,7 +67,15 @@ def matched(
 def match_columns(
     match: Match, sequence: str, lists: Lists, rows: Ints, candidates: Ints
 ) -> dict[str, Ints]:
-    """The columns of a match in one sequence, by name."""
+    """The columns of a match in one sequence, by name.
+
+    Args:
+        match: what is compared, and which counts are made.
+        sequence: name of the sequence.
+        lists: values and gaps of the events of each list.
+        rows: int64 ``[queries]``, which list each reads.
+        candidates: int64 ``[queries]``; -1 is a missing value, which matches nothing.
+    """
     whole, among, since = matched(lists, rows, candidates, last=match.last)
     return {
         match.count(sequence): whole,

@@ -50,6 +50,13 @@ def pair_counts(
 
     They are looked for in the user's ``last`` most recent known events, and in those of the same
     instant as the oldest of them, so that what is stored of a user is bounded.
+
+    Args:
+        events: what was counted of users, by user and time.
+        asked: users, values and times ``[queries]``.
+        windows: lengths of time back, such as ``1h``, or ``ever``.
+        last: how many of a user's known events are looked at.
+        delay_ms: how long after an event the system knows of it.
     """
     width = int(max(events.values.max(initial=-1), asked.values.max(initial=-1))) + 1
     mine, theirs = (
@@ -71,7 +78,15 @@ def pair_counts(
 
 
 def floors(events: UserEvents, users: Ints, times: Ints, *, last: int, delay_ms: int) -> Ints:
-    """The time ``[queries]`` of the oldest of the user's ``last`` most recent known events."""
+    """The time ``[queries]`` of the oldest of the user's ``last`` most recent known events.
+
+    Args:
+        events: what was counted of users, by user and time.
+        users: int64 ``[queries]``.
+        times: int64 ``[queries]``, milliseconds.
+        last: how many of a user's known events are looked at.
+        delay_ms: how long after an event the system knows of it.
+    """
     known = np.flatnonzero(events.users >= 0)
     order = known[np.argsort(pack(events.users[known], events.times[known]))]
     result = np.zeros(len(users), np.int64)

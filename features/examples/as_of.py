@@ -41,6 +41,7 @@ def build_state(
     They hold every user and item of the dimensions and of the events known then, by id.
 
     Args:
+        definition: the data set definition.
         events: what ingest wrote.
         as_of: the instant, aware; events with ``event_time + availability_delay < as_of`` count.
         out: folder, replaced as a whole.

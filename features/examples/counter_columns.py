@@ -121,7 +121,15 @@ def once_each(table: pa.Table, columns: Sequence[str] = EVENT) -> pa.Table:
 
 
 def count_rows(log: Log, counting: Counting, table: pa.Table, groups: Ints, asked: Asked) -> Counts:
-    """Count a table of interactions or of behaviours ``[rows]`` whose keys are ``groups``."""
+    """Count a table of interactions or of behaviours.
+
+    Args:
+        log: definition, types and the items' dimension.
+        counting: what is counted, and in which windows.
+        table: the events ``[rows]``.
+        groups: int64 ``[rows]``, the group of their key; -1 when missing.
+        asked: groups and times ``[queries]``.
+    """
     if not counting.counted:
         return Counts(counts={}, last_ms={})
     return count(

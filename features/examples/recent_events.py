@@ -20,8 +20,11 @@ def pair_history(
     """The lists of :func:`hemix.features.schema.pair_lists` of all users ``ids``, oldest first.
 
     Args:
+        log: definition, types and the items' dimension.
+        ids: the users.
         interactions: those that are known at ``now``.
         timeline: the known behaviours of the users, numbered as ``ids`` are.
+        now: epoch milliseconds.
     """
     lists: dict[str, pa.Array] = {}
     for prefix, acted in ((SHOWN, False), (ACTED, True)):

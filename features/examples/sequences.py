@@ -48,6 +48,7 @@ def cut(index: TimeIndex, users: Ints, times: Ints, sequences: Sequences) -> Seq
         index: the events, by (user, time).
         users: int64 ``[queries]``, the user's group in ``index``.
         times: int64 ``[queries]``, milliseconds.
+        sequences: lengths, window and delay of the definition.
     """
     visible = index.before(users, times - sequences.availability_delay * 1000)
     split = _split(index, users, times, visible, sequences)

@@ -24,6 +24,7 @@ def user_counters(
     """The columns ``[queries]`` of all counters that go by user.
 
     Args:
+        log: definition, types and the items' dimension.
         interactions: all interactions of the shard's users ``[rows]``.
         users: int64 ``[rows]``, their users; -1 when missing.
         timeline: the behaviours of the same users, numbered alike.

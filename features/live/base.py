@@ -119,8 +119,11 @@ def build_base(
     """Write the base of a log to ``out``, the same bytes for the same log.
 
     Args:
+        definition: the data set definition.
+        types: what ids and values are stored as.
         events: what ingest wrote.
         as_of: the first instant that can be asked for.
+        out: folder, replaced as a whole.
         until: events from here on are left out (a replay sends them); all are in when None.
 
     Raises:

@@ -89,6 +89,7 @@ def columns_at(log: Log, known: Known, time_ms: int) -> LiveColumns:
     Args:
         log: definition, types and the items' dimension.
         known: what :meth:`hemix.features.live.state.LiveState.known` gathered.
+        time_ms: the request's time, epoch milliseconds.
     """
     user, items = sequences_at(log, known.behaviors, time_ms), Columns()
     for counter, counted in zip(log.definition.counters, known.counted, strict=True):

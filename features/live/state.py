@@ -76,6 +76,9 @@ class LiveState:
         """What a request at ``time_ms`` may see.
 
         Args:
+            user_id: who asks.
+            item_ids: the candidates.
+            time_ms: the request's time, epoch milliseconds.
             all_known: everything that is here is known (the request is of now); else only what
                 became known at ``time_ms`` or before.
         """

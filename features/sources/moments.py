@@ -22,7 +22,9 @@ def to_time(values: pl.Series, unit: str, place: Place, *, attribute: bool = Fal
     Times without a zone are UTC.
 
     Args:
+        values: numbers, texts, dates or timestamps ``[rows]``.
         unit: of epoch numbers: ``s``, ``ms``, ``us``, ``ns``, or ``auto`` where none is stated.
+        place: file and column, for the message.
         attribute: a date such as when an item came into being: it may be missing (null) and lie in
             any year from 1 to 9999. An event's time may not, and lies between 1980 and 2100.
 

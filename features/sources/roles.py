@@ -25,6 +25,13 @@ def check_types(
 ) -> None:
     """Refuse a file with a column that cannot be what the definition names it for.
 
+    Args:
+        definition: the data set definition.
+        source: the table's source in it.
+        where: its key, such as ``interactions.0``.
+        file: the file.
+        schema: the file's own.
+
     Raises:
         DataError: names the key, the column, the file, its type and the mend.
     """

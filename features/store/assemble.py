@@ -48,8 +48,12 @@ def assemble(
     """Raw example columns of one request at ``time_ms`` (UTC epoch, ms).
 
     Args:
+        definition: the data set definition.
+        types: what ids and values are stored as.
         user: one row; items: N rows.
+        items: N rows, one per candidate.
         context: the declared context columns; an absent or null one is missing, others are ignored.
+        time_ms: the request's time, UTC epoch in milliseconds.
 
     Raises:
         RequestError: a context value is not of the log's type; names the field.

@@ -38,6 +38,9 @@ def materialise(store: Any, info: RepositoryInfo, views: Iterable[str], folder: 
 
     Args:
         store: the ``feast.FeatureStore`` of ``folder``; the views are applied.
+        info: the instant, and the service, of the rows.
+        views: names of the feature views.
+        folder: the repository.
 
     Raises:
         FeatureStoreError: the online store did not take them.

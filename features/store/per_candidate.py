@@ -30,8 +30,10 @@ def pair_columns(
     """Counters of pairs at ``time_ms``, int64 ``[N]``; ``[1]`` where the other half is the request's.
 
     Args:
+        definition: the data set definition.
         user: one row, with the lists of :func:`hemix.features.schema.pair_lists`.
         columns: the request's columns that hold the pairs' other halves.
+        time_ms: the request's time, epoch milliseconds.
     """
     found: dict[str, Values] = {}
     for counter in definition.counters:
@@ -93,6 +95,7 @@ def matching_columns(
     """Matches of each candidate with the request's sequences, int64 ``[N]``.
 
     Args:
+        definition: the data set definition.
         sequences: the sequences' columns, one list each.
         items: the candidates' columns.
     """

@@ -65,8 +65,13 @@ def build_repository(
     """Write the repository of ``service`` to ``out`` and fill its (staging) online store.
 
     Args:
+        definition: the data set definition.
+        types: what ids and values are stored as.
         events: the events artifact (dimensions).
         state: ``users.parquet`` and ``items.parquet`` as of ``as_of`` (``hemix.features.examples.as_of``).
+        as_of: the instant of the rows.
+        service: name of the feature service.
+        out: folder of the repository.
         online_store: ``sqlite`` (a file in ``out``) or ``redis://host:port/db``; staged rows live in
             a Feast project of their own and disturb nothing that is published.
 

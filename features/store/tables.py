@@ -28,8 +28,11 @@ def view_tables(
     """``view name -> table`` (key, features, ``as_of``), sorted by key, no nulls.
 
     Args:
+        definition: the data set definition.
+        types: what ids and values are stored as.
         events: the events artifact; its ``users`` and ``items`` are the dimensions.
         state: folder with ``users.parquet`` and ``items.parquet`` (``hemix.features.examples.as_of``) at ``as_of``.
+        as_of: the instant of the rows.
 
     Raises:
         StorageError: a file is missing or not Parquet.

@@ -76,7 +76,15 @@ def apply_splits(
     out_transformed: Path,
     runner_options: Sequence[str] = (),
 ) -> None:
-    """Write ``train/``, ``validation/`` and ``test/`` of a transformed artifact."""
+    """Write ``train/``, ``validation/`` and ``test/`` of a transformed artifact.
+
+    Args:
+        definition: the data set definition.
+        transform: the transform artifact.
+        examples: the examples artifact.
+        out_transformed: folder of the three splits.
+        runner_options: Beam flags, or a runner configuration.
+    """
     import apache_beam as beam
 
     windows = split_windows(definition)

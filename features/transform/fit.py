@@ -129,6 +129,13 @@ def fit(
 
     ``statistics.json`` is added by :mod:`hemix.features.transform.statistics` after application.
 
+    Args:
+        definition: the data set definition.
+        types: what ids and values are stored as.
+        examples: the examples artifact.
+        out_transform: folder of the transform artifact.
+        runner_options: Beam flags, or a runner configuration.
+
     Raises:
         DataError: an empty split or a missing column; the message names it.
         EnvironmentProblem: the output's path holds signs of patterns.

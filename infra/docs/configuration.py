@@ -15,38 +15,48 @@ from pydantic_core import PydanticUndefined
 from hemix.components.monitor.policy import MonitorPolicy
 from hemix.components.train.cluster_settings import TrainCluster
 from hemix.components.validate_model.policy import Policy
+from hemix.features.beam.runner_config import Dataflow, Direct, Flink, Portable, Spark
 from hemix.features.definition import DatasetDefinition
 from hemix.pipelines.compiler.cluster_settings import ClusterSettings
 from hemix.serving.experiments.policy import ExperimentPolicy
 from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
 
 Config = type[BaseModel]
+RUNNERS: tuple[Config, ...] = (Direct, Portable, Flink, Spark, Dataflow)
 _ROLE = re.compile(r":(?:class|func|meth|mod|data):")
+
+
+def roots() -> dict[str, Config]:
+    """Title -> the class of each file that a user may write, or part of one."""
+    from hemix.models.rankers.registry import RANKERS
+    from hemix.models.training_config import TrainingConfig
+
+    rankers = {f"A recipe's `model`: {name}": kind.config_type for name, kind in RANKERS.items()}
+    runners = {f"`--runner-options`: {kind.__name__}": kind for kind in RUNNERS}
+    return {
+        "The data set definition": DatasetDefinition,
+        "A recipe's `training`": TrainingConfig,
+        "The policy of the model gate": Policy,
+        "The policy of monitoring": MonitorPolicy,
+        "The policy of an experiment": ExperimentPolicy,
+        "Cluster settings of pipelines": ClusterSettings,
+        "Cluster settings of training": TrainCluster,
+        "Cluster settings of serving": DeploymentSettings,
+        **runners,
+        **rankers,
+    }
 
 
 def page() -> str:
     """Markdown: a section per class, a row per field with type, default and meaning."""
-    from hemix.models.rankers.registry import RANKERS
-    from hemix.models.training_config import TrainingConfig
-
     parts = ["# Configuration\n\nEvery file that you may write, field by field.\n"]
-    for title, root in (
-        ("The data set definition", DatasetDefinition),
-        ("A recipe's `training`", TrainingConfig),
-        ("The policy of the model gate", Policy),
-        ("The policy of monitoring", MonitorPolicy),
-        ("The policy of an experiment", ExperimentPolicy),
-        ("Cluster settings of pipelines", ClusterSettings),
-        ("Cluster settings of training", TrainCluster),
-        ("Cluster settings of serving", DeploymentSettings),
-        *((f"A recipe's `model`: {name}", kind.config_type) for name, kind in RANKERS.items()),
-    ):
+    for title, root in roots().items():
         parts.append(f"## {title}\n")
-        parts += [_table(kind, kind is root) for kind in _reached(root)]
+        parts += [_table(kind, kind is root) for kind in reached(root)]
     return "\n".join(parts)
 
 
-def _reached(root: Any) -> Iterator[Config]:
+def reached(root: Config) -> Iterator[Config]:
     """``root`` and the classes its fields hold, each once, in order of appearance."""
     seen: dict[Config, None] = {}
     stack: list[Config] = [root]
@@ -69,14 +79,12 @@ def _classes(annotation: Any) -> list[Config]:
 def _table(kind: Config, is_root: bool) -> str:
     lines = [] if is_root else [f"### {kind.__name__}\n"]
     lines += [_ROLE.sub("", inspect.getdoc(kind) or ""), ""]
-    meant = any(field.description for field in kind.model_fields.values())
     if kind.model_fields:
-        lines += ["| field | type | default |" + (" meaning |" if meant else "")]
-        lines += ["|---|---|---|" + ("---|" if meant else "")]
+        lines += ["| field | type | default | meaning |", "|---|---|---|---|"]
     for name, field in kind.model_fields.items():
         default = "required" if field.is_required() else _default(field)
-        row = f"| `{name}` | {_type(field.annotation)} | {default} |"
-        lines.append(row + (f" {_cell(field.description or '')} |" if meant else ""))
+        meaning = _cell(field.description or "")
+        lines.append(f"| `{name}` | {_type(field.annotation)} | {default} | {meaning} |")
     return "\n".join([*lines, ""])
 
 

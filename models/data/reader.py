@@ -106,9 +106,17 @@ def content(path: Path) -> str:
 class ParquetReader:
     """Batches of the Parquet files under ``folders``.
 
-    ``shuffle_rows=0`` keeps the rows in their order, balanced or not. ``drop_last`` leaves out an epoch's last,
-    smaller batch. ``share = (k, n)`` keeps the k-th of n equal parts of every batch, k from 0.
-    ``device``: where the batches are going.
+    Args:
+        spec: the columns.
+        folders: each with at least one row.
+        batch_size: rows per batch, over all processes.
+        seed: of the order.
+        shuffle_rows: rows that are shuffled together; 0 keeps the rows in their order, balanced or
+            not.
+        drop_last: leaves out an epoch's last, smaller batch.
+        balance_lengths: batches hold rows of similar history length.
+        share: ``(k, n)``: the k-th of n equal parts of every batch, k from 0.
+        device: where the batches are going.
     """
 
     def __init__(

@@ -55,7 +55,16 @@ class Memory:
 
 
 class CausalLayer(nn.Module):
-    """One layer of the module's text; ``sets``: P."""
+    """One layer of the module's text.
+
+    Args:
+        width: D.
+        heads: H.
+        expansion: hidden width of the feed-forward network over D.
+        norm: of both parts.
+        dropout: share of both parts' outputs dropped in training.
+        sets: P: parameter sets.
+    """
 
     def __init__(
         self, width: int, heads: int, expansion: int, norm: Norm, dropout: float, sets: int = 1

@@ -49,6 +49,13 @@ class TargetAttention(nn.Module):
 
     With ``project`` ``value_j = e_j WV_i`` and the heads side by side go through ``WO``: ``[B, H * d]``.
     Without it every head sums the events themselves: ``[B, H * S]``. An empty sequence gives 0.
+
+    Args:
+        event: S: width of an event.
+        target: width of the candidate.
+        heads: H.
+        width: d: width of a head.
+        project: whether values and outputs are projected.
     """
 
     def __init__(self, event: int, target: int, heads: int, width: int, *, project: bool) -> None:

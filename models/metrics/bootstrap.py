@@ -68,6 +68,9 @@ class UserBootstrap:
 
         Args:
             users: ids ``[B]`` of any type.
+            replicates: how many samples of users are drawn.
+            seed: of the draws.
+            confidence: of the intervals, such as 0.95.
         """
         _, codes = np.unique(np.asarray(users), return_inverse=True)
         codes = codes.astype(np.int64)
@@ -93,6 +96,8 @@ class UserBootstrap:
         """A value and the interval of its replicates (undefined ones left out).
 
         Args:
+            value: the metric over all rows.
+            replicates: the metric over each draw ``[replicates]``; NaN where undefined.
             fewest: of fewer users there is no interval.
         """
         from scipy.stats import norm, t
@@ -127,6 +132,9 @@ class UserBootstrap:
         """The metric called ``name`` (one of :data:`METRICS`) with its interval.
 
         Args:
+            name: one of :data:`METRICS`.
+            labels: 0 or 1 ``[B]``.
+            scores: probabilities ``[B]``.
             requests: codes ``[B]`` of the impressions; needed by ``impression_auc`` only. A request
                 belongs to one user.
         """

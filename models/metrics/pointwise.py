@@ -44,6 +44,8 @@ def grouped_auc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> tupl
     """AUC inside each group, without a loop.
 
     Args:
+        labels: 0 or 1 ``[B]``.
+        scores: ``[B]``, higher is surer.
         groups: codes ``[B]`` in ``[0, G)``.
 
     Returns:

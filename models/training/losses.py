@@ -19,16 +19,23 @@ def multi_task_bce(
     given: Mapping[str, str] | None = None,
     given_loss: GivenLoss = "masked",
 ) -> Tensor:
-    """``sum_task w_task * mean_b loss_task``; weights default to 1.
+    """``sum_task w_task * mean_b loss_task``.
 
-    ``logits`` (of the towers) and ``labels`` float ``[B]`` a task. Of most tasks every impression
-    counts: ``BCE(s(z), y)``. A task t within another, ``given[t] = g`` (:mod:`hemix.models.layers.task_outputs`):
+    For most tasks every impression counts: ``BCE(s(z), y)``. A task t within another,
+    ``given[t] = g`` (:mod:`hemix.models.layers.task_outputs`):
 
     - ``masked``: ``y_g BCE(s(z_t), y_t)``, rows without g's label count 0. The mean is over all B
       rows, so that the two tasks together are the likelihood of the pair by the chain rule, and
       shares of a batch may be averaged by their rows, however many of them have g's label.
     - ``esmm``: ``BCE(s(z_g) s(z_t), y_g y_t)`` over all rows; the tower of t learns through the
       product alone (Ma et al., arXiv 1804.07931, eq. 3).
+
+    Args:
+        logits: of the towers, float ``[B]`` per task.
+        labels: float ``[B]`` per task.
+        weights: of the tasks; 1 where none is given.
+        given: task -> the task within which it is learnt.
+        given_loss: ``masked`` or ``esmm``.
 
     Example:
         >>> zeros = torch.zeros(4)

@@ -42,12 +42,21 @@ and memory but round otherwise: the bits would not be those of one training."""
 class Trainer:
     """Trains ``recipe`` on the Parquet files of ``train``, stopping early by ``validation``.
 
-    ``folder`` keeps the checkpoint and the TensorBoard files. A checkpoint of another recipe or of
-    other data (training or validation) is ignored. With a ``world`` of several processes each of
-    them runs one trainer and shares every batch (:mod:`hemix.models.training.distributed`); any number of
-    processes may go on from a checkpoint. ``tell`` hears how it goes, ``saved`` is called after
-    each checkpoint, ``validated`` after each validation; it may raise to end the training.
-    ``initial``: weights to begin with.
+    A checkpoint of another recipe or of other data (training or validation) is ignored. With a
+    ``world`` of several processes each of them runs one trainer and shares every batch
+    (:mod:`hemix.models.training.distributed`); any number of processes may resume from a checkpoint.
+
+    Args:
+        recipe: the ranker and its training.
+        spec: the columns.
+        train: folder of the training rows.
+        validation: folder of the validation rows.
+        folder: keeps the checkpoint and the TensorBoard files.
+        world: the processes that train together; None: this one.
+        tell: takes a line on how it goes.
+        saved: called after each checkpoint.
+        validated: called after each validation; may raise to end the training.
+        initial: weights to begin with; None: new ones.
 
     Raises:
         DataError: a folder holds no rows.

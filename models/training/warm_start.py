@@ -105,7 +105,15 @@ def move(
     *,
     new_rows: NewRows = "unknown",
 ) -> Moved:
-    """The weights of ``old`` for ``new``, whose own stand where nothing can be taken over.
+    """The weights of ``old`` for ``new``, whose own stay where nothing can be taken over.
+
+    Args:
+        old: the ranker to begin with.
+        new: the ranker to train.
+        meaning_old: what the ids and numbers of ``old`` stand for.
+        meaning_new: the same of ``new``.
+        new_rows: what ids begin with that ``old`` did not know: its row of the unknown id, or a
+            fresh one.
 
     Raises:
         ModelVersionError: ranker, fields, names or shapes differ; the message names the first.

@@ -59,7 +59,12 @@ def tune(
 ) -> None:
     """Bring the study to ``trials`` finished trials, those of other processes included.
 
-    Stops when ``minutes`` are over; a trial in work then waits for the next call.
+    Args:
+        folder: of the study.
+        rows: what trials train and are judged on.
+        trials: finished trials to reach.
+        minutes: time limit; a trial in progress then resumes at the next call. None: no limit.
+        tell: takes a line on how it goes.
 
     Raises:
         DefinitionError: the study is of other rows, or no trial of it is possible.

@@ -91,7 +91,18 @@ def write(
 ) -> Manifest:
     """Write ``ranker`` as a version folder, whole or not at all.
 
-    ``eager``: what the ranker says before it is exported (:func:`hemix.models.versions.reference_scores.eager_scores`).
+    Args:
+        folder: the version folder.
+        ranker: the trained ranker.
+        recipe: by which it was trained.
+        transform: the transform artifact; copied in.
+        version: its name.
+        feature_service: the Feast feature service that it reads.
+        training_window: ``start`` and ``end`` of the training rows, ISO 8601.
+        metrics: of the validation rows.
+        eager: scores from before the export
+            (:func:`hemix.models.versions.reference_scores.eager_scores`).
+        warm_start: where the first weights came from; None: new weights.
 
     Raises:
         StorageError: the folder cannot be written.

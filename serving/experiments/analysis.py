@@ -57,7 +57,10 @@ def analyse(
     """Analyse what was joined.
 
     Args:
+        design: the arms and their planned shares.
+        joined: exposures of the experiment with their outcomes.
         outcomes: all outcomes; those of the pre-period feed CUPED.
+        policy: metrics, guardrails and error rates.
         known: user_id and number columns from before the experiment, further covariates.
 
     Raises:

@@ -46,7 +46,11 @@ def examine(
     """Examine the experiment that runs in ``layer`` now.
 
     Args:
-        exposures, outcomes: folders or ``s3://`` prefixes; ``outcomes`` may be one file.
+        exposures: folder or ``s3://`` prefix.
+        outcomes: folder or ``s3://`` prefix, or one file.
+        registry: which versions serve whom.
+        policy: what it is judged by.
+        layer: the layer whose experiment it is; the models' by default.
         experiments: ``experiments.yaml``; None or absent: the model layer only.
         known: Parquet file of user_id and number columns from before the experiment, for CUPED.
 

@@ -88,6 +88,10 @@ def join(
     """Take the exposures of ``epoch`` and the outcomes that follow them within ``window_ms``.
 
     Args:
+        exposures: what was served.
+        outcomes: what users did.
+        epoch: which state of the layer's assignment is wanted.
+        window_ms: time after a request within which its outcomes count.
         arms: variant -> version (empty: any) of the experiment; None takes all.
     """
     import polars as pl
@@ -182,6 +186,9 @@ def attribute(
     An outcome may come again, and in any order: the result does not depend on it.
 
     Args:
+        requests: exposures ``[R]``.
+        outcomes: what users did.
+        window_ms: time after a request within which its outcomes count.
         log: all exposures that there are; None: ``requests``.
     """
     import polars as pl

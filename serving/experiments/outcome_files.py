@@ -38,6 +38,8 @@ def outcomes_of(name: str, data: bytes, *, first: int = 1) -> tuple[pl.DataFrame
     """The good rows of a file's bytes, and the others by reason, with the first as an example.
 
     Args:
+        name: of the file; its ending says its kind.
+        data: its bytes.
         first: number of the first line of ``data``, when it is the end of a file.
 
     Raises:

@@ -83,6 +83,7 @@ class Cluster:
         """Server-side apply as field manager ``hemix``; returns the object as the server has it.
 
         Args:
+            manifest: the object as it is wanted.
             dry_run: everything is checked and nothing kept.
             force: take fields over that another manager owns.
 

@@ -67,9 +67,13 @@ def deploy(
     """Make the cluster what ``rendered`` says, and remove of ours what it does not say.
 
     Args:
+        cluster: where.
+        rendered: manifests, and which versions they serve.
+        settings: time limits.
         commit: called when the cluster serves the new state, before anything is removed: writes the
             registry. When it fails, the cluster goes back too.
         force: take over fields of other managers.
+        say: takes a line on each change.
 
     Raises:
         FieldConflict, ClusterError: the cluster refused; nothing was changed, or all put back.

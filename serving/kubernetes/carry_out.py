@@ -44,8 +44,11 @@ def canary(
     """The next step of a version on trial: 5, 25, 50 % of the users; at 100 it is champion.
 
     Args:
+        state: of the registry.
         percent: the step; None takes the next one. Down any step, up one at a time.
+        settings: the steps.
         version: default: the challenger.
+        why: reason, for the registry's history.
 
     Raises:
         RegistryError: no version is on trial, or the step is not one that may follow.
@@ -123,6 +126,14 @@ def carry_out(
     say: Say = print,
 ) -> RegistryState:
     """Bring cluster and registry to where ``move`` leads; done again it changes nothing.
+
+    Args:
+        move: the registry's state that is wanted, and why.
+        registry: which is changed.
+        settings: of the deployment.
+        cluster: where.
+        force: take over fields of other managers.
+        say: takes a line on each change.
 
     Raises:
         RegistryError: the state does not allow the move, or another writer changed it meanwhile.

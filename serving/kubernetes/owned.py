@@ -23,6 +23,7 @@ def owned(live: Manifest, *, namespaced: bool = True) -> Manifest:
 
     Args:
         live: an object that :func:`is_ours`.
+        namespaced: whether the kind of object lies in a namespace.
     """
     fields = _fields(live)
     assert fields is not None

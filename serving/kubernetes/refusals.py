@@ -16,6 +16,7 @@ def refusal(code: int, body: str | bytes, what: str, namespace: str) -> ClusterE
         code: HTTP status.
         body: a Kubernetes ``Status`` as JSON, or whatever stood in the way sent.
         what: what was being done: ``apply InferenceService ranker``.
+        namespace: for the hint.
     """
     status = _status(body)
     message = str(status.get("message", "")).strip()

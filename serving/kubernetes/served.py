@@ -35,7 +35,8 @@ class Site:
         Args:
             text: deployment settings as JSON or YAML.
             feature_store: the live feature store, unless the settings name one.
-            kubeconfig, context: which cluster; as :func:`hemix.serving.kubernetes.api.connect`.
+            kubeconfig: of the cluster; None: the pod's own or the default one.
+            context: of the kubeconfig; empty: its current one.
 
         Raises:
             DefinitionError: the settings; names the key.

@@ -11,6 +11,8 @@ def take_port(host: str, port: int, *, option: str) -> socket.socket:
     """A socket bound to ``host:port`` (0: any free port), not yet listening.
 
     Args:
+        host: address to listen at.
+        port: 0 for any free one.
         option: the option that chooses the port, for the message.
 
     Raises:

@@ -117,7 +117,16 @@ class _Grpc(GRPCServer):
 
 
 class RankerServer(ModelServer):
-    """``kserve.ModelServer`` on ports that are already ours, around one model."""
+    """``kserve.ModelServer`` on ports that are already ours, around one model.
+
+    Args:
+        http: socket that listens for HTTP.
+        host: address of gRPC.
+        grpc_port: port of gRPC.
+        grace_s: seconds that open requests have when it stops.
+        body_limit: largest body, bytes.
+        gate: who is let in.
+    """
 
     def __init__(
         self,

@@ -40,6 +40,7 @@ def pack(
 
     Args:
         tensors: one-dimensional arrays.
+        request_id: ``id`` of the body.
         side: ``inputs`` of a request, which then asks for a binary answer; ``outputs`` of an answer.
         outputs: names of the outputs that a request asks for; none asks for the usual ones.
         more: other members of the JSON.
@@ -109,6 +110,13 @@ def cut(
     name: str, datatype: str, body: memoryview, at: int, size: object
 ) -> tuple[np.ndarray, int]:
     """The array of the ``size`` bytes from ``at``, and where they end.
+
+    Args:
+        name: of the tensor, for the message.
+        datatype: V2's name of the type.
+        body: the binary part.
+        at: first byte.
+        size: number of bytes, as the request says it.
 
     Raises:
         RequestError: the body does not hold them, or they are not whole values.

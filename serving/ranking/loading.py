@@ -54,7 +54,8 @@ class Loader(Generic[V]):
     Args:
         load: loads and warms the version of a name.
         files: something that changes when a version's files do; None when that cannot be known.
-        retry_s, longest_s: first and longest rest of a version that would not load.
+        retry_s: first rest of a version that would not load; it doubles.
+        longest_s: longest rest.
         limit_s: how long a version may take to load. One that takes longer is refused; it is not
             tried again before that attempt has ended, and when it ends well it serves after all.
     """

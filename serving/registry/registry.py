@@ -88,10 +88,17 @@ class Registry(abc.ABC):
         verdict: Verdict | str | None = None,
         who: str = "",
     ) -> RegistryState:
-        """Copy a model version in. The first becomes champion, a later one challenger with ``share``.
+        """Copy a model version in. The first becomes champion, a later one challenger.
 
-        A new challenger replaces the one before it, which is retired. ``share=None`` keeps a later
-        version as a candidate. Adding the same version again changes nothing.
+        A new challenger replaces the one before it, which is retired. Adding the same version again
+        changes nothing.
+
+        Args:
+            model: model version folder.
+            share: share of users of a later version, ``(0, 1)``; None keeps it as a candidate.
+            why: reason, for the history.
+            verdict: of the model gate, for the history.
+            who: acted, for the history.
 
         Raises:
             ModelVersionError: ``model`` is not what its manifest says; the message names the file.
@@ -109,7 +116,15 @@ class Registry(abc.ABC):
     def challenge(
         self, version: str, *, share: float, why: str = "", who: str = "", verdict: str = ""
     ) -> RegistryState:
-        """Put a version on trial, or change its share."""
+        """Put a version on trial, or change its share.
+
+        Args:
+            version: its name.
+            share: share of users, ``(0, 1)``.
+            why: reason, for the history.
+            who: acted, for the history.
+            verdict: summary of the model gate's.
+        """
         self._require_there(version)
         note = Note(who=who, why=why, verdict=verdict)
         return self.move(lambda state: moves.challenge(state, version, share=share, note=note))

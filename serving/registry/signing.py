@@ -44,6 +44,7 @@ def sign(folder: Path, key: str) -> None:
     """Write ``model.sig`` into a model version folder, over all its other files.
 
     Args:
+        folder: model version folder.
         key: the private key, a file or PEM text.
 
     Raises:

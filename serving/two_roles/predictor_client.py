@@ -60,6 +60,9 @@ class PredictorCalls:
         """The outputs of ``version``'s predictor at ``url``.
 
         Args:
+            url: the predictor's address, no path.
+            version: its name.
+            message: the request's tensors.
             left_s: seconds that the request's own caller still waits; the predictor is told.
 
         Raises:

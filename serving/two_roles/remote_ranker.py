@@ -80,7 +80,15 @@ def _tensors(column: RawInput, value: Column) -> Tensors:
 
 
 class RemoteRanker(Ranker[RemoteVersion]):
-    """All but the scoring; scores come from the versions' predictors."""
+    """All but the scoring; scores come from the versions' predictors.
+
+    Args:
+        pool: the versions.
+        exposures: log of answers; None: none is kept.
+        experiments: layers that change the final order.
+        monitor: counts what is served.
+        calls: the way to the predictors.
+    """
 
     def __init__(
         self,
@@ -184,6 +192,15 @@ def load_remote(
     contract_timeout_s: float = 5.0,
 ) -> RemoteVersion:
     """Learn a version's contract from its predictor and open its features.
+
+    Args:
+        name: of the version.
+        file: where its predictor is.
+        store: location of the live feature store.
+        timeout_s: of a read of features.
+        item_cache_s: seconds that items' features are kept.
+        wants: whether this request is one whose watched features are wanted.
+        contract_timeout_s: of the contract.
 
     Raises:
         PredictorUnavailable: the predictor does not answer or is not of this version.

@@ -150,6 +150,13 @@ def compare_offline(
     that any view lacks, and a user's second row. At the instant both stores must agree; a
     millisecond earlier the offline store must know nothing.
 
+    Args:
+        store: the ``feast.FeatureStore`` of the repository.
+        service: the feature service.
+        online: the online rows.
+        probes: whose known users and items are paired.
+        sample: how many pairs.
+
     Returns:
         How many pairs were compared, and the differences.
     """

@@ -47,6 +47,12 @@ def gate(
     """Compare a repository's online and offline stores with the true examples of ``probes``.
 
     Args:
+        repository: its folder.
+        service: the feature service.
+        graph: the transform through which both go.
+        probes: the requests.
+        examples: their true examples ``[probes.rows]``.
+        known: how many users and items the state holds.
         within_day: what :func:`hemix.features.store.parity.within_day.compare_within_day` found, where needed.
 
     Raises:

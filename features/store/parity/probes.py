@@ -59,7 +59,16 @@ def choose_probes(
 ) -> Probes:
     """Draw requests: half of the users and items were active on the last day, the rest are any.
 
-    ``unknown`` users and items that nobody has seen are among them.
+    Args:
+        definition: the data set definition.
+        types: what ids and values are stored as.
+        events: the events artifact.
+        state: folder with ``users.parquet`` and ``items.parquet`` as of ``as_of``.
+        as_of: the instant of the requests.
+        users: how many known users ask.
+        items_a_user: candidates of each request.
+        unknown: how many users and items that nobody has seen are added.
+        seed: of the draw.
     """
     rng = np.random.default_rng(seed)
     time_ms = round(as_of.timestamp() * 1000)
@@ -98,6 +107,10 @@ def true_examples(
     """The probes' rows of ``build_examples`` ``[probes.rows]``, in the probes' order.
 
     Args:
+        definition: the data set definition.
+        types: what ids and values are stored as.
+        events: the events artifact.
+        probes: the requests.
         work: an empty folder for the shortened log and its examples.
     """
     _write_log(definition, types, events=events, probes=probes, out=work / "events")

@@ -46,7 +46,15 @@ def compare_within_day(
     online_store: str,
     work: Path,
 ) -> Parity:
-    """Compare :data:`USERS` requests at :data:`BEFORE` ``as_of``; ``work`` is an empty folder.
+    """Compare :data:`USERS` requests at :data:`BEFORE` ``as_of``.
+
+    Args:
+        definition: the data set definition.
+        graph: the transform through which both go.
+        events: the events artifact.
+        as_of: end of the training window.
+        online_store: ``sqlite`` or ``redis://host:port/db``.
+        work: an empty folder.
 
     Raises:
         FeatureStoreError: the online store does not answer.

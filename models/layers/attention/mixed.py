@@ -47,9 +47,16 @@ class EncodedSequence:
 
 
 def folding_pays(queries: int, events: int, *, width: int, heads: int, event_width: int) -> bool:
-    """Whether ``queries`` in all that read the same ``events`` do so cheaper without keys, values.
+    """Whether reading ``events`` by folded queries costs less than by keys and values.
 
-    Multiply-adds: without, ``2 Q S (D + L A)``; with, ``2 L S D + 2 Q L D``.
+    Multiply-adds: folded, ``2 Q S (D + L A)``; by keys and values, ``2 L S D + 2 Q L D``.
+
+    Args:
+        queries: Q: queries in all that read the same events.
+        events: L.
+        width: D.
+        heads: A.
+        event_width: S.
     """
     without = queries * event_width * (width + events * heads)
     return without <= events * event_width * width + queries * events * width

@@ -107,7 +107,15 @@ def attend(
 def joined(
     o_KMS: Tensor, z_KM: Tensor, null_BM: Tensor | None, rows: Tensor, count: int
 ) -> tuple[Tensor, Tensor]:
-    """What :func:`attend` returns of ``count`` rows, from what their stretches read on their own."""
+    """What :func:`attend` returns, from what stretches of rows read on their own.
+
+    Args:
+        o_KMS: weighted sum of each stretch's events.
+        z_KM: logarithm of each stretch's sum of exponents.
+        null_BM: score of the null item; None: there is none.
+        rows: int64 ``[K]``, the row of each stretch.
+        count: B: how many rows.
+    """
     shape = (count, *z_KM.shape[1:])
     top = z_KM.new_full(shape, NEVER) if null_BM is None else null_BM.detach().to(z_KM.dtype)
     # The largest exponent of each row, so that none overflows.

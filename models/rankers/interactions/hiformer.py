@@ -69,6 +69,13 @@ class HiformerConfig(VectorRankerConfig):
 class CompositeAttention(nn.Module):
     """Attention of ``rows`` first tokens to all: ``[B, n, E] -> [B, rows, E]``.
 
+    Args:
+        tokens: n.
+        width: E.
+        heads: H.
+        rank: r.
+        rows: how many of the first tokens are computed.
+
     Example:
         >>> CompositeAttention(5, 4, heads=2, rank=3, rows=2)(torch.zeros(7, 5, 4)).shape
         torch.Size([7, 2, 4])

@@ -90,6 +90,10 @@ def compare(
     """The effect of ``treatment`` against ``control`` with its confidence sequence.
 
     Args:
+        control: moments of the control.
+        treatment: moments of the variant.
+        scale: relative to the control's value, or absolute.
+        alpha: error rate of the interval, over all looks together.
         horizon: intrinsic time (requests, when they are independent) of the tightest interval.
         adjust: use the covariates (CUPED).
         floor: least Σ(N − R·D)² that an arm is credited with; 1 for a metric of rare events, so that

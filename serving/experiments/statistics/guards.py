@@ -18,7 +18,11 @@ def guard_results(
     """Every guardrail of ``arm`` against arm 0, with all data there are.
 
     Args:
+        table: requests and outcomes per user.
         arms: arm of each user ``[U]``.
+        arm: code of the variant.
+        policy: its guardrails.
+        alpha: error rate of each.
     """
     guards = policy.guardrails
     results = []

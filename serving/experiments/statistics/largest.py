@@ -25,6 +25,7 @@ def too_large(amounts: Floats, arms: Codes, *, share: float) -> Bools:
     Args:
         amounts: what each user made, a column a kind (requests, candidates) ``[U, K]``.
         arms: arm of each user ``[U]``.
+        share: share of its arm's total above which a user is too large.
     """
     out = np.zeros(len(arms), dtype=np.bool_)
     for arm in np.unique(arms):

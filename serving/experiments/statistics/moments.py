@@ -31,10 +31,12 @@ def moments_at(
     """Moments of each arm after the first ``cut`` requests, for each cut in rising order.
 
     Args:
+        cuts: numbers of requests, rising.
         users: code of each request's user ``[R]``, requests in the order of time.
         arms: arm of each user ``[U]``.
-        numbers, sizes: the metric's numerator and denominator of each request ``[R]``, both 0 for a
-            request that does not count.
+        numbers: the metric's numerator of each request ``[R]``; 0 for a request that does not
+            count.
+        sizes: its denominator ``[R]``; 0 for a request that does not count.
         covariates: what is known of each user from before ``[U, C]``.
     """
     count = len(arms)

@@ -34,6 +34,10 @@ def quantile(
     """The ``p``-quantile of ``values`` ``[n]`` seen so far; all NaN and infinite without any.
 
     Args:
+        values: ``[n]``, in any order.
+        p: which quantile, ``(0, 1)``.
+        alpha: error rate of the interval, over all looks together.
+        horizon: number of values at which the interval is tightest.
         users: code of each value's user ``[n]``; None: each value is of a user of its own.
     """
     seen = np.asarray(values, dtype=np.float64)

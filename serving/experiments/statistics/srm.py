@@ -91,6 +91,8 @@ def sequential(
     Args:
         arms: code of the arm of each user, in the order in which they first came, ``[U]``.
         shares: planned share of each arm ``[K]``.
+        alpha: error rate of the test, over all looks together.
+        concentrations: weights of the planned shares in the mixture, in users.
     """
     codes_U = np.asarray(arms, dtype=np.int64)
     shares_K = np.asarray(shares, dtype=np.float64)

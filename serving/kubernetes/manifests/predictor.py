@@ -75,6 +75,8 @@ def predictor(settings: DeploymentSettings, version: str, models: str) -> list[M
     """Everything of one version: runtimes, InferenceService, scaling, disruption budget.
 
     Args:
+        settings: of the deployment.
+        version: its name.
         models: the registry as the storage initializer sees it; versions lie below ``versions/``.
     """
     name = service_name(settings, version)

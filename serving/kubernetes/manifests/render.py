@@ -46,6 +46,8 @@ def render(state: RegistryState, settings: DeploymentSettings, *, registry: str)
     """What must be in the cluster so that it serves what ``state`` says.
 
     Args:
+        state: of the registry.
+        settings: of the deployment.
         registry: the registry's location, where pods find models unless
             ``settings.storage.models`` says otherwise.
 

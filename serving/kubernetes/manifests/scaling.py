@@ -34,7 +34,15 @@ def replica_fields(scaling: Scaling) -> dict[str, Any]:
 def scaled_object(
     settings: DeploymentSettings, scaling: Scaling, service: str, component: str, version: str
 ) -> list[Manifest]:
-    """The KEDA ScaledObject of an InferenceService's Deployment; none when KEDA does not scale it."""
+    """The KEDA ScaledObject of an InferenceService's Deployment; none when KEDA does not scale it.
+
+    Args:
+        settings: of the deployment.
+        scaling: how many pods.
+        service: name of the InferenceService.
+        component: value of the label ``app.kubernetes.io/component``.
+        version: for the labels.
+    """
     if scaling.by != "keda":
         return []
     spec: dict[str, Any] = {
