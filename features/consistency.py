@@ -224,7 +224,7 @@ def _vocabularies(definition: DatasetDefinition) -> Iterator[Fault]:
         else:
             for setting in ("min_count", "oov_buckets"):
                 own, theirs = getattr(field, setting), getattr(fields[shared], setting)
-                if own not in (1, theirs):
+                if own not in (1, "auto", theirs):
                     told = f"the ids are those of {shared!r}, whose {setting} is {theirs}; leave it out"
                     yield _fault(told, "categorical", index, setting)
 

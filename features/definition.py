@@ -103,8 +103,9 @@ class Categorical(Part):
     """The field: a column of a source, or a generated one."""
     min_count: int = Field(default=1, ge=1)
     """Values seen less often in the training rows have no id of their own."""
-    oov_buckets: int = Field(default=1, ge=1)
-    """Ids that all other values share, by hash."""
+    oov_buckets: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Ids that all other values share, by hash; auto: as many as tell the log's new items (and new
+    values of sequences.columns) apart, one where these are rare; one for all other fields."""
     vocabulary: str | None = None
     """Another field whose ids this one shares."""
 

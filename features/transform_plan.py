@@ -6,7 +6,7 @@ are ``user_id_index``; a number ``n`` becomes ``n_scaled`` and ``n_bucket``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -25,7 +25,7 @@ from hemix.spec import (
 )
 
 if TYPE_CHECKING:
-    from hemix.features.definition import DatasetDefinition
+    from hemix.features.definition import Categorical, DatasetDefinition
     from hemix.features.parts import Counter
 
 Kind = Literal["int", "string", "float"]
@@ -234,10 +234,31 @@ def _numbers(definition: DatasetDefinition, priors: dict[str, float]) -> tuple[N
     return tuple(numbers)
 
 
+def _vocabulary(
+    field: Categorical | None, name: str, measured: int, inputs: dict[str, str]
+) -> VocabularyPlan:
+    """Where new values are told apart, those that training saw once count as new: they train the
+    hash buckets."""
+    stated = 1 if field is None else field.oov_buckets
+    least = 1 if field is None else field.min_count
+    buckets = measured if stated == "auto" else stated
+    if stated == "auto" and buckets > 1:
+        least = max(least, 2)
+    return VocabularyPlan(name=name, oov_buckets=buckets, min_count=least, inputs=inputs)
+
+
 def make_plan(
-    definition: DatasetDefinition, types: ColumnTypes, priors: dict[str, float]
+    definition: DatasetDefinition,
+    types: ColumnTypes,
+    priors: dict[str, float],
+    buckets: Mapping[str, int] | None = None,
 ) -> TransformPlan:
-    """The plan of a data set; ``priors`` is each task's positive share of the training split."""
+    """The plan of a data set.
+
+    Args:
+        priors: each task's positive share of the training split.
+        buckets: hash buckets of vocabularies that say ``auto``; one where it names none.
+    """
     shared = {c.name: c.vocabulary or c.name for c in definition.categorical}
     inputs: dict[str, dict[str, str]] = {name: {} for name in shared.values()}
     for name, vocabulary in shared.items():
@@ -263,12 +284,7 @@ def make_plan(
         sequences.append(SequenceFeature(name=sequence, max_length=length, columns=tuple(columns)))
     settings = {c.name: c for c in definition.categorical}
     vocabularies = [
-        VocabularyPlan(
-            name=name,
-            oov_buckets=settings[name].oov_buckets if name in settings else 1,
-            min_count=settings[name].min_count if name in settings else 1,
-            inputs=columns_of,
-        )
+        _vocabulary(settings.get(name), name, (buckets or {}).get(name, 1), columns_of)
         for name, columns_of in inputs.items()
     ]
     actions = {

@@ -43,6 +43,8 @@ class DataFacts:
     first: str
     last: str
     splits: tuple[SplitFacts, ...]
+    new_items: float
+    """Share of the test window's interactions whose item has none in training."""
     days: tuple[tuple[str, str, int], ...]
 
 
@@ -71,6 +73,7 @@ def read_facts(definition: DatasetDefinition, events: Path) -> DataFacts:
         first=f"{times['min']:%-d %b %Y}" if times["min"] else "",
         last=f"{times['max']:%-d %b %Y}" if times["max"] else "",
         splits=splits,
+        new_items=_share_of_new(table["item_id"], split),
         days=_days(table["event_time"], split),
     )
 
@@ -93,6 +96,13 @@ def _facts(definition: DatasetDefinition, rows: pa.Table, name: str, window: Win
         items=_distinct(rows["item_id"]),
         rates={task: pc.mean(rows[label_column(task)]).as_py() for task in definition.tasks},
     )
+
+
+def _share_of_new(items: pa.ChunkedArray, split: np.ndarray) -> float:
+    test = items.filter(pa.array(split == "test"))
+    trained = pc.unique(items.filter(pa.array(split == "train")))
+    known = pc.mean(pc.is_in(test, value_set=trained)).as_py()
+    return 0.0 if known is None else 1.0 - known
 
 
 def _days(times: pa.ChunkedArray, split: np.ndarray) -> tuple[tuple[str, str, int], ...]:

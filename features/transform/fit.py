@@ -32,6 +32,7 @@ from hemix.features.transform.columns import (
 )
 from hemix.features.transform.engine import tensorflow
 from hemix.features.transform.preprocessing import preprocessing_fn
+from hemix.features.transform.unseen import bucket_sizes
 from hemix.features.transform_plan import RawColumn, TransformPlan, make_plan
 from hemix.files import atomic_folder, refuse_patterns, write_json
 from hemix.progress import say
@@ -146,7 +147,7 @@ def fit(
     import apache_beam as beam
     import tensorflow_transform.beam as tft_beam
 
-    plan = make_plan(definition, types, priors)
+    plan = make_plan(definition, types, priors, bucket_sizes(definition, examples))
     window = split_windows(definition)["train"]
     files = [str(file) for file in example_files(examples) if day_may_hold(file, window)]
     say(f"transform: analysing {len(files)} files of the training split")

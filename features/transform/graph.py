@@ -39,7 +39,8 @@ class TransformGraph:
         self, *, folder: Path, spec: FeatureSpec, definition: DatasetDefinition, types: ColumnTypes
     ) -> None:
         self.folder, self.spec, self.definition, self.types = folder, spec, definition, types
-        self.plan = make_plan(definition, types, read_json(folder / "priors.json"))
+        buckets = {v.name: v.oov_buckets for v in spec.vocabularies}
+        self.plan = make_plan(definition, types, read_json(folder / "priors.json"), buckets)
         self._functions: dict[frozenset[Side], Callable[[Mapping[str, Column]], dict[str, Column]]]
         self._functions = {}
         self._restored: Any = None

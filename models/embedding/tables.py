@@ -106,7 +106,7 @@ class FeatureEmbedding(nn.Module):
     def _seen(self, vocabulary: str, ids: Tensor) -> Tensor:
         """The ids ``[B, ...]`` that are looked up: in training a share of them is unknown."""
         if self._drops_ids(vocabulary):
-            ids = self._without(ids, chance.uniform(ids.shape, ids.device))
+            ids = self._without(vocabulary, ids, chance.uniform(ids.shape, ids.device))
         return ids
 
     @contextmanager
@@ -124,7 +124,10 @@ class FeatureEmbedding(nn.Module):
             ):
                 ids.setdefault(column.vocabulary, []).append(values)
         always = torch.tensor([0, UNKNOWN], device=self.buckets.weight.device)
-        ids = {name: [always, *self._hashed(name, columns)] for name, columns in ids.items()}
+        ids = {
+            name: [always, *self._hashed(name, [*columns, *self._instead(name, columns)])]
+            for name, columns in ids.items()
+        }
         if self.spec.numeric:
             columns = [batch.ids[f.bucket] for f in self.spec.numeric]
             ids[BUCKETS] = [torch.stack(columns, 1) + self.bucket_offsets]
@@ -157,9 +160,23 @@ class FeatureEmbedding(nn.Module):
         large = self.spec.vocabulary(vocabulary).size > self.config.large
         return self.training and self.config.id_dropout > 0 and large
 
-    def _without(self, ids: Tensor, chances: Tensor) -> Tensor:
-        drop = chances < self.config.id_dropout
-        return ids.masked_fill(drop & (ids > 0), UNKNOWN)
+    def _buckets_of(self, vocabulary: str) -> int:
+        return self.spec.vocabulary(vocabulary).oov_buckets
+
+    def _instead(self, vocabulary: str, ids: Sequence[Tensor]) -> list[Tensor]:
+        """The unknown ids that these may be replaced by in training, where there are several."""
+        buckets = self._buckets_of(vocabulary)
+        if buckets <= 1 or not self._drops_ids(vocabulary):
+            return []
+        return [UNKNOWN + one % buckets for one in ids]
+
+    def _without(self, vocabulary: str, ids: Tensor, chances: Tensor) -> Tensor:
+        """A share of the ids as unknown ones; the same value is always the same unknown."""
+        drop = (chances < self.config.id_dropout) & (ids > 0)
+        buckets = self._buckets_of(vocabulary)
+        if buckets <= 1:
+            return ids.masked_fill(drop, UNKNOWN)
+        return torch.where(drop, UNKNOWN + ids % buckets, ids)
 
     def fields(self, batch: Batch, sides: Collection[Side] = SIDES) -> Tensor:
         """The fields of ``sides``, categorical before numeric: ``[B, F, E]``."""
@@ -198,7 +215,7 @@ class FeatureEmbedding(nn.Module):
         if any(self._drops_ids(name) for name in names):
             ids = torch.stack(
                 [
-                    self._without(one, chance.uniform_events(lists.offsets, lists.longest))
+                    self._without(name, one, chance.uniform_events(lists.offsets, lists.longest))
                     if self._drops_ids(name)
                     else one
                     for name, one in zip(names, ids, strict=True)

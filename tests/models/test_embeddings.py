@@ -72,3 +72,24 @@ def test_the_mean_of_no_event_is_zero() -> None:
         assert not mean[empty].any()
         assert mean[~empty].any(2).all()
         assert embedding.mean(batch.take(empty.nonzero()[:, 0]), sequence).shape[1:] == (3, 4)
+
+
+def test_a_dropped_id_becomes_its_own_hash_bucket() -> None:
+    spec = toy_spec()
+    vocabularies = tuple(
+        v.model_copy(update={"oov_buckets": 5}) if v.name == "item_id" else v
+        for v in spec.vocabularies
+    )
+    spec = spec.model_copy(update={"vocabularies": vocabularies})
+    config = EmbeddingConfig(width=4, std=0.5, id_dropout=0.99, large=10)
+    embedding = FeatureEmbedding(spec, config).train()
+    batch = toy_batch(rows=30, seed=1, spec=spec)
+    torch.manual_seed(0)
+    plain = embedding.fields(batch)
+    torch.manual_seed(0)
+    with embedding.looked_up(batch):
+        torch.testing.assert_close(embedding.fields(batch), plain)
+    ids = batch.ids["item_id"]
+    dropped = embedding._without("item_id", ids, torch.zeros(ids.shape))
+    expected = [1 + int(i) % 5 if i > 0 else 0 for i in ids]
+    assert dropped.tolist() == expected
