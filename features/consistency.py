@@ -33,6 +33,10 @@ OPTIONAL = {
 """Fixed names that a source of the table may have beside its keys; none of them is a field."""
 
 
+_FORMS = ("at_least", "contains_item", "equals_item", "equals")
+"""The ways to read a label, of which it takes one at most."""
+
+
 def check(definition: DatasetDefinition) -> None:
     """Raise :class:`Contradictions` for all that contradicts another part of ``definition``."""
     faults = [
@@ -107,13 +111,22 @@ def _sources(definition: DatasetDefinition) -> Iterator[Fault]:
             yield _fault(f"{name!r} stands in columns too", table, number, "constants", name)
         for name in sorted({n for n in source.explode if source.explode.count(n) > 1}):
             yield _fault(f"{name!r} stands twice", table, number, "explode")
+        if not source.explode:
+            for ours, theirs in source.columns.items():
+                if theirs == "$position":
+                    told = "$position is the place in an exploded list, and there is no `explode`"
+                    yield _fault(told, table, number, "columns", ours)
+        if source.time_format is not None and source.time_unit != "auto":
+            told = "time_unit says that times are numbers; leave one of them out"
+            yield _fault(told, table, number, "time_format")
     for index, source in enumerate(definition.interactions):
         place = ("interactions", index, "labels")
         if missing := [task for task in definition.tasks if task not in source.labels]:
             yield _fault(f"it lacks the tasks {missing}", *place)
         for task, label in source.labels.items():
-            if label.contains_item and label.at_least is not None:
-                yield _fault("at_least and contains_item exclude each other", *place, task)
+            forms = [form for form in _FORMS if getattr(label, form) not in (None, False)]
+            if len(forms) > 1:
+                yield _fault(f"{' and '.join(forms)} exclude each other", *place, task)
     for index, behavior in enumerate(definition.behaviors):
         known = {*_KEYS["behaviors"], *OPTIONAL["behaviors"]}
         for name in (*behavior.columns, *behavior.constants):

@@ -26,7 +26,7 @@ from hemix.features.consistency import check
 from hemix.features.parts import Counter, Match
 from hemix.features.split import Part, Split
 from hemix.features.text_rules import TextRules
-from hemix.features.times import duration, realtime_window
+from hemix.features.times import clock, duration, realtime_window
 from hemix.files import digest_of
 from hemix.texts.documents import Document, checked, key_of, parse, read
 from hemix.texts.naming import file_name
@@ -43,6 +43,22 @@ Seconds = Annotated[int, BeforeValidator(duration), Field(ge=0)]
 RealtimeWindow = Annotated[Literal["day", "last"] | Seconds, WrapValidator(realtime_window)]
 
 
+Scalar = bool | int | float | str
+Clock = Annotated[str, AfterValidator(clock)]
+
+
+class NoneOf(Part):
+    """Values that rows must not have."""
+
+    none_of: tuple[Scalar, ...] = Field(min_length=1)
+    """The values."""
+
+
+def _said_only(default: Any) -> Any:
+    """A key that is left out of digests where it says nothing."""
+    return Field(default=default, exclude_if=lambda value: value == default)
+
+
 class TableSource(Part, TextRules):
     """Files that hold one table, and which of their columns are which of ours."""
 
@@ -55,9 +71,19 @@ class TableSource(Part, TextRules):
     constants: dict[str, str | int | float | bool] = Field(default={})
     """Our name -> a value that every row has."""
     explode: tuple[str, ...] = ()
-    """Parallel list columns of the log: one row per list element."""
+    """Parallel list columns of the log: one row per list element. The place in the list, from 1, is
+    the column $position."""
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
     """Unit of epoch numbers; auto: dates and times only, numbers are refused."""
+    time_format: str | None = _said_only(None)
+    """How times are written that are not ISO 8601, by the signs of strftime: "%d.%m.%Y %H:%M"."""
+    time_of_day: Clock | None = _said_only(None)
+    """Instant of the day, UTC, that a date without one stands for; null: midnight."""
+    where: dict[str, Scalar | tuple[Scalar, ...] | NoneOf] = _said_only({})
+    """The log's column -> the value, or one of the values, that a row must have to be read, or
+    {none_of: [...]}. Values are compared as texts."""
+    lists: dict[str, Annotated[str, Field(min_length=1)]] = _said_only({})
+    """The log's column -> how its lists are written as text: json, or the sign between elements."""
 
 
 class Label(Part):
@@ -69,6 +95,17 @@ class Label(Part):
     """The label is 1 where the column is at least this; null: the column is 0 or 1 itself."""
     contains_item: bool = False
     """The label is 1 where the column, a list, holds the row's item."""
+    equals_item: bool = Field(default=False, exclude_if=lambda value: not value)
+    """The label is 1 where the column is the row's item."""
+    equals: Scalar | tuple[Scalar, ...] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    """The label is 1 where the column is this value, or one of these."""
+
+    @property
+    def by_value(self) -> bool:
+        """True when the column holds an item or a value, and not a number or a flag."""
+        return self.equals_item or self.equals is not None
 
 
 class InteractionSource(TableSource):

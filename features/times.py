@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 
 from pydantic import ValidationError, ValidatorFunctionWrapHandler
 
@@ -68,3 +68,26 @@ def realtime_window(value: object, check: ValidatorFunctionWrapHandler) -> objec
         raise ValueError(
             f"{value!r} is no window; write day, last, or a length of time such as 30m or 6h"
         ) from None
+
+
+def clock(value: str) -> str:
+    """An instant of the day as ``HH:MM`` or ``HH:MM:SS``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        found = time.fromisoformat(value)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is not None or len(value) not in (5, 8):
+        raise ValueError(f"{value!r} is no instant of the day like 12:00 or 23:59:59")
+    return value
+
+
+def clock_ms(value: str | None) -> int:
+    """Milliseconds since midnight; 0 for None."""
+    if value is None:
+        return 0
+    found = time.fromisoformat(value)
+    return ((found.hour * 60 + found.minute) * 60 + found.second) * 1000

@@ -19,8 +19,8 @@ from hemix.features.sources.arrow_types import Family, element, family
 from hemix.features.sources.conversions import POINT_ZERO, Kind, kind_of, lossy, to_category
 from hemix.features.sources.locations import SourceFile, sources
 from hemix.features.sources.place import Place
-from hemix.features.sources.readers import is_plain_text, read_batches
-from hemix.features.sources.tables import Batch, Reader
+from hemix.features.sources.readers import is_plain_text
+from hemix.features.sources.tables import Reader
 
 IDS = ("user_id", "item_id")
 _BY_TYPE: dict[Family, Kind] = {
@@ -197,10 +197,7 @@ def _column_batches(
     if not sides:
         return
     names = list(dict.fromkeys(reader.source.columns[name] for _, name in sides))
-    first = 0
-    for table in read_batches(file, names, reader.where):
-        batch = Batch(file=file, table=table, first_row=first)
-        first += table.num_rows
+    for batch in reader.read(file, names):
         for side in sides:
             yield side, *reader.values_and_place(batch, side[1])
 

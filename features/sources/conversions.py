@@ -22,8 +22,8 @@ Kind = Literal["int64", "string"]
 _WHOLE_TEXT = r"^(0|-?[1-9][0-9]{0,18})$"
 POINT_ZERO = r"^(0|-?[1-9][0-9]*)\.0+$"
 """Whole numbers as floats and decimals are written: ``7.0``."""
-_TRUE = ("1", "1.0", "true", "t", "yes", "y")
-_FALSE = ("0", "0.0", "false", "f", "no", "n")
+TRUE = ("1", "1.0", "true", "t", "yes", "y")
+FALSE = ("0", "0.0", "false", "f", "no", "n")
 _EXACT: dict[type[pl.DataType], int] = {pl.Float64: 2**53, pl.Float32: 2**24, pl.Float16: 2**11}
 _AS_NUMBER = "List numbers under `numeric`, not `categorical`."
 _AS_TEXT = "Write the column as text before the log is read."
@@ -145,7 +145,7 @@ def to_flag(values: pl.Series, place: Place) -> pl.Series:
     if dtype in (pl.Boolean, pl.Null) or dtype.is_numeric():
         flags = _flags(values.cast(pl.Float64), (1.0,), (0.0,))
     elif dtype in (pl.String, pl.Categorical, pl.Enum):
-        flags = _flags(values.cast(pl.String).str.strip_chars().str.to_lowercase(), _TRUE, _FALSE)
+        flags = _flags(values.cast(pl.String).str.strip_chars().str.to_lowercase(), TRUE, FALSE)
     else:
         raise place.error(f"holds {dtype}, not 0/1 labels")
     place.refuse(

@@ -12,11 +12,21 @@ from hemix.features.sources.place import Place
 _PER_MS = {"us": 1_000, "ns": 1_000_000}
 _YEARS = r"^[12]\d{3}$"
 _DAYS = r"^(18|19|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$"
+_DATE_ALONE = r"^\d{4}-?\d{2}-?\d{2}$"
+_CLOCK_SIGNS = ("%H", "%I", "%T", "%R", "%X", "%c", "%s", "%+")
 _NUMBER = r"^-?\d{1,30}(\.\d+)?$"
 _EXACT = {pl.Float32: 2**24, pl.Float16: 2**11}
 
 
-def to_time(values: pl.Series, unit: str, place: Place, *, attribute: bool = False) -> pl.Series:
+def to_time(
+    values: pl.Series,
+    unit: str,
+    place: Place,
+    *,
+    attribute: bool = False,
+    written: str | None = None,
+    at_ms: int = 0,
+) -> pl.Series:
     """Milliseconds since 1970 (int64, UTC), rounded down.
 
     Times without a zone are UTC.
@@ -27,6 +37,8 @@ def to_time(values: pl.Series, unit: str, place: Place, *, attribute: bool = Fal
         place: file and column, for the message.
         attribute: a date such as when an item came into being: it may be missing (null) and lie in
             any year from 1 to 9999. An event's time may not, and lies between 1980 and 2100.
+        written: how texts are written that are not ISO 8601, by the signs of strftime.
+        at_ms: milliseconds since midnight at which dates without a time of day are meant.
 
     Raises:
         DataError: an epoch number without a ``time_unit``, text that is no time, a missing time, or
@@ -34,7 +46,9 @@ def to_time(values: pl.Series, unit: str, place: Place, *, attribute: bool = Fal
     """
     dtype = values.dtype
     numeric = dtype.is_numeric()
-    if dtype == pl.Datetime or dtype == pl.Date:
+    if dtype == pl.Date:
+        ms = _ms(values) + at_ms
+    elif dtype == pl.Datetime:
         ms = _ms(values)
     elif dtype.is_float():
         ms = _float_epoch(values, unit, place)
@@ -45,14 +59,24 @@ def to_time(values: pl.Series, unit: str, place: Place, *, attribute: bool = Fal
     elif dtype in (pl.String, pl.Categorical, pl.Enum):
         text = values.cast(pl.String).str.strip_chars()
         known = text.drop_nulls()
+        if written is not None:
+            return _bounded(_written(text, written, place, at_ms), values, place, attribute, "")
         numeric = bool(len(known)) and known.str.contains(_NUMBER).all() and not _are_dates(known)
-        ms = _text_epoch(text, unit, place) if numeric else _iso(text, place)
+        ms = _text_epoch(text, unit, place) if numeric else _iso(text, place, at_ms)
     elif dtype == pl.Null:
         ms = values.cast(pl.Int64)
     else:
         raise place.error(
             f"holds {dtype}, not times", "Give a timestamp, epoch number or ISO text."
         )
+    hint = f"time_unit is {unit!r}: check it." if numeric else ""
+    return _bounded(ms, values, place, attribute, hint)
+
+
+def _bounded(
+    ms: pl.Series, values: pl.Series, place: Place, attribute: bool, hint: str
+) -> pl.Series:
+    """Refuse missing times of events, and times out of bounds."""
     if not attribute and ms.null_count():
         raise place.at(int(ms.is_null().arg_max() or 0)).error(
             f"lacks a time in {ms.null_count()} of {len(ms)} rows",
@@ -60,9 +84,35 @@ def to_time(values: pl.Series, unit: str, place: Place, *, attribute: bool = Fal
         )
     first, last = (FIRST_DATE_MS, LAST_DATE_MS) if attribute else (EARLIEST_MS, LATEST_MS)
     what = "not a time in the years 1 to 9999" if attribute else "not a time between 1980 and 2100"
-    hint = f"time_unit is {unit!r}: check it." if numeric else "Correct it, or drop those rows."
+    hint = hint or "Correct it, or drop those rows."
     place.refuse(values, (ms < first) | (ms > last), what, hint)
     return ms
+
+
+def _written(text: pl.Series, written: str, place: Place, at_ms: int) -> pl.Series:
+    """Times written in the one way that the definition says; nothing else is tried."""
+    dated = not any(sign in written for sign in _CLOCK_SIGNS)
+    try:
+        if dated:
+            found = _ms(text.str.to_date(written, strict=False)) + at_ms
+        else:
+            zoned = "%z" in written
+            parsed = text.str.to_datetime(
+                written, strict=False, time_unit="ms", time_zone="UTC" if zoned else None
+            )
+            found = parsed.to_physical()
+    except pl.exceptions.PolarsError as error:
+        raise place.error(
+            f"cannot be read with time_format {written!r} ({str(error).splitlines()[0]})",
+            "Write it with strftime's signs, such as %d.%m.%Y %H:%M.",
+        ) from error
+    place.refuse(
+        text,
+        found.is_null() & text.is_not_null(),
+        f"not a time written as {written!r}",
+        "Correct `time_format`, or the file: one column, one way of writing times.",
+    )
+    return found
 
 
 def _ms(values: pl.Series) -> pl.Series:
@@ -144,7 +194,7 @@ def _are_dates(text: pl.Series) -> bool:
     return text.str.to_date("%Y%m%d", strict=False).null_count() == 0
 
 
-def _iso(text: pl.Series, place: Place) -> pl.Series:
+def _iso(text: pl.Series, place: Place, at_ms: int = 0) -> pl.Series:
     import pandas as pd
 
     dated = text.str.contains(r"^\d")  # pandas takes "now" for a time
@@ -164,8 +214,11 @@ def _iso(text: pl.Series, place: Place) -> pl.Series:
         text,
         found.is_null() & text.is_not_null(),
         "not a time",
-        "Write times as 2024-05-31T12:00:00Z, or as epoch numbers with `time_unit`.",
+        "Write times as 2024-05-31T12:00:00Z, as epoch numbers with `time_unit`, or say how they "
+        "are written with `time_format`.",
     )
+    if at_ms:
+        found = found + text.str.contains(_DATE_ALONE).fill_null(False).cast(pl.Int64) * at_ms
     return found
 
 

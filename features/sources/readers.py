@@ -21,6 +21,8 @@ from hemix.features.sources.locations import SourceFile
 BATCH_ROWS = 131_072
 FOLDER = {b"hemix": b"folder"}
 """Metadata of a column that stands in the names of folders only."""
+PLAIN_TEXT = {b"hemix": b"text"}
+"""Metadata of lists that a source says are written as text."""
 _LISTED_NAMES, _LISTED_LETTERS = 60, 100
 
 
@@ -39,7 +41,7 @@ def schema_of(file: SourceFile, where: str) -> pa.Schema:
 
 def is_plain_text(file: SourceFile, column: pa.Field) -> bool:
     """True when values stand as text whatever they mean: in CSV, or in a folder's name."""
-    return file.format == "csv" or column.metadata == FOLDER
+    return file.format == "csv" or column.metadata in (FOLDER, PLAIN_TEXT)
 
 
 def _own_schema(file: SourceFile, where: str) -> pa.Schema:

@@ -47,7 +47,11 @@ def check_types(
         place = Place(key=key, column=name, url=file.url)
         if role is None:
             if element(kind) is None:
-                raise place.error(f"holds {kind}, not lists", "`contains_item` needs a list.")
+                raise place.error(
+                    f"holds {kind}, not lists",
+                    "`contains_item` needs a list; of one written as text say how: "
+                    f"`lists: {{{name}: '|'}}`, or `json`.",
+                )
             found = refusal(_inner(kind), "id")
         else:
             found = refusal(_inner(kind) if name in source.explode else kind, role)
@@ -84,8 +88,9 @@ def _roles(
     if isinstance(source, InteractionSource):
         for task, label in source.labels.items():
             if task in definition.tasks:
+                role: Role | None = "id" if label.by_value else "label"
                 yield (
                     f"{where}.labels.{task}",
                     label.column,
-                    None if label.contains_item else "label",
+                    None if label.contains_item else role,
                 )

@@ -32,12 +32,15 @@ from hemix.features.sources.conversions import (
     to_flag,
     to_id,
     to_number,
+    to_text,
 )
 from hemix.features.sources.locations import SourceFile, find_files, sources
 from hemix.features.sources.moments import to_time
 from hemix.features.sources.place import Place
-from hemix.features.sources.readers import BATCH_ROWS, check_columns, read_batches, schema_of
+from hemix.features.sources.readers import BATCH_ROWS, check_columns, schema_of
 from hemix.features.sources.roles import check_types
+from hemix.features.sources.shaping import PLACE_IN_LIST, one_of, rows_of, shaped_schema
+from hemix.features.times import clock_ms
 from hemix.files import digest_of
 
 EXPLODED_ROWS = 4_096
@@ -62,8 +65,8 @@ def fingerprint(definition: DatasetDefinition) -> str:
 class Batch:
     """Rows of one file as Arrow has them, lists exploded.
 
-    ``first_row`` counts the file's rows before it; ``parents`` and ``positions`` give each row's row
-    in the file's batch and place in its list, where lists were exploded.
+    ``first_row`` counts the file's rows before it; ``parents`` gives each row's row in the batch as
+    it was read, where rows were left out or lists were exploded; ``positions`` its place in its list.
     """
 
     file: SourceFile
@@ -75,6 +78,14 @@ class Batch:
     @property
     def height(self) -> int:
         return int(self.table.num_rows)
+
+    def row(self, index: int) -> int:
+        """The file's row, from 1, of a row of the table."""
+        return self.first_row + (index if self.parents is None else int(self.parents[index])) + 1
+
+    def within(self, rows: Ints) -> Ints:
+        """The rows of the batch as it was read that rows of the table are."""
+        return rows if self.parents is None else self.parents[rows]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +105,22 @@ class Reader:
     def open(definition: DatasetDefinition, source: TableSource, where: str) -> Reader:
         """Find the files and check their schemas; no value is read."""
         files = find_files(definition, source, where)
-        needed = {f"columns.{ours}": theirs for ours, theirs in source.columns.items()}
+        needed = {
+            f"columns.{ours}": theirs
+            for ours, theirs in source.columns.items()
+            if theirs != PLACE_IN_LIST
+        }
+        needed |= {f"where.{theirs}": theirs for theirs in source.where}
+        needed |= {f"lists.{theirs}": theirs for theirs in source.lists}
         needed |= {f"explode[{i}]": theirs for i, theirs in enumerate(source.explode)}
         if isinstance(source, InteractionSource):
             needed |= {f"labels.{task}": label.column for task, label in source.labels.items()}
-        schemas = [schema_of(file, where) for file in files]
-        for file, schema in zip(files, schemas, strict=True):
+        schemas = []
+        for file in files:
+            schema = schema_of(file, where)
             check_columns(file, schema, needed, where)
-            check_types(definition, source, where, file, schema)
+            schemas.append(shaped_schema(source, schema))
+            check_types(definition, source, where, file, schemas[-1])
         return Reader(where=where, source=source, files=tuple(files), schemas=tuple(schemas))
 
     def place(self, ours: str, batch: Batch | SourceFile) -> Place:
@@ -118,13 +137,18 @@ class Reader:
         """Raw batches of bounded size; ``extra`` are further columns of theirs."""
         source = self.source
         columns = list(dict.fromkeys([*source.columns.values(), *source.explode, *extra]))
-        rows = EXPLODED_ROWS if source.explode else BATCH_ROWS
+        columns = [name for name in columns if name != PLACE_IN_LIST]
         for file in self.files:
-            first = 0
-            for table in read_batches(file, columns, self.where, rows):
-                batch = Batch(file=file, table=table, first_row=first)
-                first += table.num_rows
+            for batch in self.read(file, columns):
                 yield self._explode(batch) if source.explode else batch
+
+    def read(self, file: SourceFile, columns: list[str]) -> Iterator[Batch]:
+        """Batches of a file's own rows as it has them, lists not exploded."""
+        rows = EXPLODED_ROWS if self.source.explode else BATCH_ROWS
+        for found in rows_of(self.source, file, columns, self.where, rows):
+            yield Batch(
+                file=file, table=found.table, first_row=found.first_row, parents=found.parents
+            )
 
     def _explode(self, batch: Batch) -> Batch:
         table, source = batch.table, self.source
@@ -133,7 +157,7 @@ class Reader:
         for name in source.explode[1:]:
             columns[name], others = elements(table[name])
             if not others.equals(lengths):
-                row = batch.first_row + pc.not_equal(others, lengths).index(True).as_py() + 1
+                row = batch.row(pc.not_equal(others, lengths).index(True).as_py())
                 raise DataError(
                     f"{self.where}.explode: {source.explode[0]!r} and {name!r} of "
                     f"{batch.file.url}, row {row}, differ in length.",
@@ -146,11 +170,13 @@ class Reader:
         for name in table.column_names:
             if name not in columns:
                 columns[name] = decoded(table[name]).take(rows)
+        positions = np.arange(len(parents)) - np.repeat(starts, counts)
+        exploded = {name: columns[name] for name in table.column_names}
         return replace(
             batch,
-            table=pa.table({name: columns[name] for name in table.column_names}),
-            parents=parents,
-            positions=np.arange(len(parents)) - np.repeat(starts, counts),
+            table=pa.table({**exploded, PLACE_IN_LIST: pa.array(positions + 1)}),
+            parents=batch.within(parents),
+            positions=positions,
         )
 
     def column(self, batch: Batch, ours: str) -> pl.Series:
@@ -166,7 +192,7 @@ class Reader:
             return plain(batch.table[theirs], place), place
         values, lengths = elements(batch.table[theirs])
         counts = lengths.to_numpy(zero_copy_only=False)
-        place = replace(place, parents=np.repeat(np.arange(len(counts)), counts))
+        place = replace(place, parents=batch.within(np.repeat(np.arange(len(counts)), counts)))
         return plain(values, place), place
 
 
@@ -248,10 +274,23 @@ def read_dimension(
             for ours, theirs in (("created_at", created), ("valid_from", "valid_from")):
                 if theirs and reader.has(theirs):
                     values, place = reader.column(batch, theirs), reader.place(theirs, batch)
-                    columns[ours] = to_time(values, source.time_unit, place, attribute=True)
+                    columns[ours] = _moments(values, source, place, attribute=True)
             frame = pl.DataFrame(columns)
             valid = frame["valid_from"].fill_null(0) if "valid_from" in columns else pl.lit(0)
             yield index, frame.with_columns(valid.cast(pl.Int64).alias("valid_from"))
+
+
+def _moments(
+    values: pl.Series, source: TableSource, place: Place, *, attribute: bool = False
+) -> pl.Series:
+    return to_time(
+        values,
+        source.time_unit,
+        place,
+        attribute=attribute,
+        written=source.time_format,
+        at_ms=clock_ms(source.time_of_day),
+    )
 
 
 def _keys(reader: Reader, batch: Batch, types: ColumnTypes) -> dict[str, pl.Series]:
@@ -259,7 +298,7 @@ def _keys(reader: Reader, batch: Batch, types: ColumnTypes) -> dict[str, pl.Seri
     return {
         "user_id": _id(reader, batch, "user_id", _kind(types.user_id)),
         "item_id": _id(reader, batch, "item_id", _kind(types.item_id)),
-        "event_time": to_time(time, reader.source.time_unit, place),
+        "event_time": _moments(time, reader.source, place),
     }
 
 
@@ -289,6 +328,12 @@ def _label(reader: Reader, batch: Batch, task: str, label: Label, item_id: pl.Se
     if label.contains_item:
         return _contains(column, item_id, place)
     values = plain(column, place)
+    if label.equals_item:
+        kind: Kind = "string" if item_id.dtype == pl.String else "int64"
+        return (to_category(values, kind, place) == item_id).cast(pl.Int8)
+    if label.equals is not None:
+        wanted = label.equals if isinstance(label.equals, tuple) else (label.equals,)
+        return pl.Series(one_of(to_text(values, place), wanted).astype(np.int8))
     if label.at_least is not None:
         return at_least(values, label.at_least, place)
     return to_flag(values, place)

@@ -151,6 +151,7 @@ def report(text: str, folder: Path) -> str:
             ),
             facts=DataFacts(
                 rows=1, users=1, items=1, behaviors=1, repeats=0, conflicts=0, first=text, last=text,
+                new_items=0.25,
                 splits=(SplitFacts(name=text, window=definition.split.test, rows=1, users=1, items=1, rates=dict.fromkeys(definition.tasks, 0.5)),),
                 days=(("2026-01-01", "train", 4), ("2026-01-02", "test", 5)),
             ),

@@ -55,13 +55,13 @@ def test_new_values_get_twice_as_many_ids_as_there_are(
 ) -> None:
     random.Random(3).shuffle(later)
     sizes = bucket_sizes(definition(), write(tmp_path, [1, 2, 3], later))
-    assert sizes == {"item_id": buckets, "author": 1}
+    assert sizes == {"item_id": buckets}
 
 
 def test_what_the_definition_says_goes_first(tmp_path: Path) -> None:
     made = definition(oov_buckets=7, min_count=1)
     sizes = bucket_sizes(made, write(tmp_path, [1], [2]))
-    assert sizes == {"author": 1}
+    assert sizes == {}
     plan = make_plan(made, TYPES, {"click": 0.5}, sizes)
     item = next(v for v in plan.vocabularies if v.name == "item_id")
     assert (item.oov_buckets, item.min_count) == (7, 1)

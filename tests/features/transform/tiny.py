@@ -52,7 +52,7 @@ DEFINITION = DatasetDefinition.parse(
         "categorical": [
             {"name": "user_id", "min_count": 2, "oov_buckets": 3},
             {"name": "item_id", "min_count": 3, "oov_buckets": 4},
-            {"name": "author"},
+            {"name": "author", "oov_buckets": 1},
             {"name": "city"},
             {"name": "kind"},
             {"name": "tab"},
