@@ -52,7 +52,7 @@ def test_ids(
         reference.occurrences(training, field, shared), settings.min_count
     )
     vocabulary = fitted.graph.spec.vocabulary(field)
-    assert vocabulary.size == 1 + settings.oov_buckets + len(entries)
+    assert vocabulary.size == 1 + vocabulary.oov_buckets + len(entries)
     unknown = 0
     for row, got in zip(rows, transformed, strict=True):
         pairs = [(row[field], got[f"{field}_index"])]
@@ -60,10 +60,10 @@ def test_ids(
             column = f"{sequence}_{field}"
             pairs += zip(row[column], got[f"{column}_index"], strict=True)
         for value, found in pairs:
-            expected = reference.index(value, entries, settings.oov_buckets)
+            expected = reference.index(value, entries, vocabulary.oov_buckets)
             if expected < 0:
                 unknown += 1
-                assert 1 <= found <= settings.oov_buckets
+                assert 1 <= found <= vocabulary.oov_buckets
             else:
                 assert found == expected, value
     assert unknown or settings.min_count == 1
