@@ -256,6 +256,8 @@ def make_plan(
     """The plan of a data set.
 
     Args:
+        definition: of the data set.
+        types: of its columns.
         priors: each task's positive share of the training split.
         buckets: hash buckets of vocabularies that say ``auto``; one where it names none.
     """

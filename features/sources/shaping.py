@@ -43,6 +43,13 @@ def rows_of(
 ) -> Iterator[Rows]:
     """The rows of a file that are the source's, with ``columns``, batch by batch.
 
+    Args:
+        source: says which rows are its own, and how lists are written.
+        file: one of its files.
+        columns: the file's columns that are wanted.
+        where: the source's place in the definition, for messages.
+        batch_rows: rows that are read at a time.
+
     Raises:
         DataError: a text that is no list of the kind that the source says; names file and row.
     """
