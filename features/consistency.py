@@ -46,6 +46,7 @@ def check(definition: DatasetDefinition) -> None:
         *_one_meaning_each(definition),
         *_vocabularies(definition),
         *_sequences_and_counters(definition),
+        *_candidates(definition),
     ]
     # Generated names need fields that are all resolved.
     faults += clashes(definition, whole=not faults)
@@ -323,3 +324,27 @@ def _twice(part: object, table: str, index: int, lists: tuple[str, ...]) -> Iter
         values: tuple[Any, ...] = getattr(part, name)
         for value in sorted({v for v in values if values.count(v) > 1}):
             yield _fault(f"{value!r} stands twice", table, index, name)
+
+
+def _candidates(definition: DatasetDefinition) -> Iterator[Fault]:
+    """``per`` and ``serve_as`` are said of columns of the interactions; statistics of numbers."""
+    own = set(definition.context_columns)
+    for kind in ("categorical", "numeric"):
+        for index, field in enumerate(getattr(definition, kind)):
+            said = {"per": field.per == "candidate", "serve_as": field.serve_as is not None}
+            for key in (key for key, given in said.items() if given and field.name not in own):
+                told = f"{field.name!r} is no column of interactions{near(field.name, own)}"
+                yield _fault(f"only those have {key}: {told}", kind, index, key)
+    candidates = {*definition.candidate_columns, *definition.item_columns}
+    numbers = [field.name for field in definition.numeric if field.name in candidates]
+    numbers += [name for name in definition.counter_columns if definition.side_of(name) == "item"]
+    numbers += ["item_age_days"] if definition.has_item_age else []
+    for index, made in enumerate(definition.within_request):
+        if made.of in definition.request_columns:
+            told = f"{made.of!r} is alike for all candidates of a request; say per: candidate of it"
+            yield _fault(told, "within_request", index, "of")
+        elif made.of not in numbers:
+            told = f"{made.of!r} is no number of a candidate or an item{near(made.of, numbers)}"
+            yield _fault(told, "within_request", index, "of")
+        for statistic in sorted({s for s in made.statistics if made.statistics.count(s) > 1}):
+            yield _fault(f"{statistic!r} stands twice", "within_request", index, "statistics")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,10 +24,12 @@ from pydantic import (
 
 from hemix.errors import DefinitionError
 from hemix.features.consistency import check
+from hemix.features.fields import Categorical, Numeric
 from hemix.features.parts import Counter, Match
 from hemix.features.split import Part, Split
 from hemix.features.text_rules import TextRules
 from hemix.features.times import clock, duration, realtime_window
+from hemix.features.within_request import WithinRequest
 from hemix.files import digest_of
 from hemix.texts.documents import Document, checked, key_of, parse, read
 from hemix.texts.naming import file_name
@@ -133,31 +136,6 @@ class DerivedBehaviors(Part):
     """Action of an interaction with no positive label; null: it makes no event."""
 
 
-class Categorical(Part):
-    """A field whose values become ids."""
-
-    name: str
-    """The field: a column of a source, or a generated one."""
-    min_count: int = Field(default=1, ge=1)
-    """Values seen less often in the training rows have no id of their own."""
-    oov_buckets: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """Ids that all other values share, by hash; auto: as many as tell the log's new items (and new
-    values of sequences.columns) apart, one where these are rare; one for all other fields."""
-    vocabulary: str | None = None
-    """Another field whose ids this one shares."""
-
-
-class Numeric(Part):
-    """A field that becomes a scaled float and a quantile bucket."""
-
-    name: str
-    """The field: a column of a source, or a generated one."""
-    scale: Literal["log", "linear"] = "log"
-    """Whether the logarithm is taken before scaling."""
-    buckets: int = Field(default=16, ge=2)
-    """Quantile buckets, fitted to the training rows."""
-
-
 class Sequences(Part):
     """The two behaviour sequences of a user; the most recent events are kept.
 
@@ -215,6 +193,8 @@ class DatasetDefinition(Part):
     """Counts of past events, as features."""
     matches: tuple[Match, ...] = Field(default=(), exclude_if=lambda value: not value)
     """Matches between the candidate and the sequences, as features."""
+    within_request: tuple[WithinRequest, ...] = Field(default=(), exclude_if=lambda made: not made)
+    """How each candidate stands among those of its request, as features."""
     slices: tuple[str, ...] = ()
     """Fields by whose values metrics are also given."""
     split: Split
@@ -251,6 +231,29 @@ class DatasetDefinition(Part):
         }
         return self._declared(known)
 
+    @cached_property
+    def candidate_columns(self) -> tuple[str, ...]:
+        """Those of :attr:`context_columns` of which each candidate of a request has its own value."""
+        own = {f.name for f in (*self.categorical, *self.numeric) if f.per == "candidate"}
+        return tuple(name for name in self.context_columns if name in own)
+
+    @cached_property
+    def request_columns(self) -> tuple[str, ...]:
+        """Those of :attr:`context_columns` that a request has one value of."""
+        own = set(self.candidate_columns)
+        return tuple(name for name in self.context_columns if name not in own)
+
+    @cached_property
+    def served_as(self) -> dict[str, int | str | float]:
+        """Fields that are served at one value whatever a request sends, and that value."""
+        fields = (*self.categorical, *self.numeric)
+        return {f.name: f.serve_as for f in fields if f.serve_as is not None}
+
+    @cached_property
+    def within_request_columns(self) -> tuple[str, ...]:
+        """Names of all columns that tell how a candidate stands in its request, in order."""
+        return tuple(name for made in self.within_request for name in made.columns)
+
     def _declared(self, known: set[str]) -> tuple[str, ...]:
         names = [*(c.name for c in self.categorical), *(n.name for n in self.numeric)]
         return tuple(name for name in names if name in known)
@@ -275,12 +278,14 @@ class DatasetDefinition(Part):
         return counter.event_names(self.tasks)
 
     def side_of(self, name: str) -> Literal["user", "item", "context"]:
-        """Which side of a request a raw field belongs to."""
+        """Which side of a request a raw field belongs to; ``item``: each candidate has its own."""
         if name == "user_id" or name in self.user_columns:
             return "user"
         if name == "item_id" or name == "item_age_days" or name in self.item_columns:
             return "item"
         if name in self.match_columns:
+            return "item"
+        if name in self.candidate_columns or name in self.within_request_columns:
             return "item"
         for counter in self.counters:
             if name in counter.columns(self.tasks):

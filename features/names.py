@@ -97,6 +97,8 @@ def _message(definition: DatasetDefinition, table: str, name: str) -> str:
         mend += ", or count something else in counters"
     if name in definition.match_columns:
         mend += ", or match something else in matches"
+    if name in definition.within_request_columns:
+        mend += ", or leave the statistic out of within_request"
     return f"two in {table} would be called {name!r}, one of them made by hemix; {mend}"
 
 
@@ -109,6 +111,8 @@ def _place(definition: DatasetDefinition, name: str) -> Place:
         chosen |= dict.fromkeys(match.columns, ("matches", index))
     for index, task in enumerate(definition.tasks):
         chosen[task] = ("tasks", index)
+    for index, made in enumerate(definition.within_request):
+        chosen |= dict.fromkeys(made.columns, ("within_request", index))
     for index, column in enumerate(definition.sequences.columns):
         chosen[column] = ("sequences", "columns", index)
     for index, sliced in enumerate(definition.slices):

@@ -142,7 +142,8 @@ def examples_schema(definition: DatasetDefinition, types: ColumnTypes) -> pa.Sch
     """One row an interaction with everything known just before it (raw values, not ids).
 
     Order of columns: keys, labels, context, time fields (int64), user attributes, item attributes,
-    ``item_age_days`` (float64, NaN when unknown), counters and matches (int64), then for each
+    ``item_age_days`` (float64, NaN when unknown), counters and matches (int64), statistics within
+    the request (float64, NaN when unknown), then for each
     sequence the parallel lists ``item_id``, the side columns, ``action`` (string) and ``gap_s`` (int64 seconds
     from event to interaction, rounded down; :data:`INEXACT_GAP` where the time is not exact).
     Side columns are the item's attributes as of the event, so that a history never changes
@@ -169,6 +170,7 @@ def examples_schema(definition: DatasetDefinition, types: ColumnTypes) -> pa.Sch
             *age,
             *((name, pa.int64()) for name in definition.counter_columns),
             *((name, pa.int64()) for name in definition.match_columns),
+            *((name, pa.float64()) for name in definition.within_request_columns),
             *(
                 (sequence_column(sequence, name), pa.list_(kind))
                 for sequence in SEQUENCES

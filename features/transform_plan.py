@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from hemix.features.schema import SEQUENCES, ColumnTypes, label_column, sequence_column
+from hemix.features.within_request import LOGARITHMIC
 from hemix.spec import (
     CategoricalFeature,
     FeatureSpec,
@@ -184,6 +185,7 @@ def _raw_columns(definition: DatasetDefinition, types: ColumnTypes) -> tuple[Raw
         flat["item_age_days"] = pa.float64()
     flat |= {name: pa.int64() for name in definition.counter_columns}
     flat |= {name: pa.int64() for name in definition.match_columns}
+    flat |= {name: pa.float64() for name in definition.within_request_columns}
     side = definition.side_of
     columns = [
         RawColumn(name=name, kind=_kind(kind), side=side(name)) for name, kind in flat.items()
@@ -231,6 +233,15 @@ def _numbers(definition: DatasetDefinition, priors: dict[str, float]) -> tuple[N
                         prior=priors[task],
                     )
                 )
+    scales = {n.name: n.scale for n in numbers}
+    for made in definition.within_request:
+        for statistic, name in zip(made.statistics, made.columns, strict=True):
+            scale: Literal["log", "linear"] = scales[made.of]
+            if statistic in LOGARITHMIC:
+                scale = "log"
+            elif statistic == "ratio_to_mean":
+                scale = "linear"
+            numbers.append(NumberPlan(name=name, side="item", scale=scale, buckets=COUNTER_BUCKETS))
     return tuple(numbers)
 
 

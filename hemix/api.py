@@ -192,15 +192,17 @@ class Version:
 
         return {column.name: type_name(column) for column in self.graph.inputs()}
 
-    def predict(self, frame: Any) -> Any:
+    def predict(self, frame: Any, *, as_served: bool = True) -> Any:
         """Probabilities of each task for each raw row, through the version's own transform.
 
-        Raw rows are those that ``build_examples`` writes: keys, context, attributes, counters and
-        sequences as the log has them (`columns`). Other columns are not looked at. Missing
-        values may be None, NaN or the frame's own null.
+        Raw rows are those that ``build_examples`` writes: keys, context, attributes, counters,
+        statistics within the request and sequences as the log has them (`columns`). Other columns
+        are not looked at. Missing values may be None, NaN or the frame's own null.
 
         Args:
             frame: a pandas or polars DataFrame, or a pyarrow Table.
+            as_served: score fields that have a ``serve_as`` at that value, as the endpoint does;
+                False: at their own values.
 
         Returns:
             One float32 column per task, of the same kind as ``frame``, in its order; a pandas
@@ -210,8 +212,11 @@ class Version:
             DataError: columns are absent (all are named), or of a type that would change values.
         """
         from hemix.features.frames import as_table, like
+        from hemix.features.served_as import examples_as_served
 
         table = as_table(frame, self.graph.inputs())
+        if as_served:
+            table = examples_as_served(self.graph.definition, table)
         return like(frame, self._scores(table))
 
     def _scores(self, table: pa.Table) -> dict[str, Any]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from hemix.errors import EnvironmentProblem, RequestError
+from hemix.features.schema import MISSING_INT, MISSING_STRING
 from hemix.serving.protocol.kserving import import_kserve
-from hemix.serving.protocol.ranking_tensors import CONTEXT, SCORE
+from hemix.serving.protocol.ranking_tensors import CANDIDATE, CONTEXT, SCORE
 
 Protocol = Literal["v1", "v2", "grpc"]
 Id = int | str
@@ -23,6 +25,7 @@ def rank(
     item_ids: Sequence[Id],
     *,
     context: Mapping[str, Any] | None = None,
+    candidates: Mapping[str, Sequence[Any]] | None = None,
     request_id: str | None = None,
     timestamp_ms: int | None = None,
     url: str = "http://127.0.0.1:8080",
@@ -34,7 +37,9 @@ def rank(
     Args:
         user_id: who asks.
         item_ids: the candidates, 1 to 1,000.
-        context: values of the context fields, by name.
+        context: what a request has one value of, by column.
+        candidates: what each candidate has its own value of, by column, in the order of
+            ``item_ids``; None where a candidate has none.
         request_id: kept in answer and exposure; None: the endpoint makes one.
         timestamp_ms: the request's time, epoch milliseconds; None: now.
         url: ``http://host:port``; for gRPC ``host:port``.
@@ -48,6 +53,8 @@ def rank(
     instance: dict[str, Any] = {"user_id": user_id, "item_ids": list(item_ids)}
     if context:
         instance["context"] = dict(context)
+    if candidates:
+        instance["candidates"] = {name: list(values) for name, values in candidates.items()}
     if request_id is not None:
         instance["request_id"] = request_id
     if timestamp_ms is not None:
@@ -71,6 +78,10 @@ def to_v2(instance: Mapping[str, Any]) -> dict[str, Any]:
         "item_ids": list(instance["item_ids"]),
         **({"timestamp_ms": [instance["timestamp_ms"]]} if "timestamp_ms" in instance else {}),
         **{f"{CONTEXT}{name}": [value] for name, value in instance.get("context", {}).items()},
+        **{
+            f"{CANDIDATE}{name}": _without_none(values)
+            for name, values in instance.get("candidates", {}).items()
+        },
     }
     body: dict[str, Any] = {
         "inputs": [
@@ -100,6 +111,18 @@ def from_outputs(request_id: str, outputs: Mapping[str, list[Any]]) -> dict[str,
         "flags": outputs["flags"],
         "unknown_items": outputs["unknown_items"],
     }
+
+
+def _without_none(values: Sequence[Any]) -> list[Any]:
+    """As a tensor spells a missing value: the one of the type that the others have."""
+    known = [value for value in values if value is not None]
+    if known and all(isinstance(value, str) for value in known):
+        missing: Any = MISSING_STRING
+    elif known and all(isinstance(value, int) for value in known):
+        missing = MISSING_INT
+    else:
+        missing = math.nan
+    return [missing if value is None else value for value in values]
 
 
 def _datatype(data: Sequence[Any]) -> str:

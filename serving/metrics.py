@@ -55,6 +55,9 @@ CANDIDATES = Histogram(
 )
 UNKNOWN_USERS = Counter("hemix_unknown_users", "Requests of users the feature store lacks.")
 UNKNOWN_ITEMS = Counter("hemix_unknown_items", "Candidates the feature store lacks.")
+CANDIDATE_DEFAULTS = Counter(
+    "hemix_candidate_defaults", "Requests without a column that each candidate has.", ["field"]
+)
 STORE_ERRORS = Counter(
     "hemix_feature_store_errors", "Requests served from defaults: the feature store did not answer."
 )

@@ -7,6 +7,7 @@ training and validation together, so it has seen the whole training window.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -61,9 +62,15 @@ def _lists(spec: FeatureSpec) -> list[str]:
 
 
 def boosting_scores(
-    *, transformed: Path, spec: FeatureSpec, seed: int = 0
+    *,
+    transformed: Path,
+    spec: FeatureSpec,
+    seed: int = 0,
+    served: Callable[[pa.Table], pa.Table] = lambda table: table,
 ) -> dict[str, NDArray[np.float32]]:
     """Fit on ``train/`` and ``validation/``; probability of each ``test/`` row a task ``[B]``.
+
+    ``served`` makes the test rows what they are when served.
 
     A task whose training labels hold one class is scored with its rate.
     """
@@ -74,6 +81,7 @@ def boosting_scores(
     tables = {
         split: read_split(transformed, split, columns) for split in ("train", "validation", "test")
     }
+    tables["test"] = served(tables["test"])
     features = {split: features_of(spec, table) for split, table in tables.items()}
     both = np.concatenate([features["train"], features["validation"]])
     scores: dict[str, NDArray[np.float32]] = {}

@@ -1,6 +1,7 @@
 """What ``evaluation/metrics.json`` holds; written by evaluate, read by validate_model and report.
 
-Models are ``candidate``, ``boosting``, ``popularity`` and, when there is one, ``champion``.
+Models are ``candidate``, ``boosting``, ``popularity``, when there is one ``champion``, and, when a
+field has a ``serve_as``, ``as_logged``.
 Metrics are those of :data:`hemix.models.metrics.bootstrap.METRICS`. A number that the sample cannot define is
 ``null`` and its ``note`` says why (JSON has no NaN).
 """
@@ -21,6 +22,8 @@ CANDIDATE = "candidate"
 CHAMPION = "champion"
 BOOSTING = "boosting"
 POPULARITY = "popularity"
+AS_LOGGED = "as_logged"
+"""The candidate with its fields' own values in place of ``serve_as``; no gate looks at it."""
 METRICS_FILE = "metrics.json"
 PREDICTIONS_FILE = "predictions.parquet"
 

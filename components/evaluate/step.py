@@ -15,6 +15,7 @@ from hemix.components.evaluate.boosting import boosting_scores
 from hemix.components.evaluate.measure import Sample, measure_slices, measure_task, measure_within
 from hemix.components.evaluate.popularity import item_rates
 from hemix.components.evaluate.results import (
+    AS_LOGGED,
     BOOSTING,
     CANDIDATE,
     CHAMPION,
@@ -26,7 +27,7 @@ from hemix.components.evaluate.results import (
     prediction_column,
     slice_column,
 )
-from hemix.components.evaluate.scoring import champion_scores, model_scores
+from hemix.components.evaluate.scoring import champion_scores, model_scores, served_rows
 from hemix.components.evaluate.slices import slice_columns, slices_of
 from hemix.components.evaluate.tables import KEYS, read_examples, read_split, require_same_rows
 from hemix.features.definition import DatasetDefinition
@@ -53,6 +54,9 @@ def run(
     out_evaluation: Path,
 ) -> None:
     """Measure ``model`` on the test window beside boosting, popularity and the champion.
+
+    All are measured as they are served: fields with a ``serve_as`` hold that value. The candidate
+    is measured with the log's own values too (``as_logged``).
 
     Args:
         definition: names slices and split times.
@@ -102,8 +106,18 @@ def run(
         BOOSTING,
         "",
         "gradient boosting on the same features",
-        lambda: boosting_scores(transformed=transformed, spec=spec, seed=SEED),
+        lambda: boosting_scores(
+            transformed=transformed, spec=spec, seed=SEED, served=served_rows(model)
+        ),
     )
+    if fixed := definition.served_as:
+        told = ", ".join(fixed)
+        score(
+            AS_LOGGED,
+            "",
+            f"the candidate, told each row's own {told}: not what can be served",
+            lambda: model_scores(model, transformed, as_served=False),
+        )
     score(
         POPULARITY,
         "",

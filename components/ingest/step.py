@@ -26,6 +26,7 @@ from hemix.features.schema import (
     label_column,
     users_schema,
 )
+from hemix.features.served_as import require_types
 from hemix.features.sources.column_types import infer_types
 from hemix.features.sources.tables import read_behaviors, read_interactions
 from hemix.files import atomic_folder, write_json
@@ -46,6 +47,7 @@ def run(*, definition: DatasetDefinition, out_events: Path) -> None:
             ``out_events`` is then as it was before.
     """
     types = infer_types(definition)
+    require_types(definition, types)
     with atomic_folder(out_events) as folder:
         ingest = _Ingest(definition, types, folder)
         ingest.interactions()

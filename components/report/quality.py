@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hemix.components.evaluate.results import (
+    AS_LOGGED,
     BOOSTING,
     CANDIDATE,
     CHAMPION,
@@ -16,6 +17,7 @@ from hemix.components.evaluate.results import (
 from hemix.components.validate_model.policy import lower_is_better
 
 RIVALS = (CHAMPION, BOOSTING, POPULARITY)
+NAMES = {AS_LOGGED: "candidate, as logged"}
 METRICS = {
     "auc": ("AUC", "a positive above a negative"),
     "gauc": ("GAUC", "AUC inside a user"),
@@ -72,7 +74,7 @@ def label_of(results: Results, model: str) -> str:
     """A model's name with its version, e.g. ``champion v1-1a2b``."""
     info = results.model(model)
     version = f" {info.version}" if info and info.version else ""
-    return f"{model}{version}"
+    return f"{NAMES.get(model, model)}{version}"
 
 
 def compare(results: Results, task: str, metric: str, rival: str) -> Comparison:
@@ -116,7 +118,8 @@ def within(results: Results) -> tuple[TaskQuality, ...]:
 
 
 def _quality(results: Results, task: str, result: TaskResult) -> TaskQuality:
-    models = (CANDIDATE, *_rivals(results))
+    logged = (AS_LOGGED,) if results.model(AS_LOGGED) else ()
+    models = (CANDIDATE, *_rivals(results), *logged)
     rows = tuple(
         MetricRow(
             key=key,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hemix.components.expectations import load, validate
 from hemix.components.validate_data.frames import TABLES, add_facts, read_table, to_frame
+from hemix.components.validate_data.requests import request_checks
 from hemix.components.validate_data.suites import expected_schemas, schema_suite, table_suites
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes
@@ -19,7 +20,8 @@ GATE = "validate_data"
 def run(
     *, definition: DatasetDefinition, events: Path, out_verdict: Path, out_docs: Path
 ) -> Verdict:
-    """Check columns, types, nulls, keys, ranges, times, labels and ids; write verdict and pages.
+    """Check columns, types, nulls, keys, ranges, times, labels, ids and requests; write verdict and
+    pages.
 
     Every check names table and column, the value found and the threshold; ``slice`` names the
     split. Columns and types are checked first: without them the rest is not run.
@@ -37,6 +39,8 @@ def run(
         frames = {name: to_frame(table) for name, table in tables.items()}
         suites += table_suites(gxe, definition, add_facts(frames, definition))
     checks: list[Check] = validate(suites, out_docs)
+    if set(expected["interactions"].names) <= set(found["interactions"].names):
+        checks += request_checks(definition, tables["interactions"])
     verdict = Verdict.of(GATE, checks)
     verdict.write(out_verdict)
     say(f"validate_data: {len(checks)} checks, {len(verdict.failures)} not met")

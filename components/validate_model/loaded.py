@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hemix.components.evaluate.results import CANDIDATE, PREDICTIONS_FILE, prediction_column
+from hemix.components.evaluate.scoring import served_rows
 from hemix.components.evaluate.tables import split_dataset
 from hemix.components.validate_model.policy import LatencyPolicy, ParityPolicy
 from hemix.spec import FeatureSpec
@@ -40,8 +41,8 @@ class Rows:
 
     @staticmethod
     def head(model: Path, transformed: Path, rows: int) -> Rows:
-        """The first ``rows`` rows of the test split."""
-        table = split_dataset(transformed, "test").head(rows)
+        """The first ``rows`` rows of the test split, as they are served."""
+        table = served_rows(model)(split_dataset(transformed, "test").head(rows))
         return Rows(spec=FeatureSpec.read(model / "transform" / "spec.json"), table=table)
 
     def user(self, row: int) -> dict[str, Column]:

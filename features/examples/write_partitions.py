@@ -12,11 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hemix.features.arrays.dense_ranks import Ints, flat, integers
+from hemix.features.among_candidates import within_request
+from hemix.features.arrays.dense_ranks import Ints, flat, integers, ranks
 from hemix.features.arrays.gather import Gathered, gather
 from hemix.features.arrays.time_index import tied
 from hemix.features.counting.matches import Lists, match_columns
 from hemix.features.counting.numbering import numbered
+from hemix.features.definition import DatasetDefinition
 from hemix.features.examples import shuffle_files as exchange
 from hemix.features.examples.behaviors import INEXACT_TIME
 from hemix.features.examples.counter_columns import counter_names, default_of
@@ -63,6 +65,7 @@ class WritePart:
             if name not in columns:
                 columns[name] = pa.array(np.full(rows.num_rows, default_of(name), np.int64))
         columns |= attributes(plan, rows)
+        columns |= among_candidates(plan.definition, columns)
         summary = PartSummary(
             day=number >> 20, rows=rows.num_rows, sequence_events={}, sequence_empty={}
         )
@@ -152,6 +155,22 @@ def attributes(plan: Plan, rows: pa.Table) -> dict[str, pa.Array]:
         age[created.is_null().to_numpy(zero_copy_only=False)] = np.nan
         columns["item_age_days"] = pa.array(age)
     return columns
+
+
+def among_candidates(
+    definition: DatasetDefinition, columns: Mapping[str, pa.Array]
+) -> dict[str, pa.Array]:
+    """How each row stands among those of its request: same request id, user and time."""
+    if not definition.within_request:
+        return {}
+    keys = [ranks([columns[name]])[0][0] for name in ("event_time", "user_id", "request_id")]
+    _, requests = np.unique(np.stack(keys, axis=1), axis=0, return_inverse=True)
+    found: dict[str, pa.Array] = {}
+    for made in definition.within_request:
+        values = columns[made.of].to_numpy(zero_copy_only=False)
+        statistics = within_request(values, requests.astype(np.int64), made.statistics)
+        found |= {made.column(name): pa.array(made_) for name, made_ in statistics.items()}
+    return found
 
 
 def sequence_columns(log: Log, events: Gathered, times: Ints) -> dict[str, pa.Array]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from hemix.bounds import MAX_INT, MIN_INT
 from hemix.errors import RequestError
+from hemix.features.among_candidates import within_request
 from hemix.features.definition import DatasetDefinition
 from hemix.features.feature_views import CREATED_AT, HISTORY, internal
 from hemix.features.schema import (
@@ -21,6 +23,7 @@ from hemix.features.schema import (
     ColumnTypes,
     sequence_column,
 )
+from hemix.features.served_as import columns_as_served
 from hemix.features.store.per_candidate import last_times, matching_columns, pair_columns
 from hemix.features.store.rows import OnlineRows, column_dtype
 from hemix.features.transform.columns import Column
@@ -30,10 +33,19 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True, kw_only=True)
 class RequestColumns:
-    """``user``: user and context columns of 1 row; ``items``: item columns of N rows."""
+    """``user``: user and request columns of 1 row; ``items``: item and candidate columns of N rows."""
 
     user: dict[str, Column]
     items: dict[str, Column]
+
+    def as_served(self, definition: DatasetDefinition) -> RequestColumns:
+        """The same with every ``serve_as`` in place of what the request said."""
+        if not definition.served_as:
+            return self
+        return RequestColumns(
+            user=columns_as_served(definition, self.user),
+            items=columns_as_served(definition, self.items),
+        )
 
 
 def assemble(
@@ -44,19 +56,24 @@ def assemble(
     items: OnlineRows,
     context: Mapping[str, Any],
     time_ms: int,
+    candidates: Mapping[str, Sequence[Any]] = MappingProxyType({}),
 ) -> RequestColumns:
     """Raw example columns of one request at ``time_ms`` (UTC epoch, ms).
 
     Args:
         definition: the data set definition.
         types: what ids and values are stored as.
-        user: one row; items: N rows.
+        user: one row.
         items: N rows, one per candidate.
-        context: the declared context columns; an absent or null one is missing, others are ignored.
+        context: the declared columns of the request; an absent or null one is missing, others are
+            ignored.
+        candidates: the declared columns of the candidates, each N values in the order of ``items``;
+            an absent column or a null value is missing, others are ignored.
         time_ms: the request's time, UTC epoch in milliseconds.
 
     Raises:
-        RequestError: a context value is not of the log's type; names the field.
+        RequestError: a value is not of the log's type, or a column has not N values; names the
+            field.
     """
     made = internal(definition)
     columns: dict[str, Column] = {
@@ -73,11 +90,13 @@ def assemble(
     }
     if definition.has_item_age:
         item_columns["item_age_days"] = item_age_days(items.columns[CREATED_AT], time_ms)
+    item_columns |= candidate_columns(definition, types, candidates, len(items.keys))
     item_columns |= last_times(definition, items, by_user=False, time_ms=time_ms)
     item_columns |= matching_columns(definition, columns, item_columns)
     pairs = pair_columns(definition, user, {**columns, **item_columns}, time_ms)
     for name, values in pairs.items():
         (item_columns if definition.side_of(name) == "item" else columns)[name] = values
+    item_columns |= request_statistics(definition, item_columns)
     return RequestColumns(user=columns, items=item_columns)
 
 
@@ -98,17 +117,58 @@ def time_columns(definition: DatasetDefinition, time_ms: int) -> dict[str, Colum
 def context_columns(
     definition: DatasetDefinition, types: ColumnTypes, context: Mapping[str, Any]
 ) -> dict[str, Column]:
-    """The declared context columns, ``[1]``, typed as in the log; missing ones by the contract."""
+    """The declared columns of the request, ``[1]``, typed as in the log; missing by the contract."""
+    return {
+        name: _typed(f"context.{name}", types.context[name], [context.get(name)])
+        for name in definition.request_columns
+    }
+
+
+def candidate_columns(
+    definition: DatasetDefinition,
+    types: ColumnTypes,
+    candidates: Mapping[str, Sequence[Any]],
+    count: int,
+) -> dict[str, Column]:
+    """The declared columns of the candidates, ``[count]``, typed as in the log.
+
+    Raises:
+        RequestError: a column has not ``count`` values, or one of another type; names the field.
+    """
     columns: dict[str, Column] = {}
-    for name in definition.context_columns:
-        kind, value = types.context[name], context.get(name)
-        column = np.empty(1, dtype=column_dtype(kind))
-        column[0] = _context_value(name, kind, value)
-        columns[name] = column
+    for name in definition.candidate_columns:
+        where = f"candidates.{name}"
+        values = candidates.get(name)
+        if values is not None and len(values) != count:
+            raise RequestError(f"{where}: {len(values)} values for {count} candidates.")
+        columns[name] = _typed(
+            where, types.context[name], [None] * count if values is None else values
+        )
     return columns
 
 
-def _context_value(name: str, kind: pa.DataType, value: Any) -> Any:
+def request_statistics(
+    definition: DatasetDefinition, items: Mapping[str, Column]
+) -> dict[str, Column]:
+    """How each candidate stands in the request, float64 ``[N]``, of its raw item columns."""
+    columns: dict[str, Column] = {}
+    for made in definition.within_request:
+        values = items[made.of]
+        assert not isinstance(values, tuple), "a number is one value a candidate"
+        one = np.zeros(len(values), np.int64)
+        found = within_request(np.asarray(values), one, made.statistics)
+        columns |= {made.column(name): column for name, column in found.items()}
+    return columns
+
+
+def _typed(where: str, kind: pa.DataType, values: Sequence[Any]) -> Column:
+    column = np.empty(len(values), dtype=column_dtype(kind))
+    for at, value in enumerate(values):
+        column[at] = _value(where, kind, value)
+    return column
+
+
+def _value(where: str, kind: pa.DataType, value: Any) -> Any:
     missing: Any
     if isinstance(value, np.generic):
         value = value.item()
@@ -124,7 +184,7 @@ def _context_value(name: str, kind: pa.DataType, value: Any) -> Any:
     if value is None:
         return missing
     if not good or isinstance(value, bool):
-        raise RequestError(f"context.{name}: {value!r} is not {expected}.")
+        raise RequestError(f"{where}: {value!r} is not {expected}.")
     return value
 
 

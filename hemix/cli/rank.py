@@ -10,7 +10,7 @@ import typer
 from hemix.cli.models import models_app
 from hemix.cli.serve import serve
 from hemix.cli.signing import register as register_signing
-from hemix.cli.spoken import spoken_id, spoken_items, spoken_pair
+from hemix.cli.spoken import spoken_id, spoken_items, spoken_pair, spoken_values
 
 
 class Protocol(enum.StrEnum):
@@ -37,6 +37,14 @@ def rank(
             metavar="NAME=VALUE", help="A context column; repeat. A text of digits: 'tab=\"1\"'."
         ),
     ] = None,
+    candidate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=A,B,C",
+            help="A column of which each candidate has its own value, in the order of the items; "
+            "nothing between two commas: that one has none. Repeat.",
+        ),
+    ] = None,
     url: Annotated[
         str | None,
         typer.Option(
@@ -54,7 +62,7 @@ def rank(
 
     [bold]Example[/bold]
 
-      hemix rank --user 7 --items 12,31,77 --context tab=1
+      hemix rank --user 7 --items 12,31,77 --context tab=1 --candidate price=10,12.5,9
     """
     from hemix.serving.client import rank as ask
     from hemix.serving.tables import answer_table, show
@@ -63,6 +71,7 @@ def rank(
         spoken_id(user, as_text=text_ids),
         spoken_items(items, item or [], as_text=text_ids),
         context=dict(spoken_pair(text) for text in context or ()),
+        candidates=dict(spoken_values(text) for text in candidate or ()),
         url=url or ("127.0.0.1:8081" if protocol is Protocol.GRPC else "http://127.0.0.1:8080"),
         protocol=protocol.value,
     )

@@ -42,18 +42,31 @@ def spoken_pair(text: str) -> tuple[str, Any]:
     return name, _value(value, text)
 
 
+def spoken_values(text: str) -> tuple[str, list[Any]]:
+    """``NAME=A,B,C``: each as :func:`spoken_pair` reads it; None where nothing stands.
+
+    Raises:
+        RequestError: it is not ``NAME=VALUE,VALUE,...``.
+    """
+    name, equals, values = text.partition("=")
+    if not equals or not name:
+        raise RequestError(f"--candidate {text}: give NAME=VALUE,VALUE, for example price=10,12.5.")
+    spoken = [value.strip() for value in re.split(r',(?=(?:[^"]*"[^"]*")*[^"]*$)', values)]
+    return name, [_value(value, text, "--candidate") if value else None for value in spoken]
+
+
 def _whole(text: str) -> int | str:
     if re.fullmatch(r"-?[0-9]{1,20}", text) and str(int(text)) == text:
         return int(text)
     return text
 
 
-def _value(text: str, pair: str) -> int | float | str:
+def _value(text: str, pair: str, option: str = "--context") -> int | float | str:
     if text.startswith('"'):
         try:
             found = json.loads(text)
         except ValueError as error:
-            raise RequestError(f"--context {pair}: not a JSON text in double quotes.") from error
+            raise RequestError(f"{option} {pair}: not a JSON text in double quotes.") from error
         return str(found)
     if re.fullmatch(r"-?[0-9]+\.[0-9]+", text) and math.isfinite(float(text)):
         return float(text)

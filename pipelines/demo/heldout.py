@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hemix.errors import DataError
 from hemix.features.definition import DatasetDefinition
-from hemix.features.schema import label_column
+from hemix.features.schema import MISSING_INT, MISSING_STRING, label_column
 from hemix.pipelines.local.record import RunRecord
 
 MIN_CANDIDATES, MAX_CANDIDATES = 5, 20
@@ -18,7 +18,8 @@ MIN_CANDIDATES, MAX_CANDIDATES = 5, 20
 class HeldOutRequest:
     """One user at the start of a day, the items of that day, and what the user then did.
 
-    ``labels`` holds a 0/1 for each candidate and task.
+    ``candidates`` holds each candidate's own values, by column; ``labels`` a 0/1 for each candidate
+    and task.
     """
 
     request_id: str
@@ -27,6 +28,7 @@ class HeldOutRequest:
     context: dict[str, Any]
     timestamp_ms: int
     labels: dict[str, list[int]]
+    candidates: dict[str, list[Any]] = field(default_factory=dict)
 
     @property
     def when(self) -> datetime:
@@ -81,9 +83,18 @@ def held_out_requests(record: RunRecord, *, users: int) -> list[HeldOutRequest]:
             request_id=f"heldout-{row['user_id']}",
             user_id=row["user_id"],
             item_ids=row["item_id"],
-            context={name: row[name][0] for name in definition.context_columns},
+            context={name: spoken(row[name][0]) for name in definition.request_columns},
+            candidates={
+                name: [spoken(value) for value in row[name]]
+                for name in definition.candidate_columns
+            },
             timestamp_ms=int(row["first"].timestamp() * 1000),
             labels={task: row[column] for task, column in labels.items()},
         )
         for row in shown.iter_rows(named=True)
     ]
+
+
+def spoken(value: Any) -> Any:
+    """A value of the log as a request says it: what is missing is None."""
+    return None if value in (MISSING_INT, MISSING_STRING) or value != value else value

@@ -112,6 +112,7 @@ def _ask(endpoint: Endpoint, request: HeldOutRequest, protocol: Protocol) -> dic
         request.user_id,
         request.item_ids,
         context=request.context,
+        candidates=request.candidates,
         request_id=request.request_id,
         timestamp_ms=request.timestamp_ms,
         url=endpoint.grpc if protocol == "grpc" else endpoint.http,
@@ -150,7 +151,15 @@ def _asked(request: HeldOutRequest) -> list[object]:
     context = [
         word for name, value in request.context.items() for word in ("--context", f"{name}={value}")
     ]
-    return ["--user", request.user_id, "--items", items, *context]
+    own = [
+        word
+        for name, values in request.candidates.items()
+        for word in (
+            "--candidate",
+            f"{name}={','.join('' if v is None else str(v) for v in values[:5])}",
+        )
+    ]
+    return ["--user", request.user_id, "--items", items, *context, *own]
 
 
 def _hemix() -> Path:

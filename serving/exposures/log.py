@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +20,8 @@ import orjson
 from hemix.errors import StorageError
 from hemix.serving.experiments.assignment import Assigned
 from hemix.serving.exposures.files import files_at
-from hemix.serving.messages.answer import Floats, bytes_of_ids
+from hemix.serving.messages.answer import Floats, bytes_of_ids, bytes_of_values
+from hemix.serving.messages.request import Value
 from hemix.serving.metrics import EXPOSURES
 
 logger = logging.getLogger("hemix.serving")
@@ -38,7 +39,8 @@ class Exposure:
 
     ``request_ms`` is the request's own time (now, when it gave none), ``latency_ms`` the time from
     assignment to answer. ``variant`` is the model layer's; ``assigned`` holds every layer's.
-    ``version`` is the one that scored. A failed request has an ``error`` and no scores.
+    ``version`` is the one that scored. A failed request has an ``error`` and no scores. ``context``
+    and ``candidates`` are what the request said, also where the model is served at another value.
     """
 
     request_id: str
@@ -53,6 +55,8 @@ class Exposure:
     order: Mapping[str, float] | None = None
     flags: tuple[str, ...] = ()
     error: str = ""
+    context: Mapping[str, Value] = field(default_factory=dict)
+    candidates: Mapping[str, Sequence[Value | None]] = field(default_factory=dict)
 
 
 class ExposureLog:
@@ -147,10 +151,13 @@ def _line(when: float, exposure: Exposure) -> bytes:
             "order": exposure.order,
             "flags": exposure.flags,
             "error": exposure.error,
+            "context": exposure.context,
+            "candidates": exposure.candidates,
         },
         option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY,
     )
 
 
 def _size(exposure: Exposure) -> int:
-    return 1_000 + bytes_of_ids(exposure.item_ids)
+    said = sum(bytes_of_values(values) for values in exposure.candidates.values())
+    return 1_000 + bytes_of_ids(exposure.item_ids) + said

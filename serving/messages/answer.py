@@ -14,6 +14,8 @@ Floats = npt.NDArray[np.float32]
 UNKNOWN_USER = "unknown_user"
 UNKNOWN_ITEMS = "unknown_items"
 FEATURES_UNAVAILABLE = "features_unavailable"
+DEFAULT = "default_"
+"""Begins the flag of a candidate column that the request lacks: ``default_price``."""
 PREDICTOR_UNAVAILABLE = "predictor_unavailable"
 ORDER_UNAVAILABLE = "order_unavailable"
 VERSION_UNAVAILABLE = "version_unavailable"
@@ -82,3 +84,9 @@ def bytes_of_ids(item_ids: Sequence[int] | Sequence[str]) -> int:
     """About the memory of an answer's ids, ranking and scores, by its first id."""
     first = item_ids[0] if item_ids else 0
     return len(item_ids) * (64 + (len(first) + 24 if isinstance(first, str) else 0))
+
+
+def bytes_of_values(values: Sequence[object]) -> int:
+    """About the memory of one column of the candidates, by its longest text."""
+    longest = max((len(value) for value in values if isinstance(value, str)), default=0)
+    return len(values) * (32 + longest)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -25,7 +25,7 @@ MAX_INSTANCES = 16
 Kind = Literal["int", "text", "number"]
 Value = int | str | float
 
-_FIELDS = ("user_id", "item_ids", "context", "request_id", "timestamp_ms")
+_FIELDS = ("user_id", "item_ids", "context", "candidates", "request_id", "timestamp_ms")
 _KIND_WORDS: dict[Kind, str] = {
     "int": "a whole number",
     "text": f"a text of 1 to {MAX_TEXT} characters",
@@ -37,7 +37,9 @@ _KIND_WORDS: dict[Kind, str] = {
 class RankingRequest:
     """A checked request: one user and N candidates.
 
-    ``context`` holds the given context columns only; ``timestamp_ms`` is None for now.
+    ``context`` holds the given columns of the request only; ``candidates`` the given columns of the
+    candidates, each N values in the order of ``item_ids`` (None: that candidate has none).
+    ``timestamp_ms`` is None for now.
     """
 
     request_id: str
@@ -45,15 +47,17 @@ class RankingRequest:
     item_ids: list[int] | list[str]
     context: dict[str, Value]
     timestamp_ms: int | None
+    candidates: dict[str, list[Value | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestContract:
-    """The types that a data set's ids and context columns have."""
+    """The types that a data set's ids, request columns and candidate columns have."""
 
     user_id: Kind
     item_id: Kind
     context: Mapping[str, Kind]
+    candidates: Mapping[str, Kind] = field(default_factory=dict)
 
     @staticmethod
     def of(versions: Iterable[tuple[DatasetDefinition, ColumnTypes]]) -> RequestContract:
@@ -61,10 +65,18 @@ class RequestContract:
         versions = list(versions)
         _, types = versions[0]
         context: dict[str, Kind] = {}
+        candidates: dict[str, Kind] = {}
         for definition, own in reversed(versions):
-            context.update({name: _kind(own.context[name]) for name in definition.context_columns})
+            for found, names in (
+                (context, definition.request_columns),
+                (candidates, definition.candidate_columns),
+            ):
+                found.update({name: _kind(own.context[name]) for name in names})
         return RequestContract(
-            user_id=_kind(types.user_id), item_id=_kind(types.item_id), context=context
+            user_id=_kind(types.user_id),
+            item_id=_kind(types.item_id),
+            context=context,
+            candidates=candidates,
         )
 
     def parse_body(self, body: object) -> list[RankingRequest]:
@@ -93,10 +105,12 @@ class RequestContract:
         if not isinstance(instance, dict):
             raise RequestError(f"{where.rstrip('.')}: give an object with user_id and item_ids.")
         _known(instance, _FIELDS, where)
+        item_ids = self._items(instance, where)
         return RankingRequest(
             user_id=self._user(instance, where),
-            item_ids=self._items(instance, where),
+            item_ids=item_ids,
             context=self._context(instance.get("context"), where),
+            candidates=self._candidates(instance.get("candidates"), len(item_ids), where),
             request_id=_request_id(instance.get("request_id"), where),
             timestamp_ms=_timestamp(instance.get("timestamp_ms"), where),
         )
@@ -126,6 +140,11 @@ class RequestContract:
             raise RequestError(f"{where}context: give an object of names and values.")
         checked: dict[str, Value] = {}
         for name, value in context.items():
+            if name in self.candidates:
+                raise RequestError(
+                    f"{where}context.{name}: each candidate has its own; give the list "
+                    f"candidates.{name}, one value a candidate."
+                )
             if name not in self.context:
                 known = ", ".join(self.context) or "none"
                 raise RequestError(
@@ -133,6 +152,32 @@ class RequestContract:
                 )
             if value is not None:
                 checked[name] = _checked(value, self.context[name], f"{where}context.{name}")
+        return checked
+
+    def _candidates(
+        self, candidates: object, count: int, where: str
+    ) -> dict[str, list[Value | None]]:
+        if candidates is None:
+            return {}
+        if not isinstance(candidates, dict):
+            raise RequestError(f"{where}candidates: give an object of names and lists of values.")
+        checked: dict[str, list[Value | None]] = {}
+        for name, values in candidates.items():
+            place = f"{where}candidates.{short(name)}"
+            if name in self.context:
+                raise RequestError(f"{place}: a request has one of it; give it as context.{name}.")
+            if name not in self.candidates:
+                known = ", ".join(self.candidates) or "none"
+                raise RequestError(f"{place}: no such candidate column; known: {known}.")
+            if not isinstance(values, list):
+                raise RequestError(f"{place}: give a list of {count} values, one a candidate.")
+            if len(values) != count:
+                raise RequestError(f"{place}: {len(values)} values for {count} candidates.")
+            kind = self.candidates[name]
+            checked[name] = [
+                None if value is None else _checked(value, kind, place, at)
+                for at, value in enumerate(values)
+            ]
         return checked
 
 

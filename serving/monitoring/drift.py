@@ -17,6 +17,7 @@ from hemix.features.definition import DatasetDefinition
 from hemix.features.transform.columns import Column
 from hemix.features.transform.statistics import REST, Histogram, Statistics, psi
 from hemix.features.transform.watched import watched_features
+from hemix.features.transform_plan import index_column
 from hemix.spec import FeatureSpec
 
 Counts = npt.NDArray[np.int64]
@@ -36,13 +37,17 @@ class FeatureBins:
 
     @staticmethod
     def of(spec: FeatureSpec, statistics: Statistics, definition: DatasetDefinition) -> FeatureBins:
-        """The watched features that the statistics hold."""
+        """The watched features that the statistics hold, but those served at one stated value."""
         sizes = {c.name: spec.vocabulary(c.vocabulary).size for c in spec.categorical}
         columns = {c.name: c.name for c in spec.categorical}
         for number in spec.numeric:
             columns[number.name] = number.bucket
             sizes[number.name] = number.buckets
-        names = sorted(watched_features(definition) & columns.keys() & statistics.features.keys())
+        fixed = {
+            made for name in definition.served_as for made in (f"{name}_scaled", index_column(name))
+        }
+        watched = watched_features(definition) - fixed
+        names = sorted(watched & columns.keys() & statistics.features.keys())
         training = {name: statistics.features[name] for name in names}
         return FeatureBins(
             training=training,

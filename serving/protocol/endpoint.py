@@ -96,6 +96,10 @@ class RankingModel(WorkingModel, abc.ABC, Generic[V]):
                 {"name": f"context_{name}", "datatype": names[kind], "shape": [1]}
                 for name, kind in contract.context.items()
             ),
+            *(
+                {"name": f"candidate_{name}", "datatype": names[kind], "shape": [-1]}
+                for name, kind in contract.candidates.items()
+            ),
         ]
 
     def get_output_types(self) -> list[dict[str, Any]]:

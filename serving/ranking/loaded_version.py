@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,7 +21,7 @@ from hemix.features.store.online import OnlineFeatures, store_breaker
 from hemix.features.transform.graph import TransformGraph
 from hemix.features.transform.statistics import Statistics
 from hemix.serving.messages.answer import Floats
-from hemix.serving.messages.request import RankingRequest, Value
+from hemix.serving.messages.request import RankingRequest
 from hemix.serving.messages.soundness import require_sound
 from hemix.serving.metrics import DEPENDENCY_ALONE, Stage
 from hemix.serving.monitoring.drift import FeatureBins
@@ -72,11 +73,32 @@ class Version(abc.ABC):
         )
 
     def assemble(
-        self, user: OnlineRows, items: OnlineRows, context: dict[str, Value], time_ms: int
+        self, user: OnlineRows, items: OnlineRows, request: RankingRequest, time_ms: int
     ) -> RequestColumns:
-        """Raw columns as ``build_examples`` would have written them at ``time_ms``."""
-        return assemble(
-            self.definition, self.types, user=user, items=items, context=context, time_ms=time_ms
+        """Raw columns as ``build_examples`` would have written them at ``time_ms``.
+
+        Fields with a ``serve_as`` hold that value, whatever the request says.
+        """
+        columns = assemble(
+            self.definition,
+            self.types,
+            user=user,
+            items=items,
+            context=request.context,
+            candidates=request.candidates,
+            time_ms=time_ms,
+        )
+        return columns.as_served(self.definition)
+
+    @cached_property
+    def asked_of_candidates(self) -> tuple[str, ...]:
+        """Candidate columns whose absence from a request changes scores."""
+        definition = self.definition
+        counted = {made.of for made in definition.within_request}
+        return tuple(
+            name
+            for name in definition.candidate_columns
+            if name not in definition.served_as or name in counted
         )
 
     @abc.abstractmethod
@@ -93,7 +115,7 @@ class Version(abc.ABC):
             context={},
             timestamp_ms=0,
         )
-        return self.assemble(*self.defaults(request), {}, 0)
+        return self.assemble(*self.defaults(request), request, 0)
 
 
 @dataclass(frozen=True, kw_only=True)

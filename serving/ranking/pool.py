@@ -234,6 +234,22 @@ def _misfit(champion: Version, version: Version) -> str:
     fields = {"user_id": (own.user_id, theirs.user_id), "item_ids": (own.item_id, theirs.item_id)}
     for name in own.context.keys() & theirs.context.keys():
         fields[f"context.{name}"] = (own.context[name], theirs.context[name])
+    for name in own.candidates.keys() & theirs.candidates.keys():
+        fields[f"candidates.{name}"] = (own.candidates[name], theirs.candidates[name])
+    for one, other, told in (
+        (
+            own.context,
+            theirs.candidates,
+            "each candidate has its own {}, the champion's request one",
+        ),
+        (
+            own.candidates,
+            theirs.context,
+            "a request has one {}, the champion's candidates their own",
+        ),
+    ):
+        if names := sorted(one.keys() & other.keys()):
+            return told.format(names[0])
     for name, (ours, other) in fields.items():
         if ours != other:
             return f"its {name} is {other}, the champion's {ours}"

@@ -20,6 +20,7 @@ from hemix.serving.experiments.assignment import Assigned, Variant
 from hemix.serving.experiments.live import LiveExperiments
 from hemix.serving.exposures.log import Exposure, ExposureLog
 from hemix.serving.messages.answer import (
+    DEFAULT,
     FEATURES_UNAVAILABLE,
     ORDER_UNAVAILABLE,
     UNKNOWN_ITEMS,
@@ -32,6 +33,7 @@ from hemix.serving.messages.request import RankingRequest
 from hemix.serving.messages.soundness import UnsoundScores, require_sound
 from hemix.serving.messages.times import time_flags
 from hemix.serving.metrics import (
+    CANDIDATE_DEFAULTS,
     CANDIDATES,
     REQUESTS,
     STAGE_SECONDS,
@@ -175,7 +177,7 @@ class Ranker(Generic[V]):
         with timed("features"):
             user_rows, item_rows, available = self._read(version, request)
         with timed("assemble"):
-            raw = version.assemble(user_rows, item_rows, request.context, time_ms)
+            raw = version.assemble(user_rows, item_rows, request, time_ms)
         with timed(version.encoding):
             encoded = version.encode(raw)
         flags: tuple[str, ...] = (FEATURES_UNAVAILABLE,)
@@ -183,6 +185,7 @@ class Ranker(Generic[V]):
         if available:
             unknown = [request.item_ids[at] for at in np.flatnonzero(~item_rows.known)]  # type: ignore[assignment]
             flags = _flags(known_user=bool(user_rows.known[0]), unknown=len(unknown))
+        flags += _defaults(version, request)
         if request.timestamp_ms is not None:
             flags += time_flags(time_ms, list(version.online.newest.values()))
         return encoded, flags, unknown
@@ -243,6 +246,8 @@ class Ranker(Generic[V]):
                 order=answer.order if answer else None,
                 flags=answer.flags if answer else prepared.flags,
                 error=error,
+                context=prepared.request.context,
+                candidates=prepared.request.candidates,
             )
         )
 
@@ -291,6 +296,14 @@ def _order(
     if order is not None and not order.keys() <= scores.keys():
         return None, (*prepared.flags, ORDER_UNAVAILABLE)
     return order, prepared.flags
+
+
+def _defaults(version: Version, request: RankingRequest) -> tuple[str, ...]:
+    """A flag for each column of the candidates that the model takes and the request lacks."""
+    absent = [name for name in version.asked_of_candidates if name not in request.candidates]
+    for name in absent:
+        CANDIDATE_DEFAULTS.labels(name).inc()
+    return tuple(f"{DEFAULT}{name}" for name in absent)
 
 
 def _flags(*, known_user: bool, unknown: int) -> tuple[str, ...]:

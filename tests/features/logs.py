@@ -30,7 +30,7 @@ from hemix.features.schema import (
     users_schema,
 )
 from hemix.files import write_json
-from tests.features.oracle import DAY, Oracle, Row
+from tests.features.oracle import DAY, STATISTICS, Oracle, Row
 
 MIDNIGHT = 19_000 * DAY
 SPLITS = [
@@ -209,7 +209,11 @@ def definition(*, counting: bool = False, **sequences: Any) -> DatasetDefinition
             "categorical": [
                 {"name": n} for n in ("user_id", "item_id", "author_id", "tag", "tab", "city")
             ],
-            "numeric": [{"name": n} for n in ("fans", "size", "price")],
+            "numeric": [
+                {"name": "fans"},
+                {"name": "size"},
+                {"name": "price", "per": "candidate"},
+            ],
             "sequences": {"columns": ["author_id", "tag"], **sequences},
             "counters": [
                 {"key": "user_id", "windows": ["1h", "1d", "ever"]},
@@ -224,6 +228,11 @@ def definition(*, counting: bool = False, **sequences: Any) -> DatasetDefinition
             ]
             if counting
             else [],
+            "within_request": [
+                {"of": "price", "statistics": list(STATISTICS)},
+                {"of": "author_click_1d", "statistics": ["rank", "ratio_to_mean"]},
+                {"of": "item_age_days", "statistics": ["rank", "mean"]},
+            ],
             "split": {
                 "train": {"start": "2022-01-01", "end": "2022-01-08"},
                 "test": {"start": "2022-01-08", "end": "2022-01-09"},
@@ -312,7 +321,7 @@ def logs(
                 "item_id": items,
                 "event_time": times,
                 "tab": st.integers(0, 1),
-                "price": st.sampled_from([0.5, 2.0]),
+                "price": st.sampled_from([0.5, 2.0, -0.0, 0.0, math.nan, 1e30, 0.1]),
                 "label_click": labels,
                 "label_like": labels,
             },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any, TypeVar
 
 from hemix.features.definition import DatasetDefinition, Sequences
@@ -14,6 +15,7 @@ from hemix.features.schema import INEXACT_GAP, MISSING_INT, ColumnTypes, label_c
 Row = dict[str, Any]
 Event = TypeVar("Event")
 DAY = 86_400_000
+STATISTICS = ("rank", "count", "min", "max", "mean", "ratio_to_mean")
 
 
 def missing(kind: object) -> object:
@@ -68,6 +70,23 @@ def split(
     if rule.overlap:
         older = visible
     return {"global": older[-rule.global_length :], "realtime": recent[-rule.realtime_length :]}
+
+
+def standing(statistic: str, value: float, of_all: list[float]) -> float:
+    """A statistic of one candidate among all candidates of its request, by the contract."""
+    known = [v for v in of_all if not math.isnan(v)]
+    if statistic == "rank":
+        return 1.0 + (len(known) if math.isnan(value) else sum(v < value for v in known))
+    if statistic == "count":
+        return float(len(known))
+    if not known:
+        return math.nan
+    if statistic in ("min", "max"):
+        return (min if statistic == "min" else max)(known) + 0.0
+    mean = float(sum(map(Fraction, known))) / len(known)
+    if statistic == "mean":
+        return mean
+    return math.nan if math.isnan(value) or mean == 0 else value / mean + 0.0
 
 
 class Oracle:
@@ -197,4 +216,17 @@ class Oracle:
         keys = ["event_time", "user_id", "item_id", "request_id", *self.definition.context_columns]
         keys += [label_column(task) for task in self.definition.tasks]
         rows = sorted(self.interactions, key=lambda r: [r[name] for name in keys])
-        return [self.example(row) for row in rows]
+        made = [self.example(row) for row in rows]
+        for mine in self.definition.within_request:
+            of_all = [float(row[mine.of]) for row in made]
+            for row in made:
+                key = ("request_id", "user_id", "event_time")
+                peers = [
+                    value
+                    for value, other in zip(of_all, made, strict=True)
+                    if all(other[name] == row[name] for name in key)
+                ]
+                for statistic in mine.statistics:
+                    column = mine.column(statistic)
+                    row[column] = standing(statistic, float(row[mine.of]), peers)
+        return made

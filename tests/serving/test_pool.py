@@ -19,7 +19,7 @@ from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes
 from hemix.serving.messages.soundness import UnsoundScores
 from hemix.serving.ranking.loading import Loader
-from hemix.serving.ranking.pool import VersionPool
+from hemix.serving.ranking.pool import VersionPool, _misfit
 from hemix.serving.registry.registry import FolderRegistry
 from hemix.serving.registry.transitions import Challenger, RegistryState, state_bytes
 from tests.features.store.data import TYPES, definition
@@ -293,3 +293,16 @@ def test_a_huge_state_is_not_read(tmp_path: Path) -> None:
         file.truncate(1 << 40)
     with pytest.raises(RegistryError, match=r"state\.json: is larger than"):
         registry.state()
+
+
+def test_a_version_that_asks_candidates_for_what_the_champion_asks_the_request_is_refused() -> None:
+    own = {"numeric": [{"name": "age"}, {"name": "price"}, {"name": "battery", "per": "candidate"}]}
+    for kinds, told in (
+        (({}, own), "each candidate has its own battery, the champion's request one"),
+        ((own, {}), "a request has one battery, the champion's candidates their own"),
+    ):
+        champion, other = (
+            Ready(name=str(n), definition=definition(**kind)) for n, kind in enumerate(kinds)
+        )
+        assert _misfit(champion, champion) == ""  # type: ignore[arg-type]
+        assert _misfit(champion, other) == told  # type: ignore[arg-type]

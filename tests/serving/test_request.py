@@ -12,7 +12,10 @@ from hemix.errors import RequestError
 from hemix.serving.messages.request import MAX_CANDIDATES, MAX_INSTANCES, RequestContract
 
 CONTRACT = RequestContract(
-    user_id="int", item_id="int", context={"tab": "int", "page": "text", "price": "number"}
+    user_id="int",
+    item_id="int",
+    context={"tab": "int", "page": "text", "price": "number"},
+    candidates={"slot": "int", "cost": "number", "badge": "text"},
 )
 TEXTS = RequestContract(user_id="text", item_id="text", context={})
 
@@ -50,6 +53,15 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (good(timestamp_ms=-1), "timestamp_ms: -1 must be"),
     (good(timestamp_ms=1_651_363_200_000_000), "timestamp_ms: .* milliseconds"),
     (good(users=1), "users: no such field"),
+    (good(candidates=[1]), "candidates: give an object"),
+    (good(candidates={"colour": [1, 2]}), "candidates.colour: no such candidate column; known: sl"),
+    (good(candidates={"tab": [1, 2]}), "candidates.tab: a request has one of it; .*context.tab"),
+    (good(context={"slot": 1}), "context.slot: each candidate has its own; .*candidates.slot"),
+    (good(candidates={"slot": 1}), "candidates.slot: give a list of 2 values, one a candidate"),
+    (good(candidates={"slot": [1]}), "candidates.slot: 1 values for 2 candidates"),
+    (good(candidates={"slot": [1, "2"]}), r"candidates.slot\[1\]: 2 must be a whole number"),
+    (good(candidates={"cost": [1, math.nan]}), r"candidates.cost\[1\]: nan must be a finite"),
+    (good(candidates={"badge": [1, "x"]}), r"candidates.badge\[0\]: 1 must be a text"),
 ]
 
 
@@ -82,9 +94,13 @@ def test_a_body_that_is_no_list_of_requests_is_refused(body: object, message: st
 def test_a_good_request_comes_through_as_it_is() -> None:
     request = CONTRACT.parse(
         good(
-            context={"tab": 1, "page": None, "price": 3}, request_id="r", timestamp_ms=1651363200000
+            context={"tab": 1, "page": None, "price": 3},
+            candidates={"slot": [2, 1], "cost": [None, 3]},
+            request_id="r",
+            timestamp_ms=1651363200000,
         )
     )
+    assert request.candidates == {"slot": [2, 1], "cost": [None, 3.0]}
     assert (request.user_id, request.item_ids, request.request_id) == (7, [1, 2], "r")
     assert request.context == {"tab": 1, "price": 3.0}
     assert request.timestamp_ms == 1651363200000
@@ -105,7 +121,10 @@ JSON = st.recursive(
     max_leaves=8,
 )
 FIELDS = st.dictionaries(
-    st.sampled_from(["user_id", "item_ids", "context", "request_id", "timestamp_ms", "x"]), JSON
+    st.sampled_from(
+        ["user_id", "item_ids", "context", "candidates", "request_id", "timestamp_ms", "x"]
+    ),
+    JSON,
 )
 
 

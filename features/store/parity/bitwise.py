@@ -69,8 +69,10 @@ def served_columns(
     """Raw and transformed columns ``[probes.rows]``, read and transformed request by request."""
     raw: dict[str, list[Column]] = {}
     transformed: dict[str, list[Column]] = {}
-    requests = list(zip(probes.users, probes.items, probes.contexts, strict=True))
-    for user_id, item_ids, context in progress(requests, "parity: requests"):
+    requests = list(
+        zip(probes.users, probes.items, probes.contexts, probes.candidates, strict=True)
+    )
+    for user_id, item_ids, context, candidates in progress(requests, "parity: requests"):
         user, items = online.read(user_id, item_ids)
         columns = assemble(
             graph.definition,
@@ -78,6 +80,7 @@ def served_columns(
             user=user,
             items=items,
             context=context,
+            candidates=candidates,
             time_ms=probes.time_ms,
         )
         for found, made in (

@@ -20,7 +20,14 @@ import pyarrow.parquet as pq
 from hemix.features.definition import DatasetDefinition
 from hemix.features.examples.build import build
 from hemix.features.examples.log import Log, read_rows, read_tasks
-from hemix.features.schema import TIME, ColumnTypes, label_column
+from hemix.features.schema import (
+    MISSING_INT,
+    MISSING_STRING,
+    TIME,
+    ColumnTypes,
+    label_column,
+)
+from hemix.features.sources.dimensions import fill_missing
 
 PREFIX = "parity-"
 DAY_MS = 86_400_000
@@ -28,12 +35,17 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True, kw_only=True)
 class Probes:
-    """Requests at ``time_ms``: each a user, K items and one context (as in a ranking request)."""
+    """Requests at ``time_ms``: each a user, K items, one context (as in a ranking request).
+
+    ``candidates`` holds for each request the K values of every column that candidates have. The
+    items of a request are distinct.
+    """
 
     time_ms: int
     users: tuple[Any, ...]
     items: tuple[tuple[Any, ...], ...]
     contexts: tuple[dict[str, Any], ...]
+    candidates: tuple[dict[str, list[Any]], ...]
 
     @property
     def rows(self) -> int:
@@ -85,20 +97,56 @@ def choose_probes(
         chosen[side] += _unknown(known, unknown)
         rng.shuffle(chosen[side])
     items = chosen["item"]
-    contexts = before.select(list(definition.context_columns))
+    contexts = before.select(list(definition.request_columns))
     rows = rng.integers(0, max(before.num_rows, 1), len(chosen["user"]))
+    asked = tuple(
+        tuple(
+            dict.fromkeys(items[(n * items_a_user + k) % len(items)] for k in range(items_a_user))
+        )
+        for n in range(len(chosen["user"]))
+    )
     assert schema.names  # the log has interactions: ingest refuses one without
     return Probes(
         time_ms=time_ms,
         users=tuple(chosen["user"]),
-        items=tuple(
-            tuple(items[(n * items_a_user + k) % len(items)] for k in range(items_a_user))
-            for n in range(len(chosen["user"]))
-        ),
+        items=asked,
+        candidates=_candidates(definition, before, asked, rng),
         contexts=tuple(
-            contexts.slice(int(row), 1).to_pylist()[0] if before.num_rows else {} for row in rows
+            _said(contexts.slice(int(row), 1).to_pylist()[0]) if before.num_rows else {}
+            for row in rows
         ),
     )
+
+
+def _candidates(
+    definition: DatasetDefinition,
+    log: pa.Table,
+    asked: tuple[tuple[Any, ...], ...],
+    rng: np.random.Generator,
+) -> tuple[dict[str, list[Any]], ...]:
+    """Each candidate's own values, those of any row of the log."""
+    own = log.select(list(definition.candidate_columns))
+    count = sum(len(items) for items in asked)
+    if not own.num_columns or not log.num_rows:
+        return tuple({name: [None] * len(items) for name in own.column_names} for items in asked)
+    drawn = own.take(pa.array(rng.integers(0, log.num_rows, count)))
+    ends = np.cumsum([len(items) for items in asked])
+    return tuple(
+        {
+            name: [_value(value) for value in values]
+            for name, values in drawn.slice(int(end) - len(items), len(items)).to_pydict().items()
+        }
+        for end, items in zip(ends, asked, strict=True)
+    )
+
+
+def _said(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: _value(value) for name, value in row.items()}
+
+
+def _value(value: Any) -> Any:
+    """As a request says it: what is missing in the log is None."""
+    return None if value in (MISSING_INT, MISSING_STRING) or value != value else value
 
 
 def true_examples(
@@ -118,7 +166,20 @@ def true_examples(
     files = sorted((work / "examples").glob(f"{_day(probes.time_ms)}/*.parquet"))
     table = pa.concat_tables([pq.read_table(path, partitioning=None) for path in files])
     table = table.filter(pc.starts_with(table["request_id"], PREFIX))
-    return table.sort_by("request_id").combine_chunks()
+    by = [("request_id", "ascending"), ("item_id", "ascending")]
+    order = pc.sort_indices(pa.table(_keys(types, probes)), sort_keys=by)
+    places = np.empty(probes.rows, np.int64)
+    places[order.to_numpy()] = np.arange(probes.rows)
+    return table.sort_by(by).take(pa.array(places)).combine_chunks()
+
+
+def _keys(types: ColumnTypes, probes: Probes) -> dict[str, pa.Array]:
+    """Request id and item of every row, in the probes' order."""
+    names = [f"{PREFIX}{number:09d}" for number, items in enumerate(probes.items) for _ in items]
+    return {
+        "request_id": pa.array(names, pa.string()),
+        "item_id": pa.array([item for _, item in probes.keys], types.item_id),
+    }
 
 
 def _write_log(
@@ -137,19 +198,22 @@ def _write_log(
     schema = log.schema("interactions")
     keys = probes.keys
     columns: dict[str, Any] = {
-        "request_id": [f"{PREFIX}{row:09d}" for row in range(len(keys))],
+        **_keys(types, probes),
         "user_id": [user for user, _ in keys],
-        "item_id": [item for _, item in keys],
         "event_time": pa.array([probes.time_ms] * len(keys), pa.int64()).cast(TIME),
         **{label_column(task): [0] * len(keys) for task in definition.tasks},
     }
-    for name in definition.context_columns:
+    for name in definition.request_columns:
         columns[name] = [
-            context[name]
+            context.get(name)
             for context, items in zip(probes.contexts, probes.items, strict=True)
             for _ in items
         ]
-    rows = pa.table([pa.array(columns[f.name], f.type) for f in schema], schema=schema)
+    for name in definition.candidate_columns:
+        columns[name] = [value for own in probes.candidates for value in own[name]]
+    rows = pa.table(
+        [fill_missing(pa.array(columns[f.name], f.type)) for f in schema], schema=schema
+    )
     _write_days(rows, out / "interactions", "part-1")
 
 

@@ -83,6 +83,7 @@ def _ask(request: ReplayRequest, url: str) -> str:
                 request.user_id,
                 request.item_ids,
                 context=request.context,
+                candidates=request.candidates,
                 request_id=request.request_id,
                 timestamp_ms=request.timestamp_ms,
                 url=url,

@@ -7,7 +7,7 @@ and context those of the first. What was logged for each showing is an outcome o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from hemix.errors import DataError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import label_column
 from hemix.models.metrics.pointwise import grouped_auc
+from hemix.pipelines.demo.heldout import spoken
 from hemix.serving.messages.request import MAX_CANDIDATES
 
 if TYPE_CHECKING:
@@ -36,11 +37,13 @@ class ReplayRequest:
     item_ids: list[Any]
     context: dict[str, Any]
     timestamp_ms: int
+    candidates: dict[str, list[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Traffic:
-    """``requests``: request_id, user_id, item_ids, context columns, timestamp_ms, rising in time.
+    """``requests``: request_id, user_id, item_ids, request columns (a value), candidate columns
+    (lists beside ``item_ids``, of each item's first showing), timestamp_ms, rising in time.
     ``outcomes``: request_id, item_id, task, value, time_ms, one a logged showing and task.
     ``known``: numbers of each user that no variant can change: what was known from before the
     window, and how well a plain order by popularity does on the user's own requests. The latter is
@@ -51,6 +54,7 @@ class Traffic:
     outcomes: pl.DataFrame
     known: pl.DataFrame
     context: tuple[str, ...]
+    candidates: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[ReplayRequest]:
         for row in self.requests.iter_rows(named=True):
@@ -58,8 +62,13 @@ class Traffic:
                 request_id=row["request_id"],
                 user_id=row["user_id"],
                 item_ids=row["item_ids"],
-                context={name: row[name] for name in self.context if row[name] is not None},
+                context={
+                    name: value for name in self.context if (value := spoken(row[name])) is not None
+                },
                 timestamp_ms=row["timestamp_ms"],
+                candidates={
+                    name: [spoken(value) for value in row[name]] for name in self.candidates
+                },
             )
 
 
@@ -102,13 +111,15 @@ def read_traffic(
         request_id=pl.format(f"{prefix}-{{}}-{{}}", named, pl.col("day")),
         time_ms=time.dt.epoch("ms"),
     )
-    context = tuple(definition.context_columns)
+    context, candidates = definition.request_columns, definition.candidate_columns
     requests = (
-        rows.group_by("request_id", maintain_order=True)
+        rows.unique(["request_id", "item_id"], keep="first", maintain_order=True)
+        .group_by("request_id", maintain_order=True)
         .agg(
             pl.col("user_id").first(),
-            pl.col("item_id").unique(maintain_order=True).head(MAX_CANDIDATES).alias("item_ids"),
+            pl.col("item_id").head(MAX_CANDIDATES).alias("item_ids"),
             *(pl.col(name).first() for name in context),
+            *(pl.col(name).head(MAX_CANDIDATES) for name in candidates),
             pl.col("time_ms").first().alias("timestamp_ms"),
         )
         .sort("timestamp_ms", "request_id")
@@ -129,7 +140,9 @@ def read_traffic(
         known = known.join(
             plain.rename({"surplus": f"popularity_{task}"}), on="user_id", how="full", coalesce=True
         )
-    return Traffic(requests=requests, outcomes=outcomes, known=known, context=context)
+    return Traffic(
+        requests=requests, outcomes=outcomes, known=known, context=context, candidates=candidates
+    )
 
 
 def _known(before: pl.LazyFrame, labels: dict[str, str]) -> pl.LazyFrame:

@@ -16,6 +16,7 @@ from hemix.features.definition import DatasetDefinition
 from hemix.features.feature_views import view_specs
 from hemix.features.schema import INEXACT_GAP, MISSING_INT, examples_schema
 from hemix.features.store import OnlineRows, assemble
+from hemix.features.store.assemble import RequestColumns
 from hemix.features.store.rows import column_dtype
 from tests.features.store import data
 
@@ -250,3 +251,68 @@ def test_context_of_another_type_is_named(name: str, value: object) -> None:
             context={name: value},
             time_ms=NOW,
         )
+
+
+PRICED = {
+    "numeric": [{"name": "age"}, {"name": "price"}, {"name": "battery", "per": "candidate"}],
+    "categorical": [
+        *({"name": n} for n in ("user_id", "item_id", "author_id", "segment", "device")),
+        {"name": "tab", "per": "candidate", "serve_as": 1},
+    ],
+    "within_request": [
+        {"of": "battery", "statistics": ["rank", "mean"]},
+        {"of": "price", "statistics": ["ratio_to_mean"]},
+    ],
+}
+
+
+def asked(candidates: dict[str, Any], count: int = 3) -> RequestColumns:
+    definition = data.definition(**PRICED)
+    keys = [str(n) for n in range(count)]
+    prices = [2.0, float("nan"), 4.0][:count]
+    return assemble(
+        definition,
+        data.TYPES,
+        user=rows_of(definition, "user", [1]),
+        items=rows_of(definition, "item", keys, price=prices),
+        context={"device": "phone"},
+        candidates=candidates,
+        time_ms=NOW,
+    )
+
+
+def test_candidates_have_values_of_their_own() -> None:
+    columns = asked({"battery": [10, None, -0.0], "tab": [4, None, 6]})
+    items = {name: np.asarray(values).tolist() for name, values in columns.items.items()}
+    assert "tab" not in columns.user
+    assert items["tab"] == [4, MISSING_INT, 6]
+    assert items["battery_rank_in_request"] == [2, 3, 1]
+    assert items["battery_mean_in_request"] == [5.0] * 3
+    np.testing.assert_array_equal(items["price_ratio_to_mean_in_request"], [2 / 3, np.nan, 4 / 3])
+    served = columns.as_served(data.definition(**PRICED))
+    assert np.asarray(served.items["tab"]).tolist() == [1, 1, 1]
+    assert np.asarray(columns.items["tab"]).tolist() == items["tab"], "what was said stays"
+
+
+def test_absent_values_and_no_candidates_are_no_error() -> None:
+    items = {name: np.asarray(values).tolist() for name, values in asked({}).items.items()}
+    assert items["tab"] == [MISSING_INT] * 3
+    assert items["battery_rank_in_request"] == [1.0] * 3
+    assert all(np.isnan(items["battery_mean_in_request"]))
+    assert all(len(np.asarray(column)) == 0 for column in asked({}, 0).items.values())
+    assert np.asarray(asked({"battery": [7]}, 1).items["battery_rank_in_request"]).tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("candidates", "message"),
+    [
+        ({"battery": [1.0]}, "candidates.battery: 1 values for 3 candidates"),
+        ({"tab": ["1", 2, 3]}, "candidates.tab: '1' is not a whole number"),
+        ({"battery": [1, True, 3]}, "candidates.battery: True is not a number"),
+    ],
+)
+def test_values_of_candidates_that_do_not_fit_are_named(
+    candidates: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RequestError, match=message):
+        asked(candidates)
