@@ -14,13 +14,14 @@ def experiment(
     policy: str,
     apply: bool,
     decision: Output[Artifact],
+    verdict: Output[Artifact],
     page: Output[HTML],
     cluster: str = "",
 ) -> str:
     """Read exposures and outcomes, analyse, decide, and apply the decision to the registry."""
     from pathlib import Path
 
-    from hemix.components.experiment.step import run
+    from hemix.components.experiment.step import run, verdict_of
     from hemix.components.process import step_process
 
     with step_process():
@@ -37,4 +38,5 @@ def experiment(
             out_decision=Path(decision.path),
             out_page=Path(page.path),
         )
+        verdict_of(decided).write(Path(verdict.path))
     return decided.verdict

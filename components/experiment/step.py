@@ -14,6 +14,7 @@ from hemix.serving.experiments.policy import ExperimentPolicy
 from hemix.serving.experiments.results import Analysis, Decision
 from hemix.serving.kubernetes.served import ServedRegistry, Site
 from hemix.serving.registry.opening import open_registry
+from hemix.verdict import Check, Verdict
 
 
 def run(
@@ -92,6 +93,18 @@ def run(
     done = ", applied" if decision.applied else ""
     say(f"experiment: {decision.verdict.replace('_', ' ')}{done}; {decision.reasons[0]}")
     return decision
+
+
+def verdict_of(decision: Decision) -> Verdict:
+    """Whether the logs could be judged by at all: what a pipeline goes on, or stops, by."""
+    usable = Check.of(
+        "logs_can_be_judged_by",
+        float(decision.verdict != "unusable"),
+        1.0,
+        "equal",
+        note="" if decision.verdict != "unusable" else " ".join(decision.reasons),
+    )
+    return Verdict.of("experiment", [usable])
 
 
 def _write(decision: Decision, analysis: object, path: Path) -> None:

@@ -1,7 +1,12 @@
 """Experiment: read exposures and outcomes, analyse, decide, apply; run it as often as you like."""
 
+from kfp import dsl
+
 from hemix.components.experiment.component import experiment as decide
+from hemix.components.stop.component import stop
 from hemix.pipelines.definitions.pipeline import pipeline
+
+UNUSABLE = "unusable"
 
 
 @pipeline(
@@ -18,6 +23,8 @@ def experiment(
 ) -> None:
     """One step; the analysis may be looked at at any time (docs/operator/experiments.md).
 
+    Where too much of the logs was lost to judge by the rest, the run fails as at a gate.
+
     Args:
         exposures: location of the exposure logs.
         outcomes: location of the outcomes.
@@ -26,7 +33,7 @@ def experiment(
         apply: change the registry as decided; otherwise only say what would be done.
         cluster: deployment settings of the cluster that serves the registry; empty: registry only.
     """
-    decide(
+    decided = decide(
         exposures=exposures,
         outcomes=outcomes,
         registry=registry,
@@ -34,3 +41,5 @@ def experiment(
         apply=apply,
         cluster=cluster,
     ).set_caching_options(False)
+    with dsl.If(decided.outputs["Output"] == UNUSABLE, name="logs-cannot-be-judged-by"):
+        stop(verdict=decided.outputs["verdict"], revision="").set_caching_options(False)

@@ -25,6 +25,7 @@ from hemix.pipelines.definitions.experiment import experiment
 from hemix.pipelines.local.execution import LocalRun
 from hemix.serving.kubernetes.errors import ClusterError, DeploymentFailed
 from hemix.serving.registry.registry import FolderRegistry
+from hemix.verdict import Verdict
 from tests.pipelines.test_local import Notes
 from tests.serving.experiments.logged import World
 from tests.serving.kubernetes.conftest import (  # noqa: F401
@@ -116,10 +117,17 @@ class Stage:
 
     def by_component(self) -> str:
         """The same by the step's component, in this process."""
-        places = {name: SimpleNamespace(path=str(self.root / name)) for name in ("made", "page")}
+        places = {
+            name: SimpleNamespace(path=str(self.root / name))
+            for name in ("made", "verdict", "page")
+        }
         verdict = component.python_func(
-            **self.parameters(), decision=places["made"], page=places["page"]
+            **self.parameters(),
+            decision=places["made"],
+            verdict=places["verdict"],
+            page=places["page"],
         )
+        assert Verdict.read(self.root / "verdict").passed
         return _told(places["made"].path, places["page"].path, verdict)
 
     def live(self) -> dict[str, Any]:

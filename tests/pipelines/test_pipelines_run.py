@@ -93,3 +93,23 @@ def test_retraining_outside_of_the_log_is_stopped_by_the_gate_of_the_nested_trai
         ("stop", False),
     ]
     assert not (tmp_path / "registry").exists()
+
+
+def test_an_experiment_whose_logs_are_lost_fails_the_run_and_keeps_its_page(tmp_path: Path) -> None:
+    from hemix.pipelines.definitions.experiment import experiment
+    from tests.serving.experiments.logged import World
+
+    World(users=300, lift=0.0).write(tmp_path)
+    outcomes = tmp_path / "outcomes" / "part-0.jsonl"
+    lines = [json.loads(line) for line in outcomes.read_text().splitlines()]
+    strangers = [json.dumps({**line, "request_id": f"x{line['request_id']}"}) for line in lines]
+    outcomes.write_text("\n".join(strangers))
+    notes = Notes()
+    run = LocalRun(root=tmp_path / "run", logs=tmp_path / "logs", observer=notes)
+    places = {name: str(tmp_path / name) for name in ("exposures", "outcomes", "registry")}
+    with pytest.raises(GateFailed, match="experiment failed: logs_can_be_judged_by: 0"):
+        run.run(experiment, places)
+    assert [(r.name, r.succeeded) for r in notes.results] == [("experiment", True), ("stop", False)]
+    decided = notes.results[0].artifacts
+    assert json.loads(Path(decided["decision"]).read_text())["decision"]["verdict"] == "unusable"
+    assert "request_id" in Path(decided["page"]).read_text()
