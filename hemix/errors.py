@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+HINT_NOTE = "hint: "
+"""What a traceback's line with an error's hint begins with."""
+
 
 class HemixError(Exception):
     """Base of every failure a user can cause or mend.
@@ -20,6 +23,8 @@ class HemixError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:  # where only a traceback's text comes back, it still says which words are the hint
+            self.add_note(f"{HINT_NOTE}{hint}")
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()

@@ -7,6 +7,7 @@ import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ CONNECT_S, READ_S = 5, 60
 """A call that gets no connection ends after about ``ATTEMPTS * CONNECT_S`` seconds and the pauses."""
 _DENIED = {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
 _CHANGED = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
-_MISSING = {"NoSuchKey", "404", "NotFound"}
+_MISSING = {"NoSuchKey", "NoSuchUpload", "404", "NotFound"}
+_NOT_THERE = {"NotImplemented", "MethodNotAllowed", "501", "405"}
+"""What stores say of a call that they do not have."""
 _FULL = {
     "507",
     "InsufficientCapacity",
@@ -99,6 +102,42 @@ def put_file(path: Path, location: str) -> None:
     bucket, key = _split(location)
     with _errors(location):
         _client().upload_file(str(path), bucket, key, Config=_transfer())
+
+
+def sweep(location: str, *, older_s: float = 86_400.0) -> list[str]:
+    """End uploads in parts below a prefix that began ``older_s`` ago; their keys, relative to it.
+
+    A killed process leaves such parts, which no listing shows and which are paid for. A store that
+    has no such list, or does not show it to us, is left as it is: a lifecycle rule of the bucket can
+    do the same (AbortIncompleteMultipartUpload).
+    """
+    from botocore.exceptions import ClientError
+
+    bucket, key = _split(location, key_needed=False)
+    prefix = f"{key}/" if key else ""
+    before = datetime.now(UTC) - timedelta(seconds=older_s)
+    ended = []
+    with _errors(location):
+        pages = _client().get_paginator("list_multipart_uploads")
+        try:
+            found = [
+                upload
+                for page in pages.paginate(Bucket=bucket, Prefix=prefix)
+                for upload in page.get("Uploads", ())
+                if upload["Initiated"] < before
+            ]
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            if code in (*_DENIED, *_NOT_THERE):
+                return []
+            raise
+        for upload in found:
+            with contextlib.suppress(_Missing), _errors(location):
+                _client().abort_multipart_upload(
+                    Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                )
+                ended.append(upload["Key"][len(prefix) :])
+    return ended
 
 
 def get_file(location: str, path: Path) -> None:

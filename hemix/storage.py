@@ -164,6 +164,7 @@ def upload(path: Path, location: str, *, replace: bool = False) -> None:
         if not replace:
             raise _other_content(location)
         s3.delete([_mark(location)])
+    s3.sweep(parent(location))
     targets = {name: join(location, name) if name else location for name in files}
     _each(lambda name: s3.put_file(path / name if name else path, targets[name]), files)
     stale = [name for name in s3.names(location) if name not in files] if path.is_dir() else []

@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from hemix import errors
-from hemix.errors import DefinitionError, EnvironmentProblem, HemixError
+from hemix.errors import HINT_NOTE, DefinitionError, EnvironmentProblem, HemixError
 from hemix.features.beam.runner_config import SHARED, expanded
 from hemix.limits import chain, limit_in, limit_of
 
-_OURS = re.compile(r"hemix\.errors\.(\w+): (.*?)(?: \[while running|\n\n|\Z)", re.DOTALL)
+_OURS = re.compile(
+    rf"hemix\.errors\.(\w+): (.*?)(?: \[while running|\n{HINT_NOTE}|\n\n|\Z)", re.DOTALL
+)
 
 
 def beam_options(flags: Sequence[str]) -> Any:
@@ -107,10 +109,18 @@ def own_errors() -> Iterator[None]:
         found = _OURS.search(text)
         kind = getattr(errors, found[1], None) if found else None
         if found is not None and kind is not None:
-            limit = limit_in(text)
             message = " ".join(found[2].split())
-            hint = limit.hint if limit else ""
+            hint = next((hint for hint in _noted(text) if message.endswith(hint)), "")
+            if not hint and (limit := limit_in(text)):
+                hint = limit.hint
             raise kind(message.removesuffix(hint).strip(), hint=hint) from error
         if limit := limit_of(error):
             raise limit.error() from error
         raise
+
+
+def _noted(text: str) -> list[str]:
+    """The hints that a traceback's text tells of."""
+    lines = (line.strip() for line in text.splitlines())
+    hints = (line.removeprefix(HINT_NOTE) for line in lines if line.startswith(HINT_NOTE))
+    return [" ".join(hint.split()) for hint in hints if hint]

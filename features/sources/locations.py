@@ -13,6 +13,7 @@ from hemix.features.definition import DatasetDefinition, TableSource
 from hemix.features.sources.csv.dialect import Dialect, plain_name
 from hemix.features.sources.listing import local_files, stored_files
 from hemix.features.sources.partitions import partitions
+from hemix.features.sources.stores import asking
 
 Format = Literal["parquet", "csv"]
 _PARQUET = (".parquet", ".pq", ".parq")
@@ -95,8 +96,9 @@ def _names(root: str, path: str, where: str) -> tuple[Any, list[str], str]:
                 filesystem = _local()
                 names = local_files(base, rest)
             else:
-                filesystem, inner = _open_place(base, where)
-                names = stored_files(filesystem, inner, rest)
+                with asking(f"{where}.paths", address):
+                    filesystem, inner = _open_place(base, where)
+                    names = stored_files(filesystem, inner, rest)
         except (FileNotFoundError, NotADirectoryError):
             names = []
         except ValueError as error:
@@ -126,6 +128,10 @@ def _local() -> Any:
 def _open_place(address: str, where: str) -> tuple[Any, str]:
     import fsspec
 
+    if not address.split("://", 1)[1].strip("/"):
+        raise DataError(
+            f"{where}.paths: {address} names no bucket.", hint="Write s3://BUCKET/PREFIX."
+        )
     try:
         return fsspec.core.url_to_fs(address)
     except ImportError as error:
@@ -164,7 +170,8 @@ def _arrow_place(address: str) -> tuple[Any, str]:
 def _describe(filesystem: Any, name: str, source: TableSource, where: str) -> SourceFile:
     url = filesystem.unstrip_protocol(name)
     try:
-        info = filesystem.info(name)
+        with asking(where, url):
+            info = filesystem.info(name)
         if info.get("islink"):
             os.stat(name)
     except FileNotFoundError as error:
@@ -202,7 +209,7 @@ def _format(filesystem: Any, name: str, source: TableSource, where: str) -> Form
     if plain.endswith(_TEXT):
         return "csv"
     try:
-        with filesystem.open(name, "rb") as handle:
+        with asking(where, name), filesystem.open(name, "rb") as handle:
             if handle.read(4) == b"PAR1":
                 return "parquet"
     except OSError as error:

@@ -17,6 +17,7 @@ from hemix.features.sources.csv.hints import header_hint
 from hemix.features.sources.csv.lines import CsvText
 from hemix.features.sources.csv.reader import csv_names, csv_tables
 from hemix.features.sources.locations import SourceFile
+from hemix.features.sources.stores import asking
 
 BATCH_ROWS = 131_072
 FOLDER = {b"hemix": b"folder"}
@@ -125,7 +126,7 @@ def _csv(file: SourceFile, handle: Any, where: str) -> CsvText:
 def _open(file: SourceFile, where: str) -> Iterator[Any]:
     """The file's bytes; whatever fails while it is open names the file."""
     try:
-        with contextlib.ExitStack() as stack:
+        with asking(where, file.url), contextlib.ExitStack() as stack:
             yield stack.enter_context(file.filesystem.open(file.path, "rb"))
     except HemixError:
         raise

@@ -156,6 +156,53 @@ def test_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str) ->
     S3FileSystem.clear_instance_cache()
 
 
+@pytest.mark.parametrize(
+    ("root", "said", "kind", "message"),
+    [
+        ("s3://b/p", {}, StorageError, "no keys for S3 are set"),
+        ("s3://b", {"AWS_SECRET_ACCESS_KEY": "k"}, StorageError, "no keys for S3 are set"),
+        ("s3://b/p", {"AWS_PROFILE": "work"}, StorageError, r"\(work\) could not be found"),
+        (
+            "s3://a b/p",
+            {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"},
+            DataError,
+            'name "a b"',
+        ),
+        (
+            "s3://b/p",
+            {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"},
+            StorageError,
+            "did not answer",
+        ),
+        ("s3://", {}, DataError, "names no bucket"),
+    ],
+)
+@pytest.mark.parametrize("path", ["day.csv", "*.csv"])
+def test_a_store_that_cannot_be_asked_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+    root: str,
+    said: dict[str, str],
+    kind: type[Exception],
+    message: str,
+    path: str,
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    S3FileSystem.clear_instance_cache()
+    with pytest.raises(kind, match=message) as caught:
+        named(root, path)
+    assert "interactions[0].paths" in str(caught.value) or "x.paths" in str(caught.value)
+    assert caught.value.hint  # type: ignore[attr-defined]
+    S3FileSystem.clear_instance_cache()
+
+
 @pytest.mark.parametrize("data", [b"a,b\n1,2\n", b"\x1f\x8b\x08\0packed", b"PA"])
 def test_what_is_not_parquet_is_called_so(tmp_path: Path, data: bytes) -> None:
     definition = write_log(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import traceback
 
 import apache_beam as beam
 import pytest
@@ -59,3 +60,30 @@ def test_the_hint_comes_out_of_a_workers_traceback_too() -> None:
         raise RuntimeError(f"{text} [while running 'scatter']\n\nmore")
     assert caught.value.message == "x: cannot write (No space left on device)."
     assert caught.value.hint == FULL
+
+
+@pytest.mark.parametrize("hint", ["", "Mend it: write 7, not 7.0. See the guide."])
+def test_the_hint_is_told_apart_in_a_traceback_as_text(hint: str) -> None:
+    """What several processes hand over: the worker's traceback, once more inside another."""
+    try:
+        raise DataError("a.parquet: row 3 is bad.", hint=hint)
+    except DataError as error:
+        told = traceback.format_exc()
+        again = type(error)(f"{error} [while running 'work']")
+    text = f"{told}\nDuring handling of the above exception, another exception occurred:\n\n"
+    text += "".join(traceback.format_exception(again))
+    with pytest.raises(DataError) as caught, own_errors():
+        raise RuntimeError(text)
+    assert (caught.value.message, caught.value.hint) == ("a.parquet: row 3 is bad.", hint)
+
+
+@pytest.mark.slow
+def test_the_hint_comes_out_of_two_processes() -> None:
+    flags = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
+    with (
+        pytest.raises(DataError) as caught,
+        own_errors(),
+        beam.Pipeline(options=beam_options(flags)) as pipeline,
+    ):
+        _ = pipeline | beam.Create([1]) | "work" >> beam.Map(_data)
+    assert (caught.value.message, caught.value.hint) == ("a.parquet: row 3 is bad.", "Mend it.")

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -202,6 +203,58 @@ def test_a_large_file_goes_in_parts(
     found = storage.fetch(f"{bucket}/large")
     assert found is not None
     assert found.etag.endswith('-3"')
+
+
+def test_parts_of_a_killed_upload_go_with_a_later_one(
+    bucket: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = s3._client()
+    name, _, prefix = bucket.removeprefix("s3://").partition("/")
+    keys = [f"{prefix}/a/killed".strip("/"), f"{prefix}/other/going".strip("/")]
+    for key in keys:
+        begun = client.create_multipart_upload(Bucket=name, Key=key)
+        part = {"Bucket": name, "Key": key, "UploadId": begun["UploadId"], "PartNumber": 1}
+        client.upload_part(**part, Body=bytes(1 << 10))
+
+    def left() -> list[str]:
+        listed = client.list_multipart_uploads(Bucket=name).get("Uploads", [])
+        return [upload["Key"] for upload in listed if upload["Key"] in keys]
+
+    # moto says of every upload that it began in 2010.
+    with monkeypatch.context() as patched:
+        patched.setattr(s3.sweep, "__kwdefaults__", {"older_s": 40 * 365 * 86_400.0})
+        storage.upload(folder, f"{bucket}/a/new")
+    assert left() == keys  # they may still be going
+    storage.upload(folder, f"{bucket}/a/newer")
+    assert left() == keys[1:]
+
+
+@pytest.mark.parametrize(
+    ("code", "fatal"), [("AccessDenied", 0), ("NotImplemented", 0), ("SlowDown", 1)]
+)
+def test_a_store_that_does_not_list_uploads_is_written_to_all_the_same(
+    bucket: str, folder: Path, monkeypatch: pytest.MonkeyPatch, code: str, fatal: bool
+) -> None:
+    from botocore.exceptions import ClientError
+
+    client = s3._client()
+
+    class Pages:
+        def paginate(self, **_: str) -> Any:
+            raise ClientError({"Error": {"Code": code, "Message": "no"}}, "ListMultipartUploads")
+
+    ask = client.get_paginator
+    monkeypatch.setattr(
+        client,
+        "get_paginator",
+        lambda name: Pages() if name == "list_multipart_uploads" else ask(name),
+    )
+    if fatal:
+        with pytest.raises(StorageError, match=code):
+            storage.upload(folder, f"{bucket}/b/new")
+    else:
+        storage.upload(folder, f"{bucket}/b/new")
+        assert s3.names(f"{bucket}/b/new")
 
 
 @pytest.mark.parametrize(
