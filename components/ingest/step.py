@@ -17,6 +17,7 @@ from hemix.components.ingest.repeats import Repeats, one_row_a_key
 from hemix.components.ingest.spill import DaySpill, to_schema, write_table
 from hemix.components.ingest.summary import FactSummary, LabelSummary, summary_of
 from hemix.errors import DataError
+from hemix.features.consistency import near
 from hemix.features.definition import DatasetDefinition, DerivedBehaviors
 from hemix.features.schema import (
     ColumnTypes,
@@ -52,6 +53,7 @@ def run(*, definition: DatasetDefinition, out_events: Path) -> None:
         ingest = _Ingest(definition, types, folder)
         ingest.interactions()
         ingest.behaviors()
+        ingest.require_actions()
         ingest.dimension("users")
         ingest.dimension("items")
         shutil.rmtree(folder / ".spill", ignore_errors=True)
@@ -116,6 +118,21 @@ class _Ingest:
                 "behaviors: no event was found; sequences would all be empty.",
                 hint="Check behaviors[].paths, or derived_behaviors and the labels it names.",
             )
+
+    def require_actions(self) -> None:
+        """Refuse a counter of an action that the log does not have.
+
+        Raises:
+            DataError: names the counter and the log's actions.
+        """
+        for number, counter in enumerate(self._definition.counters):
+            for action in counter.actions:
+                if action not in self._actions:
+                    raise DataError(
+                        f"counters[{number}].actions: no behaviour has the action {action!r}"
+                        f"{near(action, self._actions)}.",
+                        hint="Write the action as the log does, or take it out.",
+                    )
 
     def dimension(self, side: str) -> None:
         rows, frame = merge_dimension(self._definition, self._types, side, self._repeats[side])

@@ -35,28 +35,50 @@ def check_types(
     Raises:
         DataError: names the key, the column, the file, its type and the mend.
     """
+    for error in type_faults(definition, source, where, file, schema):
+        raise error
+
+
+def type_faults(
+    definition: DatasetDefinition,
+    source: TableSource,
+    where: str,
+    file: SourceFile,
+    schema: pa.Schema,
+) -> Iterator[DataError]:
+    """Every column of a file that cannot be what the definition names it for.
+
+    Args:
+        definition: says what each column is named for.
+        source: the file's source.
+        where: its place in the definition.
+        file: for messages.
+        schema: the file's columns, lists in text as lists.
+    """
     for name in source.explode:
         kind = schema.field(name).type
         if element(kind) is None:
-            raise DataError(
+            yield DataError(
                 f"{where}.explode: {name!r} of {file.url} holds {kind}, not lists.",
-                hint="Take it out of `explode`: lists are read from Parquet list columns.",
+                hint="Take it out of `explode`, or say how its lists are written as text: "
+                f"`lists: {{{name}: '|'}}`, or `json`.",
             )
     for key, name, role in _roles(definition, source, where):
         kind = schema.field(name).type
         place = Place(key=key, column=name, url=file.url)
         if role is None:
             if element(kind) is None:
-                raise place.error(
+                yield place.error(
                     f"holds {kind}, not lists",
                     "`contains_item` needs a list; of one written as text say how: "
                     f"`lists: {{{name}: '|'}}`, or `json`.",
                 )
+                continue
             found = refusal(_inner(kind), "id")
         else:
             found = refusal(_inner(kind) if name in source.explode else kind, role)
         if found:
-            raise place.error(*found)
+            yield place.error(*found)
 
 
 def _inner(kind: pa.DataType) -> pa.DataType:

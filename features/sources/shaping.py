@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,19 @@ PLACE_IN_LIST = "$position"
 """Names, in ``columns``, the place of an element in its exploded list, from 1."""
 JSON = "json"
 _NAMED = {"tab": "\t", "space": " ", "comma": ","}
+
+
+_MOST: ContextVar[int | None] = ContextVar("rows of a file that are read", default=None)
+
+
+@contextmanager
+def at_most(rows: int | None) -> Iterator[None]:
+    """Inside, only about the first ``rows`` rows of each file are read; None: all."""
+    before = _MOST.set(rows)
+    try:
+        yield
+    finally:
+        _MOST.reset(before)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +71,10 @@ def rows_of(
     wanted = list(dict.fromkeys([*columns, *source.where]))
     kinds: dict[str, type] = {}
     first = 0
+    most = _MOST.get()
     for read in read_batches(file, wanted, where, batch_rows):
+        if most is not None and first >= most:
+            return
         table, start, parents = read, first, None
         first += read.num_rows
         if source.where:

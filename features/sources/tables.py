@@ -105,16 +105,7 @@ class Reader:
     def open(definition: DatasetDefinition, source: TableSource, where: str) -> Reader:
         """Find the files and check their schemas; no value is read."""
         files = find_files(definition, source, where)
-        needed = {
-            f"columns.{ours}": theirs
-            for ours, theirs in source.columns.items()
-            if theirs != PLACE_IN_LIST
-        }
-        needed |= {f"where.{theirs}": theirs for theirs in source.where}
-        needed |= {f"lists.{theirs}": theirs for theirs in source.lists}
-        needed |= {f"explode[{i}]": theirs for i, theirs in enumerate(source.explode)}
-        if isinstance(source, InteractionSource):
-            needed |= {f"labels.{task}": label.column for task, label in source.labels.items()}
+        needed = needed_columns(source)
         schemas = []
         for file in files:
             schema = schema_of(file, where)
@@ -196,6 +187,29 @@ class Reader:
         return plain(values, place), place
 
 
+def needed_columns(source: TableSource) -> dict[str, str]:
+    """The definition's key -> the log's column, of all columns that a source names."""
+    needed = {
+        f"columns.{ours}": theirs
+        for ours, theirs in source.columns.items()
+        if theirs != PLACE_IN_LIST
+    }
+    needed |= {f"where.{theirs}": theirs for theirs in source.where}
+    needed |= {f"lists.{theirs}": theirs for theirs in source.lists}
+    needed |= {f"explode[{i}]": theirs for i, theirs in enumerate(source.explode)}
+    if isinstance(source, InteractionSource):
+        needed |= {f"labels.{task}": label.column for task, label in source.labels.items()}
+    return needed
+
+
+def label_values(
+    reader: Reader, batch: Batch, task: str, label: Label, types: ColumnTypes
+) -> pl.Series:
+    """A task's 0/1 labels of a batch."""
+    item_id = _id(reader, batch, "item_id", _kind(types.item_id))
+    return _label(reader, batch, task, label, item_id)
+
+
 def _place(key: str, column: str, batch: Batch | SourceFile) -> Place:
     if isinstance(batch, SourceFile):
         return Place(key=key, column=column, url=batch.url)
@@ -274,15 +288,16 @@ def read_dimension(
             for ours, theirs in (("created_at", created), ("valid_from", "valid_from")):
                 if theirs and reader.has(theirs):
                     values, place = reader.column(batch, theirs), reader.place(theirs, batch)
-                    columns[ours] = _moments(values, source, place, attribute=True)
+                    columns[ours] = times_of(values, source, place, attribute=True)
             frame = pl.DataFrame(columns)
             valid = frame["valid_from"].fill_null(0) if "valid_from" in columns else pl.lit(0)
             yield index, frame.with_columns(valid.cast(pl.Int64).alias("valid_from"))
 
 
-def _moments(
+def times_of(
     values: pl.Series, source: TableSource, place: Place, *, attribute: bool = False
 ) -> pl.Series:
+    """Times of a source's column, int64 milliseconds; read as the source says they are written."""
     return to_time(
         values,
         source.time_unit,
@@ -298,7 +313,7 @@ def _keys(reader: Reader, batch: Batch, types: ColumnTypes) -> dict[str, pl.Seri
     return {
         "user_id": _id(reader, batch, "user_id", _kind(types.user_id)),
         "item_id": _id(reader, batch, "item_id", _kind(types.item_id)),
-        "event_time": _moments(time, reader.source, place),
+        "event_time": times_of(time, reader.source, place),
     }
 
 

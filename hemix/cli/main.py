@@ -17,6 +17,7 @@ from hemix.cli import compile as compile_commands
 from hemix.cli import deploy as deploy_commands
 from hemix.cli import experiment as experiment_commands
 from hemix.cli import rank as rank_commands
+from hemix.cli import start as start_commands
 from hemix.cli import tune as tune_commands
 from hemix.cli.backfill import backfill_command
 from hemix.cli.schedule import schedule_app
@@ -35,7 +36,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -203,6 +203,7 @@ def report_command(
 
 
 for commands in (
+    start_commands,
     rank_commands,
     compile_commands,
     tune_commands,

@@ -1,0 +1,137 @@
+"""``hemix init``, ``hemix check``, ``hemix recipes``: from a log's files to a first run."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hemix.errors import DataError
+
+if TYPE_CHECKING:
+    from hemix.features.definition import DatasetDefinition
+    from hemix.pipelines.local.check import Look
+
+WIDTH = 100
+CELL = 22
+"""Letters of a value that are shown; of a list its end, the latest events."""
+
+
+def check_command(
+    definition: Annotated[
+        str, typer.Argument(metavar="DEFINITION", help="A YAML file, or a shipped data set's name.")
+    ],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set one value; repeat for more."),
+    ] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Read all of every file, not its first million rows.")
+    ] = False,
+) -> None:
+    """Say what is wrong with a definition and its files, and show five examples as a model sees them.
+
+    All faults at once, each with its mend; nothing is written. Exits with 2 when the definition
+    contradicts itself, with 3 when the log does not fit it.
+
+    [bold]Example[/bold]
+
+      hemix check my_log.yaml
+    """
+    from hemix.features.definition import DatasetDefinition
+    from hemix.pipelines.local.check import ROWS, look
+    from hemix.pipelines.overrides import parse_overrides
+
+    overrides = parse_overrides(set_ or ())
+    loaded = DatasetDefinition.load(definition, overrides.definition)
+    found = look(loaded, rows=None if all_ else ROWS)
+    if found.faults:
+        told = [f"  {number}. {error.message}" + (f"\n     {error.hint}" if error.hint else "")
+                for number, error in enumerate(found.faults, 1)]  # fmt: skip
+        count = len(found.faults)
+        raise DataError(
+            "\n".join([f"{definition}: {count} fault{'s' if count > 1 else ''}:", *told]),
+            hint="Every key is explained in docs/user-guide.md.",
+        )
+    for line in facts(loaded, found):
+        typer.echo(line)
+
+
+def facts(definition: DatasetDefinition, found: Look) -> list[str]:
+    """What a person reads of a look without faults."""
+    summary = found.summary
+    rows, (first, last) = summary["rows"], summary["time_range"]["interactions"]
+    lines = [
+        f"{definition.name}: no fault found.",
+        f"  interactions  {rows['interactions']:,} rows, {summary['users']:,} users, "
+        f"{summary['items']:,} items",
+        f"  first, last   {first}, {last} (UTC)",
+        f"  behaviours    {rows['behaviors']:,}: "
+        + ", ".join(f"{name} {count:,}" for name, count in summary["actions"].items()),
+        f"  attributes    {rows['users']:,} users, {rows['items']:,} items",
+    ]
+    for name, split in summary["splits"].items():
+        rates = ", ".join(
+            f"{task} {rate:.1%}" for task, rate in split["label_rates"].items() if rate is not None
+        )
+        lines.append(f"  {name:<13} {split['rows']:,} rows; {rates or 'none'}")
+    if dropped := summary["exact_repeats_dropped"]["interactions"]:
+        lines.append(f"  repeats       {dropped:,} rows that stand twice count once")
+    if found.cut:
+        lines.append("  Only the first million rows of some file were read; --all reads the rest.")
+    for doubt in found.doubts:
+        lines += textwrap.wrap(f"? {doubt}", WIDTH, subsequent_indent="  ")
+    return [*lines, *_side_by_side(found)]
+
+
+def _side_by_side(found: Look) -> Iterator[str]:
+    """The examples as columns of a table, a line a field."""
+    if not found.examples:
+        return
+    heads = [f"example {number}" for number in range(1, len(found.examples) + 1)]
+    names = list(found.examples[0])
+    rows = [[_shown(example[name]) for example in found.examples] for name in names]
+    longest = max(len(name) for name in names)
+    yield ""
+    for name, values in zip(("", *names), (heads, *rows), strict=True):
+        cells = [
+            f"{value if len(value) <= CELL else '...' + value[3 - CELL :]:<{CELL}}"
+            for value in values
+        ]
+        yield f"{name:<{longest}}  {'  '.join(cells)}".rstrip()
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, list):
+        return f"{len(value)}: {', '.join(map(_shown, value))}" if value else "0"
+    if isinstance(value, float) and value == value:
+        return f"{value:.6g}"
+    if value == -(2**63) or value == "" or value != value:
+        return "(missing)"
+    return str(value)
+
+
+def recipes_command() -> None:
+    """List the recipes: which ranker in which shape, and how it is trained.
+
+    [bold]Example[/bold]
+
+      hemix recipes
+    """
+    from hemix.models.training.recipes import RECIPES
+
+    for name, make in RECIPES.items():
+        first = (make.__doc__ or "").strip().splitlines()
+        typer.echo(f"{name:<18} {make().ranker:<16} {first[0] if first else ''}")
+    typer.echo("\nhemix run --recipe NAME; a file of your own: docs/tuning.md.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    app.command("check")(check_command)
+    app.command("recipes")(recipes_command)

@@ -1,0 +1,142 @@
+"""A look at a definition and its log: all faults at once, facts, doubts, examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from typer.testing import CliRunner
+
+from hemix.cli.main import app
+from hemix.cli.start import facts
+from hemix.features.definition import DatasetDefinition
+from hemix.pipelines.local.check import look
+
+PLAYS = "listener,song,at,seconds,liked\n" + "".join(
+    f"{n % 3},s{n % 5},2024-09-0{1 + n // 20} 10:{n % 60:02d}:00,{n},{int(n % 4 == 0)}\n"
+    for n in range(60)
+)
+RADIO: dict[str, Any] = {
+    "name": "radio",
+    "interactions": [
+        {
+            "paths": ["plays.csv"],
+            "columns": {"user_id": "listener", "item_id": "song", "event_time": "at"},
+            "labels": {"like": {"column": "liked"}},
+        }
+    ],
+    "derived_behaviors": {"actions": {"like": "like"}, "otherwise": "skip"},
+    "items": [{"paths": ["songs.csv"], "columns": {"item_id": "song", "length": "length"}}],
+    "tasks": ["like"],
+    "categorical": [{"name": "user_id"}, {"name": "item_id"}],
+    "numeric": [{"name": "length"}],
+    "counters": [{"key": ["user_id", "item_id"], "actions": ["like"], "since_last": True}],
+    "split": {
+        "train": {"start": "2024-09-01", "end": "2024-09-03"},
+        "validation": {"start": "2024-09-02T10:45:00", "end": "2024-09-03"},
+        "test": {"start": "2024-09-03", "end": "2024-09-04"},
+    },
+}
+
+
+def write(
+    folder: Path, plays: str = PLAYS, songs: str = "song,length\ns1,60\n", **more: Any
+) -> Path:
+    (folder / "plays.csv").write_text(plays)
+    (folder / "songs.csv").write_text(songs)
+    path = folder / "radio.yaml"
+    path.write_text(yaml.safe_dump(RADIO | more))
+    return path
+
+
+def test_a_log_that_fits_is_told_with_five_examples(tmp_path: Path) -> None:
+    definition = DatasetDefinition.load(write(tmp_path))
+    found = look(definition)
+    assert not found.faults
+    assert not found.doubts
+    assert [e["label_like"] for e in found.examples] == [1, 1, 0, 0, 0]
+    assert all(e["event_time"].day == 2 for e in found.examples)  # the last day of training
+    assert all(len(e["global_item_id"]) for e in found.examples)
+    text = "\n".join(facts(definition, found))
+    assert "60 rows, 3 users, 5 items" in text
+    assert "2024-09-01T10:00:00.000+00:00, 2024-09-03T10:59:00.000+00:00" in text
+    assert "like 15" in text
+    assert "user_item_action_like_since" in text
+
+
+def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
+    plays = PLAYS.replace("10:07:00", "10h07").replace(",0\n", ",maybe\n", 1)
+    path = write(tmp_path, plays, songs="song,length\ns1,long\ns2,longer\n")
+    result = CliRunner().invoke(app, ["check", str(path)])
+    told = str(result.exception)
+    assert "3 faults" in told
+    assert "interactions[0].columns.event_time" in told
+    assert "row 8" in told
+    assert "interactions[0].labels.like" in told
+    assert "'maybe'" in told
+    assert "items[0].columns.length" in told
+    assert "'long'" in told
+    assert getattr(result.exception, "exit_code", None) == 3
+
+
+def test_every_missing_column_and_file_is_told_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path, PLAYS.replace("listener,song", "user,track"))
+    (tmp_path / "songs.csv").unlink()
+    told = "\n".join(str(error) for error in look(DatasetDefinition.load(path)).faults)
+    assert len(told.splitlines()) == 3
+    assert "no column 'listener'" in told
+    assert "no column 'song'" in told
+    assert "no file matches" in told
+
+
+def test_what_a_run_would_not_refuse_is_a_doubt(tmp_path: Path) -> None:
+    split = {
+        "train": {"start": "2024-09-01", "end": "2024-09-03"},
+        "test": {"start": "2025-09-03", "end": "2025-09-04"},
+    }
+    plays = PLAYS.replace("0,s", "a,s").replace("1,s", "A,s")
+    path = write(tmp_path, plays, songs="song,length\nother,7\n", split=split)
+    doubts = look(DatasetDefinition.load(path)).doubts
+    assert any(d.startswith("split.test: no interaction lies in it") for d in doubts)
+    assert any(d.startswith("user_id: 1 values differ") for d in doubts)
+    assert any(d.startswith("length: missing in all") for d in doubts)
+
+
+def test_only_the_head_of_a_file_is_read_unless_all_is_wanted(tmp_path: Path) -> None:
+    definition = DatasetDefinition.load(write(tmp_path))
+    import hemix.features.sources.shaping as shaping
+
+    batches = [rows.table.num_rows for rows in _batches(definition)]
+    with shaping.at_most(0):
+        assert not list(_batches(definition))
+    assert sum(batches) == 60
+
+
+def _batches(definition: DatasetDefinition) -> Any:
+    from hemix.features.sources.locations import find_files
+    from hemix.features.sources.shaping import rows_of
+
+    source = definition.interactions[0]
+    (file,) = find_files(definition, source, "interactions[0]")
+    return rows_of(source, file, ["song"], "interactions[0]", 16)
+
+
+def test_an_action_that_the_log_lacks_is_named(tmp_path: Path) -> None:
+    behaviors = [
+        {
+            "paths": ["plays.csv"],
+            "columns": {"user_id": "listener", "item_id": "song", "event_time": "at", "action": "liked"},
+        }
+    ]  # fmt: skip
+    counters = [{"key": "user_id", "actions": ["2"]}]
+    path = write(tmp_path, behaviors=behaviors, counters=counters)
+    (fault,) = look(DatasetDefinition.load(path)).faults
+    assert "counters[0].actions: no behaviour has the action '2'" in str(fault)
+
+
+def test_recipes_are_listed() -> None:
+    result = CliRunner().invoke(app, ["recipes"])
+    assert result.exit_code == 0
+    assert "compact" in result.output
+    assert "dcnv2" in result.output
