@@ -205,7 +205,15 @@ def needed_columns(source: TableSource) -> dict[str, str]:
 def label_values(
     reader: Reader, batch: Batch, task: str, label: Label, types: ColumnTypes
 ) -> pl.Series:
-    """A task's 0/1 labels of a batch."""
+    """A task's 0/1 labels of a batch.
+
+    Args:
+        reader: the source.
+        batch: some of its rows.
+        task: for messages.
+        label: how the task's label is read.
+        types: of the log's columns.
+    """
     item_id = _id(reader, batch, "item_id", _kind(types.item_id))
     return _label(reader, batch, task, label, item_id)
 

@@ -34,7 +34,7 @@ RADIO: dict[str, Any] = {
     "counters": [{"key": ["user_id", "item_id"], "actions": ["like"], "since_last": True}],
     "split": {
         "train": {"start": "2024-09-01", "end": "2024-09-03"},
-        "validation": {"start": "2024-09-02T10:45:00", "end": "2024-09-03"},
+        "validation": {"start": "2024-09-02T10:35:00", "end": "2024-09-03"},
         "test": {"start": "2024-09-03", "end": "2024-09-04"},
     },
 }
