@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -69,6 +70,37 @@ def rank(
         outputs = {output["name"]: output["data"] for output in answer["outputs"]}
         return from_outputs(answer["id"], outputs)
     return _grpc(instance, url.split("://", 1)[-1], timeout_s)
+
+
+def push_events(
+    events: Sequence[Mapping[str, Any]],
+    *,
+    url: str = "http://127.0.0.1:8080",
+    timeout_s: float = 30.0,
+    attempts: int = 5,
+) -> dict[str, Any]:
+    """Send live events; each counts once, however often it is sent, by its ``event_id``.
+
+    An endpoint that is busy or does not answer is asked again, up to ``attempts`` times in all.
+
+    Returns:
+        ``results`` (``event_id``, ``status``: accepted, duplicate or refused, ``error``), the number
+        of each status, and ``durable``.
+
+    Raises:
+        RequestError: the endpoint refused the batch as a whole; says why.
+        EnvironmentProblem: no one answered at ``url``, or it takes no events now.
+    """
+    for attempt in range(1, attempts + 1):
+        try:
+            answer: dict[str, Any] = _post(f"{url}/v1/events", {"events": list(events)}, timeout_s)
+        except EnvironmentProblem:
+            if attempt == attempts:
+                raise
+            time.sleep(min(0.25 * 2**attempt, 4.0))
+        else:
+            return answer
+    raise AssertionError("unreachable")
 
 
 def to_v2(instance: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,6 +172,8 @@ def _post(url: str, body: Mapping[str, Any], timeout_s: float) -> Any:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         text = error.read().decode(errors="replace")
+        if error.code in (503, 504, 507) and url.endswith("/v1/events"):
+            raise EnvironmentProblem(f"{url} answered {error.code}: {_reason(text)}") from error
         raise RequestError(f"{url} answered {error.code}: {_reason(text)}") from error
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         raise EnvironmentProblem(f"No answer from {url} ({error}).", hint=_NO_ANSWER) from error

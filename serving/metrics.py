@@ -14,6 +14,7 @@ Stage = Literal[
     "wait",
     "features",
     "assemble",
+    "live",
     "transform",
     "score",
     "encode",
@@ -94,6 +95,19 @@ PREDICTOR_FALLBACKS = Counter(
     "hemix_predictor_fallbacks",
     "Requests that the champion answered because their own version's predictor did not.",
     ["version"],
+)
+
+EVENTS = Counter("hemix_events", "Live events by what became of them.", ["status"])
+LIVE_EVENTS_ERRORS = Counter(
+    "hemix_live_events_errors", "Times the store of live events could not be followed."
+)
+LIVE_BASE_AGE = Gauge(
+    "hemix_live_base_age_seconds",
+    "Age of the last event that a definition's base holds.",
+    ["views"],
+)
+LIVE_EVENTS_HELD = Gauge(
+    "hemix_live_events_held", "Live events in memory beside a definition's base.", ["views"]
 )
 
 DRIFT_PSI = Gauge(

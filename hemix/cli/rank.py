@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hemix.cli.events import register as register_events
 from hemix.cli.models import models_app
 from hemix.cli.serve import serve
 from hemix.cli.signing import register as register_signing
@@ -82,5 +83,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file to ``app``."""
     app.command("serve")(serve)
     app.command("rank")(rank)
+    register_events(app)
     register_signing(models_app)
     app.add_typer(models_app)

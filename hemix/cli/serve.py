@@ -14,6 +14,7 @@ from hemix.serving.registry.opening import find_registry
 from hemix.storage import is_remote, join, parent
 
 if TYPE_CHECKING:
+    from hemix.serving.launch.events import EventsConfig
     from hemix.serving.launch.process import Listening
 
 
@@ -95,6 +96,24 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    events: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STORE",
+            help="Take live events (POST /v1/events) and follow them: a sqlite file, or "
+            "redis://HOST:PORT/DB. [dim]Default: takes none[/dim]",
+            show_default=False,
+        ),
+    ] = None,
+    dead_letters: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where refused events go. [dim]Default: dead_letters beside the store's file, or "
+            "here[/dim]",
+            show_default=False,
+        ),
+    ] = None,
     deadline: Annotated[
         float,
         typer.Option(min=0.01, help="Transformer: seconds that a predictor may take."),
@@ -154,13 +173,31 @@ def serve(
                 features=features,
                 exposures=exposures,
                 experiments=experiments,
+                events=_events(events, dead_letters),
                 monitor=MonitorConfig(snapshots=exposures, outcomes=outcomes),
                 deadline_s=deadline,
                 listening=listening,
             )
         )
         return
-    _serve_all(models, features, exposures, outcomes, experiments, listening)
+    _serve_all(
+        models,
+        features,
+        exposures,
+        outcomes,
+        experiments,
+        _events(events, dead_letters),
+        listening,
+    )
+
+
+def _events(store: str | None, dead_letters: Path | None) -> EventsConfig | None:
+    from hemix.serving.launch.events import EventsConfig
+
+    if store is None:
+        return None
+    beside = Path() if "://" in store else Path(store).parent
+    return EventsConfig(store=store, dead_letters=dead_letters or beside / "dead_letters")
 
 
 def _serve_all(
@@ -169,6 +206,7 @@ def _serve_all(
     exposures: str | None,
     outcomes: str | None,
     experiments: Path | None,
+    events: EventsConfig | None,
     listening: Listening,
 ) -> None:
     from hemix.serving.launch.serve import ServeConfig
@@ -188,6 +226,7 @@ def _serve_all(
             ),
             experiments=experiments
             or (None if is_remote(beside) else Path(beside) / "experiments.yaml"),
+            events=events,
             listening=listening,
         )
     )

@@ -9,6 +9,7 @@ from hemix.errors import HemixError
 from hemix.progress import say
 from hemix.serving.experiments.live import LiveExperiments
 from hemix.serving.exposures.log import ExposureLog
+from hemix.serving.launch.events import EventsConfig, open_desk
 from hemix.serving.launch.process import (
     Listening,
     Ports,
@@ -39,6 +40,7 @@ class ServeConfig:
         exposures: folder of exposure files, or an ``s3://`` prefix; None writes none.
         monitor: how it watches itself.
         experiments: file of the layers beside the model layer, followed; None has no such layers.
+        events: where live events are kept; None takes none.
         watch_s: how often the registry is looked at.
         store_timeout_s: deadline of a feature store read.
         item_cache_s: seconds for which an item's row is kept; items change when a pipeline publishes.
@@ -50,6 +52,7 @@ class ServeConfig:
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     listening: Listening = field(default_factory=Listening)
     experiments: Path | None = None
+    events: EventsConfig | None = None
     watch_s: float = 2.0
     store_timeout_s: float = 0.25
     item_cache_s: float = 60.0
@@ -77,12 +80,15 @@ def serve(config: ServeConfig) -> None:
 
     limit_threads(listening.threads)
 
+    desk = open_desk(config.events, config.features)
+
     def load(version: str) -> LoadedVersion:
         return load_version(
             registry.folder(version),
             store=config.features,
             timeout_s=config.store_timeout_s,
             item_cache_s=config.item_cache_s,
+            events=desk,
         )
 
     pool = VersionPool(registry, Loader(load, files=registry.files))
@@ -94,8 +100,11 @@ def serve(config: ServeConfig) -> None:
         LocalRanker(pool, exposures, experiments, monitor),
         workers=listening.workers,
         gate=listening.gate(),
+        desk=desk,
     )
     monitor.start()
+    if desk is not None:
+        desk.watch()
     live = pool.live
     arms = ", ".join(f"{v.name} {v.version}" for v in live.variants if v.version in live.versions)
     say(f"serve: {MODEL_NAME} with {arms}\n{addresses(listening, ports, MODEL_NAME, v1=True)}")
@@ -105,6 +114,8 @@ def serve(config: ServeConfig) -> None:
         pool.close()
         monitor.close()
         experiments.close()
+        if desk is not None:
+            desk.close()
         if exposures is not None:
             exposures.close()
     say("serve: stopped")

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from hemix.errors import HemixError
 from hemix.progress import say
+from hemix.serving.events.desk import EventDesk
 from hemix.serving.experiments.live import LiveExperiments
 from hemix.serving.exposures.log import ExposureLog
+from hemix.serving.launch.events import EventsConfig, open_desk
 from hemix.serving.launch.process import Listening, Ports, addresses, log_to_stderr, run_server
 from hemix.serving.monitoring.monitor import Monitor, MonitorConfig
 from hemix.serving.protocol.kserving import import_kserve
@@ -40,6 +42,7 @@ class TransformerConfig:
         exposures: folder of exposure files, or an ``s3://`` prefix; None writes none.
         monitor: how it watches itself.
         experiments: file of the layers beside the model layer, followed; None has no such layers.
+        events: where live events are kept; None takes none.
         watch_s: how often the files are looked at.
         store_timeout_s: deadline of a feature store read.
         item_cache_s: seconds for which an item's row is kept.
@@ -53,6 +56,7 @@ class TransformerConfig:
     listening: Listening
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     experiments: Path | None = None
+    events: EventsConfig | None = None
     watch_s: float = 2.0
     store_timeout_s: float = 0.25
     item_cache_s: float = 60.0
@@ -79,11 +83,14 @@ def serve_transformer(config: TransformerConfig) -> None:
     from hemix.serving.two_roles.transformer_model import TransformerModel
 
     listening = config.listening
-    model = TransformerModel(workers=listening.workers, gate=listening.gate())
+    desk = open_desk(config.events, config.features)
+    model = TransformerModel(workers=listening.workers, gate=listening.gate(), desk=desk)
     exposures = ExposureLog(config.exposures) if config.exposures else None
     calls = PredictorCalls(deadline_s=config.deadline_s)
-    beginning = _Beginning(config, file, model, exposures, experiments, calls)
+    beginning = _Beginning(config, file, model, exposures, experiments, calls, desk)
     beginning.start()
+    if desk is not None:
+        desk.watch()
     experiments.watch(config.watch_s)
     say(
         f"serve: {MODEL_NAME}, transformer alone, predictors of {config.predictors}\n"
@@ -94,6 +101,8 @@ def serve_transformer(config: TransformerConfig) -> None:
     finally:
         beginning.close()
         experiments.close()
+        if desk is not None:
+            desk.close()
         if exposures is not None:
             exposures.close()
     say("serve: stopped")
@@ -110,10 +119,12 @@ class _Beginning(threading.Thread):
         exposures: ExposureLog | None,
         experiments: LiveExperiments,
         calls: PredictorCalls,
+        desk: EventDesk | None,
     ) -> None:
         super().__init__(name="beginning", daemon=True)
         self._config, self._file, self._model = config, file, model
         self._exposures, self._experiments, self._calls = exposures, experiments, calls
+        self._desk = desk
         self._stop_now = threading.Event()
         self._said = ""
         self._pool: VersionPool[RemoteVersion] | None = None
@@ -154,6 +165,7 @@ class _Beginning(threading.Thread):
             timeout_s=self._config.store_timeout_s,
             item_cache_s=self._config.item_cache_s,
             wants=self._monitor.wants,
+            events=self._desk,
         )
 
     def _attempt(self) -> VersionPool[RemoteVersion] | None:

@@ -24,6 +24,10 @@ TIME_BEFORE_FEATURES = "time_before_features"
 """The request's time is before that of the features it was answered with: they know its future."""
 TIME_AHEAD = "time_ahead"
 """The request's time is more than a day ahead of the endpoint's clock."""
+EVENTS_BEHIND = "events_behind"
+"""Live events could not be read up to now: the answer may lack the latest."""
+EVENTS_MISSING = "events_missing"
+"""Live events of after the version's base have left already: publish, so that they are in a base."""
 
 
 def final_scores(scores: Mapping[str, Floats], order: Mapping[str, float] | None) -> Floats:

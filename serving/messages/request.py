@@ -83,7 +83,7 @@ class RequestContract:
         """Check a V1 body ``{"instances": [...]}`` of 1 to :data:`MAX_INSTANCES` requests."""
         if not isinstance(body, dict):
             raise RequestError('body: must be a JSON object {"instances": [...]}.')
-        _known(body, ("instances", "parameters", "signature_name"), "")
+        known_fields(body, ("instances", "parameters", "signature_name"), "")
         instances = body.get("instances")
         if not isinstance(instances, list):
             raise RequestError("instances: give a list of requests.")
@@ -104,7 +104,7 @@ class RequestContract:
         """
         if not isinstance(instance, dict):
             raise RequestError(f"{where.rstrip('.')}: give an object with user_id and item_ids.")
-        _known(instance, _FIELDS, where)
+        known_fields(instance, _FIELDS, where)
         item_ids = self._items(instance, where)
         return RankingRequest(
             user_id=self._user(instance, where),
@@ -118,7 +118,7 @@ class RequestContract:
     def _user(self, instance: Mapping[str, Any], where: str) -> int | str:
         if instance.get("user_id") is None:
             raise RequestError(f"{where}user_id: is missing.")
-        value = _checked(instance["user_id"], self.user_id, f"{where}user_id")
+        value = checked(instance["user_id"], self.user_id, f"{where}user_id")
         assert not isinstance(value, float)
         return value
 
@@ -131,14 +131,14 @@ class RequestContract:
                 f"{where}item_ids: {len(items)} candidates; give 1 to {MAX_CANDIDATES}."
             )
         kind = self.item_id
-        return [_checked(item, kind, f"{where}item_ids", at) for at, item in enumerate(items)]
+        return [checked(item, kind, f"{where}item_ids", at) for at, item in enumerate(items)]
 
     def _context(self, context: object, where: str) -> dict[str, Value]:
         if context is None:
             return {}
         if not isinstance(context, dict):
             raise RequestError(f"{where}context: give an object of names and values.")
-        checked: dict[str, Value] = {}
+        found: dict[str, Value] = {}
         for name, value in context.items():
             if name in self.candidates:
                 raise RequestError(
@@ -151,8 +151,8 @@ class RequestContract:
                     f"{where}context.{short(name)}: no such context column; known: {known}."
                 )
             if value is not None:
-                checked[name] = _checked(value, self.context[name], f"{where}context.{name}")
-        return checked
+                found[name] = checked(value, self.context[name], f"{where}context.{name}")
+        return found
 
     def _candidates(
         self, candidates: object, count: int, where: str
@@ -161,7 +161,7 @@ class RequestContract:
             return {}
         if not isinstance(candidates, dict):
             raise RequestError(f"{where}candidates: give an object of names and lists of values.")
-        checked: dict[str, list[Value | None]] = {}
+        found: dict[str, list[Value | None]] = {}
         for name, values in candidates.items():
             place = f"{where}candidates.{short(name)}"
             if name in self.context:
@@ -174,11 +174,11 @@ class RequestContract:
             if len(values) != count:
                 raise RequestError(f"{place}: {len(values)} values for {count} candidates.")
             kind = self.candidates[name]
-            checked[name] = [
-                None if value is None else _checked(value, kind, place, at)
+            found[name] = [
+                None if value is None else checked(value, kind, place, at)
                 for at, value in enumerate(values)
             ]
-        return checked
+        return found
 
 
 def _kind(kind: pa.DataType) -> Kind:
@@ -187,7 +187,8 @@ def _kind(kind: pa.DataType) -> Kind:
     return "number" if pa.types.is_floating(kind) else "text"
 
 
-def _checked(value: object, kind: Kind, where: str, at: int | None = None) -> Value:
+def checked(value: object, kind: Kind, where: str, at: int | None = None) -> Value:
+    """A value of a kind, or RequestError that names ``where``."""
     if kind == "int":
         if type(value) is int and MIN_INT <= value <= MAX_INT:
             return value
@@ -207,7 +208,7 @@ def _checked(value: object, kind: Kind, where: str, at: int | None = None) -> Va
 def _request_id(value: object, where: str) -> str:
     if value is None or value == "":
         return uuid.uuid4().hex
-    text = _checked(value, "text", f"{where}request_id")
+    text = checked(value, "text", f"{where}request_id")
     assert isinstance(text, str)
     return text
 
@@ -216,7 +217,8 @@ def _timestamp(value: object, where: str) -> int | None:
     return None if value is None else milliseconds(value, f"{where}timestamp_ms")
 
 
-def _known(given: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+def known_fields(given: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    """Raise RequestError when a field has another name than those in ``known``."""
     for name in given:
         if name not in known:
             raise RequestError(f"{where}{short(name)}: no such field; known: {', '.join(known)}.")

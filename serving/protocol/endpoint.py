@@ -7,12 +7,18 @@ is :mod:`hemix.serving.two_roles.transformer_model`. It needs kserve at import.
 from __future__ import annotations
 
 import abc
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
+from hemix.features.live.stores.base import EventsUnavailable
 from hemix.serving.admission.room import Gate, units_of
 from hemix.serving.admission.threaded_model import WorkingModel
 from hemix.serving.call import Call
+from hemix.serving.events.contract import EventContract
+from hemix.serving.events.desk import EventDesk, Results
 from hemix.serving.messages.answer import Floats, RankingAnswer
 from hemix.serving.messages.request import RankingRequest
 from hemix.serving.protocol.ranking_tensors import instance_of, output_names, outputs_of
@@ -52,8 +58,44 @@ class RankingModel(WorkingModel, abc.ABC, Generic[V]):
 
     _ranker: Ranker[V]
 
-    def __init__(self, *, workers: int, gate: Gate) -> None:
+    def __init__(self, *, workers: int, gate: Gate, desk: EventDesk | None = None) -> None:
         super().__init__(MODEL_NAME, workers=workers, gate=gate)
+        self._desk = desk
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="events")
+        self._contract: tuple[str, EventContract] | None = None
+
+    async def take_events(self, values: Sequence[object]) -> Results:
+        """Check, keep and acknowledge live events, beside the workers that rank.
+
+        Raises:
+            EventsUnavailable: the endpoint was started without a store of events, or the champion
+                does not follow one.
+            HemixError: nothing of the batch is acknowledged; it may be sent again.
+        """
+        self.require_ready()
+        champion = self._ranker.pool.live.champion
+        if self._desk is None or champion.live is None:
+            raise EventsUnavailable(
+                f"events: {champion.name} does not follow live events.",
+                hint="Start the endpoint with --events; the version must be published by this release.",
+            )
+        if self._contract is None or self._contract[0] != champion.name:
+            contract = EventContract.of(champion.definition, champion.types)
+            self._contract = (champion.name, contract)
+        call = self.call
+        call.size = 0  # what events weigh says nothing of what candidates do
+        self.gate.costs(call, 0, len(values))
+        work = asyncio.get_running_loop().run_in_executor(
+            self._writer, self._desk.take, self._contract[1], values, "http"
+        )
+        results = await call.wait(work)
+        self.gate.done(call, len(values), 0.0)
+        return results
+
+    def close(self) -> None:
+        """Let the threads end; events that are being written are written first."""
+        self._writer.shutdown()
+        super().close()
 
     async def preprocess(self, payload: object, headers: dict[str, str] | None = None) -> Batch:
         tensors = payload if isinstance(payload, TensorRequest) else None
@@ -145,8 +187,10 @@ class RankerModel(RankingModel[LoadedVersion]):
 
     _ranker: LocalRanker
 
-    def __init__(self, ranker: LocalRanker, *, workers: int, gate: Gate) -> None:
-        super().__init__(workers=workers, gate=gate)
+    def __init__(
+        self, ranker: LocalRanker, *, workers: int, gate: Gate, desk: EventDesk | None = None
+    ) -> None:
+        super().__init__(workers=workers, gate=gate, desk=desk)
         self._ranker = ranker
         self.ready = True
 

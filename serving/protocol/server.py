@@ -27,6 +27,7 @@ from hemix.serving.admission.connections import IDLE_S, MAX_HEAD, Connection, wa
 from hemix.serving.admission.grpc_calls import GrpcDoor
 from hemix.serving.admission.limits import Door
 from hemix.serving.admission.room import Gate
+from hemix.serving.protocol.event_routes import EventRoutes
 from hemix.serving.protocol.grpc_service import Service, add_service
 from hemix.serving.protocol.plane import NotOffered, Plane
 from hemix.serving.protocol.routes import Routes, handle_errors
@@ -70,6 +71,7 @@ class _Rest(RESTServer):
                 path = f"/v2/models/{model.name}/{name}"
                 app.add_api_route(path, partial(_json_bytes, content), methods=["GET"])
         Routes(self.dataplane, self._limit).register(app)
+        EventRoutes(self.dataplane, self._limit).register(app)
         super()._register_endpoints(app)
 
     def _add_middlewares(self, app: FastAPI) -> None:

@@ -18,8 +18,11 @@ from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes
 from hemix.features.store.assemble import assemble
 from hemix.features.store.online import OnlineFeatures, store_breaker
+from hemix.features.store.overlay import overlaid
 from hemix.features.transform.graph import TransformGraph
 from hemix.features.transform.statistics import Statistics
+from hemix.serving.events.desk import EventDesk
+from hemix.serving.events.follower import Follower
 from hemix.serving.messages.answer import Floats
 from hemix.serving.messages.request import RankingRequest
 from hemix.serving.messages.soundness import require_sound
@@ -60,6 +63,8 @@ class Version(abc.ABC):
     types: ColumnTypes
     online: OnlineFeatures
     bins: FeatureBins
+    live: Follower | None = None
+    """Live events of its definition; None: sequences and counters are those of the publication."""
 
     def read(self, request: RankingRequest) -> tuple[OnlineRows, OnlineRows]:
         """Rows of the user ``[1]`` and of the items ``[N]``; FeatureStoreError when it is down."""
@@ -100,6 +105,16 @@ class Version(abc.ABC):
             for name in definition.candidate_columns
             if name not in definition.served_as or name in counted
         )
+
+    def with_live(
+        self, raw: RequestColumns, request: RankingRequest, time_ms: int
+    ) -> tuple[RequestColumns, tuple[str, ...]]:
+        """``raw`` with the columns that live events make at ``time_ms``, and what to say of them."""
+        if self.live is None:
+            return raw, ()
+        now = request.timestamp_ms is None
+        found, flags = self.live.columns(request.user_id, request.item_ids, time_ms, now=now)
+        return overlaid(self.definition, raw, found), flags
 
     @abc.abstractmethod
     def encode(self, raw: RequestColumns) -> Any:
@@ -178,7 +193,12 @@ def load_model(folder: Path) -> LoadedModel:
 
 
 def load_version(
-    folder: Path, *, store: str, timeout_s: float, item_cache_s: float
+    folder: Path,
+    *,
+    store: str,
+    timeout_s: float,
+    item_cache_s: float,
+    events: EventDesk | None = None,
 ) -> LoadedVersion:
     """Verify and load a version's folder and rank once at several sizes, so that no user waits.
 
@@ -187,6 +207,7 @@ def load_version(
         store: the live feature store, a folder or an ``s3://`` prefix.
         timeout_s: deadline of a read of the store.
         item_cache_s: seconds for which an item's row is kept.
+        events: keeps sequences and counters up to now; None: they are those of the publication.
 
     Raises:
         ModelVersionError: a file is not what the manifest says; names it.
@@ -212,6 +233,7 @@ def load_version(
             model.graph.definition,
         ),
         model=model,
+        live=None if events is None else events.follow(model.graph.definition, model.graph.types),
     )
     for size in WARM_SIZES:
         scores = version.score(version.encode(version.warm_up(size)))

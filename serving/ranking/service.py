@@ -178,6 +178,8 @@ class Ranker(Generic[V]):
             user_rows, item_rows, available = self._read(version, request)
         with timed("assemble"):
             raw = version.assemble(user_rows, item_rows, request, time_ms)
+        with timed("live"):
+            raw, of_events = version.with_live(raw, request, time_ms)
         with timed(version.encoding):
             encoded = version.encode(raw)
         flags: tuple[str, ...] = (FEATURES_UNAVAILABLE,)
@@ -188,7 +190,7 @@ class Ranker(Generic[V]):
         flags += _defaults(version, request)
         if request.timestamp_ms is not None:
             flags += time_flags(time_ms, list(version.online.newest.values()))
-        return encoded, flags, unknown
+        return encoded, (*flags, *of_events), unknown
 
     @staticmethod
     def _read(version: V, request: RankingRequest) -> tuple[OnlineRows, OnlineRows, bool]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from hemix.serving.admission.room import CALL
 from hemix.serving.call import Expired, HungUp
+from hemix.serving.events.desk import EventDesk
 from hemix.serving.experiments.live import LiveExperiments
 from hemix.serving.exposures.log import ExposureLog
 from hemix.serving.messages.answer import PREDICTOR_UNAVAILABLE, VERSION_UNAVAILABLE, Floats
@@ -189,6 +190,7 @@ def load_remote(
     timeout_s: float,
     item_cache_s: float,
     wants: Callable[[], bool] = lambda: False,
+    events: EventDesk | None = None,
     contract_timeout_s: float = 5.0,
 ) -> RemoteVersion:
     """Learn a version's contract from its predictor and open its features.
@@ -215,6 +217,7 @@ def load_remote(
             store, contract.feature_service, timeout_s=timeout_s, item_cache_s=item_cache_s
         ),
         bins=contract.bins,
+        live=None if events is None else events.follow(contract.dataset, contract.column_types),
         contract=contract,
         wants=wants,
         url=lambda: file.url(name),

@@ -1,0 +1,23 @@
+"""Columns of a request with those that live events make in the place of the published ones."""
+
+from __future__ import annotations
+
+from hemix.features.definition import DatasetDefinition
+from hemix.features.live.columns import LiveColumns
+from hemix.features.store.assemble import RequestColumns
+from hemix.features.store.per_candidate import matching_columns
+
+
+def overlaid(
+    definition: DatasetDefinition, raw: RequestColumns, live: LiveColumns
+) -> RequestColumns:
+    """``raw`` with the sequences and counters of ``live``, and the matches that follow from them.
+
+    Raises:
+        AssertionError: ``live`` makes a column that no request has.
+    """
+    assert live.user.keys() <= raw.user.keys(), live.user.keys() - raw.user.keys()
+    assert live.items.keys() <= raw.items.keys(), live.items.keys() - raw.items.keys()
+    user, items = {**raw.user, **live.user}, {**raw.items, **live.items}
+    items |= matching_columns(definition, user, items)
+    return RequestColumns(user=user, items=items)

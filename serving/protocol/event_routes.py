@@ -1,0 +1,51 @@
+"""``POST /v1/events``: live events in, one result each."""
+
+from __future__ import annotations
+
+import orjson
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import Response
+
+from hemix.errors import RequestError
+from hemix.serving.events.desk import MAX_EVENTS
+from hemix.serving.protocol.bodies import deflated, inflated
+from hemix.serving.protocol.endpoint import MODEL_NAME, RankingModel
+from hemix.serving.protocol.plane import NotHere, Plane, counted
+from hemix.serving.protocol.v2_http import parse_json
+
+
+class EventRoutes:
+    """What answers events over HTTP; ``limit``: bytes of a body once it is inflated."""
+
+    def __init__(self, plane: Plane, limit: int) -> None:
+        self._plane, self._limit = plane, limit
+
+    def register(self, app: FastAPI) -> None:
+        """Add the route."""
+        router = APIRouter()
+        router.add_api_route("/v1/events", self.events, methods=["POST"], response_model=None)
+        app.include_router(router)
+
+    async def events(self, request: Request) -> Response:
+        """Take a batch; refused events are among the results, what is taken is acknowledged."""
+        with counted():
+            model = self._plane.get_model_from_registry(MODEL_NAME)
+            if not isinstance(model, RankingModel):
+                raise NotHere("path: a predictor takes no events; send them to the transformer.")
+            encoding = request.headers.get("Content-Encoding")
+            body = inflated(await request.body(), encoding, limit=self._limit)
+            results = await model.take_events(events_of(parse_json(body)))
+        answer, more = deflated(
+            orjson.dumps(results.to_json()), request.headers.get("Accept-Encoding")
+        )
+        return Response(answer, media_type="application/json", headers=more)
+
+
+def events_of(body: object) -> list[object]:
+    """The events of ``{"events": [...]}``, unchecked; RequestError when it is no such body."""
+    if not isinstance(body, dict) or set(body) != {"events"}:
+        raise RequestError('body: must be a JSON object {"events": [...]}.')
+    events = body["events"]
+    if not isinstance(events, list) or not 1 <= len(events) <= MAX_EVENTS:
+        raise RequestError(f"events: give a list of 1 to {MAX_EVENTS} events.")
+    return events
