@@ -9,6 +9,7 @@ replaced by one rename.
 
 from __future__ import annotations
 
+import bisect
 import io
 import json
 import zipfile
@@ -63,6 +64,9 @@ class Items(Dimension):
     def __init__(self, table: pa.Table, key: str) -> None:
         super().__init__(table, key)
         self._places = {value: place for place, value in enumerate(self.ids.to_pylist())}
+        self._spans: list[int] = self._index.starts.tolist()
+        self._froms: list[int] = self._valid_from.tolist()
+        self._known: dict[str, list[Any]] = {}
 
     def rows(self, ids: pa.Array | pa.ChunkedArray, times: Ints) -> Ints:
         found = [self._places.get(value, -1) for value in flat(ids).to_pylist()]
@@ -72,6 +76,19 @@ class Items(Dimension):
         last = self._index.before(np.maximum(groups, 0), times + 1) - 1
         starts = self._index.starts[np.maximum(groups, 0)]
         return np.where((groups >= 0) & (last >= starts), last, -1)
+
+    def value(self, name: str, item_id: Any, time_ms: int) -> Any:
+        """An attribute of one item as of a time; None when it is missing. As :meth:`take` of :meth:`rows`."""
+        if (group := self._places.get(item_id)) is None:
+            return None
+        if (found := self._known.get(name)) is None:
+            column = self.take(name, np.arange(self.table.num_rows))
+            values, there = column.to_pylist(), present(column).tolist()
+            found = [v if known else None for v, known in zip(values, there, strict=True)]
+            self._known[name] = found
+        start, end = self._spans[group], self._spans[group + 1]
+        last = bisect.bisect_right(self._froms, time_ms, start, end) - 1
+        return found[last] if last >= start else None
 
     def spread(self, name: str, rows: npt.NDArray[np.integer[Any]]) -> pa.Array:
         return self.take(name, rows.astype(np.int64))

@@ -93,10 +93,8 @@ def columns_at(log: Log, known: Known, time_ms: int) -> LiveColumns:
     """
     user, items = sequences_at(log, known.behaviors, time_ms), Columns()
     for counter, counted in zip(log.definition.counters, known.counted, strict=True):
-        found = counts_at(log, counter, counted, time_ms)
-        for name, values in found.items():
-            side = user if log.definition.side_of(name) == "user" else items
-            side[name] = values
+        side = user if log.definition.side_of_counter(counter) == "user" else items
+        side |= counts_at(log, counter, counted, time_ms)
     return LiveColumns(user=user, items=items)
 
 

@@ -298,13 +298,12 @@ class _Keys:
         return self._keys_at([event.item_id], event.time_ms)[0]
 
     def _keys_at(self, item_ids: Sequence[Id], time_ms: int) -> list[Any]:
-        """The key of each item as of an instant; None where it is missing."""
-        ids = pa.array(item_ids, self._log.types.item_id)
-        times = pa.array(np.full(len(ids), time_ms, np.int64)).cast(TIME)
-        table = pa.table({"item_id": ids, "event_time": times})
-        key = flat(key_of(self._log, self._counter, table))
-        values = key.to_pylist()
-        return [v if there else None for v, there in zip(values, present(key), strict=True)]
+        """The key of each item as of an instant (``key_of``); None where it is missing."""
+        name = self._counter.keys[0]
+        if name == "item_id":
+            return list(item_ids)
+        value = self._log.dimension.value
+        return [value(name, item_id, time_ms) for item_id in item_ids]
 
 
 def require_supported(definition: DatasetDefinition) -> None:
