@@ -85,15 +85,18 @@ def _ask(
     example: pa.Table,
     found: Replay,
 ) -> None:
-    context = {n: row[n] for n in stage.definition.context_columns if row[n] is not None}
+    definition = stage.definition
+    own = {n: [row[n]] for n in definition.candidate_columns if row[n] is not None}
+    context = {n: row[n] for n in definition.context_columns if n not in own and row[n] is not None}
     request = RankingRequest(
         request_id="",
         user_id=row["user_id"],
         item_ids=[row["item_id"]],
         context=context,
+        candidates=own,
         timestamp_ms=asked_ms,
     )
-    raw = version.assemble(*version.read(request), request.context, asked_ms)
+    raw = version.assemble(*version.read(request), request, asked_ms)
     raw, flags = version.with_live(raw, request, asked_ms)
     assert not flags, flags
     served = {**raw.user, **raw.items}

@@ -80,7 +80,7 @@ class Stage:
         pieces = [read_rows(task, schema) for task in read_tasks(self.events, table)]
         rows = pa.concat_tables([schema.empty_table(), *pieces])
         rows = _from(rows, self.definition).sort_by("event_time")
-        return _milliseconds(rows).to_pylist()  # type: ignore[no-any-return]
+        return _milliseconds(rows).to_pylist()
 
     def told(self) -> list[dict[str, Any]]:
         """Live events of the held-out log, as a client sends them, in the order in which they become known.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hemix.features.definition import DatasetDefinition
 from hemix.features.live.columns import LiveColumns
 from hemix.features.store.assemble import RequestColumns
@@ -20,4 +22,4 @@ def overlaid(
     assert live.items.keys() <= raw.items.keys(), live.items.keys() - raw.items.keys()
     user, items = {**raw.user, **live.user}, {**raw.items, **live.items}
     items |= matching_columns(definition, user, items)
-    return RequestColumns(user=user, items=items)
+    return replace(raw, user=user, items=items)

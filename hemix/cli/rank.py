@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hemix.cli.events import register as register_events
+from hemix.cli.endpoint.events import register as register_events
 from hemix.cli.models import models_app
 from hemix.cli.serve import serve
 from hemix.cli.signing import register as register_signing

@@ -61,6 +61,9 @@ class Follower:
         """Sequences and counters of a request, and what is to be said of them.
 
         Args:
+            user_id: who asks.
+            item_ids: about which candidates.
+            time_ms: the request's time.
             now: the request is of now: all that is known counts, whatever clocks say.
         """
         flags: tuple[str, ...] = ()

@@ -202,6 +202,7 @@ def load_remote(
         timeout_s: of a read of features.
         item_cache_s: seconds that items' features are kept.
         wants: whether this request is one whose watched features are wanted.
+        events: keeps sequences and counters up to now; None: they are those of the publication.
         contract_timeout_s: of the contract.
 
     Raises:
