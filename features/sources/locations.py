@@ -60,9 +60,14 @@ def find_files(definition: DatasetDefinition, source: TableSource, where: str) -
         EnvironmentProblem: the address needs a package that is not installed.
         StorageError: the place could not be listed.
     """
+    return find_files_of(definition.root, source, where)
+
+
+def find_files_of(root: str, source: TableSource, where: str) -> list[SourceFile]:
+    """The same, of a source whose paths are relative to ``root``."""
     found: dict[str, SourceFile] = {}
     for path in source.paths:
-        filesystem, names, address = _names(definition.root, path, where)
+        filesystem, names, address = _names(root, path, where)
         if not names:
             raise DataError(
                 f"{where}.paths: no file matches {address}.",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hemix.errors import DataError
+from hemix.errors import DataError, DefinitionError
 
 if TYPE_CHECKING:
     from hemix.features.definition import DatasetDefinition
@@ -18,6 +20,57 @@ if TYPE_CHECKING:
 WIDTH = 100
 CELL = 22
 """Letters of a value that are shown; of a list its end, the latest events."""
+
+
+def init_command(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="The log, and files that describe users and items: Parquet or CSV, paths or globs.",
+        ),
+    ],
+    output: Annotated[
+        str, typer.Option(help="Where the definition is written; never over another file.")
+    ] = "definition.yaml",
+    name: Annotated[
+        str, typer.Option(help="The data set's name. [dim]Default: the log's file name[/dim]")
+    ] = "",
+) -> None:
+    """Draft a definition from a log's files by looking at them, with comments that say why.
+
+    What is not sure is left to you: it stays a comment, or says CHOOSE, and hemix check stops there.
+
+    [bold]Example[/bold]
+
+      hemix init plays.csv songs.csv listeners.csv
+    """
+    from hemix.features.drafting.draft import CHOOSE, draft
+    from hemix.features.drafting.profile import file_profile
+    from hemix.features.drafting.roles import roles_of
+    from hemix.files import atomic_file
+
+    target = Path(output)
+    if target.exists():
+        raise DefinitionError(
+            f"{output} is there already.", hint="Take it away, or name another with --output."
+        )
+    folder = target.parent.resolve()
+    paths = [path if "://" in path else _beside(path, folder) for path in files]
+    roles = roles_of([file_profile(path, folder) for path in paths])
+    stem = re.sub(r"[^a-z0-9_]+", "_", Path(roles.log.path).name.split(".")[0].lower())
+    text = draft(name or stem.strip("_") or "log", roles)
+    with atomic_file(target) as path:
+        path.write_text(text)
+    left = sum(CHOOSE in line for line in text.splitlines()[1:]) - 1
+    typer.echo(f"Wrote {output}: {left} choices are left to you." if left else f"Wrote {output}.")
+    typer.echo(f"Read it, then: hemix check {output}")
+
+
+def _beside(path: str, folder: Path) -> str:
+    """A path as the definition in ``folder`` says it."""
+    absolute = Path(path).absolute()
+    return str(absolute.relative_to(folder)) if absolute.is_relative_to(folder) else str(absolute)
 
 
 def check_command(
@@ -133,5 +186,6 @@ def recipes_command() -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
+    app.command("init")(init_command)
     app.command("check")(check_command)
     app.command("recipes")(recipes_command)
