@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hemix.errors import DataError, DefinitionError
+from hemix.files import atomic_file
 
 if TYPE_CHECKING:
     from hemix.features.definition import DatasetDefinition
@@ -48,7 +49,6 @@ def init_command(
     from hemix.features.drafting.draft import CHOOSE, draft
     from hemix.features.drafting.profile import file_profile
     from hemix.features.drafting.roles import roles_of
-    from hemix.files import atomic_file
 
     target = Path(output)
     if target.exists():
