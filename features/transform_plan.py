@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
+from hemix.features.derived import TIME_FIELDS
 from hemix.features.schema import SEQUENCES, ColumnTypes, label_column, sequence_column
 from hemix.features.within_request import LOGARITHMIC
 from hemix.spec import (
@@ -36,7 +37,6 @@ ACTION = "action"
 GAP = "gap"
 GAP_BOUNDARIES = tuple(2**k for k in range(24))
 """Seconds; gap id ``1 + number of boundaries <= gap``: 1 is under a second, 25 over 97 days."""
-TIME_FIELD_SIZES = {"hour": 24, "weekday": 7}
 COUNTER_BUCKETS = 16
 FARTHEST = 1e6
 """Deviations from the mean at which a scaled number is held: what follows multiplies float32s."""
@@ -133,7 +133,7 @@ class TransformPlan:
             if raw not in ragged
         ]
         for name in self.time_fields:
-            size = 2 + TIME_FIELD_SIZES[name]
+            size = 2 + TIME_FIELDS[name].size
             vocabularies.append(Vocabulary(name=name, size=size, oov_buckets=1))
             categorical.append(
                 CategoricalFeature(name=index_column(name), side="context", vocabulary=name)

@@ -19,15 +19,21 @@ from hemix.features.arrays.time_index import tied
 from hemix.features.counting.matches import Lists, match_columns
 from hemix.features.counting.numbering import numbered
 from hemix.features.definition import DatasetDefinition
+from hemix.features.derived import TIME_FIELDS, item_age_days
 from hemix.features.examples import shuffle_files as exchange
 from hemix.features.examples.behaviors import INEXACT_TIME
 from hemix.features.examples.counter_columns import counter_names, default_of
 from hemix.features.examples.log import Log
 from hemix.features.examples.plan import Plan, slice_name
-from hemix.features.examples.sequences import DAY_MS
 from hemix.features.examples.shard import RANGES, ROW
 from hemix.features.examples.shuffle_files import Reference
-from hemix.features.schema import INEXACT_GAP, SEQUENCES, examples_schema, sequence_column
+from hemix.features.schema import (
+    INEXACT_GAP,
+    MISSING_INT,
+    SEQUENCES,
+    examples_schema,
+    sequence_column,
+)
 from hemix.files import atomic_file, write_json
 
 
@@ -141,19 +147,18 @@ def attributes(plan: Plan, rows: pa.Table) -> dict[str, pa.Array]:
     """Columns that follow from an interaction's own ids and time."""
     definition = plan.definition
     times = integers(rows["event_time"])
-    days, within = np.divmod(times, DAY_MS)
-    # 1 January 1970 was a Thursday; Monday is 0.
-    clock = {"hour": within // 3_600_000, "weekday": (days + 3) % 7}
-    columns: dict[str, pa.Array] = {str(n): pa.array(clock[n]) for n in definition.time_fields}
+    columns: dict[str, pa.Array] = {
+        str(name): pa.array(TIME_FIELDS[name].of(times)) for name in definition.time_fields
+    }
     users = plan.users.rows(rows["user_id"], times)
     items = plan.items.rows(rows["item_id"], times)
     columns |= {name: plan.users.take(name, users) for name in definition.user_columns}
     columns |= {name: plan.items.take(name, items) for name in definition.item_columns}
     if definition.has_item_age:
         created = plan.items.take("created_at", items)
-        age = np.maximum(times - integers(created.fill_null(0)), 0) / DAY_MS
-        age[created.is_null().to_numpy(zero_copy_only=False)] = np.nan
-        columns["item_age_days"] = pa.array(age)
+        columns["item_age_days"] = pa.array(
+            item_age_days(integers(created.fill_null(MISSING_INT)), times)
+        )
     return columns
 
 

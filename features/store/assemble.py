@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +14,7 @@ from hemix.bounds import MAX_INT, MIN_INT
 from hemix.errors import RequestError
 from hemix.features.among_candidates import within_request
 from hemix.features.definition import DatasetDefinition
+from hemix.features.derived import DAY_MS, TIME_FIELDS, item_age_days
 from hemix.features.feature_views import CREATED_AT, HISTORY, internal
 from hemix.features.schema import (
     INEXACT_GAP,
@@ -27,8 +27,6 @@ from hemix.features.served_as import columns_as_served
 from hemix.features.store.per_candidate import last_times, matching_columns, pair_columns
 from hemix.features.store.rows import OnlineRows, column_dtype
 from hemix.features.transform.columns import Column
-
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,18 +98,10 @@ def assemble(
     return RequestColumns(user=columns, items=item_columns)
 
 
-def item_age_days(created_at_ms: np.ndarray, time_ms: int) -> np.ndarray:
-    """Days ``[N]`` float64 since ``created_at_ms`` (int64), never negative; NaN when unknown."""
-    missing = created_at_ms == MISSING_INT
-    age = np.maximum((time_ms - np.where(missing, 0, created_at_ms)) / DAY_MS, 0.0)
-    return np.where(missing, np.nan, age)
-
-
 def time_columns(definition: DatasetDefinition, time_ms: int) -> dict[str, Column]:
-    """The declared ones of ``hour`` (0-23) and ``weekday`` (Monday 0), UTC, int64 ``[1]``."""
-    moment = datetime.fromtimestamp(time_ms // 1000, tz=UTC)
-    values = {"hour": moment.hour, "weekday": moment.weekday()}
-    return {name: np.array([values[name]], dtype=np.int64) for name in definition.time_fields}
+    """The declared fields of the request's time, int64 ``[1]`` each."""
+    times = np.array([time_ms], dtype=np.int64)
+    return {name: TIME_FIELDS[name].of(times) for name in definition.time_fields}
 
 
 def context_columns(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hemix.features.derived import TIME_FIELDS
 from hemix.features.schema import MISSING_INT
 from hemix.features.transform.analyzer import MISSING_LINE, number_scaling, vocabulary_files
 from hemix.features.transform_plan import (
@@ -16,7 +17,6 @@ from hemix.features.transform_plan import (
     GAP_BOUNDARIES,
     RATE_PRIOR_WEIGHT,
     SIDES,
-    TIME_FIELD_SIZES,
     NumberPlan,
     TransformPlan,
     VocabularyPlan,
@@ -41,7 +41,7 @@ def preprocessing_fn(plan: TransformPlan) -> Callable[[Mapping[str, Any]], Tenso
         for vocabulary, file in zip(plan.vocabularies, _files(plan, inputs), strict=True):
             outputs |= _ids(plan, vocabulary, file, inputs)
         for name in plan.time_fields:
-            outputs[index_column(name)] = _range_ids(inputs[name], TIME_FIELD_SIZES[name])
+            outputs[index_column(name)] = _range_ids(inputs[name], TIME_FIELDS[name].size)
         for raw, output in plan.gaps.items():
             outputs[output] = inputs[raw].with_values(_gap_ids(inputs[raw].values))
         return outputs | _numbers(plan, inputs)
