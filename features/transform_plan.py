@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
-from hemix.features.derived import TIME_FIELDS
+from hemix.features.derived.of_time import TIME_FIELDS
 from hemix.features.schema import SEQUENCES, ColumnTypes, label_column, sequence_column
 from hemix.features.within_request import LOGARITHMIC
 from hemix.spec import (

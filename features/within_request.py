@@ -1,6 +1,6 @@
 """What a definition says of how a candidate stands in its request: rank, mean, ratio to the mean.
 
-They are worked out by :func:`hemix.features.among_candidates.within_request`.
+They are worked out by :func:`hemix.features.derived.among_candidates.within_request`.
 """
 
 from __future__ import annotations

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hemix.features.among_candidates import within_request
 from hemix.features.arrays.dense_ranks import Ints, flat, integers, ranks
 from hemix.features.arrays.gather import Gathered, gather
 from hemix.features.arrays.time_index import tied
 from hemix.features.counting.matches import Lists, match_columns
 from hemix.features.counting.numbering import numbered
 from hemix.features.definition import DatasetDefinition
-from hemix.features.derived import TIME_FIELDS, item_age_days
+from hemix.features.derived.among_candidates import within_request
+from hemix.features.derived.of_time import TIME_FIELDS, item_age_days
 from hemix.features.examples import shuffle_files as exchange
 from hemix.features.examples.behaviors import INEXACT_TIME
 from hemix.features.examples.counter_columns import counter_names, default_of

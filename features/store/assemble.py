@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from hemix.bounds import MAX_INT, MIN_INT
 from hemix.errors import RequestError
-from hemix.features.among_candidates import within_request
 from hemix.features.definition import DatasetDefinition
-from hemix.features.derived import DAY_MS, TIME_FIELDS, item_age_days
+from hemix.features.derived.among_candidates import within_request
+from hemix.features.derived.of_time import DAY_MS, TIME_FIELDS, item_age_days
 from hemix.features.feature_views import CREATED_AT, HISTORY, internal
 from hemix.features.schema import (
     INEXACT_GAP,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hemix.features.derived import TIME_FIELDS
+from hemix.features.derived.of_time import TIME_FIELDS
 from hemix.features.schema import MISSING_INT
 from hemix.features.transform.analyzer import MISSING_LINE, number_scaling, vocabulary_files
 from hemix.features.transform_plan import (

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hemix.features.among_candidates import within_request
+from hemix.features.derived.among_candidates import within_request
 from tests.features.oracle import STATISTICS, standing
 
 NUMBERS = st.sampled_from([10.0, 5.0, -0.0, 0.0, math.nan, -3.5, 0.1, 0.2, 1e30, -1e30])
