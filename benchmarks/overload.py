@@ -22,13 +22,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import httpx
 import typer
 
 from benchmarks.load import Load, Seen, request
@@ -148,8 +148,7 @@ async def hung_up(server: Server, rate: float, seconds: float) -> dict[str, Any]
 
 
 def _answered(url: str) -> int:
-    with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
-        lines = answer.read().decode().splitlines()
+    lines = httpx.get(f"{url}/metrics", timeout=30).raise_for_status().text.splitlines()
     found = [n for n in lines if n.startswith("hemix_requests_total") and 'status="200"' in n]
     return int(sum(float(line.rsplit(" ", 1)[1]) for line in found))
 
@@ -243,7 +242,8 @@ def _listening(process: subprocess.Popen[bytes], log: Path) -> str:
             if words[:1] == ["V1"]:
                 url = "/".join(words[1].split("/")[:3])
                 ready = f"{url}/v2/health/ready"
-                with contextlib.suppress(OSError), urllib.request.urlopen(ready, timeout=5):
+                with contextlib.suppress(httpx.HTTPError):
+                    httpx.get(ready, timeout=5).raise_for_status()
                     return url
         time.sleep(0.2)
     raise EnvironmentProblem(f"The server did not start:\n{log.read_text()[-2000:]}")

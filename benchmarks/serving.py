@@ -18,12 +18,12 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import httpx
 import numpy as np
 import pyarrow.parquet as pq
 import typer
@@ -106,8 +106,7 @@ def _keys(store: Path, side: str) -> list[Any]:
 
 def scrape(url: str) -> dict[str, float]:
     """Seconds and counts of each stage, and the server's CPU seconds."""
-    with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
-        lines = answer.read().decode().splitlines()
+    lines = httpx.get(f"{url}/metrics", timeout=30).raise_for_status().text.splitlines()
     wanted = ("hemix_stage_seconds_sum", "hemix_stage_seconds_count", "process_cpu_seconds_total")
     pairs = (line.rsplit(" ", 1) for line in lines if line.startswith(wanted))
     return {name: float(value) for name, value in pairs}

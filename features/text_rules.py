@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+
+from hemix.texts.frozen import Frozen
 
 NONE = "none"
 AUTO = "auto"
@@ -43,10 +45,8 @@ def _said(default: object, **more: Any) -> Any:
     return Field(default=default, exclude_if=lambda value: value == default, **more)
 
 
-class TextRules(BaseModel):
+class TextRules(Frozen):
     """Keys of a source that say how its CSV files are written; they hold for every file of it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     separator: Sign = _said(
         AUTO,

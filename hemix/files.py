@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from hemix.errors import EnvironmentProblem, HemixError, StorageError
 from hemix.limits import limit_of, refusal
@@ -182,6 +183,45 @@ def _changed(path: Path) -> float:
     for place, folders, files in os.walk(path):
         times += [Path(place, name).lstat().st_mtime for name in (*folders, *files)]
     return max(times)
+
+
+def lock(path: Path, *, hint: str, wait: bool = True) -> IO[str] | None:
+    """A file that holds the lock ``path`` until it is closed, or its process ends.
+
+    Args:
+        path: the lock; its folder is made when absent, and the file stays.
+        hint: what to do where it may not be written.
+        wait: until whoever holds it lets go; else None when another does.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("w")
+    except OSError as error:
+        limit = limit_of(error)
+        raise StorageError(
+            f"{path.parent}: cannot write ({error.strerror}).", hint=limit.hint if limit else hint
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        return None
+    except BaseException:
+        handle.close()
+        raise
+    return handle
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, hint: str) -> Iterator[None]:
+    """One process at a time, by :func:`lock`."""
+    held = lock(path, hint=hint)
+    assert held is not None, "it was waited for"
+    with held:
+        yield
 
 
 def write_json(path: Path, value: Any) -> None:

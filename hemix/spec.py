@@ -10,18 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from hemix.files import read_json, write_json
+from hemix.texts.frozen import Frozen, parse
 
 Side = Literal["user", "item", "context"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Vocabulary(_Part):
+class Vocabulary(Frozen):
     """A set of ids ``[0, size)`` that one embedding table holds."""
 
     name: str
@@ -29,7 +24,7 @@ class Vocabulary(_Part):
     oov_buckets: int = 1
 
 
-class CategoricalFeature(_Part):
+class CategoricalFeature(Frozen):
     """Column ``name`` of int32 ids in ``vocabulary``."""
 
     name: str
@@ -37,7 +32,7 @@ class CategoricalFeature(_Part):
     vocabulary: str
 
 
-class NumericFeature(_Part):
+class NumericFeature(Frozen):
     """Column ``name`` (float32, scaled, 0 when missing) and its quantile bucket ids.
 
     ``bucket`` is an int32 column with ids ``[0, buckets)``; 0 means missing.
@@ -49,7 +44,7 @@ class NumericFeature(_Part):
     buckets: int
 
 
-class SequenceColumn(_Part):
+class SequenceColumn(Frozen):
     """One parallel list column (list<int32>) of a sequence; ``role`` is item_id, action, gap, ..."""
 
     role: str
@@ -57,7 +52,7 @@ class SequenceColumn(_Part):
     vocabulary: str
 
 
-class SequenceFeature(_Part):
+class SequenceFeature(Frozen):
     """A behaviour sequence, oldest event first, at most ``max_length`` events."""
 
     name: str
@@ -65,14 +60,14 @@ class SequenceFeature(_Part):
     columns: tuple[SequenceColumn, ...]
 
 
-class TaskSpec(_Part):
+class TaskSpec(Frozen):
     """A 0/1 label column (int8)."""
 
     name: str
     column: str
 
 
-class FeatureSpec(_Part):
+class FeatureSpec(Frozen):
     """Everything a ranker needs to know about its input."""
 
     tasks: tuple[TaskSpec, ...]
@@ -94,4 +89,9 @@ class FeatureSpec(_Part):
 
     @staticmethod
     def read(path: Path) -> FeatureSpec:
-        return FeatureSpec.model_validate(read_json(path))
+        """Read ``spec.json``.
+
+        Raises:
+            StorageError: it is missing or holds something else.
+        """
+        return parse(FeatureSpec, read_json(path), where=str(path), what="a feature specification")

@@ -12,19 +12,18 @@ Keys and endpoint of S3 come from the usual environment: ``AWS_ACCESS_KEY_ID``,
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hemix import s3
 from hemix.errors import StorageError
-from hemix.files import atomic_file, atomic_folder, sha256_file
+from hemix.files import atomic_file, atomic_folder, locked, sha256_file
 from hemix.s3 import ABSENT as ABSENT
 from hemix.s3 import Conflict as Conflict
 from hemix.s3 import Stored as Stored
@@ -32,6 +31,7 @@ from hemix.s3 import Stored as Stored
 MARKS = ".complete"
 """Folder beside a folder that holds its completion mark; outside, so that the folder stays as it was."""
 CACHE = "HEMIX_CACHE"
+_CACHE_HINT = "Give this user write permission, or set HEMIX_CACHE to another folder."
 _TRANSFERS = 8
 """Files of a folder that are carried at the same time."""
 
@@ -101,7 +101,11 @@ def write_bytes(location: str, data: bytes, *, if_match: str | None = None) -> s
     if is_remote(location):
         return s3.write(location, data, if_match)
     path = Path(location)
-    with _locked(path.parent / f".{path.name}.lock") if if_match is not None else _free():
+    with (
+        locked(path.parent / f".{path.name}.lock", hint=_CACHE_HINT)
+        if if_match is not None
+        else contextlib.nullcontext()
+    ):
         if if_match is not None:
             there = fetch(location)
             if (there.etag if there else ABSENT) != if_match:
@@ -203,7 +207,7 @@ def local_copy(location: str) -> Path:
     files = _files_at(location)
     digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:24]
     path = cache_folder() / "copies" / digest / name_of(location)
-    with _locked(path.parent / ".lock"):
+    with locked(path.parent / ".lock", hint=_CACHE_HINT):
         if not _looks_whole(path, files):
             _bring(location, files, path)
     return path
@@ -308,23 +312,3 @@ def _each(work: Callable[[str], None], names: Iterable[str]) -> None:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-@contextlib.contextmanager
-def _free() -> Iterator[None]:
-    yield
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = path.open("w")
-    except OSError as error:
-        raise StorageError(
-            f"{path.parent}: cannot write ({error.strerror}).",
-            hint="Give this user write permission, or set HEMIX_CACHE to another folder.",
-        ) from error
-    with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -5,22 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from hemix.errors import GateFailed
 from hemix.files import read_json, write_json
+from hemix.texts.frozen import Frozen, parse
 
 Direction = Literal["at_least", "at_most", "equal", "between"]
 
 
-class Check(BaseModel):
+class Check(Frozen):
     """One check of a gate.
 
     ``value`` and ``threshold`` are in the unit the check's name says (AUC, share, milliseconds...);
     ``threshold`` is a pair for ``between``.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     check: str
     value: float | None
@@ -81,10 +78,8 @@ class Check(BaseModel):
         return f"{self.check}{where}: {self.value} must be {direction} {self.threshold}{note}"
 
 
-class Verdict(BaseModel):
+class Verdict(Frozen):
     """All checks of one gate, and whether they passed together."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     gate: str
     passed: bool
@@ -108,7 +103,12 @@ class Verdict(BaseModel):
 
     @staticmethod
     def read(path: Path) -> Verdict:
-        return Verdict.model_validate(read_json(path))
+        """Read a gate's ``verdict.json``.
+
+        Raises:
+            StorageError: it is missing or holds something else.
+        """
+        return parse(Verdict, read_json(path), where=str(path), what="a verdict")
 
     def require(self) -> None:
         """Raise :class:`GateFailed` that names each failed check, its value and its threshold."""

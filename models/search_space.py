@@ -16,20 +16,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from hemix.errors import DefinitionError
+from hemix.texts.frozen import Frozen
 
 Value = bool | int | float | str | list[int] | None
 
 
-class Range(BaseModel):
+class Range(Frozen):
     """Numbers from ``low`` to ``high``, both included; whole ones when both ends are.
 
     ``log`` spreads the tries evenly over the logarithm, ``step`` leaves out what lies between.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     low: int | float
     high: int | float
@@ -69,10 +68,8 @@ class Range(BaseModel):
         return self
 
 
-class Choice(BaseModel):
+class Choice(Frozen):
     """One of ``choices``, without an order."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     choices: tuple[Value, ...]
 

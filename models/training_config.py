@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from hemix.models.layers.task_outputs import Calibration, ordered
 from hemix.models.search_space import Range, Space
+from hemix.texts.frozen import Frozen
 
 GivenLoss = Literal["masked", "esmm"]
 Schedule = Literal["linear", "cosine", "constant"]
 
 
-class TrainingConfig(BaseModel):
+class TrainingConfig(Frozen):
     """How a ranker is trained (docs/training.md says what to choose when).
 
     ``search`` says what ``hemix tune`` tries by default.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     search: ClassVar[Space] = {
         "learning_rate": Range(low=1e-4, high=1e-2, log=True),
         "embedding_learning_rate": Range(low=3e-4, high=5e-2, log=True),
@@ -60,9 +60,9 @@ class TrainingConfig(BaseModel):
     refit: bool = False
     """Train once more, from new weights, on training and validation rows together, for the best
     number of steps per epoch."""
-    task_weights: dict[str, float] = {}
+    task_weights: dict[str, float] = Field(default={})
     """Task -> weight of its loss in the sum; 1 where it is not given."""
-    given: dict[str, str] = {}
+    given: dict[str, str] = Field(default={})
     """Task -> the task within which it is learnt, such as {conversion: click}."""
     given_loss: GivenLoss = "masked"
     """How a task within another is learnt: from rows where the other happened (masked), or from all

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
+
+import httpx
 
 from hemix.errors import EnvironmentProblem, RequestError
 from hemix.features.schema import MISSING_INT, MISSING_STRING
@@ -164,19 +164,18 @@ def _datatype(data: Sequence[Any]) -> str:
 
 
 def _post(url: str, body: Mapping[str, Any], timeout_s: float) -> Any:
-    request = urllib.request.Request(
-        url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
-    )
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        text = error.read().decode(errors="replace")
-        if error.code in (503, 504, 507) and url.endswith("/v1/events"):
-            raise EnvironmentProblem(f"{url} answered {error.code}: {_reason(text)}") from error
-        raise RequestError(f"{url} answered {error.code}: {_reason(text)}") from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise EnvironmentProblem(f"No answer from {url} ({error}).", hint=_NO_ANSWER) from error
+        answer = httpx.post(url, json=body, timeout=timeout_s)
+    except httpx.TransportError as error:
+        raise EnvironmentProblem(
+            f"No answer from {url} ({error or type(error).__name__}).", hint=_NO_ANSWER
+        ) from error
+    if not answer.is_success:
+        told = f"{url} answered {answer.status_code}: {_reason(answer.text)}"
+        if answer.status_code in (503, 504, 507) and url.endswith("/v1/events"):
+            raise EnvironmentProblem(told)
+        raise RequestError(told)
+    return answer.json()
 
 
 def _reason(text: str) -> str:

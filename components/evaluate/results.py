@@ -12,11 +12,11 @@ import math
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field
 
-from hemix.errors import StorageError
 from hemix.files import read_json, write_json
 from hemix.models.metrics.bootstrap import Estimate
+from hemix.texts.frozen import Frozen, parse
 
 CANDIDATE = "candidate"
 CHAMPION = "champion"
@@ -38,11 +38,7 @@ def slice_column(dimension: str) -> str:
     return f"slice_{dimension}"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Interval(_Part):
+class Interval(Frozen):
     """A number of the whole sample and its interval by user bootstrap."""
 
     value: float | None
@@ -62,7 +58,7 @@ class Interval(_Part):
         return Interval(value=value, low=low, high=high, note=note)
 
 
-class CalibrationCurve(_Part):
+class CalibrationCurve(Frozen):
     """Equal-mass bins, lowest scores first: rows, mean predicted and observed rate of each."""
 
     rows: tuple[int, ...]
@@ -70,7 +66,7 @@ class CalibrationCurve(_Part):
     observed: tuple[float, ...]
 
 
-class TaskResult(_Part):
+class TaskResult(Frozen):
     """One task: ``metrics[model][metric]``, ``differences[rival][metric]`` (candidate - rival)."""
 
     positives: int
@@ -80,7 +76,7 @@ class TaskResult(_Part):
     calibration: dict[str, CalibrationCurve]
 
 
-class WithinResult(_Part):
+class WithinResult(Frozen):
     """A task within another: its own probability over the ``rows`` where ``given``'s label is 1.
 
     Of every model it is the quotient of its probabilities of both tasks
@@ -92,7 +88,7 @@ class WithinResult(_Part):
     result: TaskResult
 
 
-class SliceResult(_Part):
+class SliceResult(Frozen):
     """AUC of each model on the rows of one slice, and candidate - rival on the same rows."""
 
     dimension: str
@@ -105,7 +101,7 @@ class SliceResult(_Part):
     difference: dict[str, Interval]
 
 
-class ModelInfo(_Part):
+class ModelInfo(Frozen):
     """Where a model's scores come from, for a person to read."""
 
     name: str
@@ -114,7 +110,7 @@ class ModelInfo(_Part):
     seconds: float = 0.0
 
 
-class Bootstrap(_Part):
+class Bootstrap(Frozen):
     """How the intervals were made."""
 
     replicates: int
@@ -122,7 +118,7 @@ class Bootstrap(_Part):
     confidence: float
 
 
-class Results(_Part):
+class Results(Frozen):
     """The whole document; ``window_end`` is exclusive, ``requests`` counts distinct request ids.
 
     ``tasks`` are measured over all impressions; ``within`` has those that the candidate learnt
@@ -139,7 +135,7 @@ class Results(_Part):
     bootstrap: Bootstrap
     models: tuple[ModelInfo, ...]
     tasks: dict[str, TaskResult]
-    within: dict[str, WithinResult] = {}
+    within: dict[str, WithinResult] = Field(default={})
     slices: tuple[SliceResult, ...]
 
     def model(self, name: str) -> ModelInfo | None:
@@ -157,9 +153,4 @@ class Results(_Part):
             StorageError: it is missing or is not what evaluate writes.
         """
         path = folder / METRICS_FILE
-        try:
-            return Results.model_validate(read_json(path))
-        except ValidationError as error:
-            raise StorageError(
-                f"{path}: not an evaluation ({error.errors()[0]['msg']})."
-            ) from error
+        return parse(Results, read_json(path), where=str(path), what="an evaluation")

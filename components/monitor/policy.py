@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from hemix.texts.documents import checked, read
+from hemix.texts.frozen import Frozen
 
 DEFAULT = Path(__file__).with_name("policy.yaml")
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -15,11 +16,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Rows = Annotated[int, Field(ge=1)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class DriftPolicy(_Part):
+class DriftPolicy(Frozen):
     """How far a served feature may move from its training distribution."""
 
     psi: Positive
@@ -28,7 +25,7 @@ class DriftPolicy(_Part):
     """Requests counted before drift is judged."""
 
 
-class CalibrationPolicy(_Part):
+class CalibrationPolicy(Frozen):
     """Where predicted over observed must lie, per task and variant."""
 
     band: tuple[Positive, Positive]
@@ -47,14 +44,14 @@ class CalibrationPolicy(_Part):
         return self
 
 
-class FreshnessPolicy(_Part):
+class FreshnessPolicy(Frozen):
     """How old the features may be."""
 
     hours: Positive
     """Largest age of the newest row of a feature view."""
 
 
-class UnknownPolicy(_Part):
+class UnknownPolicy(Frozen):
     """How many ids the feature store may lack."""
 
     users: Share
@@ -65,7 +62,7 @@ class UnknownPolicy(_Part):
     """Requests before the shares are judged."""
 
 
-class MonitorPolicy(_Part):
+class MonitorPolicy(Frozen):
     """The whole policy of monitoring."""
 
     window_hours: Positive

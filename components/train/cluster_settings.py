@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hemix import __version__
 from hemix.texts.documents import checked, parse
+from hemix.texts.frozen import Frozen
 
 LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
 
-class TrainCluster(BaseModel):
+class TrainCluster(Frozen):
     """Settings of the cluster for the train step; all have a default that fits ``infra/``.
 
     ``namespace``: empty for the namespace of the step's own pod, or the kubeconfig's.
@@ -25,21 +26,19 @@ class TrainCluster(BaseModel):
     ``keep``: whether the TrainJob object stays when it is done.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     namespace: str = Field(default="", pattern=rf"{LABEL}|^$", max_length=63)
     runtime: str = "hemix-torch"
     runtime_kind: Literal["TrainingRuntime", "ClusterTrainingRuntime"] = "TrainingRuntime"
     image: str = f"hemix/train:{__version__}"
     image_pull_secrets: tuple[str, ...] = ()
     service_account: str = "hemix-pipeline"
-    resources: dict[str, str] = {"cpu": "4", "memory": "16Gi"}
+    resources: dict[str, str] = Field(default={"cpu": "4", "memory": "16Gi"})
     shared_memory: str = "1Gi"
     storage_secret: str = "hemix-storage"
     volume: str = ""
     mount_path: str = "/mnt/training"
-    environment: dict[str, str] = {}
-    node_selector: dict[str, str] = {}
+    environment: dict[str, str] = Field(default={})
+    node_selector: dict[str, str] = Field(default={})
     tolerations: tuple[dict[str, Any], ...] = ()
     restarts: int = Field(default=3, ge=0)
     timeout_s: int = Field(default=86_400, ge=1)

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from hemix import storage
@@ -26,17 +25,16 @@ from hemix.models.training.distributed import joined
 from hemix.models.training.recipes import Recipe
 from hemix.progress import say
 from hemix.spec import FeatureSpec
+from hemix.texts.frozen import Frozen
 from hemix.unforeseen import told_as
 
 
-class Work(BaseModel):
+class Work(Frozen):
     """What all processes of a training are told; places are folders or ``s3://`` locations.
 
     ``attempt``: names this attempt's error and progress files beside the checkpoints. ``initial``:
     the weights to begin with, when they are not new ones.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     recipe: dict[str, Any]
     spec: str

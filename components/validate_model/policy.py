@@ -6,10 +6,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from hemix.models.metrics.bootstrap import CALIBRATED, METRICS
 from hemix.texts.documents import checked, read
+from hemix.texts.frozen import Frozen
 from hemix.texts.placeholders import as_parameter
 from hemix.texts.plain_yaml import Fault
 
@@ -40,18 +41,14 @@ def lower_is_better(metric: str) -> bool:
     return metric in CALIBRATED
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Limits(_Part):
+class Limits(Frozen):
     """Limits of a task's metrics: auc, gauc, impression_auc, logloss, normalized_entropy, pcoc, ece."""
 
-    floors: dict[Metric, Number] = {}
+    floors: dict[Metric, Number] = Field(default={})
     """Metric -> the least it must be."""
-    ceilings: dict[Metric, Number] = {}
+    ceilings: dict[Metric, Number] = Field(default={})
     """Metric -> the most it may be."""
-    bands: dict[Metric, tuple[Number, Number]] = {}
+    bands: dict[Metric, tuple[Number, Number]] = Field(default={})
     """Metric -> [low, high] that it must lie within."""
 
     @model_validator(mode="after")
@@ -62,7 +59,7 @@ class Limits(_Part):
         return self
 
 
-class SlicePolicy(_Part):
+class SlicePolicy(Frozen):
     """Which slices count, and how much worse than the champion they may be."""
 
     margin: Margin
@@ -74,7 +71,7 @@ class SlicePolicy(_Part):
     """Slices with fewer positive labels are not judged."""
 
 
-class LatencyPolicy(_Part):
+class LatencyPolicy(Frozen):
     """How fast the loaded model must be, alone, one request at a time."""
 
     candidates: int = Field(ge=1, le=1000)
@@ -85,7 +82,7 @@ class LatencyPolicy(_Part):
     """Milliseconds within which 99 % of the requests must be scored."""
 
 
-class ParityPolicy(_Part):
+class ParityPolicy(Frozen):
     """How closely the exported weights must give the scores of the ranker that was trained."""
 
     rows: int = Field(ge=1)
@@ -113,7 +110,7 @@ class Policy(Limits):
     """How fast."""
     parity: ParityPolicy
     """How exact."""
-    tasks: dict[str, Limits] = {}
+    tasks: dict[str, Limits] = Field(default={})
     """Task -> limits that replace the common ones for it."""
 
     def limits(self, task: str) -> Limits:

@@ -17,20 +17,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from hemix import __version__
 from hemix.errors import DefinitionError
 from hemix.texts.documents import Document, checked, parse, text_of
+from hemix.texts.frozen import Frozen
 
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:[0-9]{1,5}$")]
 SHARED = "--hemix_shared"
 """Our own flag beside Beam's: the folder that workers share with the step."""
 
 
-class _Runner(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _Runner(Frozen):
     shared: str = ""
     flags: tuple[Annotated[str, Field(pattern=r"^--[a-z]")], ...] = ()
     """Further Beam flags."""

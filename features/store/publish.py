@@ -9,11 +9,8 @@ through :mod:`hemix.features.store.remote`.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -47,11 +44,12 @@ from hemix.features.store.settings import (
     store_errors,
     write_settings,
 )
-from hemix.files import atomic_file, read_json, write_json, writing
+from hemix.files import atomic_file, locked, read_json, write_json, writing
 from hemix.limits import FULL
 from hemix.progress import say
 from hemix.storage import is_remote
 
+MAY_WRITE = "Give this user write permission on the feature store's folder."
 PUBLISHED = "published.json"
 NEXT_REGISTRY = ".registry.next.tmp"
 
@@ -88,7 +86,7 @@ def publish(
     live = Path(live)
     with writing(live):
         live.mkdir(parents=True, exist_ok=True)
-        with _locked(live):
+        with locked(live / ".lock", hint=MAY_WRITE):
             return _publish(repository, live, info, feature_registry)
 
 
@@ -230,11 +228,3 @@ def _require_whole(registry: Path, service: str) -> None:
 
 def _cut_short(registry: Path) -> StorageError:
     return StorageError(f"{registry}: only a part of it could be written.", hint=FULL)
-
-
-@contextmanager
-def _locked(live: Path) -> Iterator[None]:
-    """One publisher at a time; the lock goes with the process that holds it."""
-    with (live / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

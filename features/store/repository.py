@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
 
 from hemix.features.definition import DatasetDefinition
 from hemix.features.feature_views import view_specs, views_digest
@@ -30,15 +29,14 @@ from hemix.features.store.settings import (
 )
 from hemix.features.store.tables import view_tables
 from hemix.files import atomic_file, atomic_folder, digest_of, read_json, sha256_folder, write_json
+from hemix.texts.frozen import Frozen, parse
 
 STAGING_TTL_S = 86_400
 """Staged rows leave a shared redis by themselves after a day; published ones stay."""
 
 
-class RepositoryInfo(BaseModel):
+class RepositoryInfo(Frozen):
     """``repository.json``: what a repository holds. ``rows`` counts rows a view."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     service: str
     as_of: datetime
@@ -49,7 +47,13 @@ class RepositoryInfo(BaseModel):
 
     @staticmethod
     def read(repository: Path) -> RepositoryInfo:
-        return RepositoryInfo.model_validate(read_json(repository / "repository.json"))
+        """Read a repository's ``repository.json``.
+
+        Raises:
+            StorageError: it is missing or holds something else.
+        """
+        path = repository / "repository.json"
+        return parse(RepositoryInfo, read_json(path), where=str(path), what="a feature repository")
 
 
 def build_repository(

@@ -16,21 +16,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
 
 from hemix.files import read_json, write_json
 from hemix.spec import FeatureSpec
+from hemix.texts.frozen import Frozen, parse
 
 REST = "rest"
 TOP = 50
 LENGTH_EDGES = (0, 1, 3, 6, 11, 21, 51, 101, 201, 501)
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Histogram(_Part):
+class Histogram(Frozen):
     """Counts of one feature's bins.
 
     ``ids``: bins are ids (``0`` missing, ``1..`` hash buckets), the most frequent, and ``rest``.
@@ -50,7 +46,7 @@ class Histogram(_Part):
         return sum(self.counts)
 
 
-class Statistics(_Part):
+class Statistics(Frozen):
     """Histograms of a split by feature: columns, and ``<sequence>_length`` of sequences."""
 
     rows: int
@@ -61,7 +57,12 @@ class Statistics(_Part):
 
     @staticmethod
     def read(path: Path) -> Statistics:
-        return Statistics.model_validate(read_json(path))
+        """Read ``statistics.json``.
+
+        Raises:
+            StorageError: it is missing or holds something else.
+        """
+        return parse(Statistics, read_json(path), where=str(path), what="statistics of features")
 
 
 def psi(a: Histogram, b: Histogram) -> float:

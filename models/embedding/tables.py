@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from hemix.models.data.batch import SIDES, Batch
@@ -21,6 +21,7 @@ from hemix.models.layers import batch_rng as chance
 from hemix.models.layers.attention.events import Events
 from hemix.models.layers.dense import split_axis
 from hemix.spec import FeatureSpec, SequenceFeature, Side
+from hemix.texts.frozen import Frozen
 
 UNKNOWN = 1
 """The first out-of-vocabulary bucket (0 is padding or missing)."""
@@ -28,10 +29,8 @@ BUCKETS = "/buckets"
 """The table of numbers' buckets among those of vocabularies, in a look-up."""
 
 
-class EmbeddingConfig(BaseModel):
+class EmbeddingConfig(Frozen):
     """How ids and numbers become vectors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     width: int = Field(default=16, ge=1)
     """E: length of an embedding vector."""
@@ -49,7 +48,7 @@ class EmbeddingConfig(BaseModel):
     sparse: bool = False
     """Gradients hold only the rows that a batch touches. Needs `training.embedding_optimizer`
     adagrad or rowwise_adagrad."""
-    hashed: dict[str, Annotated[int, Field(ge=FEWEST_ROWS)]] = {}
+    hashed: dict[str, Annotated[int, Field(ge=FEWEST_ROWS)]] = Field(default={})
     """Vocabulary -> number of rows of its table, for fewer rows than ids: frequent ids keep a row
     of their own, the others share by hash."""
 

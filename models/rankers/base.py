@@ -6,7 +6,6 @@ from collections.abc import Collection
 from typing import ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from hemix.models.data.batch import Batch
@@ -16,17 +15,17 @@ from hemix.models.layers.task_outputs import TaskOutputs
 from hemix.models.search_space import Choice, Range, Space
 from hemix.models.training_config import TrainingConfig
 from hemix.spec import FeatureSpec, SequenceFeature, Side
+from hemix.texts.frozen import Frozen
 
 REQUEST_SIDES: tuple[Side, ...] = ("user", "context")
 ITEM_SIDES: tuple[Side, ...] = ("item",)
 
 
-class RankerConfig(BaseModel):
+class RankerConfig(Frozen):
     """What all rankers share. ``search`` says what ``hemix tune`` tries by default; a ranker adds its
     own fields to it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     search: ClassVar[Space] = {
         "embedding.width": Choice(choices=(8, 16, 32)),
         "embedding.id_dropout": Range(low=0.0, high=0.5),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_validator
+from pydantic import SerializeAsAny, model_validator
 
 from hemix.errors import DefinitionError
 from hemix.models.embedding.tables import EmbeddingConfig
@@ -20,13 +20,12 @@ from hemix.models.training import recipe_files
 from hemix.models.training_config import TrainingConfig as TrainingConfig
 from hemix.spec import FeatureSpec
 from hemix.texts.documents import Document, refusal, validated, value_of
+from hemix.texts.frozen import Frozen
 from hemix.texts.plain_yaml import Fault
 
 
-class Recipe(BaseModel):
+class Recipe(Frozen):
     """A ranker's name, its shape and its training."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     ranker: str

@@ -30,12 +30,13 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 from torch import Tensor
 
 from hemix.errors import ModelVersionError
 from hemix.models.rankers.base import Ranker
 from hemix.spec import FeatureSpec
+from hemix.texts.frozen import Frozen
 
 NewRows = Literal["unknown", "fresh"]
 NEW = -1
@@ -70,20 +71,18 @@ class Meaning:
     scales: Mapping[str, Scale]
 
 
-class WarmStart(BaseModel):
+class WarmStart(Frozen):
     """Where weights came from; stands in the manifest.
 
     ``rows``: vocabulary -> rows taken over, ``new``: rows that the old version did not have.
     ``fresh``: tables that were not taken over.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     version: str
     weights: str
     new_rows: NewRows = "unknown"
-    rows: dict[str, int] = {}
-    new: dict[str, int] = {}
+    rows: dict[str, int] = Field(default={})
+    new: dict[str, int] = Field(default={})
     fresh: tuple[str, ...] = ()
 
 

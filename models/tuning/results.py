@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from hemix.files import atomic_file
 from hemix.models.search_space import Value
@@ -13,6 +13,7 @@ from hemix.models.training.recipe_files import as_yaml
 from hemix.models.training.recipes import Recipe
 from hemix.models.tuning.space import parameters_of, value_of, values_of, with_values
 from hemix.models.tuning.study import DATABASE, StudyFolder, StudySettings
+from hemix.texts.frozen import Frozen
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -31,39 +32,35 @@ _OUTCOMES: dict[str, Outcome] = {
 }
 
 
-class TrialRow(BaseModel):
+class TrialRow(Frozen):
     """One trial. ``number`` counts from 1; ``value`` is the mean validation AUC over tasks and seeds.
 
     ``points``: the first seed's validations so far, number and mean AUC. ``own``: the recipe as it
     was. A trial that is ``cut off`` may also be in work in another process.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     number: int
     outcome: Outcome
     value: float | None = None
     values: dict[str, Value]
     own: bool = False
-    points: list[tuple[int, float]] = []
-    scores: list[float] = []
-    auc: dict[str, float] = {}
-    logloss: dict[str, float] = {}
-    parameters: dict[str, int] = {}
+    points: list[tuple[int, float]] = Field(default=[])
+    scores: list[float] = Field(default=[])
+    auc: dict[str, float] = Field(default={})
+    logloss: dict[str, float] = Field(default={})
+    parameters: dict[str, int] = Field(default={})
     seconds: float = 0.0
     reason: str = ""
 
 
-class Results(BaseModel):
+class Results(Frozen):
     """A study's trials by number. ``importance``: field -> share of the variance of the value that
     it explains (fANOVA); empty when ``unimportant`` says why there are none.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     settings: StudySettings
     trials: list[TrialRow]
-    importance: dict[str, float] = {}
+    importance: dict[str, float] = Field(default={})
     unimportant: str = ""
 
     @property

@@ -9,22 +9,22 @@ was cut off, and the next process goes on with it under the same number.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import shutil
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from hemix.errors import DefinitionError, StorageError
-from hemix.files import digest_of, read_json, write_json
+from hemix.files import digest_of, lock, locked, read_json, write_json
 from hemix.models.search_space import Domain, as_json, parse_space
 from hemix.models.training.recipes import Recipe
 from hemix.models.tuning.space import parameters_of, suggest, values_of, with_values
+from hemix.texts.frozen import Frozen, parse
 
 if TYPE_CHECKING:
     import optuna
@@ -33,6 +33,7 @@ Pruner = Literal["median", "hyperband", "none"]
 STUDY = "study.json"
 DATABASE = "study.db"
 TRIALS = "trials"
+HINT = "Name another folder with --study."
 NAME = "hemix"
 STARTUP = 10
 """Trials that are drawn at random before the sampler models what they found."""
@@ -42,15 +43,13 @@ LOCK_S = 60
 """How long a process waits for another's write to the database."""
 
 
-class StudySettings(BaseModel):
+class StudySettings(Frozen):
     """What a study is; going on with one under other settings would compare what cannot be.
 
     ``recipe``: where the search starts, as ``model_dump`` writes it. ``space``: see
     :mod:`hemix.models.search_space`. ``seeds``: trainings a trial; its value is their mean. ``data``: a digest
     of the rows and their contract.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     recipe: dict[str, Any]
     space: dict[str, dict[str, Any]]
@@ -196,9 +195,9 @@ class StudyFolder:
             if trial.state != optuna.trial.TrialState.RUNNING:
                 continue
             folder = self.root / TRIALS / str(trial.number)
-            if (lock := _try_lock(folder / "lock")) is None:
+            if (own := lock(folder / "lock", hint=HINT, wait=False)) is None:
                 continue  # another process is at it
-            held.enter_context(lock)
+            held.enter_context(own)
             # A new handle of the same trial: what was suggested and reported before still stands.
             again = optuna.Trial(self.study, trial._trial_id)
             suggest(again, self.settings.domains)
@@ -209,46 +208,20 @@ class StudyFolder:
         trial = self.study.ask()
         suggest(trial, self.settings.domains)
         folder = self.root / TRIALS / str(trial.number)
-        lock = _try_lock(folder / "lock")
-        assert lock is not None, "the trial's number is new"
-        held.enter_context(lock)
+        own = lock(folder / "lock", hint=HINT, wait=False)
+        assert own is not None, "the trial's number is new"
+        held.enter_context(own)
         return Claim(trial=trial, folder=folder, resumed=False)
 
     def _state(self, trial: optuna.Trial) -> optuna.trial.TrialState:
         return self.study.get_trials(deepcopy=False)[trial.number].state
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            handle = (self.root / ".lock").open("w")
-        except OSError as error:
-            raise StorageError(
-                f"{self.root}: cannot write ({error.strerror}).",
-                hint="Name another folder with --study.",
-            ) from error
-        with handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+    def _locked(self) -> contextlib.AbstractContextManager[None]:
+        return locked(self.root / ".lock", hint=HINT)
 
 
 def _read(path: Path) -> StudySettings:
-    try:
-        return StudySettings.model_validate(read_json(path))
-    except ValidationError as error:
-        raise StorageError(f"{path}: not a study ({error.errors()[0]['msg']}).") from error
-
-
-def _try_lock(path: Path) -> IO[str] | None:
-    """An open file that holds the lock; None when another process holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = path.open("w")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        handle.close()
-        return None
-    return handle
+    return parse(StudySettings, read_json(path), where=str(path), what="a study")
 
 
 def _pruner(settings: StudySettings) -> optuna.pruners.BasePruner:

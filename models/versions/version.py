@@ -18,7 +18,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -31,6 +30,7 @@ from hemix.models.training.warm_start import WarmStart
 from hemix.models.versions.contents import check_length, check_names, digests, read_bounded
 from hemix.models.versions.files import EAGER, SIGNATURE
 from hemix.spec import FeatureSpec
+from hemix.texts.frozen import Frozen, parse
 
 WEIGHTS = "model.safetensors"
 MANIFEST = "manifest.json"
@@ -38,13 +38,11 @@ TRANSFORM = "transform"
 PACKAGES = ("torch", "numpy", "pyarrow", "safetensors", "tensorflow", "tensorflow-transform")
 
 
-class Manifest(BaseModel):
+class Manifest(Frozen):
     """``manifest.json``; ``config`` is the whole recipe, ``files`` maps names to SHA-256.
 
     ``warm_start``: the version whose weights the training began with.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: str
     created: str
@@ -148,12 +146,7 @@ def read_manifest(folder: Path) -> Manifest:
 def parse_manifest(data: bytes, where: str) -> Manifest:
     """The manifest in ``data``; errors of :func:`read_manifest`, which name ``where``."""
     check_length(len(data), where)
-    try:
-        manifest = Manifest.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ModelVersionError(f"{where}: {key or 'not a manifest'}: {first['msg']}.") from error
+    manifest = parse(Manifest, data, where=where, what="a manifest", error=ModelVersionError)
     check_names(manifest.files, where)
     return manifest
 

@@ -10,12 +10,13 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from hemix import __version__
 from hemix.components.steps import BY_NAME, Image
 from hemix.features.definition import Seconds
 from hemix.texts.documents import checked, read
+from hemix.texts.frozen import Frozen
 
 SHIPPED = Path(__file__).with_name("cluster.yaml")
 _TAG = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")
@@ -35,16 +36,12 @@ LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Images(_Part):
+class Images(Frozen):
     """Where images are pulled from: ``prefix/<image>:tag``, or ``prefix/<image>@digest``."""
 
     prefix: str = "hemix"
     tag: str = __version__
-    digests: dict[Image, Digest] = {}
+    digests: dict[Image, Digest] = Field(default={})
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     pull_secrets: tuple[Name, ...] = ()
 
@@ -63,7 +60,7 @@ class Images(_Part):
         return f"{name}@{digest}" if digest else f"{name}:{self.tag}"
 
 
-class Retries(_Part):
+class Retries(Frozen):
     """How often and with which pauses a failed pod is started again.
 
     ``first_pause`` doubles (``factor``) after each attempt and never passes ``longest_pause``.
@@ -75,30 +72,30 @@ class Retries(_Part):
     longest_pause: Seconds = 600
 
 
-class Caching(_Part):
+class Caching(Frozen):
     """Whether the cluster may take the step from an earlier run, and why so."""
 
     enabled: bool
     reason: str = Field(min_length=1)
 
 
-class Gpu(_Part):
+class Gpu(Frozen):
     """Accelerators of a step and the nodes that have them."""
 
     count: int = Field(default=0, ge=0, le=16)
     resource: str = "nvidia.com/gpu"
-    node_selector: dict[str, str] = {}
+    node_selector: dict[str, str] = Field(default={})
     taint: str = "nvidia.com/gpu"
 
 
-class Volume(_Part):
+class Volume(Frozen):
     """An existing PersistentVolumeClaim and where the step sees it."""
 
     claim: Name
     path: str = Field(pattern=r"^/[^:]*$")
 
 
-class Step(_Part):
+class Step(Frozen):
     """One step's pod. ``shared_memory`` is the size of /dev/shm, ``scratch`` of /tmp.
 
     ``labels`` are the pod's, for what the cluster itself adds to pods (a PodDefault, a policy).
@@ -114,11 +111,11 @@ class Step(_Part):
     caching: Caching
     secrets: tuple[str, ...] = ()
     volumes: tuple[Volume, ...] = ()
-    env: dict[EnvName, str] = {}
-    labels: dict[LabelName, LabelValue] = {}
+    env: dict[EnvName, str] = Field(default={})
+    labels: dict[LabelName, LabelValue] = Field(default={})
 
 
-class Secret(_Part):
+class Secret(Frozen):
     """A Secret of the run's namespace as environment variables: its key -> the variable's name."""
 
     name: Name
@@ -126,14 +123,14 @@ class Secret(_Part):
     optional: bool = False
 
 
-class Security(_Part):
+class Security(Frozen):
     """Who a step runs as. What kfp-kubernetes cannot say is in docs/operator/pipelines.md."""
 
     run_as_user: int = Field(default=65532, ge=1)
     run_as_group: int = Field(default=65532, ge=1)
 
 
-class ClusterSettings(_Part):
+class ClusterSettings(Frozen):
     """All of ``cluster.yaml``: shared parts, and one :class:`Step` for every step there is.
 
     A step that the file says nothing about has the settings of ``default``.
@@ -141,9 +138,9 @@ class ClusterSettings(_Part):
 
     images: Images = Images()
     security: Security = Security()
-    secrets: dict[str, Secret] = {}
-    env: dict[EnvName, str] = {}
-    node_selector: dict[str, str] = {}
+    secrets: dict[str, Secret] = Field(default={})
+    env: dict[EnvName, str] = Field(default={})
+    node_selector: dict[str, str] = Field(default={})
     default: Step
     steps: dict[str, Step]
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hemix.errors import DefinitionError, EnvironmentProblem, StorageError
-from hemix.files import refuse_patterns
+from hemix.errors import DefinitionError, EnvironmentProblem
+from hemix.files import lock, refuse_patterns
 from hemix.lease import lease
 from hemix.storage import cache_folder, is_remote, join, local_copy
 from hemix.texts.placeholders import refuse_placeholders
@@ -117,24 +116,15 @@ class RunFolder:
 
     @contextlib.contextmanager
     def _locked_here(self) -> Iterator[None]:
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            handle = (self.root / ".lock").open("w")
-        except OSError as error:
-            raise StorageError(
-                f"{self.root}: cannot write ({error.strerror}).",
-                hint="Set HEMIX_CACHE to a folder that can be written."
-                if self.remote
-                else "Choose another folder with --output.",
-            ) from error
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise EnvironmentProblem(
-                    f"Another run is working in {self.location}.",
-                    hint="Wait for it to end, or choose another folder with --output.",
-                ) from error
+        cache = "Set HEMIX_CACHE to a folder that can be written."
+        hint = cache if self.remote else "Choose another folder with --output."
+        held = lock(self.root / ".lock", hint=hint, wait=False)
+        if held is None:
+            raise EnvironmentProblem(
+                f"Another run is working in {self.location}.",
+                hint="Wait for it to end, or choose another folder with --output.",
+            )
+        with held:
             yield
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from hemix.errors import StorageError
 from hemix.storage import is_remote, local_copy, name_of, parent, read_bytes, write_bytes
+from hemix.texts.frozen import parse
 from hemix.verdict import Verdict
 
 ARTIFACTS = "/artifacts/"
@@ -89,10 +90,7 @@ class RunRecord(_Part):
             raise StorageError(
                 f"{place}: there is no such file.", hint="Run the pipeline first: hemix run."
             )
-        try:
-            record = RunRecord.model_validate_json(data)
-        except ValueError as error:
-            raise StorageError(f"{place}: not a run record ({error}).") from error
+        record = parse(RunRecord, data, where=str(place), what="a run record")
         root = _root_of(str(place))
         for step in record.steps:
             step.artifacts = {name: _below(root, at) for name, at in step.artifacts.items()}

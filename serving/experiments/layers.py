@@ -18,22 +18,19 @@ import math
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from hemix.errors import DefinitionError
 from hemix.files import digest_of
 from hemix.serving.experiments.assignment import MODEL_LAYER, Assigned, Variant, assign
 from hemix.texts.documents import checked, parse, text_of
+from hemix.texts.frozen import Frozen
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Weight = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class LayerVariant(_Part):
+class LayerVariant(Frozen):
     """An arm of a layer."""
 
     name: Name
@@ -51,7 +48,7 @@ class LayerVariant(_Part):
         return self
 
 
-class Layer(_Part):
+class Layer(Frozen):
     """One experiment over all users, with an assignment of its own."""
 
     name: Name
@@ -90,7 +87,7 @@ class Layer(_Part):
         return Assigned(layer=self.name, variant=name, epoch=self.epoch, order=order)
 
 
-class Experiments(_Part):
+class Experiments(Frozen):
     """All layers of the file."""
 
     layers: tuple[Layer, ...] = ()

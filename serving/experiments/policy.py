@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from hemix.texts.documents import checked, parse, text_of
+from hemix.texts.frozen import Frozen
 
 DEFAULT = Path(__file__).with_name("policy.yaml")
 
@@ -17,11 +18,7 @@ Margin = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Metric(_Part):
+class Metric(Frozen):
     """A ratio of sums over users."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")
@@ -47,14 +44,14 @@ class Metric(_Part):
         return self.kind in ("auc", "ndcg")
 
 
-class ErrorGuard(_Part):
+class ErrorGuard(Frozen):
     """Requests that failed or were served from defaults."""
 
     margin: Margin
     """By how much the variant's share of them may be above the control's."""
 
 
-class LatencyGuard(_Part):
+class LatencyGuard(Frozen):
     """A quantile of latency."""
 
     quantile: float = Field(default=0.99, gt=0.5, lt=1)
@@ -65,14 +62,14 @@ class LatencyGuard(_Part):
     """Milliseconds below which it is fine whatever the control's."""
 
 
-class Guardrails(_Part):
+class Guardrails(Frozen):
     """What a variant may not make worse."""
 
     errors: ErrorGuard | None = None
     """Failed requests; null switches it off."""
     latency: LatencyGuard | None = None
     """Latency; null switches it off."""
-    calibration: dict[str, tuple[Positive, Positive]] = {}
+    calibration: dict[str, tuple[Positive, Positive]] = Field(default={})
     """Task -> [low, high] of predicted over observed; empty switches it off."""
 
     @model_validator(mode="after")
@@ -83,14 +80,14 @@ class Guardrails(_Part):
         return self
 
 
-class Cuped(_Part):
+class Cuped(Frozen):
     """Variance that behaviour before the experiment explains."""
 
     days: float = Field(default=14.0, ge=0)
     """How many days before the experiment are used; 0 switches it off."""
 
 
-class ExperimentPolicy(_Part):
+class ExperimentPolicy(Frozen):
     """When an experiment continues, is won or is lost."""
 
     alpha: Level

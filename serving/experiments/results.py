@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BeforeValidator
 
 from hemix.serving.experiments.policy import Metric
+from hemix.texts.frozen import Frozen
 
 
 def _bound(value: object) -> object:
@@ -23,11 +24,7 @@ GuardState = Literal["fine", "harmed", "unclear"]
 Verdict = Literal["none", "unusable", "continue", "promote", "roll_back"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ArmResult(_Part):
+class ArmResult(Frozen):
     """An arm as planned and as it came."""
 
     name: str
@@ -37,7 +34,7 @@ class ArmResult(_Part):
     requests: int
 
 
-class LargeUser(_Part):
+class LargeUser(Frozen):
     """A user who made too much of an arm and is left out of metrics and guardrails."""
 
     arm: str
@@ -46,7 +43,7 @@ class LargeUser(_Part):
     share: float
 
 
-class MismatchResult(_Part):
+class MismatchResult(Frozen):
     """See :class:`hemix.serving.experiments.statistics.srm.Mismatch`."""
 
     p_value: float
@@ -55,7 +52,7 @@ class MismatchResult(_Part):
     found: bool
 
 
-class Look(_Part):
+class Look(Frozen):
     """An effect and its interval after the first ``requests`` requests, the last at ``time_ms``."""
 
     requests: int
@@ -65,7 +62,7 @@ class Look(_Part):
     high: Bound
 
 
-class MetricResult(_Part):
+class MetricResult(Frozen):
     """A metric of one arm against the control. ``effect`` is on the metric's scale.
 
     ``plain_low`` and ``plain_high`` are the interval without CUPED; ``variance_kept`` the share of
@@ -84,7 +81,7 @@ class MetricResult(_Part):
     looks: tuple[Look, ...]
 
 
-class GuardResult(_Part):
+class GuardResult(Frozen):
     """A guardrail of one arm. ``low`` and ``high`` bound ``value``; ``limit`` is what it must keep to."""
 
     name: str
@@ -97,7 +94,7 @@ class GuardResult(_Part):
     state: GuardState
 
 
-class Comparison(_Part):
+class Comparison(Frozen):
     """One arm against the control; ``metrics[0]`` is the primary."""
 
     arm: str
@@ -105,7 +102,7 @@ class Comparison(_Part):
     guards: tuple[GuardResult, ...]
 
 
-class Loss(_Part):
+class Loss(Frozen):
     """``count`` of ``total`` exposures or outcomes that were left out for one ``reason`` (a name of
     :class:`hemix.serving.experiments.joining.Counts`), the first of them, and what it is likely to come of.
     """
@@ -122,7 +119,7 @@ class Loss(_Part):
         return self.count / self.total if self.total > 0 else 0.0
 
 
-class Analysis(_Part):
+class Analysis(Frozen):
     """The whole analysis of one layer. Times are Unix milliseconds, None without requests.
 
     ``unusable`` says why too much of the logs was lost to judge by the rest; there are then no
@@ -153,7 +150,7 @@ class Analysis(_Part):
         return (self.end_ms - self.start_ms) / 86_400_000
 
 
-class Decision(_Part):
+class Decision(Frozen):
     """What to do with ``arm`` (and its model ``version``), and why; the first reason decides."""
 
     layer: str

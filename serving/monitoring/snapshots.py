@@ -11,23 +11,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from hemix.serving.exposures.files import files_at
 from hemix.storage import join, list_files, read_bytes
+from hemix.texts.frozen import Frozen
 
 KIND = "monitor"
 
 
-class Snapshot(BaseModel):
+class Snapshot(Frozen):
     """What one process counted since its snapshot before.
 
     ``features``: version -> feature -> counts of the bins of its training histogram, and of what no
     bin holds. ``samples``: version -> requests these were counted on. ``newest``: view -> time of
     the newest row read, epoch ms.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     time_ms: int
     process: str

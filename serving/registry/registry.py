@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import fcntl
 import re
 import shutil
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hemix.errors import ModelVersionError, RegistryError, StorageError
-from hemix.files import atomic_file, atomic_folder, read_json
+from hemix.errors import ModelVersionError, RegistryError
+from hemix.files import atomic_file, atomic_folder, locked, read_json
 from hemix.serving.registry import transitions as moves
 from hemix.serving.registry.signing import signed
 from hemix.serving.registry.transitions import (
@@ -261,19 +260,9 @@ class FolderRegistry(Registry):
         with atomic_file(self.state_path) as temporary:
             temporary.write_bytes(state_bytes(state))
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            handle = (self.root / ".lock").open("w")
-        except OSError as error:
-            raise StorageError(
-                f"{self.root}: cannot write ({error.strerror}).",
-                hint="Give this user write permission on the registry's folder.",
-            ) from error
-        with handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+    def _locked(self) -> contextlib.AbstractContextManager[None]:
+        hint = "Give this user write permission on the registry's folder."
+        return locked(self.root / ".lock", hint=hint)
 
     def _sweep(self) -> None:
         """Remove what a killed add left behind: hidden names that nothing refers to."""

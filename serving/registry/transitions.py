@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from hemix.errors import RegistryError
 from hemix.files import digest_of
+from hemix.texts.frozen import Frozen, parse
 from hemix.verdict import Verdict
 
 MAX_STATE_BYTES = 16_000_000
@@ -24,18 +25,14 @@ MAX_STATE_BYTES = 16_000_000
 VersionState = Literal["candidate", "challenger", "champion", "retired"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Challenger(_Part):
+class Challenger(Frozen):
     """A version on trial and the share of users ``[0, 1)`` that it serves."""
 
     version: str
     share: float = Field(ge=0.0, lt=1.0)
 
 
-class Event(_Part):
+class Event(Frozen):
     """One line of the history: who did what to which version, when, why, on which verdict."""
 
     when: datetime
@@ -46,7 +43,7 @@ class Event(_Part):
     verdict: str = ""
 
 
-class RegistryState(_Part):
+class RegistryState(Frozen):
     """The whole of ``state.json``.
 
     ``champions`` is the line of champions, the reigning one last: what roll back goes back along.
@@ -57,7 +54,7 @@ class RegistryState(_Part):
     challengers: tuple[Challenger, ...] = ()
     salt: str = ""
     champions: tuple[str, ...] = ()
-    versions: dict[str, VersionState] = {}
+    versions: dict[str, VersionState] = Field(default={})
     history: tuple[Event, ...] = ()
 
     @model_validator(mode="after")
@@ -286,16 +283,14 @@ def parse_state(data: bytes | None, where: str) -> RegistryState:
     """
     if data is None:
         return RegistryState()
-    try:
-        return RegistryState.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        reason = first["msg"].removeprefix("Value error, ")
-        raise RegistryError(
-            f"{where}: not a registry state ({key}{': ' if key else ''}{reason}).",
-            hint="Restore it from a copy.",
-        ) from error
+    return parse(
+        RegistryState,
+        data,
+        where=where,
+        what="a registry state",
+        hint="Restore it from a copy.",
+        error=RegistryError,
+    )
 
 
 def state_bytes(state: RegistryState) -> bytes:

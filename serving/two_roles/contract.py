@@ -7,16 +7,12 @@ neither the model's files nor TensorFlow nor torch.
 
 from __future__ import annotations
 
-import http.client
-import json
-import urllib.error
-import urllib.request
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import httpx
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes
@@ -27,6 +23,7 @@ from hemix.files import read_json
 from hemix.serving.monitoring.drift import FeatureBins
 from hemix.serving.ranking.loading import PredictorUnavailable
 from hemix.spec import FeatureSpec, Side
+from hemix.texts.frozen import Frozen, parse
 
 OFFSETS = ".offsets"
 """Ending of the tensor that holds a list column's offsets ``[rows + 1]``."""
@@ -35,10 +32,8 @@ _DTYPES: dict[str, Any] = {"int": np.int64, "float": np.float64, "string": objec
 _DATATYPES = {"int": "INT64", "float": "FP64", "string": "BYTES"}
 
 
-class RawInput(BaseModel):
+class RawInput(Frozen):
     """A column that the model takes: one value a row, or a list a row."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     kind: Literal["int", "string", "float"]
@@ -56,10 +51,8 @@ class RawInput(BaseModel):
         return _DATATYPES[self.kind]
 
 
-class Contract(BaseModel):
+class Contract(Frozen):
     """A version's inputs and tasks, what its features are, and what it was trained on."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: str
     feature_service: str
@@ -142,21 +135,22 @@ def fetch_contract(url: str, version: str, *, timeout_s: float) -> Contract:
     address = f"{url}/v2/models/{version}/contract"
     hint = "It may still be starting; see its pod's log."
     try:
-        with urllib.request.urlopen(address, timeout=timeout_s) as answer:
-            return Contract.model_validate_json(answer.read())
-    except urllib.error.HTTPError as error:
-        text = error.read().decode(errors="replace")[:200]
+        answer = httpx.get(address, timeout=timeout_s)
+    except httpx.TransportError as error:
         raise PredictorUnavailable(
-            f"Predictor {version}: {address} answered {error.code}: {text}.", hint=hint
-        ) from error
-    except ValidationError as error:
-        raise PredictorUnavailable(
-            f"Predictor {version}: {address} answered something that is not a contract"
-            f" ({error.error_count()} errors, first: {json.dumps(error.errors()[0]['loc'])}).",
-            hint="Predictor and transformer must be of the same release.",
-        ) from error
-    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-        raise PredictorUnavailable(
-            f"Predictor {version}: no answer from {url} ({getattr(error, 'reason', error)}).",
+            f"Predictor {version}: no answer from {url} ({error or type(error).__name__}).",
             hint=hint,
         ) from error
+    if answer.status_code != 200:
+        raise PredictorUnavailable(
+            f"Predictor {version}: {address} answered {answer.status_code}: {answer.text[:200]}.",
+            hint=hint,
+        )
+    return parse(
+        Contract,
+        answer.content,
+        where=f"Predictor {version}: {address}",
+        what="a contract",
+        hint="Predictor and transformer must be of the same release.",
+        error=PredictorUnavailable,
+    )

@@ -17,17 +17,16 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hemix.errors import RegistryError
 from hemix.serving.registry.transitions import Challenger, RegistryState, VersionState
 from hemix.texts.documents import checked, parse
+from hemix.texts.frozen import Frozen
 
 
-class Predictor(BaseModel):
+class Predictor(Frozen):
     """One version: its predictor's ``url`` (no path), its state, its share of users ``[0, 1]``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: str = Field(min_length=1)
     url: str
@@ -43,10 +42,8 @@ class Predictor(BaseModel):
         return url.rstrip("/")
 
 
-class Predictors(BaseModel):
+class Predictors(Frozen):
     """The whole file: one champion, any number of challengers, the salt that cuts the users."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     salt: str
     predictors: tuple[Predictor, ...]

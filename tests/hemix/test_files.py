@@ -13,7 +13,16 @@ from pathlib import Path
 import pytest
 
 from hemix.errors import StorageError
-from hemix.files import atomic_file, atomic_folder, read_json, sha256_folder, sweep, write_json
+from hemix.files import (
+    atomic_file,
+    atomic_folder,
+    lock,
+    locked,
+    read_json,
+    sha256_folder,
+    sweep,
+    write_json,
+)
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
@@ -137,3 +146,19 @@ def test_a_name_as_long_as_the_file_system_takes(tmp_path: Path) -> None:
     path = tmp_path / ("é" * 127)
     write_json(path, {})
     assert read_json(path) == {}
+
+
+def test_a_lock_is_held_by_one_at_a_time_and_given_back(tmp_path: Path) -> None:
+    path = tmp_path / "new" / ".lock"
+    with locked(path, hint=""):
+        assert lock(path, hint="", wait=False) is None
+    held = lock(path, hint="", wait=False)
+    assert held is not None
+    held.close()
+
+
+def test_a_folder_that_cannot_hold_a_lock_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"file: cannot write") as caught:
+        lock(tmp_path / "file" / ".lock", hint="Choose another.")
+    assert caught.value.hint == "Choose another."

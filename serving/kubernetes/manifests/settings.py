@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from hemix import __version__
 from hemix.serving.experiments.layers import Experiments
 from hemix.texts.documents import checked, parse, text_of
+from hemix.texts.frozen import Frozen
 
 HINT = "docs/operator/deploying.md lists the keys."
 
@@ -34,11 +35,7 @@ def _pinned(image: str) -> str:
 ImageRef = Annotated[str, Field(min_length=1), BeforeValidator(_pinned)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Resources(_Part):
+class Resources(Frozen):
     """What a pod requests."""
 
     cpu: Cpu = "1"
@@ -53,7 +50,7 @@ class Resources(_Part):
     """Kubernetes' name of the GPU resource."""
 
 
-class Scaling(_Part):
+class Scaling(Frozen):
     """How many pods."""
 
     by: Literal["hpa", "keda", "none"] = "hpa"
@@ -79,7 +76,7 @@ class Scaling(_Part):
         return self
 
 
-class SecretKey(_Part):
+class SecretKey(Frozen):
     """A key of a Secret of the namespace."""
 
     secret: Name
@@ -88,24 +85,24 @@ class SecretKey(_Part):
     """Key within it."""
 
 
-class Role(_Part):
+class Role(Frozen):
     """Pods of one kind."""
 
     resources: Resources = Resources()
     """What each pod requests."""
     scaling: Scaling = Scaling()
     """How many pods."""
-    node_selector: dict[str, str] = {}
+    node_selector: dict[str, str] = Field(default={})
     """Labels of the nodes that may hold the pods."""
     workers: int = Field(default=2, ge=1)
     """Requests that a pod scores at the same time."""
-    env: dict[str, str] = {}
+    env: dict[str, str] = Field(default={})
     """Environment variables."""
-    secret_env: dict[str, SecretKey] = {}
+    secret_env: dict[str, SecretKey] = Field(default={})
     """Environment variables whose values are keys of Secrets."""
 
 
-class Parent(_Part):
+class Parent(Frozen):
     """A Gateway that an HTTPRoute attaches to."""
 
     name: Name
@@ -130,7 +127,7 @@ class InnerGateway(Parent):
     """Its address in the cluster, http://HOST."""
 
 
-class Storage(_Part):
+class Storage(Frozen):
     """Where pods find things."""
 
     models: str = Field(default="", pattern=r"^((s3|gs|pvc|https)://.+)?$")
@@ -148,7 +145,7 @@ class Storage(_Part):
     """A PersistentVolumeClaim that the transformer mounts at /var/lib/hemix."""
 
 
-class Secrets(_Part):
+class Secrets(Frozen):
     """Secrets of the namespace; empty: none."""
 
     storage: str = "hemix-storage"
@@ -162,7 +159,7 @@ class Secrets(_Part):
     """Secrets to pull images with."""
 
 
-class Timeouts(_Part):
+class Timeouts(Frozen):
     """Time limits, in seconds."""
 
     api: Seconds = 30.0
@@ -182,7 +179,7 @@ class Timeouts(_Part):
     """A predictor's answer to the transformer, a retry included."""
 
 
-class Rollout(_Part):
+class Rollout(Frozen):
     """Another image on trial with the same models, by KServe's ``spec.canary``."""
 
     image: ImageRef
@@ -197,7 +194,7 @@ class Rollout(_Part):
     """Pods of the trial."""
 
 
-class DeploymentSettings(_Part):
+class DeploymentSettings(Frozen):
     """All of the settings file; every key has a default."""
 
     name: Name = "ranker"
