@@ -6,6 +6,8 @@ from pathlib import Path
 
 from hemix.errors import DefinitionError
 from hemix.features.live.stores.base import MOST_EVENTS, EventStore
+from hemix.features.live.stores.redis import REDIS_PASSWORD, RedisEvents
+from hemix.features.live.stores.sqlite import SqliteEvents
 
 
 def open_events(address: str, *, most: int = MOST_EVENTS) -> EventStore:
@@ -16,8 +18,6 @@ def open_events(address: str, *, most: int = MOST_EVENTS) -> EventStore:
         EventsUnavailable: it does not answer, or cannot be used as it is set up.
     """
     if address.startswith(("redis://", "rediss://")):
-        from hemix.features.live.stores.redis import REDIS_PASSWORD, RedisEvents
-
         if ":" in address.split("://", 1)[1].rpartition("@")[0]:
             raise DefinitionError(
                 "events: the address holds a password, which would be kept in records and logs.",
@@ -29,6 +29,5 @@ def open_events(address: str, *, most: int = MOST_EVENTS) -> EventStore:
             f"events: {address!r} is not a store of live events.",
             hint="Write a file's path, or redis://host:port/db.",
         )
-    from hemix.features.live.stores.sqlite import SqliteEvents
 
     return SqliteEvents(Path(address), most=most)
