@@ -179,6 +179,12 @@ class DatasetDefinition(Part):
     """Attributes of items."""
     item_created_at: str | None = None
     """Item attribute that holds when the item was created; it gives the number item_age_days."""
+    # Left out at its default: definitions that do not say it keep the digests and names they had.
+    repeats_at_most: float = Field(
+        default=0.2, ge=0, le=1, allow_inf_nan=False, exclude_if=lambda value: value == 0.2
+    )
+    """Share of interactions that may be merged with another of the same request, user, item and time
+    (their greatest labels count); beyond it ingest refuses the log."""
     tasks: tuple[str, ...] = Field(min_length=1)
     """What is learnt and served, the most important first."""
     categorical: tuple[Categorical, ...] = Field(min_length=1)

@@ -22,7 +22,13 @@ MISSING_STRING = ""
 SEQUENCES = ("global", "realtime")
 SHOWN, ACTED = "shown_", "acted_"
 """Beginnings of the names of :func:`pair_lists`."""
-FACTS = ("in_a_split", "user_in_users", "item_in_items", "user_has_behaviors")
+FACTS = (
+    "in_a_split",
+    "user_in_users",
+    "item_in_items",
+    "user_has_behaviors",
+    "user_had_behaviors",
+)
 """0/1 columns that validate_data adds to the interactions."""
 DERIVED_SLICES = ("user_activity", "item_age")
 """Slices of the evaluation that no definition names."""

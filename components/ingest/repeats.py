@@ -2,18 +2,75 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
+
+from hemix.errors import DataError
+
+EXACT_AT_MOST = 0.5
+"""Share of rows that may repeat another in every column: a log delivered twice is half repeats."""
 
 
 @dataclass
 class Repeats:
-    """What was dropped: rows equal in every column, keys whose rows differed, and their rows."""
+    """What was dropped: rows equal in every column, keys whose rows differed, and their rows.
+
+    ``repeated`` and ``clashing`` are the first keys of each kind, by name.
+    """
 
     exact: int = 0
     conflicts: int = 0
     differing: int = 0
+    repeated: dict[str, Any] | None = None
+    clashing: dict[str, Any] | None = None
+
+    @property
+    def merged(self) -> int:
+        """Rows that became part of another that differs from them."""
+        return self.differing - self.conflicts
+
+    def require_few(self, rows: int, at_most: float) -> None:
+        """Refuse a log of which too much would vanish.
+
+        Args:
+            rows: how many were read.
+            at_most: share of them that may be merged.
+
+        Raises:
+            DataError: more were; or more than :data:`EXACT_AT_MOST` (and ``at_most``) repeat another.
+        """
+        share, limit = self.merged / rows, at_most
+        what, example = "would be merged with others that differ from them", self.clashing
+        if share <= limit:
+            share, limit = self.exact / rows, max(at_most, EXACT_AT_MOST)
+            what, example = "repeat another row in every column", self.repeated
+        if share <= limit:
+            return
+        raise DataError(
+            f"interactions: {share:.1%} of {rows:,} rows {what}, because they have the same request, "
+            f"user, item and time, such as {_shown(example or {})}; at most {limit:.0%} may.",
+            hint="Are the times coarser than the events? Give columns.event_time its seconds, or "
+            "columns.request_id an id of its own a request; where rows are meant to be joined (an "
+            "impression and its click, a log delivered several times) set repeats_at_most: "
+            f"{min(1.0, math.ceil(share * 100) / 100):g}.",
+        )
+
+
+def _shown(key: dict[str, Any]) -> str:
+    """``user_id 7, item_id 'a', event_time ...``; a request id that the log has not is left out."""
+    made = f"{key.get('user_id')}-{key.get('event_time')}"
+    told = {name: value for name, value in key.items() if value not in ("", made)}
+    if (time := told.get("event_time")) is not None:
+        moment = datetime.fromtimestamp(time / 1000, UTC).isoformat(timespec="milliseconds")
+        told["event_time"] = moment.replace("+00:00", "Z")
+    return ", ".join(
+        f"{name} {value if name == 'event_time' else repr(value)[:80]}"
+        for name, value in told.items()
+    )
 
 
 def one_row_a_key(
@@ -26,6 +83,8 @@ def one_row_a_key(
     """
     unique = frame.unique()
     counts.exact += frame.height - unique.height
+    if counts.repeated is None and unique.height < frame.height:
+        counts.repeated = frame.filter(frame.is_duplicated()).select(keys).row(0, named=True)
     repeated = unique.select(keys).is_duplicated()
     if not repeated.any():
         return unique
@@ -36,4 +95,5 @@ def one_row_a_key(
     )
     counts.conflicts += merged.height
     counts.differing += clashing.height
+    counts.clashing = counts.clashing or clashing.select(keys).row(0, named=True)
     return pl.concat([unique.filter(~repeated), merged.select(frame.columns)])

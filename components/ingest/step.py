@@ -92,6 +92,7 @@ class _Ingest:
             self._labels.add(frame)
             if definition.derived_behaviors:
                 self._events.add(_derived(frame, definition.derived_behaviors))
+        self._repeats["interactions"].require_few(spill.rows, definition.repeats_at_most)
         self._read["interactions"] = spill.rows
         self._written["interactions"] = self._facts["interactions"].rows
 

@@ -1,7 +1,8 @@
 """The events artifact as pandas frames that expectations can be stated on.
 
 Missing values become nulls. Facts that need two tables or the split become 0/1 columns:
-``in_a_split``, ``user_in_users``, ``item_in_items``, ``user_has_behaviors``.
+``in_a_split``, ``user_in_users``, ``item_in_items``, ``user_has_behaviors``, and where behaviours have
+sources of their own ``user_had_behaviors``: one that was known before the interaction.
 """
 
 from __future__ import annotations
@@ -85,6 +86,11 @@ def add_facts(
         behaviors = behaviors.assign(item_in_items=inside_items)
     seen = behaviors["user_id"].unique()
     facts["user_has_behaviors"] = interactions["user_id"].isin(seen).to_numpy()
+    if definition.behaviors:
+        delay = np.timedelta64(round(definition.sequences.availability_delay), "s")
+        first = behaviors.groupby("user_id", observed=True)["event_time"].min()
+        known_at = interactions["user_id"].map(first).astype("datetime64[ms]").to_numpy() + delay
+        facts["user_had_behaviors"] = known_at < interactions["event_time"].to_numpy()
     assert set(facts) <= set(FACTS), "definitions are kept from using other names"
     return {
         **frames,

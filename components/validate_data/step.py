@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from hemix.components.expectations import load, validate
-from hemix.components.validate_data.frames import TABLES, add_facts, read_table, to_frame
+from hemix.components.validate_data.frames import TABLES, add_facts, in_window, read_table, to_frame
 from hemix.components.validate_data.requests import request_checks
 from hemix.components.validate_data.suites import expected_schemas, schema_suite, table_suites
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes
 from hemix.files import read_json
+from hemix.models.metrics.bootstrap import FEWEST_USERS
 from hemix.progress import say
 from hemix.verdict import Check, Verdict
 
@@ -44,4 +47,18 @@ def run(
     verdict = Verdict.of(GATE, checks)
     verdict.write(out_verdict)
     say(f"validate_data: {len(checks)} checks, {len(verdict.failures)} not met")
+    if verdict.passed and (told := _few(definition, frames["interactions"])):
+        say(told)
     return verdict
+
+
+def _few(definition: DatasetDefinition, interactions: pd.DataFrame) -> str:
+    """What too few test users will come to, said before the long steps; empty when they are enough."""
+    test = interactions[in_window(interactions, definition.split.test)]
+    if (users := test["user_id"].nunique()) >= FEWEST_USERS:
+        return ""
+    return (
+        f"validate_data: {users} users in the test split. Of fewer than {FEWEST_USERS} no interval is "
+        "given, and what a policy asks of a comparison cannot pass at validate_model. Give the split "
+        "more users, or run with a policy that compares with nobody: popularity: {}, champion: {}"
+    )

@@ -128,7 +128,8 @@ def _range(gxe: Any, name: str, scale: str) -> Any:
 
 
 def _facts(gxe: Any, frame: pd.DataFrame) -> list[Any]:
-    some = [n for n in ("in_a_split", "user_has_behaviors") if n in frame.columns]
+    names = ("in_a_split", "user_has_behaviors", "user_had_behaviors")
+    some = [n for n in names if n in frame.columns]
     return [*(_mean(gxe, name, SOME_SHARE, 1) for name in some), *_known(gxe, frame)]
 
 

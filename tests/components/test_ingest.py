@@ -131,6 +131,40 @@ def test_interactions_that_became_one_are_told(
     assert "interactions became 1: those of one request, user" in told.out + told.err
 
 
+def test_a_log_most_of_which_would_vanish_is_refused_with_an_example(tmp_path: Path) -> None:
+    """Times cut to days: a user's looks at one product on one day are told apart no more."""
+    raw = views(600).with_columns((pl.col("customer") % 2).alias("customer"))
+    days = raw.with_columns(pl.col("at").str.head(10), pl.col("product").str.head(2))
+    definition = write_log(tmp_path / "log", views=days)
+    with pytest.raises(DataError, match="rows repeat another row in every column") as caught:
+        ingest(definition, tmp_path / "events")
+    assert "user_id 0, item_id 'p0', event_time 2024-03-01T00:00:00.000Z" in caught.value.message
+    assert "request_id" not in caught.value.message
+    share = caught.value.hint.rsplit("repeats_at_most: ", 1)[1].rstrip(".")
+    assert not (tmp_path / "events").exists()
+
+    def allow(value: dict[str, Any]) -> None:
+        value["repeats_at_most"] = float(share)
+
+    allowed = write_log(tmp_path / "log2", views=days, change=allow)
+    assert table(ingest(allowed, tmp_path / "events"), "interactions").height < 100
+
+
+def test_a_fifth_may_be_merged_and_half_may_be_delivered_twice(tmp_path: Path) -> None:
+    raw = views(300)
+    twice = pl.concat([raw, raw])
+    events = ingest(write_log(tmp_path / "log", views=twice), tmp_path / "events")
+    assert table(events, "interactions").height == 300
+    impressions = raw.with_columns(pl.lit(0, dtype=pl.Int8).alias("bought"))
+    clicks = raw.with_columns(pl.lit(1, dtype=pl.Int8).alias("bought"))
+    fits = pl.concat([impressions, clicks[:75]])
+    events = ingest(write_log(tmp_path / "log1", views=fits), tmp_path / "events")
+    assert table(events, "interactions")["label_buy"].sum() == 75
+    many = write_log(tmp_path / "log2", views=pl.concat([impressions, clicks[:76]]))
+    with pytest.raises(DataError, match=r"20\.2% of 376 rows would be merged .* at most 20% may"):
+        ingest(many, tmp_path / "events")
+
+
 rows_of = st.lists(
     st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 1), st.sampled_from("ab")),
     min_size=1,

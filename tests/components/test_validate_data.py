@@ -14,6 +14,7 @@ import pytest
 
 from hemix.components.ingest import step as ingest_step
 from hemix.components.validate_data import step
+from hemix.components.validate_data.frames import TABLES, add_facts, read_table, to_frame
 from hemix.errors import GateFailed, StorageError
 from hemix.features.definition import DatasetDefinition
 from hemix.verdict import Check, Verdict
@@ -51,12 +52,17 @@ def test_good_log_passes_and_has_pages(tmp_path: Path) -> None:
 
 
 def test_real_slice_passes(
-    small_definition: DatasetDefinition, small_events: Path, tmp_path: Path
+    small_definition: DatasetDefinition,
+    small_events: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     verdict = validate(small_definition, small_events, tmp_path)
     assert verdict.passed, verdict.failures
     names = [(c.check, c.slice) for c in verdict.checks]
     assert len(names) == len(set(names))
+    told = capsys.readouterr()
+    assert "users in the test split" not in told.out + told.err
 
 
 def test_one_class_label_in_one_split(tmp_path: Path) -> None:
@@ -187,3 +193,51 @@ def test_truncated_events_are_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="items holds no Parquet file"):
         validate(definition, tmp_path / "events", tmp_path)
     assert not (tmp_path / "verdict.json").exists()
+
+
+def test_behaviours_that_all_come_after_the_log_stop_the_run(tmp_path: Path) -> None:
+    """So do those that become known too late; of a week before it they are fine."""
+    shares = {}
+    for hours in (-24 * 7, 0, 24 * 4):
+        folder = tmp_path / str(hours)
+        definition = with_behaviors_at(folder, hours)
+        ingest_step.run(definition=definition, out_events=folder / "events")
+        frames = {name: to_frame(read_table(folder / "events", name)) for name in TABLES}
+        facts = add_facts(frames, definition)["interactions"]
+        assert facts["user_has_behaviors"].mean() == 1
+        shares[hours] = facts["user_had_behaviors"].mean()
+    # At once: each of 20 customers has looked once in the first 20 of 600 rows, and waits half an hour.
+    assert shares == {-24 * 7: 1.0, 0: pytest.approx(580 / 600), 24 * 4: 0.0}
+    verdict = validate(definition, folder / "events", folder)
+    (failed,) = verdict.failures
+    assert failed.check == "interactions.user_had_behaviors column_mean_to_be_between"
+    assert (failed.value, failed.threshold) == (0.0, (0.01, 1.0))
+
+
+def with_behaviors_at(folder: Path, hours: int) -> DatasetDefinition:
+    """The shop's log, and its looks once more as behaviours of that many hours later."""
+
+    def change(value: dict[str, Any]) -> None:
+        value.pop("derived_behaviors")
+        columns = {"user_id": "customer", "item_id": "product", "event_time": "at"}
+        value["behaviors"] = [
+            {"paths": ["later.csv"], "columns": columns, "constants": {"action": "read"}}
+        ]
+        value["sequences"] = {**value["sequences"], "availability_delay": "30m"}
+
+    later = views().with_columns(
+        (pl.col("at").str.to_datetime("%Y-%m-%dT%H:%M:%SZ") + pl.duration(hours=hours))
+        .dt.to_string("%Y-%m-%dT%H:%M:%SZ")
+        .alias("at")
+    )
+    (folder / "log").mkdir(parents=True)
+    later.write_csv(folder / "log" / "later.csv")
+    return write_log(folder / "log", change=change)
+
+
+def test_too_few_test_users_are_told_before_the_long_steps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(tmp_path / "few") == {}
+    told = capsys.readouterr()
+    assert "20 users in the test split" in told.out + told.err
