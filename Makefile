@@ -61,7 +61,7 @@ images: $(STAMP)
 
 # RUN: the output folder of a hemix run, whose champion the serve image is to serve.
 images-check: $(STAMP)
-	$(BIN)/python -m hemix.infra.images.verify $(if $(RUN),--run $(RUN))
+	$(BIN)/python -m benchmarks.images $(if $(RUN),--run $(RUN))
 
 requirements: $(STAMP)
 	$(BIN)/python -m hemix.infra.images.requirements

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from benchmarks.results import write_result
+from benchmarks.measuring.results import write_result
 from hemix.models.metrics import calibration
 from hemix.models.metrics import pointwise as metrics
 from hemix.models.metrics.bootstrap import UserBootstrap

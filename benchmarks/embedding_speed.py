@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from benchmarks.accuracy.data import RunData
-from benchmarks.results import write_result
+from benchmarks.measuring.results import write_result
 from hemix.models.data.batch import Batch
 from hemix.models.data.reader import ParquetReader
 from hemix.models.embedding.lookup import Lookup

@@ -31,7 +31,7 @@ from benchmarks.ab.broken import split_study
 from benchmarks.ab.picture import draw
 from benchmarks.ab.real import RealLog, read_log
 from benchmarks.ab.studies import Study, simulated_columns, study
-from benchmarks.results import write_result
+from benchmarks.measuring.results import write_result
 from hemix.progress import say
 
 ALPHA = 0.05

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.ab.large import LOOKS, large_study
-from benchmarks.results import write_result
+from benchmarks.measuring.results import write_result
 from hemix.progress import say
 
 app = typer.Typer(add_completion=False)

@@ -1,6 +1,6 @@
 """The endpoint under more than it can do: goodput, latencies, refusals, liveness, memory.
 
-A real server over a finished run, the load from a process of its own (:mod:`benchmarks.load`). First
+A real server over a finished run, the load from a process of its own (:mod:`benchmarks.inputs.load`). First
 the load it carries is found (open loop, Poisson arrivals: the highest of rising rates of which 97 %
 are answered within the deadline), then it is offered 1, 2, 5 and 10 times that; then 300 connections
 in closed loop, clients that hang up, giant bodies beside small ones, and a silent feature store (its
@@ -31,8 +31,8 @@ from urllib.parse import urlsplit
 import httpx
 import typer
 
-from benchmarks.load import Load, Seen, request
-from benchmarks.results import write_result
+from benchmarks.inputs.load import Load, Seen, request
+from benchmarks.measuring.results import write_result
 from benchmarks.serving import _keys, requests, scrape
 from hemix.errors import EnvironmentProblem
 from hemix.features.store.settings import online_settings, open_store, read_settings, write_settings

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.results import write_result
+from benchmarks.measuring.results import write_result
 from hemix.components.build_examples import step as build_examples
 from hemix.components.transform import step as transform
 from hemix.features.definition import DatasetDefinition

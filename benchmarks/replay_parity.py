@@ -17,10 +17,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measuring.results import write_result
 from benchmarks.replay.columns import address, areas, replay
 from benchmarks.replay.load import measure
 from benchmarks.replay.stage import Stage
-from benchmarks.results import write_result
 from hemix.progress import say
 
 

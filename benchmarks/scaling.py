@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.accuracy.variants import run
-from benchmarks.pictures import save_svg
+from benchmarks.measuring.pictures import save_svg
 from hemix.components.report.look import COLOURS
 
 RESULTS = Path(__file__).with_name("results")

@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from benchmarks.generated import TYPES, definition
-from benchmarks.memory import peak_mb
-from benchmarks.results import write_result
+from benchmarks.inputs.generated import TYPES, definition
+from benchmarks.measuring.memory import peak_mb
+from benchmarks.measuring.results import write_result
 from benchmarks.rivals import elementwise, polars_examples
 from hemix.features.examples import build as examples
 from hemix.features.schema import examples_schema
@@ -89,7 +89,9 @@ def in_turns(
 def generate(folder: Path, rows: int) -> Path:
     """Write a log in a new process, so that this one stays small."""
     say(f"generating {rows} rows")
-    code = "import sys; from pathlib import Path; from benchmarks.generated import write_log; "
+    code = (
+        "import sys; from pathlib import Path; from benchmarks.inputs.generated import write_log; "
+    )
     code += "write_log(Path(sys.argv[1]), int(sys.argv[2]))"
     subprocess.run([sys.executable, "-c", code, str(folder), str(rows)], check=True)
     return folder

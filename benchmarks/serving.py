@@ -5,7 +5,7 @@ is as cold as a real catalogue would leave it. Each cell runs closed-loop client
 connections; times a stage and the server's CPU time are differences of ``/metrics``.
 
 Beside it, and without an endpoint: what computing the user side once a request saves
-(benchmarks/request_side.py).
+(benchmarks/measuring/request_side.py).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import typer
 
-from benchmarks.request_side import request_side
-from benchmarks.results import write_result
+from benchmarks.measuring.request_side import request_side
+from benchmarks.measuring.results import write_result
 from hemix.errors import EnvironmentProblem
 from hemix.pipelines.demo.endpoint import running_endpoint
 from hemix.pipelines.local.folder import RunFolder

@@ -1,11 +1,11 @@
 r"""How fast HeMix trains on long histories: its engine against plain padded PyTorch, in one run.
 
-The rows are those of benchmarks/made_up.py: histories of log-normal length, median a third of the
+The rows are those of benchmarks/inputs/made_up.py: histories of log-normal length, median a third of the
 longest, one row in seven full, and Zipf-like ids. A step is look-up, forward pass, loss,
 backward pass, clipping and both optimisers; batches are made beforehand. The variants have the same
 weights and rows:
 
-    plain    benchmarks/plain_hemix.py; dense gradients of the tables, torch's Adagrad
+    plain    benchmarks/rivals/plain_hemix.py; dense gradients of the tables, torch's Adagrad
     folded   our attention; everything else as plain
     ours     our attention, one look-up a batch, gradients of touched rows, row-wise Adagrad
 
@@ -44,10 +44,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.made_up import made_up_batch, made_up_spec
-from benchmarks.memory import peak_mb
-from benchmarks.plain_hemix import PlainHeMix
-from benchmarks.results import write_result
+from benchmarks.inputs.made_up import made_up_batch, made_up_spec
+from benchmarks.measuring.memory import peak_mb
+from benchmarks.measuring.results import write_result
+from benchmarks.rivals.plain_hemix import PlainHeMix
 from hemix.models.data.batch import Batch
 from hemix.models.layers.attention.reading import layout_of
 from hemix.models.rankers.base import Ranker

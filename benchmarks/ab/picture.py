@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.pictures import save_svg
+from benchmarks.measuring.pictures import save_svg
 from hemix.components.report.look import COLOURS
 
 NAMES = {

@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmarks.accuracy.data import HeldOut, Scores
 from benchmarks.accuracy.training import measure
-from benchmarks.pictures import save_svg
+from benchmarks.measuring.pictures import save_svg
 from hemix.components.report.look import COLOURS
 
 LABEL = "candidate"

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.accuracy import table
 from benchmarks.accuracy.data import RunData, Scores
-from benchmarks.results import write_result
+from benchmarks.measuring.results import write_result
 from hemix.progress import say
 
 Train = Callable[..., tuple[dict[str, Any], Scores]]

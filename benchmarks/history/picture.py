@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.pictures import save_svg
+from benchmarks.measuring.pictures import save_svg
 from hemix.components.report.look import COLOURS
 
 BUDGETS = {"all rows": "candidate", "equal compute": "champion"}

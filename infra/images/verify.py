@@ -5,7 +5,8 @@
 Every container is read-only, without capabilities, privileges, network or a name, as user 65532,
 with nothing to write to but a /tmp in memory. It must answer ``--help`` and import every step it is
 for and every library of its extra; the serve image also loads the champion of ``--run`` (an output folder of ``hemix run``) and
-answers its probes and a ranking request. Results go to benchmarks/results/images-DATE.json.
+answers its probes and a ranking request. ``make images-check`` (``python -m benchmarks.images``)
+keeps what it finds in benchmarks/results/images-DATE.json.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from benchmarks.results import write_result
 from hemix.components.steps import IMAGES, TABLE
 from hemix.infra.images.build import tag
 
@@ -207,13 +207,13 @@ def _ask(engine: str, name: str, path: str, body: Any = None) -> tuple[int, Any]
         return int(lines[0]), lines[1:]
 
 
-def main() -> int:
-    """Verify; 1 when an image is refused."""
+def verify(argv: Sequence[str] | None = None) -> dict[str, Any] | None:
+    """The figures of the images that ``argv`` names; None when one is refused, which is said."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("image", nargs="*", help=f"of {', '.join(IMAGES)}; default: all")
     parser.add_argument("--engine", default=os.environ.get("HEMIX_ENGINE", "podman"))
     parser.add_argument("--run", type=Path, help="output folder of hemix run, to be served")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     figures: dict[str, Any] = {"engine": _version(options.engine), "options": list(HARDENED)}
     refused = 0
     for image in options.image or IMAGES:
@@ -226,9 +226,7 @@ def main() -> int:
             refused += 1
             continue
         print(f"images: {image}: {figures[image]}", flush=True)
-    if not refused:
-        print(f"images: {write_result('images', figures, 'make images images-check')}")
-    return 1 if refused else 0
+    return None if refused else figures
 
 
 def _version(engine: str) -> str:
@@ -237,4 +235,4 @@ def _version(engine: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(verify() is None)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import results, scaling
+from benchmarks import scaling
 from benchmarks.ablation import VARIANTS
 from benchmarks.accuracy import picture, search, table
 from benchmarks.accuracy.__main__ import compare
@@ -19,6 +19,7 @@ from benchmarks.accuracy.repeated import published
 from benchmarks.accuracy.shapes import SHAPES, shape_of
 from benchmarks.accuracy.training import train
 from benchmarks.interest import SWITCH
+from benchmarks.measuring import results
 from benchmarks.scaling import shapes
 from hemix.errors import DataError
 from hemix.files import read_json

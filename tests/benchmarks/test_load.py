@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections import Counter
 
-from benchmarks.load import Load, Seen, request
+from benchmarks.inputs.load import Load, Seen, request
 
 
 class Small:

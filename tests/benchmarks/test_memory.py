@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from benchmarks.memory import peak_mb
+from benchmarks.measuring.memory import peak_mb
 
 MB = 2**20
 
@@ -20,7 +20,7 @@ def test_peak_holds_what_was_freed() -> None:
 def test_child_does_not_begin_at_its_parents_peak() -> None:
     """A small program that a large one starts is small."""
     held = bytearray(256 * MB)
-    code = "from benchmarks.memory import peak_mb; print(peak_mb())"
+    code = "from benchmarks.measuring.memory import peak_mb; print(peak_mb())"
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert peak_mb() >= 256
     assert 0 < float(child.stdout) < 128

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.request_side import once, request_of, rows
+from benchmarks.measuring.request_side import once, request_of, rows
 
 
 @pytest.mark.parametrize("recipe", ["compact", "tiny"])

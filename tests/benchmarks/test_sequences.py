@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.dataset as ds
 import pytest
 
-from benchmarks import results
-from benchmarks.generated import definition, write_log
+from benchmarks.inputs.generated import definition, write_log
+from benchmarks.measuring import results
 from benchmarks.rivals import elementwise, polars_examples
 from benchmarks.sequences import agree
 from hemix.features.examples import build as ours

@@ -10,8 +10,8 @@ import torch
 from typer.testing import CliRunner
 
 from benchmarks import train_speed
-from benchmarks.made_up import made_up_batch, made_up_spec
-from benchmarks.plain_hemix import PlainHeMix
+from benchmarks.inputs.made_up import made_up_batch, made_up_spec
+from benchmarks.rivals.plain_hemix import PlainHeMix
 from benchmarks.train_speed import VARIANTS, Setup, app, make, measure, summary
 from hemix.models.layers.attention.layout import Layout, plan
 from hemix.models.layers.attention.reading import layout_of as real

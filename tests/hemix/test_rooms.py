@@ -16,7 +16,7 @@ def modules(folder: Path) -> list[Path]:
     return [path for path in folder.glob("*.py") if path.name != "__init__.py"]
 
 
-@pytest.mark.parametrize("room", ["hemix", *ROOMS])
+@pytest.mark.parametrize("room", ["hemix", *ROOMS, "benchmarks"])
 def test_no_folder_is_a_heap(room: str) -> None:
     folders = [ROOT / room, *(path for path in (ROOT / room).rglob("*") if path.is_dir())]
     heaps = {str(f.relative_to(ROOT)): len(modules(f)) for f in folders if len(modules(f)) > MOST}

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.made_up import made_up_batch, made_up_spec
+from benchmarks.inputs.made_up import made_up_batch, made_up_spec
 from hemix.models.data.batch import Batch
 from hemix.models.rankers.base import Ranker
 from hemix.models.rankers.registry import build

@@ -15,7 +15,7 @@ from typing import Any
 
 from hemix.files import write_json
 
-FOLDER = Path(__file__).resolve().parent / "results"
+FOLDER = Path(__file__).resolve().parents[1] / "results"
 PACKAGES = (
     "apache-beam", "feast", "kfp", "kserve", "numpy", "pandas", "polars", "pyarrow",
     "scikit-learn", "scipy", "tensorflow", "tensorflow-transform", "torch",

@@ -1,0 +1,1 @@
+"""What is measured on: made-up logs and batches of any size, and load for an endpoint."""
