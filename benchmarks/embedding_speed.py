@@ -1,4 +1,4 @@
-"""A whole training step before and after one look-up a batch, on the batches of a finished run.
+"""A whole training step before and after one look-up per batch, on the batches of a finished run.
 
 ``python -m benchmarks.embedding_speed --run runs/demo``. All variants train the same recipe from the
 same weights on the same batches of the run's transformed rows, turn about in one process. A figure
@@ -8,9 +8,9 @@ columns of a batch, and the same by FBGEMM where benchmarks/rivals/requirements-
 installed.
 
     dense             a look-up a column, dense gradients, AdamW (the default before)
-    dense, fused      one look-up a batch (the default now)
+    dense, fused      one look-up per batch (the default now)
     sparse            a look-up a column, gradients of touched rows, Adagrad (before)
-    sparse, fused     one look-up a batch, row-wise Adagrad
+    sparse, fused     one look-up per batch, row-wise Adagrad
 """
 
 from __future__ import annotations

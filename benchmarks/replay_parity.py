@@ -5,7 +5,7 @@ demo``). The endpoint's feature store gets a base of the end of the training win
 event is pushed when it becomes known and every request is asked at its own time, one row of the test
 window each; the columns that the endpoint's code assembles are compared with the offline example's.
 The scores of the same requests give the served AUC beside the evaluated one. Last, a real endpoint is
-asked alone and under 1,000 events a second. Exit code 1 when a column of any request differs.
+asked alone and under 1,000 events per second. Exit code 1 when a column of any request differs.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ def cell(url: str, store: Path, clients: int, candidates: int, seconds: float) -
     say(
         f"{clients} clients, {candidates} candidates: p50 {figures['p50_ms']} ms, "
         f"p99 {figures['p99_ms']} ms, {figures['rps']} requests/s; "
-        f"stages {figures['stages_ms']}, CPU {figures['server_cpu_ms']} ms a request"
+        f"stages {figures['stages_ms']}, CPU {figures['server_cpu_ms']} ms per request"
     )
     return figures
 

@@ -7,7 +7,7 @@ weights and rows:
 
     plain    benchmarks/rivals/plain_hemix.py; dense gradients of the tables, torch's Adagrad
     folded   our attention; everything else as plain
-    ours     our attention, one look-up a batch, gradients of touched rows, row-wise Adagrad
+    ours     our attention, one look-up per batch, gradients of touched rows, row-wise Adagrad
 
 Each variant of a history runs in a process of its own, in turns; a figure is the median step of all
 turns. MFU is the model's FLOPs (ours: keys and values folded away; a training step is three forward
@@ -284,7 +284,7 @@ def _waste(ranker: Ranker, batches: list[Batch], device: torch.device) -> float:
 
 def show(recipe: str, where: str, cases: list[dict[str, Any]]) -> None:
     """The figures as a table."""
-    table = Table(title=f"Training {recipe}: samples a second on {where}")
+    table = Table(title=f"Training {recipe}: samples per second on {where}")
     for heading in (
         "history",
         "rows",

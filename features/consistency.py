@@ -98,7 +98,7 @@ def _names(definition: DatasetDefinition) -> Iterator[Fault]:
         seen: set[str] = set()
         for index, name in enumerate(names):
             if name in seen:
-                yield _fault(f"a name stands twice: {name!r}", *key.split("."), index)
+                yield _fault(f"a name is given twice: {name!r}", *key.split("."), index)
             seen.add(name)
 
 
@@ -109,9 +109,9 @@ def _sources(definition: DatasetDefinition) -> Iterator[Fault]:
             if name not in names:
                 yield _fault(f"it must name {name!r}", table, number, "columns")
         for name in sorted(set(source.columns) & set(source.constants)):
-            yield _fault(f"{name!r} stands in columns too", table, number, "constants", name)
+            yield _fault(f"{name!r} is in columns too", table, number, "constants", name)
         for name in sorted({n for n in source.explode if source.explode.count(n) > 1}):
-            yield _fault(f"{name!r} stands twice", table, number, "explode")
+            yield _fault(f"{name!r} is given twice", table, number, "explode")
         if not source.explode:
             for ours, theirs in source.columns.items():
                 if theirs == "$position":
@@ -323,7 +323,7 @@ def _twice(part: object, table: str, index: int, lists: tuple[str, ...]) -> Iter
     for name in lists:
         values: tuple[Any, ...] = getattr(part, name)
         for value in sorted({v for v in values if values.count(v) > 1}):
-            yield _fault(f"{value!r} stands twice", table, index, name)
+            yield _fault(f"{value!r} is given twice", table, index, name)
 
 
 def _candidates(definition: DatasetDefinition) -> Iterator[Fault]:
@@ -344,7 +344,7 @@ def _candidates(definition: DatasetDefinition) -> Iterator[Fault]:
             told = f"{made.of!r} is alike for all candidates of a request; say per: candidate of it"
             yield _fault(told, "within_request", index, "of")
         elif made.of not in numbers:
-            told = f"{made.of!r} is no number of a candidate or an item{near(made.of, numbers)}"
+            told = f"{made.of!r} is not a number of a candidate or an item{near(made.of, numbers)}"
             yield _fault(told, "within_request", index, "of")
         for statistic in sorted({s for s in made.statistics if made.statistics.count(s) > 1}):
-            yield _fault(f"{statistic!r} stands twice", "within_request", index, "statistics")
+            yield _fault(f"{statistic!r} is given twice", "within_request", index, "statistics")

@@ -30,7 +30,7 @@ TIMESTAMP = "as_of"
 CREATED_AT = "created_at"
 HISTORY = "history_"
 LISTED: Mapping[Entity, str] = {"user": "_user_listed", "item": "_item_listed"}
-"""Stands in a profile without attributes, so that a known key is a row all the same.
+"""Placeholder column of a profile without attributes, so that a known key has a row.
 
 Each entity has its own, since one service may hold both; a field's name never starts with ``_``.
 """

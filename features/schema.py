@@ -121,7 +121,7 @@ def interactions_schema(definition: DatasetDefinition, types: ColumnTypes) -> pa
 
 
 def users_schema(definition: DatasetDefinition, types: ColumnTypes) -> pa.Schema:
-    """One row a user: id, declared attributes, ``valid_from`` (epoch when always known)."""
+    """One row per user: id, declared attributes, ``valid_from`` (epoch when always known)."""
     return pa.schema(
         [
             ("user_id", types.user_id),
@@ -132,7 +132,7 @@ def users_schema(definition: DatasetDefinition, types: ColumnTypes) -> pa.Schema
 
 
 def items_schema(definition: DatasetDefinition, types: ColumnTypes) -> pa.Schema:
-    """One row an item: id, declared attributes, ``created_at`` when declared, ``valid_from``."""
+    """One row per item: id, declared attributes, ``created_at`` when declared, ``valid_from``."""
     created = [("created_at", TIME)] if definition.has_item_age else []
     return pa.schema(
         [

@@ -33,7 +33,9 @@ def _encoding(value: str) -> str:
         found = codecs.lookup(value)
         "a".encode(found.name)
     except (LookupError, UnicodeError) as error:
-        raise ValueError(f"{value!r} is no text encoding; such as utf-8, utf-16, cp1252") from error
+        raise ValueError(
+            f"{value!r} is not a text encoding; such as utf-8, utf-16, cp1252"
+        ) from error
     return found.name
 
 
@@ -87,7 +89,7 @@ class TextRules(Frozen):
         if self.separator == NONE or AUTO in (self.quote, self.escape):
             raise ValueError("separator cannot be `none`; quote and escape cannot be `auto`")
         if len(set(self.header)) != len(self.header):
-            raise ValueError("header: a name stands twice")
+            raise ValueError("header: a name is given twice")
         return self
 
     @property

@@ -36,7 +36,7 @@ def utc(value: object) -> object:
     try:
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     except OverflowError:
-        raise ValueError(f"{value} is no time of a log; {_WRITE_TIME}") from None
+        raise ValueError(f"{value} is not a time of a log; {_WRITE_TIME}") from None
 
 
 def _like(text: str) -> str:
@@ -50,10 +50,10 @@ def _like(text: str) -> str:
 def duration(value: object) -> object:
     """``90``, ``"90s"``, ``"5m"``, ``"1h"``, ``"2d"`` in seconds."""
     if isinstance(value, bool | float | date):
-        raise ValueError(f"{value!r} is no length of time; {_WRITE_LENGTH}")
+        raise ValueError(f"{value!r} is not a length of time; {_WRITE_LENGTH}")
     if isinstance(value, str):
         if not (match := _DURATION.fullmatch(value.strip())):
-            raise ValueError(f"{value!r} is no length of time; {_WRITE_LENGTH}")
+            raise ValueError(f"{value!r} is not a length of time; {_WRITE_LENGTH}")
         value = int(match[1]) * _SECONDS[match[2]]
     if isinstance(value, int) and value > LONGEST_S:
         raise ValueError(f"{value} seconds are more than {LONGEST_S // 86400} days")
@@ -66,7 +66,7 @@ def realtime_window(value: object, check: ValidatorFunctionWrapHandler) -> objec
         return check(value)
     except ValidationError:
         raise ValueError(
-            f"{value!r} is no window; write day, last, or a length of time such as 30m or 6h"
+            f"{value!r} is not a window; write day, last, or a length of time such as 30m or 6h"
         ) from None
 
 
@@ -81,7 +81,7 @@ def clock(value: str) -> str:
     except ValueError:
         found = None
     if found is None or found.tzinfo is not None or len(value) not in (5, 8):
-        raise ValueError(f"{value!r} is no instant of the day like 12:00 or 23:59:59")
+        raise ValueError(f"{value!r} is not an instant of the day like 12:00 or 23:59:59")
     return value
 
 

@@ -29,7 +29,7 @@ from hemix.s3 import Conflict as Conflict
 from hemix.s3 import Stored as Stored
 
 MARKS = ".complete"
-"""Folder beside a folder that holds its completion mark; outside, so that the folder stays as it was."""
+"""Folder beside a stored folder, for its completion mark; outside it, so that its digest is unchanged."""
 CACHE = "HEMIX_CACHE"
 _CACHE_HINT = "Give this user write permission, or set HEMIX_CACHE to another folder."
 _TRANSFERS = 8

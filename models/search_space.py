@@ -106,7 +106,9 @@ def parse_space(value: object, where: str) -> dict[str, Domain | None]:
     space: dict[str, Domain | None] = {}
     for field, text in value.items():
         if text is not None and not isinstance(text, dict):
-            raise DefinitionError(f"{where}: {field}: {text!r} is no range or choice.", hint=hint)
+            raise DefinitionError(
+                f"{where}: {field}: {text!r} is not a range or a choice.", hint=hint
+            )
         kind = Choice if text is not None and "choices" in text else Range
         try:
             space[str(field)] = None if text is None else kind.model_validate(text)

@@ -1,4 +1,4 @@
-"""Warnings that a fault would otherwise write once a request."""
+"""Warnings that a fault would otherwise write once per request."""
 
 from __future__ import annotations
 

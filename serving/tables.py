@@ -27,7 +27,7 @@ def plain(text: object, style: str = "") -> Text:
 
 
 def versions_table(registry: Registry) -> Table:
-    """One row a version: state, share, when it came, why it last moved."""
+    """One row per version: state, share, when it came, why it last moved."""
     state = registry.state()
     table = Table(title=plain(registry.location), title_justify="left")
     for name in ("version", "state", "share", "ranker", "trained on", "last move"):

@@ -30,7 +30,7 @@ class Traffic:
     Args:
         bots: users who click everything, slowly; ``share``: what each makes of the requests of the
             arm that it comes to, the other users' and its own.
-        tail: None: 1 + Poisson(1.5) requests a user; else Zipf with this exponent, at most 5,000.
+        tail: None: 1 + Poisson(1.5) requests per user; else Zipf with this exponent, at most 5,000.
         rate: mean click rate; ``large_values``: clicks are worth amounts whose largest dominate.
         lift: of the challenger's rate.
     """

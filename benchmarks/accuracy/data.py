@@ -17,7 +17,7 @@ from hemix.pipelines.local.record import RunRecord
 from hemix.spec import FeatureSpec
 
 Scores = dict[str, NDArray[np.float32]]
-"""Probabilities ``[rows of the test split]`` a task."""
+"""Probabilities ``[rows of the test split]`` per task."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class RunData:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """Codes of users and requests ``[B]``, labels ``[B]`` a task, in the order of the files."""
+    """Codes of users and requests ``[B]``, labels ``[B]`` per task, in the order of the files."""
 
     users: NDArray[np.int64]
     requests: NDArray[np.int64]

@@ -71,7 +71,7 @@ def _what_counts(recipe: Recipe) -> list[Any]:
 
 
 def measure(test: HeldOut, scores: Scores) -> dict[str, dict[str, float]]:
-    """``auc``, ``gauc``, ``logloss`` and, of lists, ``impression_auc`` a task."""
+    """``auc``, ``gauc``, ``logloss`` and, of lists, ``impression_auc`` per task."""
     found: dict[str, dict[str, float]] = {}
     for task, p in scores.items():
         labels, p64 = test.labels[task], np.asarray(p, dtype=np.float64)

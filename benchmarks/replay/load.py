@@ -121,7 +121,7 @@ class Made:
 
 
 def measure(stage: Stage, store: str, *, requests: int = 400) -> dict[str, float]:
-    """Latencies of rankings alone and under :data:`RATE` events a second, and how fresh answers are."""
+    """Latencies of rankings alone and under :data:`RATE` events per second, and how fresh answers are."""
     made = Made(stage)
     with endpoint(stage, store) as port:
         client = Client(port)

@@ -23,7 +23,7 @@ Scores = dict[str, NDArray[np.float32]]
 def model_scores(
     model: Path, transformed: Path, split: str = "test", *, as_served: bool = True
 ) -> Scores:
-    """Probabilities ``[B]`` a task of one split, read and scored in batches.
+    """Probabilities ``[B]`` per task of one split, read and scored in batches.
 
     Fields with a ``serve_as`` hold that value; with ``as_served=False`` they hold their own.
     """
@@ -50,7 +50,7 @@ def _as_they_are(table: pa.Table) -> pa.Table:
 
 
 def champion_scores(champion: Path, examples: Path, window: Window, tasks: Sequence[str]) -> Scores:
-    """Probabilities ``[B]`` a task of a window's raw examples, through the model's own transform.
+    """Probabilities ``[B]`` per task of a window's raw examples, through the model's own transform.
 
     Fields with a ``serve_as`` in the champion's own definition hold that value.
 

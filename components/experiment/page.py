@@ -27,8 +27,8 @@ VERDICTS = {
 }
 KINDS = {
     "rate": "outcomes above 0 among outcomes",
-    "per_request": "outcomes a request",
-    "per_user": "outcomes a user",
+    "per_request": "outcomes per request",
+    "per_user": "outcomes per user",
     "auc": "AUC of the served order, mean over requests",
     "ndcg": "NDCG of the served order, mean over requests",
 }

@@ -94,7 +94,7 @@ def _open(
     found: int,
     least: int,
 ) -> Check:
-    """Too little to judge by is no reason to retrain."""
+    """Insufficient data passes: it is no reason to retrain."""
     return Check(
         check=name,
         value=None,

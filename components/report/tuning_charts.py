@@ -262,7 +262,7 @@ def _whole_ticks(domain: Range) -> list[int]:
 
 
 def importance_chart(results: Results) -> Any:
-    """A bar a field."""
+    """Bar chart, one bar per field."""
     import altair as alt
 
     frame = pd.DataFrame(

@@ -169,7 +169,7 @@ def _follow(cluster: Cluster, manifest: Manifest, work: Work, settings: TrainClu
             reason = f"{failed.get('reason', '')}: {failed.get('message', '')}".rstrip(".")
             raise _Failed(
                 f"TrainJob {name} failed ({reason}). {pods.troubles(cluster, name)}".strip(),
-                hint="The same run again goes on from the checkpoint.",
+                hint="The same run again resumes from the checkpoint.",
             )
         line = storage.read_bytes(work.progress)
         jobs = {job["name"]: job for job in (live.get("status") or {}).get("jobsStatus", ())}
@@ -216,7 +216,7 @@ def _look(cluster: Cluster, manifest: Manifest, seen: _Seen) -> Manifest | None:
             seen.away_since = seen.away_since or now
             if isinstance(error, Forbidden | MissingKind) or now - seen.away_since > PATIENCE_S:
                 raise
-            seen.tell(f"{error.message} The job goes on; looking again.")
+            seen.tell(f"{error.message} The job continues; looking again.")
             time.sleep(5.0)
 
 
@@ -237,7 +237,7 @@ def _state(live: Manifest, nodes: dict[str, Any]) -> str:
 
 @contextmanager
 def _terminated_is_an_error() -> Iterator[None]:
-    """SIGTERM (the run was cancelled) leaves by the way of errors, so that the job is stopped."""
+    """SIGTERM (the run was cancelled) raises SystemExit, so that ``finally`` blocks stop the job."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

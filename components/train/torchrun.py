@@ -61,7 +61,7 @@ def run_processes(work: Work, processes: int, *, restarts: int | None = None) ->
             f"Training processes died {restarts + 1} times; the last time the one of rank {rank} of "
             f"{processes} with exit code {dead.exitcode}.",
             hint="Its output is above. Exit code -9 is mostly too little memory: set "
-            "training.processes lower. The same run again goes on from the checkpoint.",
+            "training.processes lower. The same run again resumes from the checkpoint.",
         ) from error
     finally:
         work.clear()

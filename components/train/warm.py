@@ -48,7 +48,7 @@ def warm_weights(recipe: Recipe, spec: FeatureSpec, transform: Path, champion: s
     if not wanted:
         return None
     if wanted == CHAMPION and not champion:
-        say("training.warm_start=champion: there is no champion yet; beginning with new weights")
+        say("training.warm_start=champion: there is no champion yet; starting with new weights")
         return None
     import torch
 

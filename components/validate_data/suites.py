@@ -47,7 +47,7 @@ def expected_schemas(definition: DatasetDefinition, types: ColumnTypes) -> dict[
 
 
 def schema_suite(gxe: Any, expected: dict[str, pa.Schema], found: dict[str, pa.Schema]) -> Suite:
-    """Columns and types of all tables, one row a column."""
+    """Columns and types of all tables, one row per column."""
     rows = []
     for table, schema in expected.items():
         for name in dict.fromkeys([*schema.names, *found[table].names]):

@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def single_feature_auc(spec: FeatureSpec, folder: Path, rows: int = ROWS) -> pd.DataFrame:
-    """A row a feature, a column ``auc_<task>`` a task: AUC of that feature alone.
+    """A row a feature, a column ``auc_<task>`` per task: AUC of that feature alone.
 
     Numbers rank as they are (in the better direction). Ids, buckets and the probes of a sequence
     (its length, its newest item and action, whether it holds the candidate) rank by their mean

@@ -139,7 +139,7 @@ def parity_checks(
 ) -> list[Check]:
     """Largest difference of the loaded weights' scores from ``predictions.parquet``.
 
-    Once in batches, as evaluate scores, and once a request at a time, as the endpoint does.
+    Once in batches, as evaluate scores, and once one request at a time, as the endpoint does.
     """
     from hemix.models.versions.inference import predict_table
 

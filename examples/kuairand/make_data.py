@@ -61,7 +61,7 @@ def prior_events(
 
 
 def prior_behaviors(sequences: pd.DataFrame) -> pa.Table:
-    """One row a user: parallel lists of videos and actions, and the time none of them passes."""
+    """One row per user: parallel lists of videos and actions, and the time none of them passes."""
     events = [
         prior_events(*lists)
         for lists in zip(

@@ -62,7 +62,7 @@ class Profile:
 
     @property
     def unique(self) -> bool:
-        """True when no value stands twice and none is missing."""
+        """True when no value occurs twice and none is missing."""
         return self.rows > 0 and self.distinct == self.rows
 
 

@@ -57,7 +57,7 @@ def roles_of(files: list[FileProfile]) -> Roles:
     if not logs:
         raise DataError(
             f"None of {', '.join(f.path for f in files)} has a column of times.",
-            hint="One file must be the log: a row an event, with a user, an item and a time.",
+            hint="One file must be the log: one row per event, with a user, an item and a time.",
         )
     log = max(logs, key=lambda f: f.rows)
     roles = Roles(log=log)

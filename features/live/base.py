@@ -112,7 +112,7 @@ class Base:
     Args:
         as_of_ms, horizon_ms: as the module says. ``until_ms``: the log's last event, plus one.
         behaviors: ``behaviors_schema``, by user. interactions: ids, time, labels, by user and time.
-        sums: a counter each: its key, ``impression`` and one column a task; of what is older.
+        sums: a counter each: its key, ``impression`` and one column per task; of what is older.
     """
 
     log: HeldLog

@@ -124,7 +124,7 @@ def to_number(values: pl.Series, place: Place, *, largest: float = MAX_NUMBER) -
 
 
 def _number_hint(text: pl.Series, bad: pl.Series) -> str:
-    """How a text that is no number would be one."""
+    """How a text that is not a number would be one."""
     first = str(text.filter(bad)[0]) if bad.any() else ""
     if re.fullmatch(r"[+-]?\d{1,3}(\.\d{3})*,\d+|[+-]?\d+,\d+", first):
         point = first.replace(".", "").replace(",", ".")

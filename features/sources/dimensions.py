@@ -87,7 +87,7 @@ class Dimension:
 
 @lru_cache(maxsize=4)
 def load_dimension(path: Path, schema: pa.Schema, key: str) -> Dimension:
-    """The dimension stored in a folder of Parquet files, read once a process.
+    """The dimension stored in a folder of Parquet files, read once per process.
 
     Raises:
         DataError: the folder cannot be read with this schema; names it.

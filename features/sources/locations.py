@@ -186,7 +186,7 @@ def _describe(filesystem: Any, name: str, source: TableSource, where: str) -> So
     except OSError as error:
         raise StorageError(f"{where}: cannot read {url}: {error}.") from error
     if info["type"] == "other" and not os.path.isfile(name):
-        raise DataError(f"{where}: {url} is no regular file.", hint="Take it out of the folder.")
+        raise DataError(f"{where}: {url} is not a regular file.", hint="Take it out of the folder.")
     size = int(info.get("size") or 0)
     if size == 0:
         raise DataError(f"{where}: {url} is empty.", hint="Copy or export the file again.")

@@ -55,7 +55,7 @@ def transform_file(transform: Path, source: Path, window: Window, out: Path) -> 
 
 
 class _Apply:
-    """One work item; picklable, and loads the graph once a process."""
+    """One work item; picklable, and loads the graph once per process."""
 
     def __init__(self, transform: Path) -> None:
         self.transform = transform

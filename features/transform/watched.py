@@ -1,4 +1,4 @@
-"""Which features' drift is a matter: those that a gate stops on and that serving watches."""
+"""Features monitored for drift: a gate stops on them and serving watches them."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ CaCertOption = Annotated[
     ),
 ]
 ExperimentOption = Annotated[
-    str, typer.Option(help="KFP experiment that runs stand in.", rich_help_panel=_SERVER)
+    str, typer.Option(help="KFP experiment of the runs.", rich_help_panel=_SERVER)
 ]
 CreateExperimentOption = Annotated[
     bool,

@@ -132,7 +132,7 @@ def facts(definition: DatasetDefinition, found: Look) -> list[str]:
         )
         lines.append(f"  {name:<13} {split['rows']:,} rows; {rates or 'none'}")
     if dropped := summary["exact_repeats_dropped"]["interactions"]:
-        lines.append(f"  repeats       {dropped:,} rows that stand twice count once")
+        lines.append(f"  repeats       {dropped:,} duplicate rows, which count once")
     if found.cut:
         lines.append("  Only the first million rows of some file were read; --all reads the rest.")
     for doubt in found.doubts:

@@ -51,7 +51,7 @@ def submit_command(
     timeout: Annotated[
         str,
         typer.Option(
-            help="Stop watching after this time (6h); the run goes on.", show_default=False
+            help="Stop watching after this time (6h); the run continues.", show_default=False
         ),
     ] = "",
     poll: Annotated[float, typer.Option(help="Seconds between looks.", min=0)] = 5.0,
@@ -63,9 +63,7 @@ def submit_command(
     ] = "",
     unless_active: Annotated[
         bool,
-        typer.Option(
-            "--unless-active", help="Watch the run of this pipeline that goes, if one does."
-        ),
+        typer.Option("--unless-active", help="Watch this pipeline's active run, if there is one."),
     ] = False,
     experiment: o.ExperimentOption = "hemix",
     create_experiment: o.CreateExperimentOption = True,
@@ -143,7 +141,7 @@ def tell(console: Console, submitted: Submitted) -> None:
     version = submitted.version
     there = "uploaded" if version.uploaded else "already on the server"
     console.print(Text(f"Version {version.name}: {there}."), soft_wrap=True)
-    begun = "started" if submitted.started else "goes already"
+    begun = "started" if submitted.started else "already active"
     console.print(Text(f"Run {submitted.run_id} {begun}: {submitted.page}"), soft_wrap=True)
 
 

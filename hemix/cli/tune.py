@@ -48,7 +48,7 @@ def tune_command(
         ),
     ] = None,
     trials: Annotated[
-        int, typer.Option(min=0, help="Trials of the study altogether; 0 only reports.")
+        int, typer.Option(min=0, help="Trials of the study in total; 0 only reports.")
     ] = 30,
     minutes: Annotated[
         float | None,
@@ -57,7 +57,7 @@ def tune_command(
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(min=1, help="Trainings a trial; its value is the mean.")
+        int, typer.Option(min=1, help="Trainings per trial; its value is the mean.")
     ] = 1,
     seed: Annotated[int, typer.Option(help="Of the search: the same seed, the same trials.")] = 0,
     pruner: Annotated[
@@ -116,6 +116,6 @@ def tune_command(
     try:
         tune(folder, rows, trials=trials, minutes=minutes)
     except KeyboardInterrupt:
-        say("Interrupted; the same command goes on where this one stopped.")
+        say("Interrupted; the same command continues where this one stopped.")
     for line in write_study(folder, record, rows):
         say(line)

@@ -226,7 +226,7 @@ def _truths(value: Any, made: Any, place: Place) -> list[Fault]:
     """Where true or false was taken for a number."""
     if isinstance(value, bool):
         number = isinstance(made, int | float) and not isinstance(made, bool)
-        message = f"{str(value).lower()} is no number"
+        message = f"{str(value).lower()} is not a number"
         return [Fault(place=place, message=message)] if number else []
     found: list[Fault] = []
     if isinstance(value, Mapping):
@@ -295,7 +295,7 @@ def _message(error: Any, place: Place, model: Any) -> str:
     if kind == "extra_forbidden":
         return f"no such key{_nearest(str(place[-1]), _keys(model, error['loc'][:-1]))}"
     if kind == "string_type" and isinstance(given, bool | int | float):
-        return f"{_shown(given)} is no text; put it in quotes"
+        return f"{_shown(given)} is not text; put it in quotes"
     if kind in ("tuple_type", "list_type"):
         return f"a list is wanted, not {_shown(given)}; write [...]"
     if kind in ("dict_type", "model_type", "model_attributes_type"):

@@ -2,7 +2,7 @@
 
 Plain scalars mean what YAML 1.2 says (only ``true`` and ``false`` are truth values; ``NO``, ``on``,
 ``12:30`` and ``2024-03-01`` are texts, for the field they stand in to understand). What YAML 1.1 and
-1.2 read as different numbers (``010``, ``1_000``) is refused, as is a key that stands twice, a tag, a
+1.2 read as different numbers (``010``, ``1_000``) is refused, as is a key that is given twice, a tag, a
 second document, and what expands or nests beyond all use. Keys are always texts.
 """
 
@@ -178,7 +178,7 @@ def _text_fault(text: str) -> str:
     return ""
 
 
-TWICE = "the key stands twice"
+TWICE = "the key is given twice"
 
 
 class _Loader(yaml.SafeLoader):

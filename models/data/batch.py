@@ -86,7 +86,7 @@ class Batch:
 
     ``ids``: int32 ``[B]`` a categorical or bucket column; ``numbers``: float32 ``[B]`` a numeric
     column; ``lists``: one :class:`Jagged` a sequence, its columns in the order of the contract;
-    ``labels``: float32 ``[B]`` a task.
+    ``labels``: float32 ``[B]`` per task.
     A batch of one side of a request holds the columns of that side only.
     """
 
@@ -182,7 +182,7 @@ class Batch:
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pinned(self) -> Batch:
-        """In page-locked memory, which a GPU reads by itself."""
+        """A copy in page-locked (pinned) memory, for asynchronous transfer to a GPU."""
         return self._each(lambda tensor: tensor.pin_memory())
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:

@@ -20,7 +20,7 @@ from torch.nn import functional as fn
 ABSENT = torch.iinfo(torch.int32).max
 """Where a row that the batch does not touch lies: an index that no matrix has."""
 SCAN = 8
-"""A table up to so many times the ids is scanned for touched rows; ids of a larger one are sorted."""
+"""A table of at most this many rows per looked-up id is scanned for touched rows; for a larger one the ids are sorted."""
 
 
 class Lookup:

@@ -10,7 +10,7 @@ Columns without a counterpart on the candidate (action, gap) are given to ``a`` 
 are not compared.
 
 The first layer of ``a`` is linear in its parts, so what belongs to the events is computed once a
-request and what belongs to the candidate once a candidate:
+request and what belongs to the candidate once per candidate:
 ``W [e, t, e - t, e * t, x] = (W_e + W_d) e + W_x x + (W_t - W_d) t + W_p (e * t)``.
 
 Rows are not padded: every event meets the candidate of its own row, and a row's sum is over its

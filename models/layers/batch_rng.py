@@ -83,7 +83,7 @@ class Dropout(nn.Dropout):
         if rows is None or not self.training or not self.p:
             return super().forward(input)
         shape = (rows.size, *input.shape[1:])
-        # Masks are drawn in the order of the memory: lie as the input does.
+        # Masks are drawn in memory order: match the input's layout so that they are reproducible.
         axes = sorted(range(input.ndim), key=input.stride, reverse=True)
         ones = input.new_ones([shape[axis] for axis in axes])
         back = [axes.index(axis) for axis in range(input.ndim)]

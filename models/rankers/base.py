@@ -1,4 +1,4 @@
-"""What every ranker is: a module from a batch to one logit a task, that can serve a request."""
+"""What every ranker is: a module from a batch to one logit per task, that can serve a request."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Ranker(nn.Module):
         self.outputs = TaskOutputs()
 
     def towers(self, width: int, config: RankerConfig) -> nn.ModuleDict:
-        """One tower a task over a vector of ``width``."""
+        """One tower per task over a vector of ``width``."""
         return nn.ModuleDict(
             {task.name: Tower(width, config.tower, config.dropout) for task in self.spec.tasks}
         )
@@ -96,7 +96,7 @@ class Ranker(nn.Module):
         return self.embedding.field_count() + columns
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Logits ``[B]`` a task."""
+        """Logits ``[B]`` per task."""
         raise NotImplementedError
 
     def encode_request(self, request: Batch) -> object:
@@ -104,7 +104,7 @@ class Ranker(nn.Module):
         return request
 
     def score_candidates(self, state: object, items: Batch) -> dict[str, Tensor]:
-        """Logits ``[B]`` a task of the ``B`` candidates ``items`` (item columns only)."""
+        """Logits ``[B]`` per task of the ``B`` candidates ``items`` (item columns only)."""
         assert isinstance(state, Batch)
         rows = torch.zeros(items.size, dtype=torch.int64, device=next(self.parameters()).device)
         return self.forward(state.take(rows).beside(items))
@@ -153,7 +153,7 @@ class Ranker(nn.Module):
     def flops_per_sample(self) -> dict[str, int]:
         """Forward FLOPs (2 a multiply-add) at full sequence length, look-ups and norms left out.
 
-        ``request``: done once a request when serving; ``candidate``: once a candidate; a training
+        ``request``: done once per request when serving; ``candidate``: once per candidate; a training
         sample costs the sum.
         """
         raise NotImplementedError

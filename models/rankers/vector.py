@@ -4,7 +4,7 @@ Axes: B batch, V vectors of a row, E embedding width, C columns of a sequence. T
 order: fields of user and context; with ``interest="mean"`` the mean event of each sequence, column
 by column; fields of the item; with ``interest="din"`` the candidate's interest in each sequence
 (:mod:`hemix.models.embedding.target_attention`), column by column. Those that no candidate changes come first and
-are computed once a request, and so is the events' share of the attention.
+are computed once per request, and so is the events' share of the attention.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class VectorRanker(Ranker):
         return torch.cat(parts, 1)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Logits ``[B]`` a task."""
+        """Logits ``[B]`` per task."""
         return self.score_candidates(self.encode_request(batch), batch)
 
     def encode_request(self, request: Batch) -> object:
@@ -96,7 +96,7 @@ class VectorRanker(Ranker):
         return self.logits(torch.cat([shared, self.candidate_vectors(state, items)], 1))
 
     def logits(self, x_BVE: Tensor) -> dict[str, Tensor]:
-        """Logits ``[B]`` a task from a row's vectors."""
+        """Logits ``[B]`` per task from a row's vectors."""
         raise NotImplementedError
 
     def input_flops(self) -> tuple[int, int]:

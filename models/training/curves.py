@@ -54,7 +54,7 @@ class ValidationPoint(BaseModel):
 
 
 class Meter:
-    """Mean loss, samples a second and the share of time waited for rows, since the last reading."""
+    """Mean loss, samples per second and the share of time waited for rows, since the last reading."""
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size

@@ -50,7 +50,7 @@ def document_of(recipe: str) -> Document:
             faults.append(Fault(place=(key,), message="it holds no fields"))
     for key in ("name", "ranker"):
         if not isinstance(value.get(key, ""), str):
-            faults.append(Fault(place=(key,), message=f"{value[key]!r} is no text; quote it"))
+            faults.append(Fault(place=(key,), message=f"{value[key]!r} is not text; quote it"))
     if faults or document.faults:
         told = [*document.faults, *map(document.at, faults)]
         raise refusal(document.where, told, hint=hint)

@@ -1,4 +1,4 @@
-"""One step of a training: a batch becomes new weights."""
+"""One training step: forward and backward pass, optimizer step."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ POINTS = 50
 """Points of a loss curve."""
 SAY_EVERY_S = 5.0
 ASIDE = ("processes", "nodes", "checkpoint_every_s", "warm_start", "warm_rows")
-"""Fields of a training that may be others when it goes on. Processes change only the rounding of
+"""Config fields that may differ when training resumes from a checkpoint. Processes change only the rounding of
 sums, by design (models/training/distributed.py); what a warm start comes to are the initial weights, which
 count by themselves. ``accumulate``, ``fused_lookup``, ``compile`` and ``precision`` are about speed
 and memory but round otherwise: the bits would not be those of one training."""

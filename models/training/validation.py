@@ -18,7 +18,7 @@ Measured = dict[str, dict[str, float]]
 
 
 def evaluate(ranker: Ranker, reader: ParquetReader, world: World | None = None) -> Measured:
-    """``auc`` and ``logloss`` a task over all rows of ``reader``; AUC is NaN with one class only.
+    """``auc`` and ``logloss`` per task over all rows of ``reader``; AUC is NaN with one class only.
 
     Scores are those that would be served, of every impression. ``within``: for a task given another,
     the AUC of its own probability over the rows where that other's label is 1.
@@ -49,7 +49,7 @@ def calibrate(ranker: Ranker, reader: ParquetReader, world: World) -> None:
 def score(
     ranker: Ranker, reader: ParquetReader, world: World
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Logits of the towers and labels, float32 ``[rows]`` a task, in memory."""
+    """Logits of the towers and labels, float32 ``[rows]`` per task, in memory."""
     training = ranker.training
     ranker.eval()
     scored: list[dict[str, np.ndarray]] = []

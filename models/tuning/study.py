@@ -44,7 +44,7 @@ LOCK_S = 60
 
 
 class StudySettings(Frozen):
-    """What a study is; going on with one under other settings would compare what cannot be.
+    """What a study is; resuming one with different settings is refused.
 
     ``recipe``: where the search starts, as ``model_dump`` writes it. ``space``: see
     :mod:`hemix.models.search_space`. ``seeds``: trainings a trial; its value is their mean. ``data``: a digest
@@ -138,7 +138,7 @@ class StudyFolder:
         if changed := [name for name in now if before[name] != now[name]]:
             raise DefinitionError(
                 f"{self.root}: holds a study with another {changed[0]}.",
-                hint="Go on with the settings it was begun with, or name a new folder with --study.",
+                hint="Continue with the settings it was started with, or name a new folder with --study.",
             )
 
     def _open(self) -> optuna.Study:

@@ -73,7 +73,7 @@ def tune(
     if folder.settings.data and folder.settings.data != rows.digest:
         raise DefinitionError(
             f"{folder.root}: the study is of other data.",
-            hint="Name a new folder with --study, or the run that the study was begun with.",
+            hint="Name a new folder with --study, or the run that the study was started with.",
         )
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     while deadline is None or time.monotonic() < deadline:
@@ -85,7 +85,7 @@ def tune(
             except TimeIsUp:
                 break
         _require_hope(folder)
-    tell("The time is up; the same command goes on where this one stopped.")
+    tell("The time is up; the same command continues where this one stopped.")
 
 
 class _Work:

@@ -16,7 +16,7 @@ from hemix.spec import FeatureSpec
 
 
 class Scorer:
-    """A ranker that answers requests; what the candidates share is computed once a request.
+    """A ranker that answers requests; what the candidates share is computed once per request.
 
     Example:
         >>> from hemix.models.rankers.hemix.model import HeMix
@@ -59,7 +59,7 @@ class Scorer:
     def score_candidates(
         self, state: object, item_columns: Mapping[str, Column]
     ) -> dict[str, np.ndarray]:
-        """Probabilities float32 ``[N]`` a task of the N candidates of ``item_columns``."""
+        """Probabilities float32 ``[N]`` per task of the N candidates of ``item_columns``."""
         items = Batch.from_columns(self.spec, item_columns, ITEM_SIDES)
         logits = self.ranker.outputs(self.ranker.score_candidates(state, items))
         return {task: logit.sigmoid().numpy() for task, logit in logits.items()}
@@ -67,13 +67,13 @@ class Scorer:
     def score(
         self, user_columns: Mapping[str, Column], item_columns: Mapping[str, Column]
     ) -> dict[str, np.ndarray]:
-        """Probabilities float32 ``[N]`` a task for one request."""
+        """Probabilities float32 ``[N]`` per task for one request."""
         return self.score_candidates(self.encode_request(user_columns), item_columns)
 
 
 @torch.inference_mode()
 def predict_batch(ranker: Ranker, batch: Batch, *, rows: int = 4096) -> dict[str, np.ndarray]:
-    """Probabilities float32 ``[B]`` a task, in evaluation mode, ``rows`` rows at a time."""
+    """Probabilities float32 ``[B]`` per task, in evaluation mode, ``rows`` rows at a time."""
     training = ranker.training
     ranker.eval()
     device = next(ranker.parameters()).device
@@ -91,7 +91,7 @@ def predict_batch(ranker: Ranker, batch: Batch, *, rows: int = 4096) -> dict[str
 def predict_table(
     model: Scorer | Ranker, table: pa.Table, *, rows: int = 4096
 ) -> dict[str, np.ndarray]:
-    """Probabilities float32 ``[rows of the table]`` a task for rows of ``transformed/``."""
+    """Probabilities float32 ``[rows of the table]`` per task for rows of ``transformed/``."""
     ranker = model.ranker if isinstance(model, Scorer) else model
     parts = [
         predict_batch(

@@ -22,7 +22,7 @@ def monitoring(
     pipeline: str = "retraining",
     parameters: dict[str, Any] = {},  # noqa: B006
 ) -> None:
-    """Judge, and start a pipeline that was uploaded before, unless one of its runs goes already.
+    """Judge, and start a pipeline that was uploaded before, unless one of its runs is already active.
 
     Args:
         exposures: location of the exposure logs.

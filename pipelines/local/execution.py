@@ -1,4 +1,4 @@
-"""Running a pipeline object on this machine: kfp.local, one process a step, cached by content.
+"""Running a pipeline object on this machine: kfp.local, one process per step, cached by content.
 
 kfp.local tells what it does in log lines only. What a run needs to know (which task, how long, from
 the cache or not, where its outputs are) is read where kfp runs one task, ``execute_single_task``;

@@ -1,4 +1,4 @@
-"""Where the things of a run's output are: in a folder of this machine, or on S3."""
+"""Paths inside a run's output root, a folder of this machine or a prefix on S3."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def start(
     write_json(
         out_run, {"run_id": run.run_id, "page": run.page, "started": run.started, "why": why}
     )
-    say(f"trigger: {pipeline} {'started' if run.started else 'goes already'}: {run.page}")
+    say(f"trigger: {pipeline} {'started' if run.started else 'already active'}: {run.page}")
 
 
 def _whole(value: Any) -> Any:

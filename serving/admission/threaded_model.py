@@ -48,7 +48,7 @@ class WorkingModel(Model):
         self._workers = FairWorkers(workers)
 
     def load(self) -> bool:
-        """kserve calls this when a request finds the model not ready; ours gets ready by itself."""
+        """Called by kserve when a request finds the model not ready. No-op: the loader sets readiness."""
         return self.ready
 
     def start(self) -> None:

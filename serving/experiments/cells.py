@@ -41,7 +41,7 @@ def id_of(value: object) -> str:
         return str(int(value))
     if isinstance(value, float) and value.is_integer():
         raise ValueError("is a float that has lost digits: write whole numbers or text")
-    raise ValueError("is no id: write whole numbers or text")
+    raise ValueError("is not an id: write whole numbers or text")
 
 
 def time_of(value: object) -> int:
@@ -53,16 +53,18 @@ def time_of(value: object) -> int:
             if isinstance(value, str):
                 value = datetime.fromisoformat(value)
         except (ValueError, ArithmeticError) as error:
-            raise ValueError("is no time: write milliseconds, a timestamp or ISO text") from error
+            raise ValueError(
+                "is not a time: write milliseconds, a timestamp or ISO text"
+            ) from error
         if len(text) <= 10 and isinstance(value, datetime):
             raise ValueError("is a day, and must be a time: write milliseconds or a timestamp")
     if isinstance(value, datetime):
         aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value
         return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // _MS
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        raise ValueError("is no time: write milliseconds, a timestamp or ISO text")
+        raise ValueError("is not a time: write milliseconds, a timestamp or ISO text")
     if not math.isfinite(value):
-        raise ValueError("is no time: write milliseconds, a timestamp or ISO text")
+        raise ValueError("is not a time: write milliseconds, a timestamp or ISO text")
     if unit := wrong_unit(float(value)):
         raise ValueError(unit)
     return math.floor(value)
@@ -75,7 +77,7 @@ def number_of(value: object) -> float:
         try:
             value = _FLAGS[text] if text in _FLAGS else float(text)
         except ValueError as error:
-            raise ValueError("is no number: write 0, 1 or another number") from error
+            raise ValueError("is not a number: write 0, 1 or another number") from error
     if isinstance(value, (bool, int, float, Decimal)) and math.isfinite(value):
         return float(value)
-    raise ValueError("is no finite number: write 0, 1 or another number")
+    raise ValueError("is not a finite number: write 0, 1 or another number")

@@ -86,13 +86,13 @@ def _nothing(design: Design) -> Decision:
 
 
 def before_experiment(path: Path) -> pl.DataFrame:
-    """user_id (text, one row a user) and the number columns of a Parquet file.
+    """user_id (text, one row per user) and the number columns of a Parquet file.
 
     Ids are read as those of outcomes are: ``7``, ``7.0`` and ``"7"`` are one user.
 
     Raises:
         DataError: it cannot be read, lacks such columns, an id is none or has lost digits, a user
-            stands twice, or a number is infinite; names column, row and value.
+            is given twice, or a number is infinite; names column, row and value.
     """
     import polars as pl
 
@@ -112,7 +112,7 @@ def before_experiment(path: Path) -> pl.DataFrame:
         raise DataError(
             f"{path}: user {users[first]!r} stands in rows {first + 1} and {second + 1}; rows of users "
             f"that stand more than once: {rows.len():,}.",
-            hint="Write one row a user: sum or average what was known of it.",
+            hint="Write one row per user: sum or average what was known of it.",
         )
     for name in numbers:
         values = table[name]

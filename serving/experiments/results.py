@@ -25,7 +25,7 @@ Verdict = Literal["none", "unusable", "continue", "promote", "roll_back"]
 
 
 class ArmResult(Frozen):
-    """An arm as planned and as it came."""
+    """Planned and observed allocation of one arm."""
 
     name: str
     version: str

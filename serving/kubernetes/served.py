@@ -1,4 +1,4 @@
-"""A registry whose moves a cluster carries out: who moves a version need not know of pods."""
+"""A registry that applies each move to the cluster first: whoever moves a version need not know of pods."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ class _Beginning(threading.Thread):
             fetch_contract(self._file.url(champion), champion, timeout_s=5.0)
             return VersionPool(self._file, self._loader)
         except HemixError as error:
-            if str(error) != self._said:  # and not once a second
+            if str(error) != self._said:  # and not once per second
                 logger.warning("Not ready yet: %s", error)
             self._said = str(error)
         except Exception:  # whatever it is, the next attempt may find it mended

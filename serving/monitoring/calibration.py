@@ -5,7 +5,7 @@ when the item is shown, a 1 when it is clicked. A log of outcomes that leaves ze
 predictions look too low. With several pods each joins the requests that it answered itself; all
 read the same outcomes.
 
-An answer is kept as arrays (16 bytes a candidate of two tasks), and the arrays of all answers take
+An answer is kept as arrays (16 bytes per candidate of two tasks), and the arrays of all answers take
 a bounded number of bytes.
 """
 

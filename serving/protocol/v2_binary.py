@@ -95,7 +95,7 @@ def unpack(
     view = memoryview(body)
     for name, datatype, shape, size in members:
         if name in tensors:
-            raise RequestError(f"{short(name)}: the tensor stands twice.")
+            raise RequestError(f"{short(name)}: the tensor is given twice.")
         tensors[name], at = cut(name, datatype, view, at, size)
         if shape != [len(tensors[name])]:
             raise RequestError(

@@ -68,11 +68,13 @@ def read_message(message: Any) -> TensorRequest:
         if not name:
             raise RequestError(f"inputs.{number}.name: is missing.")
         if name in tensors:
-            raise RequestError(f"{short(name)}: the tensor stands twice.")
+            raise RequestError(f"{short(name)}: the tensor is given twice.")
         datatype = require_datatype(name, tensor.datatype)
         if raw:
             if tensor.HasField("contents"):
-                raise RequestError(f"{short(name)}: contents stand beside raw_input_contents.")
+                raise RequestError(
+                    f"{short(name)}: contents and raw_input_contents exclude each other."
+                )
             values = read(name, datatype, raw[number])
         else:
             values = _typed(name, datatype, tensor.contents)
@@ -130,6 +132,6 @@ def _wanted(outputs: Any) -> tuple[Wanted, ...]:
     found: dict[str, Wanted] = {}
     for number, output in enumerate(outputs):
         if output.name in found:
-            raise RequestError(f"outputs.{number}.name: {short(output.name)} stands twice.")
+            raise RequestError(f"outputs.{number}.name: {short(output.name)} is given twice.")
         found[output.name] = Wanted(name=output.name)
     return tuple(found.values())

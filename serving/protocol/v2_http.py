@@ -51,7 +51,7 @@ def parse_json(body: bytes) -> Any:
             return json.loads(body.decode(), object_pairs_hook=_object)
         except (ValueError, RecursionError):
             raise RequestError(f"body: is not JSON ({error}).") from error
-    # As many colons as keys: none stands twice, and most bodies need no second reading.
+    # As many colons as keys: none is given twice, and most bodies need no second reading.
     if body.count(b":") != _keys(value):
         with contextlib.suppress(ValueError, RecursionError):  # what orjson has read is JSON
             _READER.decode(body.decode())
@@ -76,7 +76,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for name, value in pairs:
         if name in found:
             raise RequestError(
-                f"body: the key {short(name)} stands twice in one object; give it once."
+                f"body: the key {short(name)} is given twice in one object; give it once."
             )
         found[name] = value
     return found
@@ -113,7 +113,7 @@ def read_request(body: bytes, header_length: str | None) -> TensorRequest:
         where = f"inputs.{number}"
         name, shape, datatype, parameters = _described(tensor, where)
         if name in tensors:
-            raise RequestError(f"{short(name)}: the tensor stands twice.")
+            raise RequestError(f"{short(name)}: the tensor is given twice.")
         size = parameters.get("binary_data_size")
         data = tensor.get("data")
         if (data is None) == (size is None):
@@ -227,7 +227,7 @@ def _wanted(outputs: object) -> tuple[Wanted, ...]:
         _only(output, _OUTPUT, f"{where}.")
         name = _name(output, where)
         if name in found:
-            raise RequestError(f"{where}.name: {short(name)} stands twice.")
+            raise RequestError(f"{where}.name: {short(name)} is given twice.")
         parameters = _parameters(output.get("parameters"), f"{where}.parameters")
         binary = _flag(parameters, "binary_data", f"{where}.parameters")
         found[name] = Wanted(name=name, binary=binary)

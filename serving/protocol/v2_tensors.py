@@ -99,7 +99,7 @@ def require_outputs(wanted: Sequence[Wanted], known: Iterable[str], usual: Itera
     for number, output in enumerate(wanted):
         if output.name not in known:
             raise RequestError(
-                f"outputs.{number}.name: {short(output.name)} is no output;"
+                f"outputs.{number}.name: {short(output.name)} is not an output;"
                 f" known: {', '.join(usual)}."
             )
 

@@ -2,7 +2,7 @@
 
 Knows no protocol, and not where the model is: :class:`Ranker` does all but the scoring,
 :class:`LocalRanker` scores in this process, :class:`hemix.serving.two_roles.remote_ranker.RemoteRanker` asks a predictor.
-The user side of features, transform and model is worked out once a request.
+The user side of features, transform and model is worked out once per request.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Ranker(Generic[V]):
         )
 
     def prepare_again(self, prepared: Prepared[V], version: V, flag: str) -> Prepared[V]:
-        """The same request, of the same variants, for another version, flagged with why."""
+        """Re-encode a prepared request for a fallback version; flagged with the reason."""
         encoded, flags, unknown = self._encoded(version, prepared.request, prepared.time_ms)
         return replace(
             prepared,

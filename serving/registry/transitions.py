@@ -61,7 +61,7 @@ class RegistryState(Frozen):
     def _whole(self) -> RegistryState:
         names = [challenger.version for challenger in self.challengers]
         if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"challenger {min(twice)} stands twice")
+            raise ValueError(f"challenger {min(twice)} is given twice")
         if self.champion in names:
             raise ValueError(f"{self.champion} is champion and challenger at once")
         if names and self.champion is None:

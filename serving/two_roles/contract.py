@@ -86,7 +86,7 @@ class Contract(Frozen):
 
     @cached_property
     def items(self) -> tuple[RawInput, ...]:
-        """Columns of one row a candidate."""
+        """Columns of one row per candidate."""
         return tuple(column for column in self.inputs if column.side == "item")
 
     def missing_rows(self, candidates: int) -> tuple[dict[str, Any], dict[str, Any]]:

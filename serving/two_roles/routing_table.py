@@ -52,7 +52,7 @@ class Predictors(Frozen):
     def _whole(self) -> Predictors:
         names = [predictor.version for predictor in self.predictors]
         if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"version {min(twice)} stands twice")
+            raise ValueError(f"version {min(twice)} is given twice")
         if sum(predictor.state == "champion" for predictor in self.predictors) != 1:
             raise ValueError("exactly one predictor must be the champion")
         if sum(predictor.share for predictor in self.predictors) > 1.0 + 1e-9:

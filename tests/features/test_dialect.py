@@ -29,10 +29,10 @@ def source(**keys: Any) -> DatasetDefinition:
         ({"quote": "x"}, r"quote: 'x' is not one ASCII character"),
         ({"separator": ";", "escape": ";"}, "must be different characters"),
         ({"quote": ","}, "must be different characters"),
-        ({"encoding": "latin-99"}, r"encoding: 'latin-99' is no text encoding"),
-        ({"encoding": "rot13"}, r"encoding: 'rot13' is no text encoding"),
+        ({"encoding": "latin-99"}, r"encoding: 'latin-99' is not a text encoding"),
+        ({"encoding": "rot13"}, r"encoding: 'rot13' is not a text encoding"),
         ({"lines_in_quotes": 0}, r"lines_in_quotes: .*greater than or equal to 1"),
-        ({"header": ["a", "b", "a"]}, "header: a name stands twice"),
+        ({"header": ["a", "b", "a"]}, "header: a name is given twice"),
         ({"seperator": ";"}, "seperator"),
     ],
 )

@@ -65,11 +65,11 @@ def test_what_is_not_said_leaves_a_definition_its_digest() -> None:
         ({"categorical__2": {"name": "source", "serve_as": True}}, "categorical.2..serve_as"),
         ({"numeric__0": {**VOLUME, "serve_as": float("nan")}}, "numeric.0..serve_as"),
         ({"within_request": [{"of": "volume", "statistics": ["rank"]}]}, "say per: candidate"),
-        ({"within_request": [{"of": "age", "statistics": ["rank"]}]}, "'age' is no number of"),
+        ({"within_request": [{"of": "age", "statistics": ["rank"]}]}, "'age' is not a number of"),
         ({"within_request": [{"of": "lenght", "statistics": ["rank"]}]}, "did you mean 'length'"),
         ({"within_request": [{"of": "length", "statistics": []}]}, "statistics"),
         ({"within_request": [{"of": "length", "statistics": ["median"]}]}, "statistics"),
-        ({"within_request": [{"of": "length", "statistics": ["min", "min"]}]}, "stands twice"),
+        ({"within_request": [{"of": "length", "statistics": ["min", "min"]}]}, "is given twice"),
         (
             {"within_request": [{"of": "length", "statistics": ["min"]}] * 2},
             "would be called 'length_min_in_request'",

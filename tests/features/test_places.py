@@ -125,7 +125,7 @@ def test_each_file_once_through_links(tmp_path: Path) -> None:
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     fill(tmp_path, "a.csv")
     os.mkfifo(tmp_path / "b.csv")
-    with pytest.raises(DataError, match=r"b\.csv is no regular file"):
+    with pytest.raises(DataError, match=r"b\.csv is not a regular file"):
         named(str(tmp_path), "*.csv")
     (tmp_path / "none").mkdir()
     for path in ("none", "none/*.csv", "a.csv/b.csv", "nosuch[1].csv"):

@@ -79,7 +79,7 @@ def test_numbers_that_programs_read_differently_are_refused(number: str) -> None
 def test_a_key_that_stands_twice(text: str, place: tuple[object, ...], lines: str) -> None:
     (fault,) = parsed(text).faults
     assert fault.place == place
-    assert "stands twice" in fault.message
+    assert "is given twice" in fault.message
     assert lines in fault.message
 
 
@@ -167,5 +167,5 @@ def test_every_fault_of_a_document_is_told() -> None:
     with pytest.raises(DefinitionError, match=r"f\.yaml: 3 faults") as error:
         document.require()
     assert error.value.exit_code == 2
-    for words in ("line 1: a: ", "line 2: a: the key stands twice", "line 3: b: "):
+    for words in ("line 1: a: ", "line 2: a: the key is given twice", "line 3: b: "):
         assert words in error.value.message

@@ -17,7 +17,7 @@ EXECUTOR = "executor"  # the pod of a task, a child of the task's node
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """How a run goes: ``task_s`` seconds a task, which tasks fail and with which words, which come
+    """How a run goes: ``task_s`` seconds per task, which tasks fail and with which words, which come
     from the cache, what outputs say (``{"validate-data": False}``; True where not named), and how
     many items a loop has."""
 

@@ -13,7 +13,7 @@ from hemix.models.rankers.interactions.dcnv2 import DCNv2
 
 
 def field_vectors(ranker: Ranker, batch: Batch, row: int, sides: tuple[str, ...]) -> list[Tensor]:
-    """One vector a field: table row, or bucket row plus number times direction."""
+    """One vector per field: table row, or bucket row plus number times direction."""
     embedding, vectors, offset = ranker.embedding, [], 0
     for field in ranker.spec.categorical:
         if field.side in sides:
@@ -27,7 +27,7 @@ def field_vectors(ranker: Ranker, batch: Batch, row: int, sides: tuple[str, ...]
 
 
 def events_of(ranker: Ranker, batch: Batch, row: int, index: int) -> list[list[Tensor]]:
-    """The events of one row: a list of events, each a list of one vector a column."""
+    """The events of one row: a list of events, each a list of one vector per column."""
     sequence = ranker.spec.sequences[index]
     lists = batch.lists[sequence.name]
     start, end = int(lists.offsets[row]), int(lists.offsets[row + 1])

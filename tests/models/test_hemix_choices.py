@@ -338,7 +338,7 @@ def test_a_copy_of_a_model_with_shared_keys_shares_its_own() -> None:
 def test_fixed_queries_and_events_still_see_no_candidate() -> None:
     model, batch, other = make(**MOST), toy_batch(rows=6), toy_batch(rows=6, seed=1)
     x, y = model.tokens(batch), model.tokens(with_lists(other, batch.lists))
-    # [O_R: dynamic, dynamic, fixed, fixed; O_G: the same; T_ns; one token a task]
+    # [O_R: dynamic, dynamic, fixed, fixed; O_G: the same; T_ns; one token per task]
     for position in range(14):
         same = torch.isclose(x[:, position], y[:, position]).all(1)
         if position in (2, 3, 6, 7, 12, 13):

@@ -1,4 +1,4 @@
-"""One look-up a batch, row-wise Adagrad and hashed tables against plain tables and loops."""
+"""One look-up per batch, row-wise Adagrad and hashed tables against plain tables and loops."""
 
 from __future__ import annotations
 

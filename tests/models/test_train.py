@@ -44,7 +44,7 @@ def test_a_killed_training_ends_with_the_same_bits(data: Path, tmp_path: Path) -
         return done.returncode
 
     folder = tmp_path / "killed"
-    # 12 steps an epoch and 2 epochs: first in an epoch's middle, then (7 + 22 > 24) in the refit.
+    # 12 steps per epoch and 2 epochs: first in an epoch's middle, then (7 + 22 > 24) in the refit.
     assert run(str(folder), "7") == -signal.SIGKILL
     assert run(str(folder), "22") == -signal.SIGKILL
     resumed = train(data, folder, toy_recipe())

@@ -132,7 +132,7 @@ def test_tritonclient_over_grpc_gets_what_it_asks_for(
     ]
     status, message = by_grpc(endpoint, known, ["none"], None)["refused"]
     assert status == "StatusCode.INVALID_ARGUMENT"
-    assert message.startswith("outputs.0.name: none is no output; known: user_id, item_ids")
+    assert message.startswith("outputs.0.name: none is not an output; known: user_id, item_ids")
 
 
 def test_tritonclient_over_http_finds_the_versions(endpoint: Endpoint) -> None:
@@ -221,7 +221,9 @@ def test_httpx_gets_what_it_asks_for(
         ]
         none = client.post(url, json={**body, "outputs": [{"name": "flag"}]})
         assert none.status_code == 400
-        assert none.json()["error"].startswith("outputs.0.name: flag is no output; known: user_id")
+        assert none.json()["error"].startswith(
+            "outputs.0.name: flag is not an output; known: user_id"
+        )
         bare = client.post(url, content=json.dumps(body))
         assert bare.status_code == 200, "JSON without a content type"
         many = {"instances": [{"user_id": user, "item_ids": items * 100}]}

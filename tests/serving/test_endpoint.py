@@ -41,7 +41,7 @@ def test_three_protocols_one_answer(endpoint: Endpoint, workshop: Workshop) -> N
 
 
 def test_scores_are_those_of_the_offline_path(endpoint: Endpoint, workshop: Workshop) -> None:
-    """One row a candidate through ``apply_table`` and ``predict_table``: the slow, obvious way."""
+    """One row per candidate through ``apply_table`` and ``predict_table``: the slow, obvious way."""
     from hemix.features.store.assemble import assemble
     from hemix.features.store.online import OnlineFeatures
     from hemix.features.transform.graph import TransformGraph

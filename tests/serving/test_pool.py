@@ -233,7 +233,7 @@ def test_a_challenger_that_is_taken_out_keeps_its_users() -> None:
     ("change", "message"),
     [
         ({"challengers": [{"version": "a", "share": 0.6}, {"version": "b", "share": 0.6}]}, "1"),
-        ({"challengers": [{"version": "a", "share": 0.1}] * 2}, "a stands twice"),
+        ({"challengers": [{"version": "a", "share": 0.1}] * 2}, "a is given twice"),
         ({"challengers": [{"version": "a", "share": 7}]}, "share"),
         ({"challengers": [{"version": "a", "share": "nan"}]}, "share"),
         ({"challengers": [{"version": "good", "share": 0.1}]}, "champion and challenger"),

@@ -57,7 +57,7 @@ def entry(version: str = "v1", **changes: object) -> dict[str, object]:
         ({"salt": "s"}, "predictors"),
         ({"salt": "s", "predictors": []}, "exactly one predictor must be the champion"),
         ({"salt": "s", "predictors": [entry(), entry("v2")]}, "exactly one"),
-        ({"salt": "s", "predictors": [entry(), entry(state="challenger")]}, "v1 stands twice"),
+        ({"salt": "s", "predictors": [entry(), entry(state="challenger")]}, "v1 is given twice"),
         ({"salt": "s", "predictors": [entry(url="ftp://a")]}, r"predictors\[0\]\.url"),
         ({"salt": "s", "predictors": [entry(url="http://")]}, r"predictors\[0\]\.url"),
         ({"salt": "s", "predictors": [entry(share=1.5)]}, r"predictors\[0\]\.share"),

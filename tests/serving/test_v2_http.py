@@ -83,7 +83,7 @@ def test_data_are_flat_or_nested_as_the_shape_says(data: Any, shape: list[int]) 
         ([GOOD, {**GOOD, "name": None}], r"inputs\.1\.name: None must be a text"),
         ([{**GOOD, "name": "x\udc00"}], r"inputs\.0\.name: x\? must be a text"),
         ([{**GOOD, "colour": 1}], r"inputs\.0\.colour: no such field"),
-        ([GOOD, GOOD], "a: the tensor stands twice"),
+        ([GOOD, GOOD], "a: the tensor is given twice"),
         ([tensor("a", "INT32", [2**31])], r"a\[0\]: 2147483648 must be in the range of INT32"),
         ([tensor("a", "UINT64", [-1])], r"a\[0\]: -1 must be in the range"),
         ([tensor("a", "INT64", [1, 2.0])], r"a\[1\]: 2\.0 must be a whole number"),
@@ -147,7 +147,7 @@ def test_bytes_that_lie_are_named(inputs: list[Any], tail: bytes, message: str) 
         ({"outputs": 5}, "outputs: give a list"),
         ({"outputs": [5]}, r"outputs\.0: give an object"),
         ({"outputs": [{"name": ""}]}, r"outputs\.0\.name: '' must be a text"),
-        ({"outputs": [{"name": "x"}, {"name": "x"}]}, r"outputs\.1\.name: x stands twice"),
+        ({"outputs": [{"name": "x"}, {"name": "x"}]}, r"outputs\.1\.name: x is given twice"),
         (
             {"outputs": [{"name": "x", "parameters": {"binary_data": "no"}}]},
             r"outputs\.0\.parameters\.binary_data: no must be true or false",
@@ -182,7 +182,7 @@ def test_only_what_is_asked_for_is_answered_and_as_it_is_asked_for() -> None:
         outputs=[{"name": "t"}, {"name": "s", "parameters": {"binary_data": False}}],
     )
     require_outputs(request.wanted, ["s", "t", "u"], ["s", "t"])
-    with pytest.raises(RequestError, match=r"^outputs\.0\.name: t is no output; known: s"):
+    with pytest.raises(RequestError, match=r"^outputs\.0\.name: t is not an output; known: s"):
         require_outputs(request.wanted, ["s"], ["s"])
     answer = TensorResponse(
         request=request,
@@ -236,7 +236,7 @@ def test_without_outputs_all_come() -> None:
     ],
 )
 def test_a_key_that_stands_twice_is_named(body: bytes, key: str) -> None:
-    with pytest.raises(RequestError, match=f"the key {key} stands twice"):
+    with pytest.raises(RequestError, match=f"the key {key} is given twice"):
         parse_json(body)
 
 
@@ -256,5 +256,5 @@ def test_a_deep_or_wide_body_is_looked_through() -> None:
     deep = b'{"a":' * 900 + b"1" + b"}" * 900
     assert parse_json(deep)
     wide = ",".join(f'"{n}": {n}' for n in range(50_000))
-    with pytest.raises(RequestError, match="the key 49999 stands twice"):
+    with pytest.raises(RequestError, match="the key 49999 is given twice"):
         parse_json(f'{{{wide}, "49999": ":"}}'.encode())

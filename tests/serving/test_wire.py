@@ -94,5 +94,5 @@ def test_headers_that_do_not_fit_are_refused(head: bytes, data: int, message: st
 def test_a_tensor_that_stands_twice_is_refused() -> None:
     tensor = json.loads(described())["inputs"][0]
     head = json.dumps({"inputs": [tensor, tensor]}).encode()
-    with pytest.raises(RequestError, match="a: the tensor stands twice"):
+    with pytest.raises(RequestError, match="a: the tensor is given twice"):
         unpack(head + bytes(32), len(head))

@@ -19,7 +19,8 @@ _SHOWN = 5
 
 def events(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="JSON lines, an event each.", show_default=False)
+        Path,
+        typer.Argument(metavar="FILE", help="JSON lines, one event per line.", show_default=False),
     ],
     url: Annotated[str, typer.Option(help="Where the endpoint is.")] = "http://127.0.0.1:8080",
 ) -> None:
@@ -82,11 +83,11 @@ def _event(file: Path, number: int, line: str) -> dict[str, Any]:
         value = json.loads(line)
     except ValueError as error:
         raise DataError(
-            f"{file}, line {number}: is no JSON ({error}).", hint="Write one event a line."
+            f"{file}, line {number}: is not JSON ({error}).", hint="Write one event per line."
         ) from error
     if not isinstance(value, dict):
         raise DataError(
-            f"{file}, line {number}: is no JSON object.", hint="Write one event a line."
+            f"{file}, line {number}: is not a JSON object.", hint="Write one event per line."
         )
     return value
 

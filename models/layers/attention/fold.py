@@ -7,8 +7,8 @@ Axes: ``B`` rows, ``Q`` queries, ``D`` token width, ``A`` heads, ``a = D / A``, 
     (e K_h + c_h) . q_h  and a null item's  k_h . q_h: a constant moves from all events to the null
     item, whose key becomes k - c, and whose value becomes v - d when values are e V_h + d
 
-Two products in a row may be one: ``(x W) K' = x (W K')`` costs ``D A S`` a row instead of
-``D D + D S``, and the product of the weights once a batch.
+Two products in a row may be one: ``(x W) K' = x (W K')`` costs ``D A S`` per row instead of
+``D D + D S``, and the product of the weights once per batch.
 """
 
 from __future__ import annotations

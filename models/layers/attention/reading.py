@@ -58,7 +58,7 @@ def attend(q_BMS: Tensor, null_BM: Tensor | None, events: Events) -> tuple[Tenso
     """As :func:`hemix.models.layers.attention.tiled.attend`.
 
     On a GPU, what the kernel does not run (float64, very wide events) goes by tiles too. They are
-    planned on the CPU, so that the GPU's work is waited for once a batch: offsets that the reader
+    planned on the CPU, so that the GPU's work is waited for once per batch: offsets that the reader
     had on the CPU have been moved by then.
     """
     values, layout = events.values, events.layout
@@ -90,7 +90,7 @@ def attend_one(q_MS: Tensor, null: bool, events_TS: Tensor) -> Tensor:
     return read if null else fn.pad(read, (0, 1))
 
 
-@left_alone  # as the tiles
+@left_alone  # data-dependent shapes, as in tiled.attend
 def fused(
     q_BMS: Tensor, null_BM: Tensor | None, events_TS: Tensor, offsets: Tensor
 ) -> tuple[Tensor, Tensor]:

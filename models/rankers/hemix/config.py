@@ -146,7 +146,7 @@ class HeMixConfig(RankerConfig):
         return self._group(name) if self.dynamic_queries else 0, fixed
 
     def asking(self, name: SequenceName) -> slice:
-        """Which of the tokenizer's tokens ask a sequence that is read."""
+        """Slice of the tokenizer's outputs that are the dynamic queries of sequence ``name``."""
         own = self.query_source == "own"
         names = self.read if own else self._grouped
         before = sum(self._group(other) for other in names[: names.index(name)])

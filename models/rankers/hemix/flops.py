@@ -1,7 +1,7 @@
 """What a HeMix costs: FLOPs of its parts at full lengths, 2 a multiply-add.
 
 Keys and values are folded away (models/layers/attention/fold.py).
-Norms, softmaxes and products of weights with weights (once a batch, not once a sample) are left
+Norms, softmaxes and products of weights with weights (once per batch, not once per sample) are left
 out. Axes as in :mod:`hemix.models.rankers.hemix.model`.
 """
 

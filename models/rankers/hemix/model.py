@@ -26,7 +26,7 @@ models/rankers/hemix/variants.py.
 
 The equation numbers are INFERRED. INFERRED too: in (b) no or a few cross layers, one linear layer
 with LayerNorm and SiLU; the item projection merged into WK and WV, the null item, the norms' place,
-GELU and K, the mean readout, one tower a task over all impressions. Attested: two query kinds over
+GELU and K, the mean readout, one tower per task over all impressions. Attested: two query kinds over
 two sequences, own query projections with shared keys and values, the three-stage mixing of rank R,
 a per-token FFN.
 """
@@ -70,9 +70,13 @@ class TokenNorm(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class RequestFields:
-    """What the tokenizer keeps of a request, ``[B or 1, .]``: ``e_request`` and its product with
-    the request's part of the first weight: ``W_t``, or that of a hidden or cross layer before it.
-    ``seen``: the events' share of the candidate's interests, when they are fields too.
+    """Request-side state of the tokenizer, reused for all candidates.
+
+    Attributes:
+        fields: ``e_request [B or 1, F_request]``.
+        product: ``fields`` times the request's rows of the first weight: ``W_t``, or that of a
+            hidden or cross layer before it.
+        seen: encoded events of DIN's interests; empty unless ``candidate_interest``.
     """
 
     fields: Tensor
@@ -208,7 +212,7 @@ class HeMix(Ranker):
         self.tower = self.towers(self._readout_width, config)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Logits ``[B]`` a task; each sequence is read once, by all its queries."""
+        """Logits ``[B]`` per task; each sequence is read once, by all its queries."""
         return self._logits(self.tokens(batch))
 
     def encode_request(self, request: Batch) -> RequestState:

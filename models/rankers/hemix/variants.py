@@ -1,4 +1,4 @@
-"""What stands in HeMix's places when an ablation says so.
+"""Alternative modules that HeMix's ablations put in place of its own.
 
 They mirror the paper's ablations, which were not public, and what the paper leaves open: their exact
 form is INFERRED. Axes as in :mod:`hemix.models.rankers.hemix.model`.

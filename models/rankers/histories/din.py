@@ -45,7 +45,7 @@ class DINRequest:
 
 
 class DIN(Ranker):
-    """The ranker of the module's text.
+    """DIN (Zhou et al., KDD 2018); the module's text has the formula.
 
     Example:
         >>> from hemix.models.data.toy import toy_batch, toy_spec
@@ -67,7 +67,7 @@ class DIN(Ranker):
         self.tower = self.towers(self.trunk.width, rest)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Logits ``[B]`` a task."""
+        """Logits ``[B]`` per task."""
         return self.score_candidates(self.encode_request(batch), batch)
 
     def encode_request(self, request: Batch) -> DINRequest:

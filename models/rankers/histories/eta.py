@@ -76,7 +76,7 @@ class Hashed:
 
 
 class ETA(Ranker):
-    """The ranker of the module's text.
+    """ETA (Chen et al., 2021); the module's text has the formula.
 
     Example:
         >>> from hemix.models.data.toy import toy_batch, toy_spec
@@ -104,7 +104,7 @@ class ETA(Ranker):
         self.tower = self.towers(self.trunk.width, config)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Logits ``[B]`` a task."""
+        """Logits ``[B]`` per task."""
         return self.score_candidates(self.encode_request(batch), batch)
 
     def encode_request(self, request: Batch) -> Hashed:

@@ -15,7 +15,7 @@ D token width · H heads, d = D/H · N layers · n tokens of a row: its events a
     out     concat(fields, x_t after N layers) -> MLP -> towers
 
 The candidate is the last token and no other sees it, so the events' keys and values at every layer
-are computed once a request and all candidates read them (the paper's M-FALCON, without its
+are computed once per request and all candidates read them (the paper's M-FALCON, without its
 micro-batches).
 
 Simplified: the paper interleaves item and action tokens, here an action is added to its item's
@@ -177,7 +177,7 @@ class HSTULayer(nn.Module):
 
 
 class HSTU(Ranker):
-    """The ranker of the module's text.
+    """HSTU (Zhai et al., ICML 2024); the module's text has the formula.
 
     Example:
         >>> from hemix.models.data.toy import toy_batch, toy_spec
@@ -210,7 +210,7 @@ class HSTU(Ranker):
         return roles.index(GAP) if GAP in roles else None
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Logits ``[B]`` a task."""
+        """Logits ``[B]`` per task."""
         return self.score_candidates(self.encode_request(batch), batch)
 
     def encode_request(self, request: Batch) -> Transduced:

@@ -15,7 +15,7 @@ D = K * e · M = ceil(L / K) merged tokens · k of them as queries · m global t
 
 With the candidate first and the latest event before older ones, the paper's printed mask ``j >= i``
 says: the candidate sees everything, an event sees itself and what was before it, nothing sees the
-candidate. So all but the candidate's own token is computed once a request and kept as keys and values
+candidate. So all but the candidate's own token is computed once per request and kept as keys and values
 (models/layers/causal.py), the paper's KV cache.
 
 INFERRED: that order; the user token from all user and context fields, the candidate token from all
@@ -102,7 +102,7 @@ class Remembered:
 
 
 class LONGER(Ranker):
-    """The ranker of the module's text.
+    """LONGER (Chai et al., RecSys 2025); the module's text has the formula.
 
     Example:
         >>> from hemix.models.data.toy import toy_batch, toy_spec
@@ -138,7 +138,7 @@ class LONGER(Ranker):
         self.tower = self.towers(self.trunk.width, config)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Logits ``[B]`` a task."""
+        """Logits ``[B]`` per task."""
         return self.score_candidates(self.encode_request(batch), batch)
 
     def encode_request(self, request: Batch) -> Remembered:

@@ -12,7 +12,7 @@ Axes: B rows · S behaviour tokens (both sequences and [SEP]) · N feature token
     pyramid layer l hands on the latest S (L - l) / L behaviour tokens, the last one none
     out     the NS tokens side by side -> towers
 
-S comes before NS, so no behaviour token sees a feature: S is computed once a request and kept as
+S comes before NS, so no behaviour token sees a feature: S is computed once per request and kept as
 keys and values (models/layers/causal.py), the paper's KV cache. NS tokens see all of S that is left, and
 the NS tokens before them. The candidate is part of the fields.
 
@@ -98,7 +98,7 @@ class Behaviours:
 
 
 class OneTrans(Ranker):
-    """The ranker of the module's text.
+    """OneTrans (Zhang et al., WWW 2026); the module's text has the formula.
 
     Example:
         >>> from hemix.models.data.toy import toy_batch, toy_spec
@@ -131,7 +131,7 @@ class OneTrans(Ranker):
         self.tower = self.towers(config.tokens * width, config)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Logits ``[B]`` a task."""
+        """Logits ``[B]`` per task."""
         return self.score_candidates(self.encode_request(batch), batch)
 
     def encode_request(self, request: Batch) -> Behaviours:

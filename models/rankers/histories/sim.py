@@ -73,7 +73,7 @@ class Searched:
 
 
 class SIM(Ranker):
-    """The ranker of the module's text.
+    """SIM (Pi et al., CIKM 2020); the module's text has the formula.
 
     Example:
         >>> from hemix.models.data.toy import toy_batch, toy_spec
@@ -101,7 +101,7 @@ class SIM(Ranker):
         self.tower = self.towers(self.trunk.width, config)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Logits ``[B]`` a task."""
+        """Logits ``[B]`` per task."""
         return self.score_candidates(self.encode_request(batch), batch)
 
     def encode_request(self, request: Batch) -> Searched:

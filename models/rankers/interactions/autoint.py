@@ -85,7 +85,7 @@ class AutoIntRequest:
 
 
 class AutoInt(VectorRanker):
-    """The ranker of the module's text.
+    """AutoInt+ (Song et al., CIKM 2019); the module's text has the formula.
 
     Example:
         >>> from hemix.models.data.toy import toy_batch, toy_spec

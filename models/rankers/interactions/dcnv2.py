@@ -40,7 +40,7 @@ class DCNv2Config(RankerConfig):
 
 
 class DCNv2(Ranker):
-    """The ranker of the module's text.
+    """DCN V2 (Wang et al., WWW 2021), its parallel form; the module's text has the formula.
 
     Example:
         >>> from hemix.models.data.toy import toy_batch, toy_spec
@@ -61,7 +61,7 @@ class DCNv2(Ranker):
         self.tower = self.towers(self.width + self.deep.width, config)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Logits ``[B]`` a task."""
+        """Logits ``[B]`` per task."""
         x0_BD = x_BD = self.vectors(batch).flatten(1)
         for cross in self.crosses:
             x_BD = cross(x0_BD, x_BD)

@@ -65,7 +65,7 @@ class DLRMRequest:
 
 
 class DLRM(VectorRanker):
-    """The ranker of the module's text.
+    """DLRM (Naumov et al., 2019); the module's text has the formula.
 
     Example:
         >>> from hemix.models.data.toy import toy_batch, toy_spec
@@ -135,7 +135,7 @@ class DLRM(VectorRanker):
         return self.embedding.directions.new_zeros(batch.size, 0)
 
     def flops_per_sample(self) -> dict[str, int]:
-        """Products among the request's vectors, and their share of the top MLP, once a request."""
+        """Products among the request's vectors, and their share of the top MLP, once per request."""
         width = self.config.embedding.width
         request, candidate = self.input_flops()
         shared, own = self.top.flops()

@@ -123,7 +123,7 @@ class HiformerLayer(nn.Module):
 
 
 class Hiformer(VectorRanker):
-    """The ranker of the module's text.
+    """Hiformer (Gui et al., 2023); the module's text has the formula.
 
     Example:
         >>> from hemix.models.data.toy import toy_batch, toy_spec
@@ -152,7 +152,7 @@ class Hiformer(VectorRanker):
         return [self._tokens] * (self.config.layers - 1) + [len(self.spec.tasks)]
 
     def logits(self, x_BVE: Tensor) -> dict[str, Tensor]:
-        """Logits ``[B]`` a task."""
+        """Logits ``[B]`` per task."""
         x_BnE = torch.cat([self.task.expand(len(x_BVE), -1, -1), x_BVE], 1)
         for layer in self.layers:
             x_BnE = layer(x_BnE)

@@ -110,7 +110,7 @@ class WukongLayer(nn.Module):
 
 
 class Wukong(VectorRanker):
-    """The ranker of the module's text.
+    """Wukong (Zhang et al., ICML 2024); the module's text has the formula.
 
     Example:
         >>> from hemix.models.data.toy import toy_batch, toy_spec
@@ -136,7 +136,7 @@ class Wukong(VectorRanker):
         return [sum(self.groups)] + [self.out] * (self.config.layers - 1)
 
     def logits(self, x_BVE: Tensor) -> dict[str, Tensor]:
-        """Logits ``[B]`` a task."""
+        """Logits ``[B]`` per task."""
         for layer in self.layers:
             x_BVE = layer(x_BVE)
         u = self.final(x_BVE.flatten(1))

@@ -69,7 +69,7 @@ class RankMixerBlock(nn.Module):
 
 
 class RankMixer(TokenMixingRanker):
-    """The ranker of the module's text.
+    """RankMixer (Zhu et al., CIKM 2025); the module's text has the formula.
 
     Example:
         >>> from hemix.models.data.toy import toy_batch, toy_spec

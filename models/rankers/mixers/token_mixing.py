@@ -131,7 +131,7 @@ class TokenMixingRanker(VectorRanker):
         raise NotImplementedError
 
     def logits(self, x_BVE: Tensor) -> dict[str, Tensor]:
-        """Logits ``[B]`` a task."""
+        """Logits ``[B]`` per task."""
         x_BTD = self.mix(self.tokenize(x_BVE))
         u = x_BTD.mean(1) if self.shape.readout == "mean" else x_BTD.flatten(1)
         return {task: tower(u) for task, tower in self.tower.items()}

@@ -56,7 +56,7 @@ class TokenMixerLargeConfig(TokenMixingConfig):
 
 
 class TokenMixerLarge(TokenMixingRanker):
-    """The ranker of the module's text.
+    """TokenMixer-Large (Jiang et al., KDD 2026); the module's text has the formula.
 
     Example:
         >>> from hemix.models.data.toy import toy_batch, toy_spec

@@ -70,7 +70,7 @@ def _note(done: set[Future[str]], sent: Sent, row: int, told: Callable[[Sent], N
         if row >= MOST_LOST:
             raise EnvironmentProblem(
                 f"The endpoint no longer answers: {problem}.",
-                hint="Run the same command again: it goes on where this one stopped.",
+                hint="Run the same command again: it continues where this one stopped.",
             )
     return row
 

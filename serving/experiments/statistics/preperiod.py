@@ -44,7 +44,7 @@ def columns_of(table: pl.DataFrame, users: list[str]) -> Floats:
     Absent users and values have the column's mean; the last column says who is there.
 
     Args:
-        table: user_id, one row a user, and number columns.
+        table: user_id, one row per user, and number columns.
         users: those of the experiment.
 
     Raises:

@@ -25,7 +25,7 @@ class Mismatch:
     """The verdict on the split.
 
     ``p_value`` is always valid: the smallest seen in the order in which users came. ``fixed_p_value``
-    is chi-square's, for whoever looks only now. ``users`` and ``planned`` have one entry an arm.
+    is chi-square's, for whoever looks only now. ``users`` and ``planned`` have one entry per arm.
     """
 
     users: tuple[int, ...]

@@ -89,7 +89,7 @@ def _canaries(stable: dict[str, Any], canaries: list[dict[str, Any]]) -> Iterato
         elif name == stable.get("name"):
             yield f"{where}.predictor.name {name!r} is the stable predictor's"
         elif name in seen:
-            yield f"{where}.predictor.name {name!r} stands twice"
+            yield f"{where}.predictor.name {name!r} is given twice"
         seen.add(name)
         if not 0 <= canary["trafficPercent"] <= 100:
             yield f"{where}.trafficPercent {canary['trafficPercent']} is not in 0..100"

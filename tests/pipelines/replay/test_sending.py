@@ -91,4 +91,4 @@ def test_an_endpoint_that_is_gone_ends_the_replay_with_what_to_do(server: Server
     server.server_close()
     with pytest.raises(EnvironmentProblem, match="no longer answers") as caught:
         send(requests(200), url=server.url, clients=4, told=told)
-    assert "goes on where this one stopped" in caught.value.hint
+    assert "continues where this one stopped" in caught.value.hint

@@ -166,7 +166,7 @@ OUTCOMES: dict[str, tuple[Callable[[Lines], Lines], str]] = {
     "nonsense times": (each(time_ms=lambda _: "soon"), "'soon' is no time"),
     "no value": (each(value=lambda _: None), "value is missing"),
     "NaN": (each(value=lambda _: float("nan")), "line 1: not JSON"),
-    "words": (each(value=lambda _: "often"), "'often' is no number"),
+    "words": (each(value=lambda _: "often"), "'often' is not a number"),
     "hours early": (each(time_ms=lambda r: r["time_ms"] - 2 * HOUR_MS),
                     "before their request: are times in another time zone"),
     "days late": (each(time_ms=lambda r: r["time_ms"] + 48 * HOUR_MS), "later than attribution_hours"),
