@@ -210,7 +210,7 @@ def test_lists_of_parquet_need_no_word(tmp_path: Path) -> None:
     ("source", "said"),
     [
         ({"explode": []}, "there is no `explode`"),
-        ({"time_of_day": "25:00"}, "no instant of the day"),
+        ({"time_of_day": "25:00"}, "not an instant of the day"),
         ({"where": {"type": {"none_of": []}}}, "where"),
         (
             {"labels": {"click": {"column": "reference", "equals_item": True, "at_least": 1}}},

@@ -232,7 +232,7 @@ def test_a_file_changes_the_default_space(tmp_path: Path) -> None:
         ("model.norm: {choices: [none, batch]}", "model.norm: 'batch'"),
         ("model.norm: {choices: [none]}", r"model.norm.*at least two"),
         ("model.rank: {low: 4, hi: 8}", r"model.rank.hi"),
-        ("model.rank: 4", "model.rank: 4 is no range"),
+        ("model.rank: 4", "model.rank: 4 is not a range"),
         ("model.rank: {low: 4, high: 8, step: 0}", "step 0 is not above 0"),
         ("model.positions: null", "model.positions: it is not searched anyway"),
         ("training.seed: {low: 1, high: 9}", "training.seed: the search sets it"),

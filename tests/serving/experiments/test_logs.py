@@ -171,8 +171,8 @@ def test_names_of_folders_are_no_patterns(tmp_path: Path) -> None:
     ("columns", "message"),
     [
         ({"user_id": [7.0, 2.0**53 + 2], "n": [1, 2]}, "user_id of row 2: .* lost digits"),
-        ({"user_id": [7.5], "n": [1]}, "user_id of row 1: 7.5 is no id"),
-        ({"user_id": ["a", None], "n": [1, 2]}, "user_id of row 2: None is no id"),
+        ({"user_id": [7.5], "n": [1]}, "user_id of row 1: 7.5 is not an id"),
+        ({"user_id": ["a", None], "n": [1, 2]}, "user_id of row 2: None is not an id"),
         (
             {"user_id": ["b", "a", "7", "a", "a"], "n": [1, 2, 3, 4, 5]},
             "'a' stands in rows 2 and 4; .*: 3",
