@@ -4,7 +4,7 @@ Users and candidates are drawn evenly from the live feature store (seeded), so t
 is as cold as a real catalogue would leave it. Each cell runs closed-loop clients on kept-alive
 connections; times a stage and the server's CPU time are differences of ``/metrics``.
 
-Beside it, and without an endpoint: what computing the user side once a request saves
+Beside it, and without an endpoint: what computing the user side once per request saves
 (benchmarks/measuring/request_side.py).
 """
 
