@@ -32,11 +32,12 @@ from hemix.features.examples import sequences
 from hemix.features.examples.counter_columns import key_of
 from hemix.features.examples.log import Log, read_rows, read_tasks
 from hemix.features.examples.sequences import DAY_MS
+from hemix.features.live.pair_lists import acted_lately, shown_before, shown_columns
 from hemix.features.schema import TIME, ColumnTypes, label_column
 from hemix.features.sources.dimensions import Dimension
 from hemix.files import atomic_file
 
-FORMAT = 1
+FORMAT = 2
 
 
 def base_name(digest: str) -> str:
@@ -112,6 +113,7 @@ class Base:
     Args:
         as_of_ms, horizon_ms: as the module says. ``until_ms``: the log's last event, plus one.
         behaviors: ``behaviors_schema``, by user. interactions: ids, time, labels, by user and time.
+        shown: older interactions that counters of pairs look at, by user.
         sums: a counter each: its key, ``impression`` and one column per task; of what is older.
     """
 
@@ -121,6 +123,7 @@ class Base:
     until_ms: int
     behaviors: pa.Table
     interactions: pa.Table
+    shown: pa.Table
     sums: tuple[pa.Table, ...]
 
 
@@ -160,10 +163,11 @@ def build_base(
         [(name, "ascending") for name in ("user_id", "event_time", "item_id", "request_id")]
     )
     names = ["item_id", "valid_from", *_item_columns(definition)]
-    kept = ["request_id", "user_id", "item_id", "event_time", *map(label_column, definition.tasks)]
+    kept = ["request_id", "user_id", *shown_columns(definition)]
     members = {
         "behaviors": _behaviors(log, behaviors, now),
         "interactions": rows.select(kept),
+        "shown": shown_before(log, old),
         "items": log.items.table.select(names),
         **{f"sums-{n}": _sums(log, n, old) for n in range(len(definition.counters))},
     }
@@ -216,6 +220,7 @@ def read_base(path: Path) -> Base:
             until_ms=about["until_ms"],
             behaviors=tables["behaviors"].combine_chunks(),
             interactions=tables["interactions"].combine_chunks(),
+            shown=tables["shown"].combine_chunks(),
             sums=tuple(tables[f"sums-{n}"] for n in range(len(definition.counters))),
         )
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, pa.ArrowException) as error:
@@ -259,6 +264,7 @@ def _behaviors(log: Log, behaviors: pa.Table, now: int) -> pa.Table:
     index = TimeIndex(users, times, int(users.max(initial=-1)) + 1)
     kept = sequences.history(index, now, log.definition.sequences)
     kept |= times >= now - log.delay_ms
+    kept |= acted_lately(log, behaviors.take(pa.array(order)))
     return behaviors.take(pa.array(order[kept]))
 
 

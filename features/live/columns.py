@@ -35,6 +35,7 @@ from hemix.features.examples import sequences
 from hemix.features.examples.behaviors import Timeline
 from hemix.features.examples.log import Log
 from hemix.features.examples.write_partitions import sequence_columns
+from hemix.features.live.pair_lists import Lists, pair_lists_of
 from hemix.features.parts import Counter
 from hemix.features.schema import SEQUENCES, sequence_column
 from hemix.features.transform.columns import Column
@@ -68,19 +69,25 @@ class Known:
 
     Args:
         behaviors: of the user, in ``behaviors_schema``; in any order, repeats too.
-        counted: one a counter of the definition, in its order.
+        counted: one a counter of the definition, in its order; None of a pair.
+        shown: the user's interactions, where counters of pairs count them.
     """
 
     behaviors: pa.Table
-    counted: Sequence[Counted]
+    counted: Sequence[Counted | None]
+    shown: pa.Table | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiveColumns:
-    """``user``: columns of 1 row; ``items``: of N rows; named and typed as in the examples."""
+    """``user``: columns of 1 row; ``items``: of N rows; named and typed as in the examples.
+
+    ``pair_lists``: what counters of pairs are counted from, as a publication stores it.
+    """
 
     user: Columns
     items: Columns
+    pair_lists: Lists
 
 
 def columns_at(log: Log, known: Known, time_ms: int) -> LiveColumns:
@@ -91,18 +98,22 @@ def columns_at(log: Log, known: Known, time_ms: int) -> LiveColumns:
         known: what :meth:`hemix.features.live.state.LiveState.known` gathered.
         time_ms: the request's time, epoch milliseconds.
     """
-    user, items = sequences_at(log, known.behaviors, time_ms), Columns()
+    alone = np.zeros(known.behaviors.num_rows, np.int64)
+    timeline = Timeline.of(log, known.behaviors, alone, 1)
+    user, items = sequences_at(log, timeline, time_ms), Columns()
     for counter, counted in zip(log.definition.counters, known.counted, strict=True):
+        if counted is None:
+            continue
         side = user if log.definition.side_of_counter(counter) == "user" else items
         side |= counts_at(log, counter, counted, time_ms)
-    return LiveColumns(user=user, items=items)
+    lists = pair_lists_of(log, known.shown, timeline)
+    return LiveColumns(user=user, items=items, pair_lists=lists)
 
 
-def sequences_at(log: Log, behaviors: pa.Table, time_ms: int) -> Columns:
+def sequences_at(log: Log, timeline: Timeline, time_ms: int) -> Columns:
     """The global and the real-time sequence of one user; each column is (values, offsets ``[2]``)."""
     rule, asked = log.definition.sequences, np.array([time_ms], np.int64)
     alone = np.zeros(1, np.int64)
-    timeline = Timeline.of(log, behaviors, np.zeros(behaviors.num_rows, np.int64), 1)
     ranges = sequences.cut(timeline.index, alone, asked, rule)
     columns: Columns = {}
     for name in SEQUENCES:

@@ -22,8 +22,9 @@ from hemix.features.examples.counter_columns import key_of
 from hemix.features.live.base import Base
 from hemix.features.live.columns import Counted, Known
 from hemix.features.live.events import Id, LiveEvent
+from hemix.features.live.pair_lists import shown_columns, shown_table
 from hemix.features.parts import Counter
-from hemix.features.schema import TIME, behaviors_schema, label_column
+from hemix.features.schema import TIME, behaviors_schema, label_column, pairs_of
 
 ALWAYS, NEVER = -(2**63), 2**63 - 1
 """When what the base holds became known, and what has not happened."""
@@ -46,9 +47,12 @@ class LiveState:
         self._identities: dict[Identity, int] = {}
         self._touched: dict[Id, dict[int, tuple[Id, int]]] = {}
         self._counters = [
-            _Keys(self, counter, sums)
+            None if counter.is_pair else _Keys(self, counter, sums)
             for counter, sums in zip(definition.counters, base.sums, strict=True)
         ]
+        self._counts_shown = bool(pairs_of(definition, action=False))
+        self._shown_users = _places(base.shown["user_id"])
+        self._contexts: dict[int, dict[str, Any]] = {}
         self._behaviors = base.behaviors
         self._behavior_users = _places(base.behaviors["user_id"])
         self._live_behaviors: dict[Id, dict[tuple[Id, int, str], int]] = {}
@@ -85,8 +89,12 @@ class LiveState:
         until = NEVER - 1 if all_known else time_ms
         with self._lock:
             behaviors = self._behaviors_of(user_id, until)
-            counted = [keys.counted(user_id, item_ids, time_ms, until) for keys in self._counters]
-        return Known(behaviors=behaviors, counted=counted)
+            counted = [
+                None if keys is None else keys.counted(user_id, item_ids, time_ms, until)
+                for keys in self._counters
+            ]
+            shown = self._shown_of(user_id, until) if self._counts_shown else None
+        return Known(behaviors=behaviors, counted=counted, shown=shown)
 
     # ---- taking in ------------------------------------------------------------------------------
 
@@ -104,11 +112,14 @@ class LiveState:
         if row is None:
             row = self._rows.append(event.time_ms)
             for keys in self._counters:
-                keys.append(row, event)
+                if keys is not None:
+                    keys.append(row, event)
         self._identities[identity] = row
         touched = self._touched.setdefault(event.user_id, {})
         touched[row] = (event.item_id, event.time_ms)
         self._rows.learn(row, event)
+        if self._counts_shown and row >= self._rows.base:
+            self._contexts.setdefault(row, {}).update(event.context)
 
     def _in_base(self, identity: Identity) -> int | None:
         """The base's row of an interaction. Its siblings (other requests) become touched as well."""
@@ -166,6 +177,42 @@ class LiveState:
                 ),
             ]
         ).combine_chunks()
+
+    def _shown_of(self, user_id: Id, until: int) -> pa.Table:
+        """A user's known interactions: of before the base's horizon, of the base, and live ones."""
+        start, end = self._shown_users.get(user_id, (0, 0))
+        names = shown_columns(self.log.definition)
+        older = self.base.shown.slice(start, end - start).select(names)
+        start, end = self._base_users.get(user_id, (0, 0))
+        held = np.arange(start, end)
+        held = held[self._rows.known.values[held] <= until]
+        touched = self._touched.get(user_id, {})
+        live = [
+            row
+            for row in touched
+            if row >= self._rows.base and self._rows.known.values[row] <= until
+        ]
+        tables = [older]
+        for rows in (held, np.array(live, np.int64)):
+            labels = {
+                task: (column.values[rows] <= until).astype(np.int64)
+                for task, column in self._rows.labels.items()
+            }
+            if rows is held:
+                table = self.base.interactions.take(pa.array(rows)).select(names)
+                for task, values in labels.items():  # a label of a row that was there may be new
+                    place = names.index(label_column(task))
+                    table = table.set_column(place, names[place], pa.array(values, pa.int8()))
+            else:
+                table = shown_table(
+                    self.log,
+                    items=[touched[row][0] for row in live],
+                    times=self._rows.times.values[rows],
+                    labels=labels,
+                    contexts=[self._contexts.get(row, {}) for row in live],
+                )
+            tables.append(table.cast(older.schema))
+        return pa.concat_tables(tables).combine_chunks()
 
     def _action(self, row: int, until: int) -> str | None:
         """The action that an interaction is known for: that of its last positive task in order."""
@@ -309,10 +356,10 @@ class _Keys:
 def require_supported(definition: DatasetDefinition) -> None:
     """Raises DefinitionError: it has counters that are not kept live yet; names the first."""
     for number, counter in enumerate(definition.counters):
-        if counter.is_pair or counter.actions or counter.since_last:
+        if not counter.is_pair and (counter.actions or counter.since_last):
             raise DefinitionError(
-                f"counters[{number}]: pairs, actions and since_last are not kept live.",
-                hint="Serve them from publications, without live events.",
+                f"counters[{number}]: actions and since_last of one key are not kept live.",
+                hint="Count them of a pair, or serve them from publications, without live events.",
             )
 
 

@@ -24,7 +24,12 @@ from hemix.features.schema import (
     sequence_column,
 )
 from hemix.features.served_as import columns_as_served
-from hemix.features.store.per_candidate import last_times, matching_columns, pair_columns
+from hemix.features.store.per_candidate import (
+    last_times,
+    matching_columns,
+    pair_columns,
+    stored_lists,
+)
 from hemix.features.store.rows import OnlineRows, column_dtype
 from hemix.features.transform.columns import Column
 
@@ -91,7 +96,8 @@ def assemble(
     item_columns |= candidate_columns(definition, types, candidates, len(items.keys))
     item_columns |= last_times(definition, items, by_user=False, time_ms=time_ms)
     item_columns |= matching_columns(definition, columns, item_columns)
-    pairs = pair_columns(definition, user, {**columns, **item_columns}, time_ms)
+    lists = stored_lists(definition, user)
+    pairs = pair_columns(definition, lists, {**columns, **item_columns}, time_ms)
     for name, values in pairs.items():
         (item_columns if definition.side_of(name) == "item" else columns)[name] = values
     item_columns |= request_statistics(definition, item_columns)

@@ -7,13 +7,15 @@ from dataclasses import replace
 from hemix.features.definition import DatasetDefinition
 from hemix.features.live.columns import LiveColumns
 from hemix.features.store.assemble import RequestColumns
-from hemix.features.store.per_candidate import matching_columns
+from hemix.features.store.per_candidate import matching_columns, pair_columns
 
 
 def overlaid(
-    definition: DatasetDefinition, raw: RequestColumns, live: LiveColumns
+    definition: DatasetDefinition, raw: RequestColumns, live: LiveColumns, time_ms: int
 ) -> RequestColumns:
     """``raw`` with the sequences and counters of ``live``, and the matches that follow from them.
+
+    Counters of pairs at ``time_ms`` are counted anew, from the user's live events.
 
     Raises:
         AssertionError: ``live`` makes a column that no request has.
@@ -22,4 +24,7 @@ def overlaid(
     assert live.items.keys() <= raw.items.keys(), live.items.keys() - raw.items.keys()
     user, items = {**raw.user, **live.user}, {**raw.items, **live.items}
     items |= matching_columns(definition, user, items)
+    pairs = pair_columns(definition, live.pair_lists, {**user, **items}, time_ms)
+    for name, values in pairs.items():
+        (items if definition.side_of(name) == "item" else user)[name] = values
     return replace(raw, user=user, items=items)

@@ -17,7 +17,7 @@ from hemix.features.counting.numbering import numbered_values
 from hemix.features.counting.pairs import Candidates, UserEvents, pair_counts
 from hemix.features.definition import DatasetDefinition
 from hemix.features.parts import Counter
-from hemix.features.schema import ACTED, SHOWN, label_column, sequence_column
+from hemix.features.schema import ACTED, SHOWN, label_column, pair_list_names, sequence_column
 from hemix.features.store.rows import OnlineRows
 from hemix.features.transform.columns import Column
 
@@ -25,13 +25,16 @@ Values = npt.NDArray[np.generic]
 
 
 def pair_columns(
-    definition: DatasetDefinition, user: OnlineRows, columns: Mapping[str, Column], time_ms: int
+    definition: DatasetDefinition,
+    lists: Mapping[str, Values],
+    columns: Mapping[str, Column],
+    time_ms: int,
 ) -> dict[str, Values]:
     """Counters of pairs at ``time_ms``, int64 ``[N]``; ``[1]`` where the other half is the request's.
 
     Args:
         definition: the data set definition.
-        user: one row, with the lists of :func:`hemix.features.schema.pair_lists`.
+        lists: the user's, by the names of :func:`hemix.features.schema.pair_lists`.
         columns: the request's columns that hold the pairs' other halves.
         time_ms: the request's time, epoch milliseconds.
     """
@@ -40,12 +43,16 @@ def pair_columns(
         if counter.is_pair:
             asked = columns[counter.keys[1]]
             assert not isinstance(asked, tuple)
-            found |= _pair(definition, counter, user, asked, time_ms)
+            found |= _pair(definition, counter, lists, asked, time_ms)
     return found
 
 
 def _pair(
-    definition: DatasetDefinition, counter: Counter, user: OnlineRows, asked: Values, time_ms: int
+    definition: DatasetDefinition,
+    counter: Counter,
+    lists: Mapping[str, Values],
+    asked: Values,
+    time_ms: int,
 ) -> dict[str, Values]:
     columns: dict[str, Values] = {}
     here = np.full(len(asked), time_ms, np.int64)
@@ -56,24 +63,20 @@ def _pair(
         if not mine:
             continue
 
-        def held(name: str, prefix: str = prefix) -> Values:
-            values: Values = user.columns[prefix + name][0]
-            return values
-
-        wanted, values = numbered_values(asked, held(counter.keys[1]))
+        wanted, values = numbered_values(asked, lists[prefix + counter.keys[1]])
         flags = {}
         for one in mine:
             if action:
-                flags[one.name] = np.asarray(held("action") == one.name, np.bool_)
+                flags[one.name] = np.asarray(lists[prefix + "action"] == one.name, np.bool_)
             elif one.name == "impression":
                 flags[one.name] = np.ones(len(values), np.bool_)
             else:
-                flags[one.name] = np.asarray(held(label_column(one.name)) == 1, np.bool_)
+                flags[one.name] = np.asarray(lists[prefix + label_column(one.name)] == 1, np.bool_)
         counts = pair_counts(
             UserEvents(
                 users=np.zeros(len(values), np.int64),
                 values=values,
-                times=held("event_time_ms").astype(np.int64, copy=False),
+                times=lists[prefix + "event_time_ms"].astype(np.int64, copy=False),
                 flags=flags,
             ),
             Candidates(users=nobody, values=wanted, times=here),
@@ -87,6 +90,15 @@ def _pair(
             if counter.since_last:
                 columns[one.since] = since_seconds(counts.last_ms[one.name], time_ms)
     return columns
+
+
+def stored_lists(definition: DatasetDefinition, user: OnlineRows) -> dict[str, Values]:
+    """The lists of one user's row that counters of pairs are counted from."""
+    return {
+        prefix + name: user.columns[prefix + name][0]
+        for prefix, names in pair_list_names(definition).items()
+        for name in names
+    }
 
 
 def matching_columns(

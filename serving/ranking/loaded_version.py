@@ -114,7 +114,7 @@ class Version(abc.ABC):
             return raw, ()
         now = request.timestamp_ms is None
         found, flags = self.live.columns(request.user_id, request.item_ids, time_ms, now=now)
-        return overlaid(self.definition, raw, found), flags
+        return overlaid(self.definition, raw, found, time_ms), flags
 
     @abc.abstractmethod
     def encode(self, raw: RequestColumns) -> Any:

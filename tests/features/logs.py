@@ -170,10 +170,16 @@ COUNTING = [
     {"key": ["user_id", "tab"], "windows": ["1h"], "last": 2, "since_last": True},
 ]
 """Counters of actions and of pairs, with the time since the last event."""
+PAIRS = COUNTING[2:]
 
 
-def definition(*, counting: bool = False, **sequences: Any) -> DatasetDefinition:
-    """A definition with every kind of column; ``counting``: those of :data:`COUNTING` and matches."""
+def definition(
+    *, counting: bool = False, pairs: bool = False, **sequences: Any
+) -> DatasetDefinition:
+    """A definition with every kind of column.
+
+    ``counting``: also those of :data:`COUNTING` and matches; ``pairs``: those of :data:`PAIRS` alone.
+    """
     return DatasetDefinition.parse(
         {
             "name": "small",
@@ -220,7 +226,7 @@ def definition(*, counting: bool = False, **sequences: Any) -> DatasetDefinition
                 {"key": "item_id", "events": ["like", "impression"], "windows": ["2s", "ever"]},
                 {"key": "author_id", "windows": ["1d"]},
                 {"key": "tag", "events": ["click"], "windows": ["1h", "ever"]},
-                *(COUNTING if counting else ()),
+                *(COUNTING if counting else PAIRS if pairs else ()),
             ],
             "matches": [
                 {"column": "item_id", "last": [1, 2]},
@@ -248,6 +254,7 @@ def logs(
     splits: Sequence[tuple[str | int, bool]] = SPLITS,
     *,
     counting: bool = False,
+    pairs: bool = False,
 ) -> SmallLog:
     """Ties, repeats, bounds instead of times, midnights, late, unknown and versioned items."""
     texts = draw(st.booleans())
@@ -271,6 +278,7 @@ def logs(
     window, overlap = draw(st.sampled_from(splits))
     made = definition(
         counting=counting,
+        pairs=pairs,
         global_length=draw(st.integers(1, 4)),
         realtime_length=draw(st.integers(1, 3)),
         realtime_window=window,

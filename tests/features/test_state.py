@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hemix.features.definition import DatasetDefinition
 from hemix.features.examples.as_of import build_state
 from hemix.features.schema import INEXACT_GAP, item_state_schema, user_state_schema
-from hemix.features.store.per_candidate import last_times, pair_columns
+from hemix.features.store.per_candidate import last_times, pair_columns, stored_lists
 from hemix.features.store.rows import OnlineRows
 from tests.features.logs import DAY, MIDNIGHT, SPLITS, SmallLog, comparable, logs
 from tests.features.oracle import Row, split
@@ -99,7 +99,8 @@ def counters_of(log: SmallLog, row: Row, user: Row, item: Row, time: int) -> Row
 def pairs_of_request(log: SmallLog, row: Row, user: Row, time: int) -> Row:
     halves = {counter.keys[1] for counter in log.definition.counters if counter.is_pair}
     asked = {name: values([row[name]]) for name in halves}
-    columns = pair_columns(log.definition, online(user), asked, time)
+    lists = stored_lists(log.definition, online(user))
+    columns = pair_columns(log.definition, lists, asked, time)
     return {name: int(counts[0]) for name, counts in columns.items()}
 
 

@@ -9,15 +9,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 from hypothesis import strategies as st
 
 from hemix.features.definition import DatasetDefinition
+from hemix.features.examples.counter_columns import key_column
 from hemix.features.live.base import Base, build_base, read_base
 from hemix.features.live.columns import columns_at
 from hemix.features.live.events import LiveEvent
 from hemix.features.live.state import LiveState
-from hemix.features.schema import label_column
+from hemix.features.schema import TIME, label_column
 from hemix.features.store.parity.compare import value_at
+from hemix.features.store.per_candidate import pair_columns
+from hemix.features.transform.columns import Column
 from tests.features.logs import DAY, MIDNIGHT, SmallLog, comparable, logs
 from tests.features.oracle import Oracle, Row
 
@@ -68,7 +73,8 @@ class Stream:
                 behaviors.append(row)
             else:
                 labels = {label_column(t): event.labels.get(t, 0) for t in self.tasks}
-                interactions.append({**row, "request_id": event.request_id, **labels})
+                told = {**event.context, **labels, "request_id": event.request_id}
+                interactions.append({**row, **told})
         merged = one_row_a_key(interactions, self.tasks)
         if log.definition.derived_behaviors is not None:
             behaviors += derived(merged)
@@ -113,7 +119,7 @@ def streams(draw: st.DrawFn, *, late: bool) -> Stream:
     ``late``: an event may become known long after it happened, also after the publication that does
     not hold it; else each is known when it happens.
     """
-    log = draw(logs(max_rows=12))
+    log = draw(logs(max_rows=12, pairs=True))
     shuffle = random.Random(draw(st.integers(0, 2**16)))
     interactions = one_row_a_key(log.interactions, log.definition.tasks)
     as_of = MIDNIGHT + draw(st.sampled_from([-2 * DAY, -DAY, -1, 0, 1, 1001, DAY]))
@@ -157,8 +163,10 @@ def streams(draw: st.DrawFn, *, late: bool) -> Stream:
 
 
 def _event(row: Row, known: int, **what: object) -> LiveEvent:
-    request_id = row["request_id"] if "labels" in what else ""
+    shown = "labels" in what
+    request_id = row["request_id"] if shown else ""
     return LiveEvent(
+        context={name: row[name] for name in ("tab", "price")} if shown else {},
         event_id="",
         user_id=row["user_id"],
         item_id=row["item_id"],
@@ -175,6 +183,16 @@ def served(state: LiveState, row: Row, *, all_known: bool = False) -> Row:
     known = state.known(row["user_id"], [row["item_id"]], time, all_known=all_known)
     columns = columns_at(state.log, known, time)
     found = {**columns.user, **columns.items}
+    definition = state.log.definition
+    halves = {counter.keys[1] for counter in definition.counters if counter.is_pair}
+    asked: dict[str, Column] = {}
+    for name in halves:
+        table = pa.table({n: pa.array([row[n]]) for n in ("item_id", *definition.context_columns)})
+        times = pa.array([time], pa.int64()).cast(TIME)
+        value = key_column(state.log, name, table.append_column("event_time", times))
+        text = pa.types.is_string(value.type)
+        asked[name] = np.array(value.to_pylist(), dtype=object if text else None)
+    found |= pair_columns(definition, columns.pair_lists, asked, time)
     return comparable([{name: value_at(column, 0) for name, column in found.items()}])[0]
 
 
