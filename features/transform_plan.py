@@ -27,7 +27,8 @@ from hemix.spec import (
 )
 
 if TYPE_CHECKING:
-    from hemix.features.definition import Categorical, DatasetDefinition
+    from hemix.features.definition import DatasetDefinition
+    from hemix.features.fields import Categorical
     from hemix.features.parts import Counter
 
 Kind = Literal["int", "string", "float"]

@@ -46,7 +46,7 @@ def build(definition: DatasetDefinition, events: Path, out: Path) -> None:
         )
         parts = {"sequences": sequences}
         for counter in definition.counters:
-            key = counter.key
+            key = counter.keys[0]
             parts[key] = (
                 rows
                 | f"by {key}" >> beam.Map(lambda row, key=key: (row[key], row))

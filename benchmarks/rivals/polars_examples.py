@@ -56,7 +56,7 @@ def _count(
     rows: pl.DataFrame, definition: DatasetDefinition, counter: Counter, window: str
 ) -> pl.DataFrame:
     """Counts before the row less counts before the window, both by an as-of join."""
-    key, names = counter.key, definition.counter_events(counter)
+    key, names = counter.keys[0], definition.counter_events(counter)
 
     def positive(name: str) -> pl.Expr:
         if name == "impression":

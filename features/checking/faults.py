@@ -80,7 +80,7 @@ def _value_faults(definition: DatasetDefinition, types: ColumnTypes | None) -> I
         told: set[str] = set()
         try:
             reader = Reader.open(definition, source, where)
-            extra = ()
+            extra: tuple[str, ...] = ()
             if isinstance(source, InteractionSource):
                 extra = tuple(source.labels[task].column for task in definition.tasks)
             for batch in reader.batches(extra):
@@ -105,7 +105,9 @@ def _columns(
     numeric = {field.name for field in definition.numeric}
     times = {"event_time"}
     if table in ("users", "items"):
-        times = {"valid_from", *([definition.item_created_at] if table == "items" else [])}  # type: ignore[list-item]
+        times = {"valid_from"}
+        if table == "items" and definition.item_created_at is not None:
+            times.add(definition.item_created_at)
     for name in (*source.columns, *source.constants):
         place = reader.place(name, batch)
         if name in times:

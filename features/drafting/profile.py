@@ -14,8 +14,7 @@ import pyarrow as pa
 from hemix.errors import DataError, DefinitionError, HemixError
 from hemix.features.definition import TableSource
 from hemix.features.sources.arrow_types import element, family, plain
-from hemix.features.sources.column_types import POINT_ZERO
-from hemix.features.sources.conversions import FALSE, TRUE, to_text
+from hemix.features.sources.conversions import FALSE, POINT_ZERO, TRUE, to_text
 from hemix.features.sources.locations import SourceFile, find_files_of
 from hemix.features.sources.moments import to_time
 from hemix.features.sources.place import Place
