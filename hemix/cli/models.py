@@ -9,6 +9,7 @@ import typer
 
 from hemix.serving.registry.opening import find_registry, registry_at
 from hemix.serving.registry.registry import Registry
+from hemix.serving.registry.told import require_live, what_rollback_did
 
 MODELS = "runs/kuairand/registry"
 
@@ -37,7 +38,7 @@ models_app = typer.Typer(
     name="models",
     help="The registry: which model versions there are, and which of them serve whom.\n\n"
     "A version goes candidate -> challenger -> champion -> retired, each by one command. A command "
-    "that is run again changes nothing.\n\n"
+    "that is run again changes nothing; a rollback that would change nothing is refused.\n\n"
     "[bold]Examples[/bold]\n\n  hemix models list --models runs/kuairand\n\n"
     "  hemix models promote VERSION --models s3://bucket/ranker --who ana --why 'better for two weeks'",
     no_args_is_help=True,
@@ -118,9 +119,15 @@ def rollback_command(
     who: WhoOption = "",
     verdict: VerdictOption = "",
 ) -> None:
-    """Take a version out of service: a challenger ends, a champion yields to the one before it."""
+    """Take a version out of service: a challenger ends, a champion yields to the one before it.
+
+    A version that serves no one is refused: there is nothing to roll back.
+    """
     registry = find_registry(models)
-    registry.rollback(version, why=why, who=who, verdict=verdict)
+    before = registry.state()
+    require_live(before, version)
+    after = registry.rollback(version, why=why, who=who, verdict=verdict)
+    typer.echo(what_rollback_did(before, after, version))
     _list(registry)
 
 

@@ -50,8 +50,16 @@ def test_promote_and_roll_back_and_each_again(registered: Path) -> None:
     state = open_registry(registered / "registry").state()
     assert (state.champion, state.history[-1].why) == ("v2", "it won")
     assert len([event for event in state.history if event.what == "promote"]) == 1
-    assert hemix("models", "rollback", "v2", *options).exit_code == 0
-    assert open_registry(registered / "registry").state().champion == "v1"
+    back = hemix("models", "rollback", "v2", *options)
+    assert back.exit_code == 0
+    assert "v2 was the champion and is retired; v1 is champion again." in back.stdout
+    state = open_registry(registered / "registry").state()
+    assert state.champion == "v1"
+    again = hemix("models", "rollback", "v2", *options)
+    assert isinstance(again.exception, RegistryError)
+    assert again.exception.exit_code == 6
+    assert "v2 is a retired version and serves no one" in str(again.exception)
+    assert open_registry(registered / "registry").state() == state
 
 
 def test_every_move_works_at_an_s3_location_too(

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from hemix.errors import HemixError, RegistryError
 from hemix.serving.registry import transitions as moves
+from hemix.serving.registry.told import require_live, what_rollback_did
 from hemix.serving.registry.transitions import (
     Note,
     RegistryState,
@@ -138,3 +139,17 @@ def test_state_is_written_and_read_back_and_nonsense_is_refused() -> None:
     assert parse_state(state_bytes(state), "there") == state
     with pytest.raises(RegistryError, match="there: not a registry state"):
         parse_state(b'{"champion": 1}', "there")
+
+
+def test_a_rollback_says_what_it_did_and_one_without_effect_is_refused() -> None:
+    state = moves.challenge(added("a", "b"), "b", share=0.25)
+    require_live(state, "a")
+    ended = moves.rollback(state, "b")
+    assert what_rollback_did(state, ended, "b") == (
+        "b was a challenger and is retired; the 25% of users that it had go to the champion a."
+    )
+    for version, stands in (("b", "retired"), ("c", "candidate")):
+        with pytest.raises(RegistryError, match=f"{version} is a {stands} version and serves no"):
+            require_live(moves.add(ended, "c", share=None), version)
+    with pytest.raises(RegistryError, match="Live now: a; roll one of these back"):
+        require_live(ended, "b")
