@@ -19,6 +19,7 @@ from hemix.components.evaluate.results import (
 from hemix.models.metrics import pointwise as metrics
 from hemix.models.metrics.bootstrap import METRICS, Estimate, UserBootstrap
 from hemix.models.metrics.calibration import calibration_bins
+from hemix.models.metrics.per_request import PER_REQUEST, ordered
 from hemix.progress import progress
 
 Labels = NDArray[np.int8]
@@ -58,6 +59,7 @@ def measure_task(sample: Sample, task: str) -> TaskResult:
         }
     return TaskResult(
         positives=int(labels.sum()),
+        ordered_requests=ordered(labels, sample.requests),
         rate=float(labels.mean()),
         metrics={
             model: {name: Interval.of(e, reason) for name, e in values.items()} | left_out
@@ -146,10 +148,9 @@ def _too_few_groups(sample: Sample, labels: Labels) -> dict[str, Interval]:
     left_out = {}
     for metric, group, codes in (
         ("gauc", "users", sample.draws.users),
-        ("impression_auc", "requests", sample.requests),
+        *((metric, "requests", sample.requests) for metric in ("impression_auc", *PER_REQUEST)),
     ):
-        auc, _ = metrics.grouped_auc(labels, labels, codes)
-        known = int((~np.isnan(auc)).sum())
+        known = ordered(labels, codes)
         if known < FEWEST_GROUPS:
             note = f"{known} {group} have both classes, fewer than {FEWEST_GROUPS}"
             left_out[metric] = Interval(value=None, note=note)

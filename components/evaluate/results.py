@@ -67,9 +67,14 @@ class CalibrationCurve(Frozen):
 
 
 class TaskResult(Frozen):
-    """One task: ``metrics[model][metric]``, ``differences[rival][metric]`` (candidate - rival)."""
+    """One task: ``metrics[model][metric]``, ``differences[rival][metric]`` (candidate - rival).
+
+    ``ordered_requests``: requests with a positive and a negative; metrics per request are means over
+    these, for in all others every order is as good.
+    """
 
     positives: int
+    ordered_requests: int = 0
     rate: float
     metrics: dict[str, dict[str, Interval]]
     differences: dict[str, dict[str, Interval]]

@@ -18,10 +18,15 @@ from hemix.components.validate_model.policy import lower_is_better
 
 RIVALS = (CHAMPION, BOOSTING, POPULARITY)
 NAMES = {AS_LOGGED: "candidate, as logged"}
+HEADLINE = ("auc", "gauc", "ndcg_at_10", "mrr", "logloss")
+"""Metrics of which none may be surely worse than a rival's for the candidate to be called better."""
 METRICS = {
     "auc": ("AUC", "a positive above a negative"),
     "gauc": ("GAUC", "AUC inside a user"),
     "impression_auc": ("Request AUC", "AUC inside a request"),
+    "ndcg_at_10": ("NDCG@10", "order inside a request, the first places most"),
+    "mrr": ("MRR", "1 ÷ rank of a request's first positive"),
+    "hit_rate_at_1": ("Hit rate@1", "requests whose first is a positive"),
     "logloss": ("Log loss", "lower is better"),
     "normalized_entropy": ("Norm. entropy", "below 1 beats the base rate"),
     "pcoc": ("PCOC", "predicted ÷ observed"),
@@ -52,21 +57,49 @@ class MetricRow:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskQuality:
-    """One task's table; ``models`` are ``(name, label)`` of its columns."""
+    """One task's table; ``requests`` have a positive and a negative; ``models`` are ``(name, label)`` of its columns."""
 
     task: str
     rate: float
+    requests: int
     models: tuple[tuple[str, str], ...]
     rows: tuple[MetricRow, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Against:
+    """Candidate against a rival by all of :data:`HEADLINE`; ``gap`` is that of the AUC.
+
+    ``better`` and ``worse`` name the metrics that surely are. ``verdict``: better, worse, mixed (some
+    are better, some worse) or unclear.
+    """
+
+    rival: str
+    label: str
+    gap: Interval
+    better: tuple[str, ...]
+    worse: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        if self.better and self.worse:
+            return "mixed"
+        return "worse" if self.worse else "better" if self.better else "unclear"
+
+    @property
+    def sentence(self) -> str:
+        """What is better and what is worse; empty when nothing surely is."""
+        parts = (("better", self.better), ("worse", self.worse))
+        return "; ".join(f"{word}: {', '.join(names)}" for word, names in parts if names)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Headline:
-    """The one number that matters: AUC of the first task, and what it gains over each rival."""
+    """The one number that matters: AUC of the first task, and how all compares with each rival."""
 
     task: str
     auc: Interval
-    gaps: tuple[Comparison, ...]
+    gaps: tuple[Against, ...]
     in_hundred: int | None
 
 
@@ -92,6 +125,23 @@ def _comparison(results: Results, result: TaskResult, metric: str, rival: str) -
     return Comparison(rival=rival, label=label_of(results, rival), gap=gap, verdict=verdict)
 
 
+def against(results: Results, task: str, rival: str) -> Against:
+    """The paired differences of one task on every metric of :data:`HEADLINE`."""
+    measured = results.tasks[task].differences[rival]
+    found = {name: compare(results, task, name, rival) for name in HEADLINE if name in measured}
+    named = {
+        verdict: tuple(METRICS[name][0] for name, gap in found.items() if gap.verdict == verdict)
+        for verdict in ("better", "worse")
+    }
+    return Against(
+        rival=rival,
+        label=label_of(results, rival),
+        gap=found["auc"].gap,
+        better=named["better"],
+        worse=named["worse"],
+    )
+
+
 def headline(results: Results) -> Headline:
     """AUC of the definition's first task against every rival."""
     task = next(iter(results.tasks))
@@ -99,7 +149,7 @@ def headline(results: Results) -> Headline:
     return Headline(
         task=task,
         auc=auc,
-        gaps=tuple(compare(results, task, "auc", rival) for rival in _rivals(results)),
+        gaps=tuple(against(results, task, rival) for rival in _rivals(results)),
         in_hundred=None if auc.value is None else round(100 * auc.value),
     )
 
@@ -129,11 +179,13 @@ def _quality(results: Results, task: str, result: TaskResult) -> TaskQuality:
             gaps=tuple(_comparison(results, result, key, rival) for rival in _rivals(results)),
         )
         for key, (name, help_text) in METRICS.items()
-        if any(result.metrics[model][key].value is not None for model in models)
+        if any(key in result.metrics[model] for model in models)
+        and any(result.metrics[model][key].value is not None for model in models)
     )
     return TaskQuality(
         task=task,
         rate=result.rate,
+        requests=result.ordered_requests,
         models=tuple((model, label_of(results, model)) for model in models),
         rows=rows,
     )

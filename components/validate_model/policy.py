@@ -42,7 +42,8 @@ def lower_is_better(metric: str) -> bool:
 
 
 class Limits(Frozen):
-    """Limits of a task's metrics: auc, gauc, impression_auc, logloss, normalized_entropy, pcoc, ece."""
+    """Limits of a task's metrics: auc, gauc, impression_auc, ndcg_at_10, mrr, hit_rate_at_1,
+    logloss, normalized_entropy, pcoc, ece."""
 
     floors: dict[Metric, Number] = Field(default={})
     """Metric -> the least it must be."""

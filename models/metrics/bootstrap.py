@@ -25,9 +25,10 @@ from numpy.typing import ArrayLike
 
 from hemix.models.metrics import pointwise as metrics
 from hemix.models.metrics.calibration import bin_codes
+from hemix.models.metrics.per_request import PER_REQUEST, per_request
 from hemix.models.metrics.pointwise import Codes, Floats
 
-RANKING = ("auc", "gauc", "impression_auc")
+RANKING = ("auc", "gauc", "impression_auc", *PER_REQUEST)
 CALIBRATED = ("logloss", "normalized_entropy", "pcoc", "ece")
 METRICS = (*RANKING, *CALIBRATED)
 FEWEST_USERS = 50
@@ -135,8 +136,9 @@ class UserBootstrap:
             name: one of :data:`METRICS`.
             labels: 0 or 1 ``[B]``.
             scores: probabilities ``[B]``.
-            requests: codes ``[B]`` of the impressions; needed by ``impression_auc`` only. A request
-                belongs to one user.
+            requests: codes ``[B]`` of the requests; needed by ``impression_auc`` and
+                :data:`hemix.models.metrics.per_request.PER_REQUEST` only. A request belongs to one
+                user.
         """
         labels_B = np.asarray(labels, dtype=np.float64)
         scores_B = np.asarray(scores, dtype=np.float64)
@@ -145,13 +147,16 @@ class UserBootstrap:
             return self.estimate(value, self._auc(labels_B, scores_B))
         if name == "gauc":
             value = metrics.gauc(labels_B, scores_B, self.users)
-            found = self._grouped(labels_B, scores_B, self.users, by_rows=True)
+            groups = metrics.grouped_auc(labels_B, scores_B, self.users)
+            found = self._grouped(*groups, self.users)
             return self.estimate(value, found, fewest=FEWEST_USERS_INSIDE)
         if name == "impression_auc":
             assert requests is not None, "impression_auc needs requests"
-            value = metrics.impression_auc(labels_B, scores_B, requests)
-            found = self._grouped(labels_B, scores_B, requests, by_rows=False)
-            return self.estimate(value, found, fewest=FEWEST_USERS_INSIDE)
+            auc_G, _ = metrics.grouped_auc(labels_B, scores_B, requests)
+            return self._mean_of_requests(auc_G, requests)
+        if name in PER_REQUEST:
+            assert requests is not None, f"{name} needs requests"
+            return self._mean_of_requests(per_request(name, labels_B, scores_B, requests), requests)
         assert name in CALIBRATED, name
         ones = np.ones((1, self.weights.shape[1]))
         value = float(self._sums(name, labels_B, scores_B, ones)[0])
@@ -205,16 +210,22 @@ class UserBootstrap:
                 result[index] = wins / pairs
         return result
 
-    def _grouped(
-        self, labels_B: Floats, scores_B: Floats, groups_B: Codes, *, by_rows: bool
-    ) -> Floats:
-        """Mean of AUCs inside groups; a group's AUC does not change, only its user's weight."""
-        auc_G, rows_G = metrics.grouped_auc(labels_B, scores_B, groups_B)
-        user_G = np.zeros(auc_G.size, dtype=np.int64)
+    def _mean_of_requests(self, value_G: Floats, requests_B: Codes) -> Estimate:
+        """The plain mean over the requests that have a value, which is none for requests (NaN) whose
+        labels are alike."""
+        one_G = np.ones_like(value_G)
+        known = value_G[~np.isnan(value_G)]
+        value = float(known.mean()) if known.size else float("nan")
+        found = self._grouped(value_G, one_G, requests_B)
+        return self.estimate(value, found, fewest=FEWEST_USERS_INSIDE)
+
+    def _grouped(self, value_G: Floats, rows_G: Floats, groups_B: Codes) -> Floats:
+        """Mean of values of groups; a group's value does not change, only its user's weight."""
+        user_G = np.zeros(value_G.size, dtype=np.int64)
         user_G[groups_B] = self.users
-        weight_G = np.where(np.isnan(auc_G), 0.0, rows_G if by_rows else np.minimum(rows_G, 1.0))
+        weight_G = np.where(np.isnan(value_G), 0.0, rows_G)
         size = self.weights.shape[1]
-        top_U = _add_up(user_G, weight_G * np.nan_to_num(auc_G), size)
+        top_U = _add_up(user_G, weight_G * np.nan_to_num(value_G), size)
         bottom_U = _add_up(user_G, weight_G, size)
         return _ratio(self.weights @ top_U, self.weights @ bottom_U)
 

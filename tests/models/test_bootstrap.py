@@ -17,6 +17,7 @@ from hemix.models.metrics.bootstrap import (
     METRICS,
     UserBootstrap,
 )
+from hemix.models.metrics.per_request import PER_REQUEST, per_request
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 4), st.integers(0, 2)),
@@ -31,6 +32,10 @@ def measure(name: str, labels: np.ndarray, scores: np.ndarray, users: np.ndarray
         return metrics.gauc(labels, scores, users)
     if name == "impression_auc":
         return metrics.impression_auc(labels, scores, requests)
+    if name in PER_REQUEST:
+        values = per_request(name, labels, scores, requests)
+        known = values[~np.isnan(values)]
+        return float(known.mean()) if known.size else math.nan
     return float(getattr(metrics, name)(labels, scores))
 
 
