@@ -13,7 +13,7 @@ from hemix.features.feature_views import service_name
 from hemix.features.store.parity.gate import Known, gate
 from hemix.features.store.parity.probes import choose_probes, true_examples
 from hemix.features.store.parity.within_day import compare_within_day, is_needed
-from hemix.features.store.repository import build_repository
+from hemix.features.store.repository import build_repository, drop_staged_rows
 from hemix.features.store.settings import online_settings
 from hemix.features.transform import TransformGraph
 from hemix.progress import say
@@ -106,4 +106,5 @@ def run(
         within_day=within_day,
     )
     verdict.write(out_verdict)
+    drop_staged_rows(out_repository)
     return verdict

@@ -20,6 +20,7 @@ from hemix.features.schema import ColumnTypes
 from hemix.features.store.materialise import materialise, offline_file
 from hemix.features.store.objects import feast_objects
 from hemix.features.store.settings import (
+    ONLINE,
     SQLITE,
     online_settings,
     open_store,
@@ -112,6 +113,13 @@ def build_repository(
             store.apply(feast_objects(specs, types, service, service_tags(info)))
         materialise(store, info, info.views, folder)
     return info
+
+
+def drop_staged_rows(repository: Path) -> None:
+    """Remove the sqlite file that the gates have read: publishing fills the live store from the
+    offline rows."""
+    for path in repository.glob(f"{ONLINE}*"):
+        path.unlink()
 
 
 def service_tags(info: RepositoryInfo) -> dict[str, str]:

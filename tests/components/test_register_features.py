@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -45,12 +46,17 @@ def test_the_verdict_counts_every_user_and_five_hundred_items(small_run: SmallRu
 
 
 def test_a_moved_repository_serves_once_published(small_run: SmallRun, tmp_path: Path) -> None:
-    live = tmp_path / "live"
-    publish(small_run.repository, live)
-    online = OnlineFeatures(live, "ranker_small_tiny", timeout_s=10)
-    staged = OnlineFeatures(small_run.repository, "ranker_small_tiny", timeout_s=10)
+    assert not list(small_run.repository.glob("online.db*")), "the gate has read the staged rows"
+    moved = shutil.copytree(small_run.repository, tmp_path / "moved")
+    for repository, live in ((small_run.repository, "here"), (moved, "there")):
+        publish(repository, tmp_path / live)
+    online, other = (
+        OnlineFeatures(tmp_path / live, "ranker_small_tiny", timeout_s=10)
+        for live in ("here", "there")
+    )
     users = list(range(300))
-    mine, theirs = online.users(users), staged.users(users)
+    mine, theirs = online.users(users), other.users(users)
+    assert mine.known.any()
     assert mine.known.tolist() == theirs.known.tolist()
     for name, column in mine.columns.items():
         assert [repr(v) for v in column] == [repr(v) for v in theirs.columns[name]]

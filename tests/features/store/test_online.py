@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -227,3 +228,19 @@ def _until(check: Callable[[], bool]) -> None:
     while not check():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.005)
+
+
+def test_sqlite_holds_each_key_once(repository: Path, online_store: str) -> None:
+    if online_store != "sqlite":
+        pytest.skip("of sqlite")
+    connection = sqlite3.connect(repository / "online.db")
+    tables = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'")
+    found = tables.fetchall()
+    assert len(found) == 5
+    for name, text in found:
+        assert "WITHOUT ROWID" in text
+        plan = connection.execute(
+            f'EXPLAIN QUERY PLAN SELECT value FROM "{name}" WHERE entity_key IN (?)', [b"x"]
+        ).fetchall()
+        assert "USING PRIMARY KEY (entity_key=?)" in plan[0][-1]
+    connection.close()

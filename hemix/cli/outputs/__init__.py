@@ -1,0 +1,1 @@
+"""Commands on the outputs of runs: clean them, compare them."""
