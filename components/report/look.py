@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
+
+from hemix.files import atomic_file
 
 COLOURS = {
     "ink": "#1b2430",
@@ -92,6 +95,16 @@ def svg_of(chart: Any, name: str) -> str:
     specification = {**_drawable(chart.to_dict()), "config": config()}
     text: str = vl_convert.vegalite_to_svg(specification)
     return themed(text, name)
+
+
+def save_svg(chart: Any, path: Path) -> None:
+    """Write an Altair chart as an SVG file of its own, in one piece."""
+    import vl_convert
+
+    svg = vl_convert.vegalite_to_svg({**_drawable(chart.to_dict()), "config": config()})
+    svg = re.sub(r'font-family="[^"]*"', f'font-family="{FONT}"', svg)
+    with atomic_file(path) as temporary:
+        temporary.write_text(svg)
 
 
 def _drawable(part: Any) -> Any:

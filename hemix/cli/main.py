@@ -21,6 +21,7 @@ from hemix.cli import start as start_commands
 from hemix.cli import tune as tune_commands
 from hemix.cli.backfill import backfill_command
 from hemix.cli.outputs.clean import clean_command
+from hemix.cli.outputs.compare import compare_command
 from hemix.cli.schedule import schedule_app
 from hemix.cli.submit import submit_command
 from hemix.errors import GateFailed
@@ -213,6 +214,7 @@ for commands in (
 ):
     commands.register(app)
 app.command("clean")(clean_command)
+app.command("compare")(compare_command)
 app.command("submit")(submit_command)
 app.add_typer(schedule_app)
 app.command("backfill")(backfill_command)
