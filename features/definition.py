@@ -139,7 +139,7 @@ class DerivedBehaviors(Part):
 class Sequences(Part):
     """The two behaviour sequences of a user; the most recent events are kept.
 
-    An event is visible to an interaction at t when ``event_time + availability_delay < t``.
+    An event is visible to an interaction at t when ``event_time + availability_delay + serving_lag < t``.
     """
 
     columns: tuple[str, ...] = ()
@@ -156,6 +156,15 @@ class Sequences(Part):
     """The global sequence holds all visible events, those of the real-time one too."""
     availability_delay: Seconds = 0
     """How long after an event the system knows of it."""
+    serving_lag: Seconds | None = Field(default=None, exclude_if=lambda value: value is None)
+    """How long after that a request can see it: the publication interval where the endpoint is told no
+    live events, 0 where it is. Added to availability_delay in training, evaluation and serving alike.
+    Null: not said; `hemix schedule` then takes its own interval, anything else takes 0."""
+
+    @property
+    def delay_s(self) -> int:
+        """Seconds after an event from which on an interaction may see it."""
+        return self.availability_delay + (self.serving_lag or 0)
 
 
 class DatasetDefinition(Part):

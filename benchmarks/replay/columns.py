@@ -20,6 +20,7 @@ from hemix.progress import progress, say
 from hemix.serving.events.contract import EventContract
 from hemix.serving.events.dead_letters import DeadLetters
 from hemix.serving.events.desk import MAX_EVENTS, EventDesk
+from hemix.serving.launch.process import limit_threads
 from hemix.serving.messages.request import RankingRequest
 from hemix.serving.ranking.loaded_version import LoadedVersion, load_version
 
@@ -44,6 +45,7 @@ def replay(stage: Stage, store: str, requests: int) -> Replay:
     What is compared is what the endpoint's own code assembles before it encodes: every column of the
     example but its labels, bit for bit. ``store`` is the address of the store of live events.
     """
+    limit_threads(1)  # as the endpoint does
     now = [0]
     desk = EventDesk(
         open_events(store),

@@ -59,7 +59,7 @@ class Log:
     @property
     def delay_ms(self) -> int:
         """How long after an event it is known."""
-        return self.definition.sequences.availability_delay * 1000
+        return self.definition.sequences.delay_s * 1000
 
 
 def read_types(events: Path) -> ColumnTypes:

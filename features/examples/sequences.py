@@ -50,7 +50,7 @@ def cut(index: TimeIndex, users: Ints, times: Ints, sequences: Sequences) -> Seq
         times: int64 ``[queries]``, milliseconds.
         sequences: lengths, window and delay of the definition.
     """
-    visible = index.before(users, times - sequences.availability_delay * 1000)
+    visible = index.before(users, times - sequences.delay_s * 1000)
     split = _split(index, users, times, visible, sequences)
     end = visible if sequences.overlap else split
     return SequenceRanges(

@@ -55,7 +55,7 @@ def horizon_of(definition: DatasetDefinition, as_of_ms: int) -> int:
         for window in counter.windows
         if (seconds := counter.window_seconds(window)) is not None
     ]
-    delay = definition.sequences.availability_delay
+    delay = definition.sequences.delay_s
     return as_of_ms - max(1000 * max([*lengths, delay]), DAY_MS)
 
 

@@ -195,7 +195,7 @@ def sequence_columns(
     settings = definition.sequences
     times: np.ndarray = user.columns["history_event_time_ms"][0]
     exact: np.ndarray = user.columns["history_time_exact"][0]
-    visible = np.flatnonzero(times + settings.availability_delay * 1000 < time_ms)
+    visible = np.flatnonzero(times + settings.delay_s * 1000 < time_ms)
     if settings.realtime_window == "last":
         recent = np.arange(len(visible)) >= len(visible) - settings.realtime_length
     elif settings.realtime_window == "day":

@@ -82,7 +82,7 @@ def _pair(
             Candidates(users=nobody, values=wanted, times=here),
             windows=counter.windows,
             last=counter.last,
-            delay_ms=definition.sequences.availability_delay * 1000,
+            delay_ms=definition.sequences.delay_s * 1000,
         )
         for one in mine:
             for window in counter.windows:

@@ -123,6 +123,7 @@ def create_command(
         online_store=online_store,
         runner_options=runner_flags(runner_options),
         paths_in_pods=paths_in_pods,
+        publishes_every_s=trigger.longest_gap_s if pipeline == "retraining" else 0,
     )
     connection = o.connect(host, namespace, token, token_file, ca_cert)
     made = ready(pipeline, wanted, settings, param or (), filled=(SCHEDULED_TIME,))

@@ -30,6 +30,8 @@ class Wanted:
     """What was said. ``root`` is the location of registry, feature store and checkpoints.
 
     Empty values were not said. ``paths_in_pods``: local paths are those of a volume in the pods.
+    ``publishes_every_s``: the interval of the schedule that this is for; what a definition that says
+    no ``sequences.serving_lag`` is evaluated with.
     """
 
     overrides: Overrides
@@ -44,6 +46,7 @@ class Wanted:
     last: str = ""
     destination: str = ""
     paths_in_pods: bool = False
+    publishes_every_s: int = 0
 
 
 def arguments_of(
@@ -128,7 +131,11 @@ class _Known:
 
     @cached_property
     def _dataset(self) -> DatasetDefinition:
-        found = DatasetDefinition.load(self._wanted.dataset, self._wanted.overrides.definition)
+        said = self._wanted.overrides.definition
+        found = DatasetDefinition.load(self._wanted.dataset, said)
+        if found.sequences.serving_lag is None and self._wanted.publishes_every_s:
+            lag = {"sequences.serving_lag": self._wanted.publishes_every_s}
+            found = DatasetDefinition.load(self._wanted.dataset, {**said, **lag})
         if not storage.is_remote(found.root) and not self._wanted.paths_in_pods:
             raise DefinitionError(
                 f"The log of {found.name} is in {found.root}, on this machine.",

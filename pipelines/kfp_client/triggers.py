@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from hemix.errors import DefinitionError
@@ -23,7 +24,15 @@ _NAMES: tuple[tuple[str, ...], ...] = (
     ("", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
     ("sun", "mon", "tue", "wed", "thu", "fri", "sat"),
 )
-_DAILY = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
+_ALIASES = {
+    "@yearly": "0 0 0 1 1 *",
+    "@annually": "0 0 0 1 1 *",
+    "@monthly": "0 0 0 1 * *",
+    "@weekly": "0 0 0 * * 0",
+    "@daily": "0 0 0 * * *",
+    "@midnight": "0 0 0 * * *",
+    "@hourly": "0 0 * * * *",
+}
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _HINT = 'For example --cron "0 3 * * *": every day at 03:00 UTC.'
 
@@ -45,6 +54,11 @@ class Trigger:
                 f"--end {text(self.end)} is not after --start {text(self.start)}."
             )
 
+    @property
+    def longest_gap_s(self) -> int:
+        """The longest time between two firings, in seconds; of a cron expression within two years."""
+        return self.interval_s or _longest_gap(self.cron)
+
     def told(self) -> str:
         """For people."""
         return self.cron or f"every {duration(self.interval_s)}"
@@ -57,7 +71,7 @@ def cron(expression: str) -> str:
         DefinitionError: it cannot be read; names the field.
     """
     expression = " ".join(expression.split())
-    if expression in _DAILY:
+    if expression in _ALIASES:
         return expression
     fields = expression.split(" ")
     if len(fields) == 5:
@@ -146,3 +160,41 @@ def _number(place: int, part: str) -> int | None:
         return int(part)
     names = _NAMES[place]
     return names.index(part.lower()) if part and part.lower() in names else None
+
+
+def _longest_gap(expression: str) -> int:
+    fields = _ALIASES.get(expression, expression).split(" ")
+    allowed = [_values(field, place) for place, field in enumerate(fields)]
+    seconds_of_day = [
+        hour * 3600 + minute * 60 + second
+        for hour in sorted(allowed[2])
+        for minute in sorted(allowed[1])
+        for second in sorted(allowed[0])
+    ]
+    any_day, any_weekday = (fields[place][0] in "*?" for place in (3, 5))
+    first = date(2024, 1, 1)  # a leap year, so that 29 February is among the days
+    days = []
+    for number in range(800):
+        day = first + timedelta(days=number)
+        by_day, by_weekday = day.day in allowed[3], day.isoweekday() % 7 in allowed[5]
+        either = not (any_day or any_weekday)  # cron's rule when both are said
+        fits = by_day or by_weekday if either else by_day and by_weekday
+        if fits and day.month in allowed[4]:
+            days.append(number * 86_400)
+    within = [b - a for a, b in pairwise(seconds_of_day)]
+    over = [b - a - seconds_of_day[-1] + seconds_of_day[0] for a, b in pairwise(days)]
+    return max([*within, *over], default=800 * 86_400)
+
+
+def _values(field: str, place: int) -> set[int]:
+    low, high = _RANGES[place]
+    found: set[int] = set()
+    for part in field.split(","):
+        span, slash, step = part.partition("/")
+        first, dash, last = span.partition("-")
+        start = low if span in ("*", "?") else _number(place, first) or 0
+        end = (
+            (_number(place, last) or 0) if dash else high if slash or span in ("*", "?") else start
+        )
+        found |= set(range(start, end + 1, int(step) if slash else 1))
+    return found

@@ -271,6 +271,7 @@ def logs(
                 {},
                 {"availability_delay": 1},
                 {"availability_delay": "1h"},
+                {"availability_delay": 1, "serving_lag": "1h"},
                 {"availability_delay": "2d"},
             ]
         )

@@ -107,7 +107,7 @@ class Oracle:
         self.interactions = interactions
         self.users = users
         self.items = items
-        self.delay = definition.sequences.availability_delay * 1000
+        self.delay = definition.sequences.delay_s * 1000
 
     def item_value(self, name: str, item: object, time: int) -> object:
         row = as_of(self.items, "item_id", item, time)

@@ -129,7 +129,7 @@ def test_equals_an_example_of_the_instant(
     log = data.draw(logs(splits=[rule], counting=True))
     time = MIDNIGHT + offset
     users, items = state(log, time)
-    limit = time - log.definition.sequences.availability_delay * 1000
+    limit = time - log.definition.sequences.delay_s * 1000
     for table, key, found in ((log.users, "user_id", users), (log.items, "item_id", items)):
         seen = {row[key] for row in log.behaviors + log.interactions if row["event_time"] < limit}
         assert set(found) == seen | {row[key] for row in table if row["valid_from"] <= time}
@@ -151,7 +151,7 @@ def test_serves_later_times_while_nothing_happens(
 ) -> None:
     log = data.draw(logs(splits=[rule], counting=True))
     time = MIDNIGHT + 2000
-    limit = time - log.definition.sequences.availability_delay * 1000
+    limit = time - log.definition.sequences.delay_s * 1000
     quiet = replace(
         log,
         behaviors=[row for row in log.behaviors if row["event_time"] < limit],

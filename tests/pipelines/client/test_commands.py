@@ -130,6 +130,8 @@ def test_a_schedule_from_its_making_to_its_end(kfp: KfpServer, hemix: Hemix) -> 
     kfp.advance(timedelta(days=2))
     parameters = [run.body["runtime_config"]["parameters"] for run in kfp.runs.values()]
     assert [p["scheduled_time"] for p in parameters] == ["[[ScheduledTime]]"] * 2
+    # What a request sees between two publications is what the evaluation may see.
+    assert {json.loads(p["definition"])["sequences"]["serving_lag"] for p in parameters} == {86_400}
     listed = hemix("schedule", "list")[1]
     for word in ("nightly", "retraining", "0 0 3 * * *", "latest", "succeeded, 2022-05-03 03:00"):
         assert word in listed
@@ -140,6 +142,10 @@ def test_a_schedule_from_its_making_to_its_end(kfp: KfpServer, hemix: Hemix) -> 
     code, _, err = hemix("schedule", "delete", "nightly")
     assert (code, "no schedule 'nightly'" in err) == (12, True)
     assert len(kfp.runs) == 2
+    hemix(*create, "--set", "sequences.serving_lag=0")
+    (schedule,) = kfp.schedules.values()
+    told = json.loads(schedule.body["runtime_config"]["parameters"]["definition"])
+    assert told["sequences"]["serving_lag"] == 0
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,23 @@ def test_five_fields_get_their_seconds(said: str, sent: str) -> None:
     assert triggers.cron(said) == sent
 
 
+@pytest.mark.parametrize(
+    ("said", "hours"),
+    [
+        ("0 3 * * *", 24),
+        ("@hourly", 1),
+        ("*/15 * * * *", 0.25),
+        ("0 3 * * mon,thu", 4 * 24),
+        ("0 9-17 * * 1-5", 2 * 24 + 16),
+        ("0 0 1 * *", 31 * 24),
+        ("0 3 1 * 1", 7 * 24),
+    ],
+)
+def test_the_longest_time_between_two_publications(said: str, hours: float) -> None:
+    assert triggers.Trigger(cron=triggers.cron(said)).longest_gap_s == hours * 3600
+    assert triggers.Trigger(interval_s=90).longest_gap_s == 90
+
+
 def test_a_daily_cron_of_five_fields_fires_daily() -> None:
     """Sent as it is, the server would read ``0 3 * * 1`` as January, at minute 3."""
     start = datetime(2022, 5, 3, tzinfo=UTC)
