@@ -86,7 +86,9 @@ class TableSource(Part, TextRules):
     """The log's column -> the value, or one of the values, that a row must have to be read, or
     {none_of: [...]}. Values are compared as texts."""
     lists: dict[str, Annotated[str, Field(min_length=1)]] = _said_only({})
-    """The log's column -> how its lists are written as text: json, or the sign between elements."""
+    """The log's column -> how its lists are written as text: json, or the sign between elements; or
+    list, where they are lists already. Of a column that stands here, columns may name an element:
+    genres[1] is the first."""
 
 
 class Label(Part):

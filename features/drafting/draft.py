@@ -209,7 +209,7 @@ class _Draft:
             yield f"  train: {{start: {CHOOSE}, end: {CHOOSE}}}   # the times are not known for sure"
             yield f"  test: {{start: {CHOOSE}, end: {CHOOSE}}}"
             return
-        first, last = int(times.min()), int(times.max()) + 1000  # type: ignore[arg-type]
+        first, last = int(times.min()), int(times.max()) + 1000
         edges = _edges(first, last)
         yield f"  train: {{start: {edges[0]}, end: {edges[1]}}}"
         yield f"  test: {{start: {edges[1]}, end: {edges[2]}}}"

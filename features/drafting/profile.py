@@ -166,7 +166,7 @@ def _unit(name: str, numbers: pl.Series) -> str:
     """The unit of epoch numbers: of a column that is called a time, or none."""
     if not any(word in name.lower() for word in ("time", "date", "_at", "ts", "epoch", "stamp")):
         return ""
-    low, high = float(numbers.min()), float(numbers.max())  # type: ignore[arg-type]
+    low, high = float(numbers.min()), float(numbers.max())
     return next((unit for unit, least, most in _UNITS if least <= low and high <= most), "")
 
 
@@ -209,6 +209,6 @@ def _list_separator(known: pl.Series) -> str:
             return ""
         return "json" if all(isinstance(one, list) for one in lists) else ""
     for sign in ("|", ";"):
-        if some.str.contains(sign, literal=True).mean() > 0.5:  # type: ignore[operator]
+        if some.str.contains(sign, literal=True).mean() > 0.5:
             return sign
     return ""

@@ -98,7 +98,7 @@ def _joins(log: FileProfile, others: list[FileProfile]) -> dict[str, dict[str, t
         values = column.values.drop_nulls().unique()
         for file in others:
             for key in _keys(file):
-                share = float(values.is_in(key.values.implode()).mean() or 0.0)  # type: ignore[arg-type]
+                share = float(values.is_in(key.values.implode()).mean() or 0.0)
                 same = _about(column.name) & _about(key.name)
                 if share >= JOINS and (same or key.name == column.name or share > 0.9):
                     best = found.setdefault(column.name, {}).get(file.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from hemix.features.arrays.dense_ranks import Ints
 from hemix.features.definition import NoneOf, Scalar, TableSource
-from hemix.features.sources.arrow_types import plain
+from hemix.features.sources.arrow_types import element, plain
 from hemix.features.sources.conversions import FALSE, TRUE, to_text
 from hemix.features.sources.locations import SourceFile
 from hemix.features.sources.place import Place
@@ -23,7 +24,9 @@ from hemix.features.sources.readers import PLAIN_TEXT, read_batches
 
 PLACE_IN_LIST = "$position"
 """Names, in ``columns``, the place of an element in its exploded list, from 1."""
-JSON = "json"
+JSON, OWN = "json", "list"
+"""Lists written as JSON, and lists that are lists already."""
+_ELEMENT = re.compile(r"(.+)\[([1-9][0-9]{0,3})\]")
 _NAMED = {"tab": "\t", "space": " ", "comma": ","}
 
 
@@ -68,7 +71,9 @@ def rows_of(
     Raises:
         DataError: a text that is no list of the kind that the source says; names file and row.
     """
-    wanted = list(dict.fromkeys([*columns, *source.where]))
+    picked = {name: found for name in columns if (found := element_of(source, name))}
+    held = [picked[name][0] if name in picked else name for name in columns]
+    wanted = list(dict.fromkeys([*held, *source.where]))
     kinds: dict[str, type] = {}
     first = 0
     most = _MOST.get()
@@ -82,9 +87,9 @@ def rows_of(
             if not kept.all():
                 parents = np.flatnonzero(kept)
                 table = table.take(pa.array(parents))
-        table = table.select(columns)
+        table = table.select(list(dict.fromkeys(held)))
         for name, written in source.lists.items():
-            if name in columns:
+            if name in held and written != OWN:
                 place = Place(
                     key=f"{where}.lists.{name}",
                     column=name,
@@ -94,15 +99,34 @@ def rows_of(
                 )
                 lists = _lists(table[name], written, place, kinds)
                 table = table.set_column(table.column_names.index(name), name, lists)
-        yield Rows(table=table, first_row=start, parents=parents)
+        for name, (lists, number) in picked.items():
+            found = pl.Series(pl.from_arrow(table[lists])).list.get(number - 1, null_on_oob=True)
+            table = table.append_column(name, found.to_arrow())
+        yield Rows(table=table.select(columns), first_row=start, parents=parents)
+
+
+def element_of(source: TableSource, name: str) -> tuple[str, int] | None:
+    """The list and the place, from 1, that a right-hand name such as ``genres[2]`` means."""
+    found = _ELEMENT.fullmatch(name)
+    if found is None or found[1] not in source.lists:
+        return None
+    return found[1], int(found[2])
 
 
 def shaped_schema(source: TableSource, schema: pa.Schema) -> pa.Schema:
     """The schema of what :func:`rows_of` yields: lists in text are lists of text."""
-    for name in source.lists:
+    for name, written in source.lists.items():
+        if written == OWN:
+            continue
         place = schema.get_field_index(name)
         listed = pa.field(name, pa.large_list(pa.large_string()), metadata=PLAIN_TEXT)
         schema = schema.set(place, listed)
+    for theirs in dict.fromkeys(source.columns.values()):
+        if (found := element_of(source, theirs)) is not None:
+            lists = schema.field(found[0])
+            inner = element(lists.type)
+            kind = pa.null() if inner is None else inner
+            schema = schema.append(pa.field(theirs, kind, metadata=lists.metadata))
     if PLACE_IN_LIST in source.columns.values():
         schema = schema.append(pa.field(PLACE_IN_LIST, pa.int64()))
     return schema
@@ -169,14 +193,12 @@ def _json_lists(values: pl.Series, place: Place, kinds: dict[str, type]) -> pa.A
                 f"holds {text[:80]!r}, which is no JSON list of numbers or texts",
                 "Say how the lists are written: `json`, or the character between the elements.",
             )
-        elements = [
-            str(element).lower() if isinstance(element, bool) else element for element in value
-        ]
-        for element in elements:
-            if element is None:
+        elements = [str(one).lower() if isinstance(one, bool) else one for one in value]
+        for one in elements:
+            if one is None:
                 continue
-            kind = kinds.setdefault(place.column, type(element))
-            if kind is not type(element):
+            kind = kinds.setdefault(place.column, type(one))
+            if kind is not type(one):
                 raise place.at(row).error(
                     f"holds {text[:80]!r}: numbers in some lists and texts in others",
                     "Write all elements in one way.",

@@ -39,7 +39,7 @@ from hemix.features.sources.moments import to_time
 from hemix.features.sources.place import Place
 from hemix.features.sources.readers import BATCH_ROWS, check_columns, schema_of
 from hemix.features.sources.roles import check_types
-from hemix.features.sources.shaping import PLACE_IN_LIST, one_of, rows_of, shaped_schema
+from hemix.features.sources.shaping import PLACE_IN_LIST, element_of, one_of, rows_of, shaped_schema
 from hemix.features.times import clock_ms
 from hemix.files import digest_of
 
@@ -190,7 +190,7 @@ class Reader:
 def needed_columns(source: TableSource) -> dict[str, str]:
     """The definition's key -> the log's column, of all columns that a source names."""
     needed = {
-        f"columns.{ours}": theirs
+        f"columns.{ours}": (element_of(source, theirs) or (theirs, 0))[0]
         for ours, theirs in source.columns.items()
         if theirs != PLACE_IN_LIST
     }

@@ -245,3 +245,34 @@ def test_items_come_into_being_at_a_stated_instant(tmp_path: Path) -> None:
     definition = DatasetDefinition.parse(value)
     ((_, frame),) = read_dimension(definition, infer_types(definition), "items")
     assert frame["created_at"].to_list() == [1706778000000, None]
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_category_of_several_values_is_columns_that_share_their_ids(
+    tmp_path: Path, own: bool
+) -> None:
+    if own:
+        genres = [["jazz", "folk"], ["folk"], None]
+        pq.write_table(pa.table({"item": [7, 9, 12], "genres": genres}), tmp_path / "items.parquet")
+    else:
+        (tmp_path / "items.csv").write_text("item,genres\n7,jazz|folk\n9,folk\n12,\n")
+    shared = {"name": "genre_2", "vocabulary": "genre_1"}
+    value = IN_ONE | {
+        "root": str(tmp_path),
+        "items": [
+            {
+                "paths": ["items.parquet" if own else "items.csv"],
+                "lists": {"genres": "list" if own else "|"},
+                "columns": {"item_id": "item", "genre_1": "genres[1]", "genre_2": "genres[2]"},
+            }
+        ],
+        "categorical": [*IN_ONE["categorical"], {"name": "genre_1"}, shared],
+    }
+    (tmp_path / "log.csv").write_text(SESSIONS)
+    definition = DatasetDefinition.parse(value)
+    ((_, frame),) = read_dimension(definition, infer_types(definition), "items")
+    assert frame.select("item_id", "genre_1", "genre_2").rows() == [
+        (7, "jazz", "folk"),
+        (9, "folk", ""),
+        (12, "", ""),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from hemix.cli.main import app
 from hemix.cli.start import facts
-from hemix.features.definition import DatasetDefinition
+from hemix.features.definition import EXAMPLES, DatasetDefinition
 from hemix.pipelines.local.check import look
 
 PLAYS = "listener,song,at,seconds,liked\n" + "".join(
@@ -140,3 +141,14 @@ def test_recipes_are_listed() -> None:
     assert result.exit_code == 0
     assert "compact" in result.output
     assert "dcnv2" in result.output
+
+
+def test_the_session_log_of_the_tutorial_fits_its_definition(tmp_path: Path) -> None:
+    script = runpy.run_path(str(EXAMPLES / "hotels" / "make_data.py"))
+    script["main"](tmp_path, 200)
+    found = look(DatasetDefinition.load("hotels", {"root": str(tmp_path)}))
+    assert not found.faults
+    assert not found.doubts
+    assert found.summary["rows"]["interactions"] == 200 * 15
+    assert found.summary["label_rates"]["click"] == 1 / 15
+    assert any(example["realtime_same_item"] for example in found.examples)
