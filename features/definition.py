@@ -91,12 +91,29 @@ class TableSource(Part, TextRules):
     genres[1] is the first."""
 
 
+def _exactly(value: float | int) -> float | int:
+    """A float where it says the same: definitions keep the digests that they had."""
+    try:
+        as_float = float(value)
+    except OverflowError as error:
+        raise ValueError("has more digits than a number of the log can have") from error
+    return as_float if as_float == value else value
+
+
+Bound = Annotated[
+    Annotated[float, Field(allow_inf_nan=False)] | int,
+    Field(union_mode="smart"),
+    AfterValidator(_exactly),
+]
+"""A number as it is written, whole ones beyond 2^53 too."""
+
+
 class Label(Part):
     """How a 0/1 label is read off a column."""
 
     column: str
     """The log's column."""
-    at_least: float | None = Field(default=None, allow_inf_nan=False)
+    at_least: Bound | None = None
     """The label is 1 where the column is at least this; null: the column is 0 or 1 itself."""
     contains_item: bool = False
     """The label is 1 where the column, a list, holds the row's item."""

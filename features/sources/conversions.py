@@ -158,7 +158,7 @@ def to_flag(values: pl.Series, place: Place) -> pl.Series:
     return flags.cast(pl.Int8)
 
 
-def at_least(values: pl.Series, bound: float, place: Place) -> pl.Series:
+def at_least(values: pl.Series, bound: float | int, place: Place) -> pl.Series:
     """int8 1 where a number is ``bound`` or more; a missing one means that the thing was not done."""
     if values.dtype == pl.String:
         whole = values.str.strip_chars().cast(pl.Int64, strict=False)

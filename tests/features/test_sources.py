@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hemix.errors import DataError, DefinitionError, EnvironmentProblem
-from hemix.features.definition import DatasetDefinition
+from hemix.features.definition import DatasetDefinition, Label
 from hemix.features.schema import MISSING_INT
 from hemix.features.sources.column_types import infer_types
 from hemix.features.sources.conversions import (
@@ -192,6 +192,20 @@ def test_labels_have_no_order() -> None:
         to_flag(
             pl.Series([Decimal("1.0000000000000000000000001")], dtype=pl.Decimal(38, 25)), PLACE
         )
+
+
+@pytest.mark.parametrize("bound", [2**53 + 1, -(2**53) - 1, 2**62 + 1])
+def test_the_bound_of_a_label_is_exact_as_it_was_written(bound: int) -> None:
+    label = Label.model_validate_json(Label(column="ms", at_least=bound).model_dump_json())
+    assert label.at_least == bound
+    values = pl.Series([bound - 1, bound, None])
+    assert at_least(values, label.at_least, PLACE).to_list() == [0, 1, 0]
+
+
+def test_the_bound_of_a_label_keeps_the_digest_that_it_had() -> None:
+    assert '"at_least":5.0,' in Label(column="ms", at_least=5).model_dump_json()
+    with pytest.raises(ValueError, match="more digits than a number of the log"):
+        Label(column="ms", at_least=10**400)
 
 
 def test_at_least_compares_whole_numbers_exactly() -> None:
