@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs notebook lint types imports tests golden environment \
+.PHONY: help demo test test-fast docs notebook lint types imports tests golden environment \
 	cluster-check images images-check requirements dashboards sbom
 
 VENV := .venv
@@ -15,6 +15,7 @@ PYTEST_WORKERS ?= 3
 help:
 	@echo "make demo   train two versions on a real log, serve both, rank for held-out users"
 	@echo "make test   lint, types, import rules, documentation, tests"
+	@echo "make test-fast  lint and the quick tests, under two minutes on two cores"
 	@echo "make docs   the documentation as a site: build/site/index.html"
 	@echo "make notebook  run the notebook over runs/demo and save it with what its cells give"
 	@echo "make golden write the compiled pipelines' golden files anew"
@@ -26,6 +27,10 @@ demo: $(STAMP)
 	$(BIN)/python -m hemix.pipelines.demo
 
 test: lint types imports docs tests
+
+# Without what starts servers, runs the real steps or takes more than a few seconds.
+test-fast: lint
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not services"
 
 docs: $(STAMP)
 	$(BIN)/mkdocs build --quiet

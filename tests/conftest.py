@@ -23,6 +23,25 @@ settings.register_profile("any machine", deadline=None)  # no test asserts a tim
 settings.load_profile("any machine")
 
 
+SERVICES = {
+    *("api_server", "bucket", "crd_kubeconfig", "kfp", "online_store", "postgres_server"),
+    *("redis_server", "s3_endpoint", "server", "start", "stored"),
+}
+"""Fixtures that start a server: Redis, PostgreSQL, S3, an API server of Kubernetes or of KFP."""
+SLOW = {"endpoint", "fitted", "hotels", "installed", "small_run", "workshop"}
+"""Fixtures that run the real steps, fit a transform, build a wheel or start an endpoint."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a server or the real steps, by the fixtures it asks for."""
+    for item in items:
+        needs = set(getattr(item, "fixturenames", ()))
+        if needs & SERVICES:
+            item.add_marker("services")
+        if needs & SLOW:
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     """Artifacts of the real steps over 400 users of the shipped log, made when asked for."""
