@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmarks.accuracy.variants import run
 from benchmarks.measuring.pictures import save_svg
-from hemix.components.report.look import COLOURS
+from hemix.components.pages.theme import COLOURS
 
 RESULTS = Path(__file__).with_name("results")
 MIXERS = {"hetero": "candidate", "rankmixer": "champion", "transformer": "popularity"}

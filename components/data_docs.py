@@ -2,7 +2,7 @@
 
 GX renders each validation; its pages load styles and scripts from elsewhere, so these are taken
 out and a small style sheet is put in. GX escapes some values and not others, so every text of the
-validation is hidden from it (:func:`hemix.components.pages.hide`) and escaped at the end.
+validation is hidden from it (:func:`hemix.components.pages.escaping.hide`) and escaped at the end.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from hemix.components.pages import POLICY, hide, show
+from hemix.components.pages.escaping import POLICY, hide, show
 from hemix.files import atomic_folder
 
 _ELSEWHERE = (

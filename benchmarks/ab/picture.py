@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.measuring.pictures import save_svg
-from hemix.components.report.look import COLOURS
+from hemix.components.pages.theme import COLOURS
 
 NAMES = {
     "t_test_at_the_end": ("t-test, one look at the end", "popularity"),

@@ -10,7 +10,7 @@ import pandas as pd
 from benchmarks.accuracy.data import HeldOut, Scores
 from benchmarks.accuracy.training import measure
 from benchmarks.measuring.pictures import save_svg
-from hemix.components.report.look import COLOURS
+from hemix.components.pages.theme import COLOURS
 
 LABEL = "candidate"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.measuring.pictures import save_svg
-from hemix.components.report.look import COLOURS
+from hemix.components.pages.theme import COLOURS
 
 BUDGETS = {"all rows": "candidate", "equal compute": "champion"}
 

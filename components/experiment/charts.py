@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from hemix.components.report.look import COLOURS
+from hemix.components.pages.theme import COLOURS
 from hemix.serving.experiments.results import MetricResult
 
 WIDTH = 860

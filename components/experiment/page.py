@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hemix.components.experiment.charts import lift_chart, metrics_chart
-from hemix.components.pages import environment
-from hemix.components.report.look import COLOURS, DARK, FONT, svg_of, variables
+from hemix.components.pages.escaping import environment
+from hemix.components.pages.theme import svg_of
 from hemix.serving.experiments.design import Design
 from hemix.serving.experiments.policy import ExperimentPolicy
-from hemix.serving.experiments.results import Analysis, Comparison, Decision, MetricResult
+from hemix.serving.experiments.results import Analysis, Comparison, Decision
 
 TEMPLATES = Path(__file__).with_name("templates")
-STYLE = Path(__file__).parents[1] / "report" / "templates" / "style.css"
-MISSING = "–"
 
 VERDICTS = {
     "promote": ("Promote", "good"),
@@ -83,23 +80,7 @@ def render(
     """
     from markupsafe import Markup
 
-    pages = environment(
-        TEMPLATES,
-        {
-            "effect": effect,
-            "level": level,
-            "count": count,
-            "percent": percent,
-            "words": words,
-            "moment": moment,
-        },
-    )
-    style = (
-        STYLE.read_text()
-        .replace("/* light */", variables(COLOURS))
-        .replace("/* dark */", variables(DARK))
-        .replace("/* font */", FONT)
-    )
+    pages = environment(TEMPLATES)
     title, tone = VERDICTS[decision.verdict]
     comparison = _of(analysis, decision)
     return pages.get_template("page.html").render(
@@ -108,7 +89,6 @@ def render(
         decision=decision,
         policy=policy,
         notes=notes,
-        style=Markup(style),
         verdict=title,
         tone=tone,
         comparison=comparison,
@@ -131,41 +111,3 @@ def _pictures(comparison: Comparison | None) -> dict[str, str]:
     wanted: dict[str, Any] = {f"lift-{m.metric.name}": lift_chart(m) for m in comparison.metrics}
     wanted["metrics"] = metrics_chart(comparison.metrics)
     return {name: svg_of(chart, name) for name, chart in wanted.items() if chart is not None}
-
-
-def effect(value: float | None, result: MetricResult) -> str:
-    """``+1.23 %`` on a relative scale, ``+0.0123`` on an absolute one; an open end is ``–``."""
-    if value is None:
-        return MISSING
-    text = f"{100 * value:+.2f} %" if result.metric.scale == "relative" else f"{value:+.4f}"
-    return text.replace("-", "−")
-
-
-def level(value: float | None) -> str:
-    """Four significant places: ``0.4213``, ``12.5``."""
-    if value is None:
-        return MISSING
-    text = f"{value:,.1f}" if abs(value) >= 10 else f"{value:.4f}"
-    return text.replace("-", "−")
-
-
-def count(value: int) -> str:
-    """``12,345``."""
-    return f"{value:,}"
-
-
-def percent(value: float, digits: int = 1) -> str:
-    """``44.2 %``."""
-    return f"{100 * value:.{digits}f} %"
-
-
-def words(value: str) -> str:
-    """``click_rate`` as ``click rate``."""
-    return value.replace("_", " ")
-
-
-def moment(value: int | None) -> str:
-    """``1 May 2022 07:12`` (UTC) of Unix milliseconds."""
-    if value is None:
-        return MISSING
-    return f"{datetime.fromtimestamp(value / 1000, UTC):%-d %b %Y %H:%M}"

@@ -1,4 +1,4 @@
-"""The report's charts, as Altair charts in the colours of :mod:`hemix.components.report.look`."""
+"""The report's charts, as Altair charts in the colours of :mod:`hemix.components.pages.theme`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pandas as pd
 
 from hemix.components.evaluate.results import BOOSTING, CANDIDATE, CHAMPION, POPULARITY, Results
 from hemix.components.evaluate.slices import ACTIVITY_NAMES, AGE_NAMES
+from hemix.components.pages.theme import COLOURS
 from hemix.components.report.facts import DataFacts
-from hemix.components.report.look import COLOURS
 
 WIDTH = 400
 SMALLEST_SLICE = 1000

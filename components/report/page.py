@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hemix.components.evaluate.results import Results
-from hemix.components.pages import environment
+from hemix.components.pages.escaping import environment
+from hemix.components.pages.theme import svg_of
 from hemix.components.report import charts
 from hemix.components.report.facts import DataFacts
-from hemix.components.report.formats import FILTERS
 from hemix.components.report.lineage import DeploymentView, ModelView, RunView
-from hemix.components.report.look import COLOURS, DARK, FONT, svg_of, variables
 from hemix.components.report.parts import Gate, Missing, stopped_by
 from hemix.components.report.quality import headline, label_of, qualities, within
 from hemix.components.report.training import TASK_COLOURS, TrainingView
@@ -45,18 +44,10 @@ def render(page: Page) -> str:
     """The whole HTML text; charts are inline SVG, styles are inline, nothing is fetched."""
     from markupsafe import Markup
 
-    pages = environment(TEMPLATES, FILTERS)
+    pages = environment(TEMPLATES)
     pages.tests["missing"] = lambda part: isinstance(part, Missing)
-    style = (
-        (TEMPLATES / "style.css")
-        .read_text()
-        .replace("/* light */", variables(COLOURS))
-        .replace("/* dark */", variables(DARK))
-        .replace("/* font */", FONT)
-    )
     return pages.get_template("page.html").render(
         page=page,
-        style=Markup(style),
         stopped=stopped_by(page.gates),
         headline=_with(page.results, headline),
         qualities=_with(page.results, qualities),

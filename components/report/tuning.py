@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hemix.components.pages import environment
-from hemix.components.report.formats import FILTERS
-from hemix.components.report.look import COLOURS, DARK, FONT, svg_of, variables
+from hemix.components.pages.escaping import environment
+from hemix.components.pages.theme import svg_of
 from hemix.components.report.tuning_charts import (
     deviation,
     ordered_fields,
@@ -37,21 +36,11 @@ def render_study(results: Results, notes: StudyNotes) -> str:
     """The whole HTML text; charts are inline SVG, styles are inline, nothing is fetched."""
     from markupsafe import Markup
 
-    pages = environment(
-        TEMPLATES, {**FILTERS, "field": short, "value": text_of, "deviation": deviation}
-    )
-    style = (
-        (TEMPLATES / "style.css")
-        .read_text()
-        .replace("/* light */", variables(COLOURS))
-        .replace("/* dark */", variables(DARK))
-        .replace("/* font */", FONT)
-    )
+    pages = environment(TEMPLATES, {"field": short, "value": text_of, "deviation": deviation})
     drawn = pictures(results)
     return pages.get_template("tuning.html").render(
         results=results,
         notes=notes,
-        style=Markup(style),
         base=results.settings.base,
         tasks=list(results.best.auc) if results.best else [],
         fields=ordered_fields(results),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from hemix.components.report.look import COLOURS
+from hemix.components.pages.theme import COLOURS
 from hemix.models.search_space import Choice, Domain, Range, Value
 from hemix.models.tuning.results import Results, TrialRow
 

@@ -16,7 +16,7 @@ from benchmarks.accuracy import picture, search, table
 from benchmarks.accuracy.__main__ import compare
 from benchmarks.accuracy.data import HeldOut, RunData
 from benchmarks.accuracy.repeated import published
-from benchmarks.accuracy.shapes import SHAPES, shape_of
+from benchmarks.accuracy.shapes import COMPARED, SHAPES, shape_of
 from benchmarks.accuracy.training import train
 from benchmarks.interest import SWITCH
 from benchmarks.measuring import results
@@ -27,7 +27,7 @@ from hemix.models.data.toy import toy_spec
 from hemix.models.rankers.registry import build
 from hemix.models.training.recipes import recipe_of
 from hemix.pipelines.local.record import RunRecord, StepRecord
-from tests.models.test_default_shapes import RIVALS, dense
+from tests.benchmarks.test_shapes import dense
 from tests.small import SmallRun
 
 
@@ -227,7 +227,7 @@ def test_shapes_are_of_rankers_that_there_are(dataset: str) -> None:
         assert chosen.model != recipe_of(recipe).model
 
 
-@pytest.mark.parametrize("recipe", RIVALS)
+@pytest.mark.parametrize("recipe", COMPARED)
 @pytest.mark.parametrize("dataset", SHAPES)
 def test_every_rival_has_the_size_of_hemix_within_a_tenth(dataset: str, recipe: str) -> None:
     size = dense(dataset, recipe, shape_of(dataset, recipe))

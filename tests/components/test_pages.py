@@ -26,7 +26,7 @@ from hemix.components.experiment.page import COUNTS
 from hemix.components.monitor.measure import Drift, Measures
 from hemix.components.monitor.page import render as render_monitor
 from hemix.components.monitor.policy import MonitorPolicy
-from hemix.components.pages import POLICY, hide, show
+from hemix.components.pages.escaping import POLICY, hide, show
 from hemix.components.report.facts import DataFacts, SplitFacts
 from hemix.components.report.lineage import DeploymentView, ModelView, RunView, StepView, Variant
 from hemix.components.report.page import Page
@@ -313,4 +313,4 @@ def test_every_environment_of_the_project_is_the_escaping_one() -> None:
         for path in (root / package).rglob("*.py")
         if "jinja2.Environment(" in path.read_text()
     ]
-    assert found == ["components/pages.py"]
+    assert found == ["components/pages/escaping.py"]

@@ -89,7 +89,7 @@ def test_only_hemix_is_at_the_top(installed: Installed) -> None:
         "hemix/examples/kuairand/definition.yaml",
         "hemix/examples/kuairand/LICENSE",
         "hemix/pipelines/compiler/cluster.yaml",
-        "hemix/components/report/templates/style.css",
+        "hemix/components/pages/templates/style.css",
     ):
         assert needed in names
     assert any(name.startswith("hemix/examples/kuairand/data/") for name in names)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from hemix.components.pages.formats import FILTERS
+from hemix.components.pages.theme import COLOURS, DARK, FONT, variables
+
+TEMPLATES = Path(__file__).with_name("templates")
 
 POLICY = (
     '<meta HTTP-EQUIV="Content-Security-Policy" content="default-src \'none\'; '
@@ -24,21 +30,37 @@ _FORMS = re.compile(
 )
 
 
-def environment(templates: Any, filters: Mapping[str, Any]) -> Any:
-    """A jinja environment over the folder ``templates``: every value is escaped, none may be absent."""
+def environment(templates: Path, filters: Mapping[str, Any] | None = None) -> Any:
+    """A jinja environment over ``templates`` and those of all pages; every value is escaped.
+
+    Args:
+        templates: folder of the page's own templates.
+        filters: its own filters, beside :mod:`hemix.components.pages.formats`.
+    """
     import jinja2
     from markupsafe import Markup
 
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates),
+        loader=jinja2.FileSystemLoader([templates, TEMPLATES]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(filters)
+    made.filters.update({**FILTERS, **(filters or {})})
     made.globals["content_policy"] = Markup(POLICY)
+    made.globals["style"] = Markup(_style())
     return made
+
+
+def _style() -> str:
+    return (
+        (TEMPLATES / "style.css")
+        .read_text()
+        .replace("/* light */", variables(COLOURS))
+        .replace("/* dark */", variables(DARK))
+        .replace("/* font */", FONT)
+    )
 
 
 def hide(value: Any) -> Any:

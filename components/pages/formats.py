@@ -1,12 +1,13 @@
-"""How numbers and times read on the page."""
+"""How numbers and times read on every page."""
 
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from hemix.components.evaluate.results import Interval
+from hemix.serving.experiments.results import MetricResult
 from hemix.verdict import Check
 
 MISSING = "–"
@@ -41,6 +42,29 @@ def number(value: float | None) -> str:
     else:
         text = f"{value:.4f}" if abs(value) >= 0.0005 else f"{value:.2g}"
     return text.replace("-", "−", 1) if value < 0 else text
+
+
+def brief(value: float | None) -> str:
+    """Three digits, or thousands: ``0.083``, ``29``, ``1,204``."""
+    if value is None or value != value:
+        return MISSING
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def level(value: float | None) -> str:
+    """Four significant places: ``0.4213``, ``12.5``."""
+    if value is None:
+        return MISSING
+    text = f"{value:,.1f}" if abs(value) >= 10 else f"{value:.4f}"
+    return text.replace("-", "−")
+
+
+def effect(value: float | None, result: MetricResult) -> str:
+    """``+1.23 %`` on a relative scale, ``+0.0123`` on an absolute one; an open end is ``–``."""
+    if value is None:
+        return MISSING
+    text = f"{100 * value:+.2f} %" if result.metric.scale == "relative" else f"{value:+.4f}"
+    return text.replace("-", "−")
 
 
 def limit(value: float) -> str:
@@ -96,6 +120,13 @@ def day(value: datetime | str) -> str:
     moment = datetime.fromisoformat(value) if isinstance(value, str) else value
     clock = "" if (moment.hour, moment.minute) == (0, 0) else f" {moment:%H:%M}"
     return f"{moment:%-d %b %Y}{clock}"
+
+
+def moment(value: int | None) -> str:
+    """``1 May 2022 07:12`` (UTC) of Unix milliseconds."""
+    if value is None:
+        return MISSING
+    return f"{datetime.fromtimestamp(value / 1000, UTC):%-d %b %Y %H:%M}"
 
 
 def words(value: str) -> str:
