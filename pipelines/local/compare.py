@@ -80,7 +80,7 @@ def chart(runs: Sequence[ComparedRun], metric: str, title: str) -> Any:
     import altair as alt
     import pandas as pd
 
-    from hemix.components.report.look import COLOURS
+    from hemix.components.pages.theme import COLOURS
 
     rows = [
         {"run": run.label, "task": task, "value": got.value, "low": got.low, "high": got.high}

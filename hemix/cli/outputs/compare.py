@@ -45,7 +45,7 @@ def compare_command(
         if run.note:
             console.print(f"{shown(run.label)}: {run.note}.", markup=False, soft_wrap=True)
     if picture is not None:
-        from hemix.components.report.look import save_svg
+        from hemix.components.pages.theme import save_svg
 
         save_svg(chart(found, "auc", "AUC"), picture)
         console.print(f"Wrote {shown(picture)}.", markup=False, soft_wrap=True)
