@@ -98,6 +98,9 @@ PREDICTOR_FALLBACKS = Counter(
 )
 
 EVENTS = Counter("hemix_events", "Live events by what became of them.", ["status"])
+KAFKA_MESSAGES = Counter(
+    "hemix_kafka_messages", "Messages read from Kafka by what became of them.", ["status"]
+)
 LIVE_EVENTS_ERRORS = Counter(
     "hemix_live_events_errors", "Times the store of live events could not be followed."
 )

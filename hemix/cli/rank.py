@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hemix.cli.endpoint.consume import register as register_consume
 from hemix.cli.endpoint.events import register as register_events
 from hemix.cli.models import models_app
 from hemix.cli.serve import serve
@@ -83,6 +84,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file to ``app``."""
     app.command("serve")(serve)
     app.command("rank")(rank)
+    register_consume(app)
     register_events(app)
     register_signing(models_app)
     app.add_typer(models_app)
