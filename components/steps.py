@@ -39,6 +39,10 @@ class Step:
         return self.module or f"hemix.components.{self.name}.component"
 
 
+PREFIX = "localhost/hemix"
+"""Of images as ``make images`` builds them: only on the machine that has them. A name without a host
+would be looked for on Docker Hub, where it is somebody else's."""
+
 TABLE = (
     Step("ingest", "features"),
     Step("validate_data", "features", gate="Data"),
@@ -69,4 +73,9 @@ GATES = tuple(name for name in STEPS if BY_NAME[name].gate)
 
 def image_of(step: str) -> str:
     """The default image of a step, tagged with this release."""
-    return f"hemix/{BY_NAME[step].image}:{__version__}"
+    return default_image(BY_NAME[step].image)
+
+
+def default_image(image: Image) -> str:
+    """An image of this release, where nothing says which registry it is pulled from."""
+    return f"{PREFIX}/{image}:{__version__}"

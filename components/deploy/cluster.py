@@ -8,19 +8,27 @@ from hemix.progress import say
 from hemix.serving.kubernetes.carry_out import STAY, carry_out, challenge
 from hemix.serving.kubernetes.served import Site
 from hemix.serving.registry.registry import Registry
-from hemix.serving.registry.transitions import Note, RegistryState, summary_of
+from hemix.serving.registry.transitions import Challenger, Note, RegistryState, Running, summary_of
 from hemix.verdict import Verdict
 
 WHY = "deploy step"
 
 
 def serve(
-    site: Site, model: Path, version: str, registry: Registry, *, share: float, verdict: Verdict
+    site: Site,
+    model: Path,
+    version: str,
+    registry: Registry,
+    *,
+    share: float,
+    verdict: Verdict,
+    running: Running,
 ) -> RegistryState:
     """Add a version and serve it; the first to everyone, a later one to ``share`` of the users.
 
     It becomes challenger when its pods are ready. When they are not, it stays a candidate and
-    those who served before serve on. A version that was moved since is left as it is.
+    those who served before serve on. A version that was moved since is left as it is, and so is an
+    experiment that runs, unless ``running`` says that it is replaced.
 
     Args:
         site: the cluster and its settings.
@@ -29,6 +37,7 @@ def serve(
         registry: where it is added.
         share: share of users of a later version, ``[0, 1]``.
         verdict: of the model gate; kept in the registry.
+        running: what becomes of an experiment that runs: wait, replace or queue.
 
     Raises:
         DefinitionError: pods cannot reach a location.
@@ -37,7 +46,11 @@ def serve(
     # Its files must be there before pods read them; as a candidate it serves no one.
     state = registry.add(model, share=None, why=WHY, verdict=verdict)
     move = STAY
-    if state.state_of(version) == "candidate":
+    if state.state_of(version) == "candidate" and state.challengers and running != "replace":
+        if running == "queue":
+            one = Challenger(version=version, share=share)
+            state = registry.move(lambda now: now.model_copy(update={"queue": (one,)}))
+    elif state.state_of(version) == "candidate":
         note = Note(why=WHY, verdict=summary_of(verdict))
         move = challenge(version, share, note)
     say(f"deploy: {move.text}, on {site.cluster.host}, namespace {site.cluster.namespace}")

@@ -18,6 +18,7 @@ def deploy(
     repository: Input[Artifact],
     deployment: Output[Artifact],
     cluster: str = "",
+    running_experiment: str = "wait",
 ) -> None:
     """Put the version into the registry: first champion, later challenger with its share."""
     from pathlib import Path
@@ -34,5 +35,6 @@ def deploy(
             feature_store=feature_store,
             share=share,
             cluster=cluster,
+            running=running_experiment,
             out_deployment=Path(deployment.path),
         )

@@ -12,7 +12,7 @@ from hemix.serving.experiments.assignment import variants_of
 from hemix.serving.kubernetes.served import Site
 from hemix.serving.registry.opening import open_registry
 from hemix.serving.registry.signing import signing_told
-from hemix.serving.registry.transitions import check_share
+from hemix.serving.registry.transitions import check_share, running_policy, running_told
 from hemix.verdict import Verdict
 
 
@@ -25,6 +25,7 @@ def run(
     feature_store: str | Path,
     share: float,
     cluster: str = "",
+    running: str = "wait",
     out_deployment: Path,
 ) -> None:
     """Put ``model`` into service when its verdict passed; the same call again changes nothing.
@@ -38,6 +39,7 @@ def run(
         share: share of users ``[0, 1)`` of a challenger; the first version serves everyone.
         cluster: deployment settings of a Kubernetes cluster as JSON or YAML text, which then serves
             the version; empty: the registry only.
+        running: what becomes of an experiment that runs already: wait, replace or queue.
         out_deployment: JSON: version, state, variants with their shares, folders.
 
     Raises:
@@ -51,6 +53,7 @@ def run(
     found = Verdict.read(verdict)
     found.require()
     check_share(share)
+    policy = running_policy(running)
     version = _version(model)
     site = Site.open(cluster, str(feature_store)) if cluster else None
     demanded = site is not None and bool(site.settings.secrets.signing)
@@ -59,9 +62,9 @@ def run(
     publish(repository, feature_store)
     store = open_registry(registry)
     if site is None:
-        state = store.add(model, share=share, why=WHY, verdict=found)
+        state = store.add(model, share=share, why=WHY, verdict=found, running=policy)
     else:
-        state = serve(site, model, version, store, share=share, verdict=found)
+        state = serve(site, model, version, store, share=share, verdict=found, running=policy)
     variants = variants_of(state)
     write_json(
         out_deployment,
@@ -76,6 +79,9 @@ def run(
             "feature_store": str(feature_store),
         },
     )
+    if state.state_of(version) == "candidate" and state.challengers:
+        place = "is next" if state.queue else "stays a candidate"
+        say(f"deploy: {version} {place}: {running_told(state)} (running_experiment: {policy})")
     split = ", ".join(f"{v.name} {v.version} {v.share:.0%}" for v in variants)
     say(f"deploy: {version} is {state.state_of(version)}; {split}")
 

@@ -18,6 +18,7 @@ def plan(
     overrides: dict[str, str],
     registry: str,
     checkpoints: str,
+    running_experiment: str = "wait",
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Planned",
     [
@@ -49,6 +50,7 @@ def plan(
             overrides=overrides,
             registry=registry,
             checkpoints=checkpoints,
+            running=running_experiment,
         )
     return (
         planned.needed,

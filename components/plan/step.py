@@ -12,6 +12,7 @@ from hemix.features.definition import DatasetDefinition
 from hemix.progress import say
 from hemix.revision import revision
 from hemix.serving.registry.opening import open_registry
+from hemix.serving.registry.transitions import running_policy, running_told
 from hemix.storage import join
 
 
@@ -39,6 +40,7 @@ def run(
     overrides: Mapping[str, str],
     registry: str,
     checkpoints: str,
+    running: str = "wait",
     now: datetime | None = None,
 ) -> Planned:
     """Decide what a retraining scheduled for ``scheduled`` does; reads, changes nothing.
@@ -54,6 +56,8 @@ def run(
         overrides: dotted fields of the recipe -> values.
         registry: location of the registry; its champion is what the version is compared with.
         checkpoints: location below which each version's checkpoints are kept.
+        running: what becomes of an experiment that runs: wait, replace or queue; said here, done by
+            the deploy step by what runs then.
         now: the time of the run; the clock's when None.
 
     Raises:
@@ -72,6 +76,14 @@ def run(
     state = store.state()
     champion = state.champion if state.champion != version else None
     needed = version not in state.versions
+    policy = running_policy(running)
+    if needed and state.challengers:
+        become = {
+            "wait": "goes on; the new version will stay a candidate",
+            "queue": "goes on; the new version will be the next on trial",
+            "replace": "ends when the new version is deployed",
+        }[policy]
+        say(f"plan: {running_told(state)}; that {become} (running_experiment: {policy})")
     test = rolled.split.test
     say(
         f"plan: {version}, tested on {test.start:%Y-%m-%d} to {test.end:%Y-%m-%d}, "

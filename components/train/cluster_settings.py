@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from hemix import __version__
+from hemix.components.steps import default_image
 from hemix.texts.documents import checked, parse
 from hemix.texts.frozen import Frozen
 
@@ -29,7 +29,7 @@ class TrainCluster(Frozen):
     namespace: str = Field(default="", pattern=rf"{LABEL}|^$", max_length=63)
     runtime: str = "hemix-torch"
     runtime_kind: Literal["TrainingRuntime", "ClusterTrainingRuntime"] = "TrainingRuntime"
-    image: str = f"hemix/train:{__version__}"
+    image: str = default_image("train")
     image_pull_secrets: tuple[str, ...] = ()
     service_account: str = "hemix-pipeline"
     resources: dict[str, str] = Field(default={"cpu": "4", "memory": "16Gi"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -67,7 +68,7 @@ def run_nodes(
     _check_shared(work, settings)
     cluster = cluster or connect(namespace=settings.namespace or _namespace())
     work = _share_inputs(work)
-    manifest = render(work, training, settings, version)
+    manifest = owned_by_run(cluster, render(work, training, settings, version))
     name = manifest["metadata"]["name"]
     with _terminated_is_an_error():
         work = _start(cluster, manifest, work)
@@ -88,6 +89,29 @@ def run_nodes(
             else:
                 cluster.delete(manifest)
             work.clear()
+
+
+def owned_by_run(cluster: Cluster, manifest: Manifest, pod: str = "") -> Manifest:
+    """The job with the run's Workflow as its owner, so that it goes when the run is removed.
+
+    Not the step's pod: its second attempt goes on with the job of the first. Outside of a cluster, or
+    where the job lies in another namespace than the step, it has no owner.
+    """
+    name = pod or os.environ.get("KFP_POD_NAME", "")
+    if not name or (not pod and cluster.namespace != _namespace()):
+        return manifest
+    try:
+        live = cluster.get({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}})
+    except (Forbidden, MissingKind):
+        return manifest
+    owners = ((live or {}).get("metadata") or {}).get("ownerReferences") or ()
+    workflow = next((o for o in owners if o.get("kind") == "Workflow"), None)
+    if workflow is None:
+        return manifest
+    keys = ("apiVersion", "kind", "name", "uid")
+    reference = {key: workflow[key] for key in keys}
+    metadata = {**manifest["metadata"], "ownerReferences": [reference]}
+    return {**manifest, "metadata": metadata}
 
 
 class _Failed(EnvironmentProblem):

@@ -28,6 +28,8 @@ ATTEMPT = "hemix/attempt"
 NODE = "node"
 """Name that Trainer demands of the training's replicated job and container."""
 USER = 65532
+MANAGER = "hemix.io/train"
+"""Who patches the runtime: Trainer's webhook takes only names of the form ``domain/path``."""
 STORAGE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL")
 
 
@@ -91,7 +93,7 @@ def _spec(work: Work, training: TrainingConfig, settings: TrainCluster) -> Manif
         },
         "runtimePatches": [
             {
-                "manager": "hemix",
+                "manager": MANAGER,
                 "trainingRuntimeSpec": {
                     "template": {"spec": {"replicatedJobs": [_node(_pod(settings))]}}
                 },

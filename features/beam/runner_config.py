@@ -113,7 +113,7 @@ class Dataflow(_Runner):
     project: str = Field(min_length=1)
     region: str = Field(min_length=1)
     temp_location: str = Field(pattern=r"^gs://.+")
-    image: str = f"hemix/features:{__version__}"
+    image: str = f"localhost/hemix/features:{__version__}"
     machine_type: str = ""
     workers: int = Field(default=1, ge=1)
     max_workers: int = Field(default=10, ge=1)

@@ -65,6 +65,15 @@ def deploy(
         ),
     ] = "",
     why: WhyOption = "",
+    no_wait: Annotated[
+        bool,
+        typer.Option(
+            "--no-wait",
+            help="With --rollback: return once users have moved and the registry says so; what is "
+            "late or over is left to the next hemix deploy.",
+            rich_help_panel=_MOVES,
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -108,6 +117,8 @@ def deploy(
 
     New pods are ready before a user reaches them, what fails is put back, and the registry is written last: a command that fails leaves both as they were. Run again, it changes nothing.
 
+    --rollback moves users first, as soon as one pod of who is to serve answers, and is never undone.
+
     [bold]Examples[/bold]
 
       hemix deploy --registry s3://models/ranker --settings deploy.yaml --dry-run
@@ -130,6 +141,8 @@ def deploy(
     state = found.state()
     if sum((bool(canary), rollback, retire)) > 1:
         raise DefinitionError("Give one of --canary, --rollback, --retire.")
+    if no_wait and not rollback:
+        raise DefinitionError("--no-wait belongs to --rollback.")
     if sum((dry_run, diff, status)) > 1:
         raise DefinitionError("Give one of --dry-run, --diff, --status.")
     move = service.STAY
@@ -161,7 +174,7 @@ def deploy(
         typer.echo(text or "Nothing would change.", nl=not text)
     else:
         say(f"deploy: {move.text}, on {cluster.host}, namespace {cluster.namespace}")
-        service.carry_out(move, found, wanted, cluster, force=force, say=say)
+        service.carry_out(move, found, wanted, cluster, force=force, wait=not no_wait, say=say)
         show(status_table(cluster, found.state(), wanted))
 
 

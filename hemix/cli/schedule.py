@@ -136,6 +136,7 @@ def create_command(
         catch_up=catch_up,
         max_concurrency=max_concurrency,
         follow_latest=follow_latest,
+        started=made.started,
         experiment=experiment,
         create_experiment=create_experiment,
         root=made.root,

@@ -116,6 +116,7 @@ def submit_command(
         made.parameters,
         connection=connection,
         compiled=made.text,
+        started=made.started,
         experiment=experiment,
         create_experiment=create_experiment,
         name=name,

@@ -83,6 +83,11 @@ def broken(objects: Iterable[Object]) -> Iterator[Object]:
                 yield Object(f"{item.title} with {fault}", manifest)
 
 
+def fault_of(title: str) -> str:
+    """The fault in a title that :func:`broken` made."""
+    return title.rpartition(" with ")[2]
+
+
 def broken_tokens(item: Object) -> Iterator[Object]:
     """A PodDefault's token for another audience, in another place, for nobody, or half there."""
 

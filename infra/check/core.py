@@ -1,24 +1,38 @@
-"""Kubernetes' own types: the published schema, then what schemas do not say."""
+"""One object by itself: the published schema, then what schemas do not say."""
 
 from __future__ import annotations
 
+import functools
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from hemix.infra.check.objects import Manifest
+from hemix.infra.check.rules import kinds, networking, podspec
+from hemix.infra.check.rules.custom import kserve, operators, trainer
+from hemix.infra.check.rules.values import quantity
 
 VERSION = "1.31"
 """Of the schemas; the newest that the pinned kubernetes-validate holds."""
-_NAME = re.compile(r"^[a-z0-9]([a-z0-9.:-]{0,251}[a-z0-9])?$")
-_LABEL = re.compile(
-    r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
-)
-_VALUE = re.compile(r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")
-_QUANTITY = re.compile(r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi)?$")
+CUSTOM = {
+    "InferenceService": "serving.kserve.io/v1beta1",
+    "ServingRuntime": "serving.kserve.io/v1alpha1",
+    "ClusterStorageContainer": "serving.kserve.io/v1alpha1",
+    "TrainJob": "trainer.kubeflow.org/v1alpha1",
+    "TrainingRuntime": "trainer.kubeflow.org/v1alpha1",
+    "Gateway": "gateway.networking.k8s.io/v1",
+    "HTTPRoute": "gateway.networking.k8s.io/v1",
+    "ScaledObject": "keda.sh/v1alpha1",
+    "ServiceMonitor": "monitoring.coreos.com/v1",
+    "PrometheusRule": "monitoring.coreos.com/v1",
+    "PodDefault": "kubeflow.org/v1alpha1",
+}
+"""The versions that installed controllers serve."""
 _IMAGE = re.compile(
     r"^[a-z0-9][a-zA-Z0-9._:/-]*(:(?P<tag>[\w][\w.-]{0,127})|@sha256:[0-9a-f]{64})$"
 )
+_RULES = (kinds, networking, kserve, trainer, operators)
 
 
 def problems(manifest: Manifest) -> list[str]:
@@ -27,75 +41,55 @@ def problems(manifest: Manifest) -> list[str]:
 
 
 def everywhere(manifest: Manifest) -> list[str]:
-    """What holds for custom resources too: names, labels, quantities, pods."""
-    found = list(_metadata(manifest.get("metadata") or {}))
+    """What holds for custom resources too: names, labels, quantities, pods, and rules of its kind."""
+    found = list(kinds.metadata(manifest))
+    known = CUSTOM.get(str(manifest.get("kind")))
+    if known is not None and manifest.get("apiVersion") != known:
+        found.append(
+            f"apiVersion: {manifest.get('apiVersion')} of {manifest['kind']} is not {known}"
+        )
     for path, value in _walk(manifest):
         if path[-1:] in (("requests",), ("limits",), ("hard",)) and isinstance(value, dict):
-            for name, quantity in value.items():
-                if not _QUANTITY.match(str(quantity)):
-                    found.append(f"{_text(path)}.{name}: {quantity!r} is no quantity")
+            for name, amount in value.items():
+                if quantity(amount) is None:
+                    found.append(f"{'.'.join(path)}.{name}: {amount!r} is no quantity")
         if path[-1:] == ("image",) and isinstance(value, str):
             match = _IMAGE.match(value)
             if match is None or match["tag"] == "latest":
-                found.append(f"{_text(path)}: {value!r} is not pinned by a tag or digest")
-        # A TrainJob's patches are parts of a pod; the runtime has the rest.
-        patched = "runtimePatches" in path
-        if path[-1:] == ("containers",) and isinstance(value, list) and value and not patched:
-            found += _restricted(path, _at(manifest, path[:-1]))
-    return found
+                found.append(f"{'.'.join(path)}: {value!r} is not pinned by a tag or digest")
+    try:
+        for rule in _RULES:
+            found += rule.problems(manifest)
+        for template in (
+            *podspec.templates(manifest),
+            *kserve.partial(manifest),
+            *trainer.partial(manifest),
+        ):
+            found += podspec.problems(template)
+    except (AttributeError, TypeError, KeyError) as error:  # a text where a mapping belongs
+        found.append(f"{manifest.get('kind')}: is not built as its kind is ({error!r})")
+    return list(dict.fromkeys(found))
 
 
-def _schema(manifest: Manifest) -> Iterator[str]:
+def _schema(manifest: Manifest) -> tuple[str, ...]:
+    return _asked(json.dumps(manifest, sort_keys=True, default=str))
+
+
+@functools.lru_cache(maxsize=2048)
+def _asked(text: str) -> tuple[str, ...]:
+    """Overlays share most objects, and each question reads the schemas anew."""
     import kubernetes_validate
 
+    manifest = json.loads(text)
     try:
         kubernetes_validate.validate(manifest, VERSION, strict=True)
     except kubernetes_validate.ValidationError as error:
-        yield f"{'.'.join(map(str, error.path)) or 'object'}: {error.message}"
+        return (f"{'.'.join(map(str, error.path)) or 'object'}: {error.message}",)
     except kubernetes_validate.SchemaNotFoundError:
-        yield f"{manifest.get('apiVersion')} {manifest.get('kind')}: Kubernetes has no such type"
-
-
-def _metadata(metadata: dict[str, Any]) -> Iterator[str]:
-    if not _NAME.match(str(metadata.get("name", ""))):
-        yield f"metadata.name: {metadata.get('name')!r} is no Kubernetes name"
-    for key, value in (metadata.get("labels") or {}).items():
-        if not _LABEL.match(key) or not _VALUE.match(str(value)):
-            yield f"metadata.labels: {key}={value} is no label"
-    for key in metadata.get("annotations") or {}:
-        if not re.match(_LABEL.pattern, key):
-            yield f"metadata.annotations: {key} is no annotation's name"
-
-
-def _restricted(path: tuple[str, ...], pod: dict[str, Any]) -> Iterator[str]:
-    """Pod Security `restricted`, as the namespaces of ``infra/`` enforce it, and our own rule:
-    a root file system that cannot be written."""
-    where = _text(path[:-1])
-    for key in ("hostNetwork", "hostPID", "hostIPC"):
-        if pod.get(key):
-            yield f"{where}.{key}: not under `restricted`"
-    for volume in pod.get("volumes") or ():
-        if "hostPath" in volume:
-            yield f"{where}.volumes: {volume['name']} is a hostPath"
-    of_pod = pod.get("securityContext") or {}
-    for container in [*(pod.get("initContainers") or ()), *pod["containers"]]:
-        of_container = container.get("securityContext") or {}
-        both = {**of_pod, **of_container}
-        name = f"{where} container {container.get('name')}"
-        if both.get("runAsNonRoot") is not True or both.get("runAsUser") == 0:
-            yield f"{name}: may run as root"
-        if (both.get("seccompProfile") or {}).get("type") not in ("RuntimeDefault", "Localhost"):
-            yield f"{name}: has no seccomp profile"
-        if of_container.get("allowPrivilegeEscalation") is not False:
-            yield f"{name}: may escalate its privileges"
-        if of_container.get("privileged"):
-            yield f"{name}: is privileged"
-        if "ALL" not in ((of_container.get("capabilities") or {}).get("drop") or ()):
-            yield f"{name}: keeps capabilities"
-        if of_container.get("readOnlyRootFilesystem") is not True:
-            yield f"{name}: may write its root file system"
-        if not (container.get("resources") or {}).get("requests"):
-            yield f"{name}: requests no resources"
+        return (
+            f"{manifest.get('apiVersion')} {manifest.get('kind')}: Kubernetes has no such type",
+        )
+    return ()
 
 
 def _walk(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -107,13 +101,3 @@ def _walk(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, .
         children = enumerate(value)
     for key, child in children:
         yield from _walk(child, (*path, str(key)))
-
-
-def _at(value: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        value = value[int(key)] if isinstance(value, list) else value[key]
-    return value
-
-
-def _text(path: tuple[str, ...]) -> str:
-    return ".".join(path)

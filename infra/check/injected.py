@@ -11,7 +11,7 @@ from typing import Any
 
 from hemix.infra.check import core
 from hemix.infra.check.objects import Manifest
-from hemix.pipelines.compiler.cluster_settings import ClusterSettings
+from hemix.pipelines.compiler.cluster_settings import ClusterSettings, Step
 from hemix.pipelines.kfp_client.connection import AUDIENCE, POD_TOKEN, TOKEN_FILE
 
 KIND = "PodDefault"
@@ -48,6 +48,7 @@ def pod_of(step: str, settings: ClusterSettings) -> Manifest:
             "labels": {"pipelines.kubeflow.org/v2_component": "true", **known.labels},
         },
         "spec": {
+            "restartPolicy": "Never",
             "securityContext": {
                 "runAsNonRoot": True,
                 "runAsUser": settings.security.run_as_user,
@@ -57,8 +58,11 @@ def pod_of(step: str, settings: ClusterSettings) -> Manifest:
                 {
                     "name": "main",
                     "image": settings.image(step),
-                    "env": [{"name": n, "value": v} for n, v in settings.env.items()],
-                    "resources": {"requests": {"cpu": known.cpu[0], "memory": known.memory[0]}},
+                    "env": [*_variables(known, settings)],
+                    "resources": {
+                        "requests": {"cpu": known.cpu[0], "memory": known.memory[0]},
+                        "limits": {"cpu": known.cpu[1], "memory": known.memory[1]},
+                    },
                     "securityContext": {
                         "allowPrivilegeEscalation": False,
                         "readOnlyRootFilesystem": True,
@@ -70,6 +74,16 @@ def pod_of(step: str, settings: ClusterSettings) -> Manifest:
             "volumes": [{"name": "scratch", "emptyDir": {}}],
         },
     }
+
+
+def _variables(known: Step, settings: ClusterSettings) -> Iterator[Manifest]:
+    for name, value in {**settings.env, **known.env}.items():
+        yield {"name": name, "value": value}
+    for name in known.secrets:
+        secret = settings.secrets[name]
+        for key, variable in secret.env.items():
+            reference = {"name": secret.name, "key": key, "optional": secret.optional}
+            yield {"name": variable, "valueFrom": {"secretKeyRef": reference}}
 
 
 def injected(spec: Mapping[str, Any], pod: Manifest) -> Manifest:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from hemix.infra.check.objects import Manifest, Object
-
-SECRETS = {"hemix-storage", "hemix-redis", "hemix-signing", "hemix-tls"}
-"""Made by hand (docs/operator/cluster.md); everything else that is referred to must be rendered."""
+from hemix.infra.check.objects import OTHERS, Manifest, Object
 
 
 def problems(objects: Sequence[Object]) -> list[str]:
@@ -20,7 +16,6 @@ def problems(objects: Sequence[Object]) -> list[str]:
             found.append(
                 f"Secret {manifest['metadata']['name']}: secrets stay out of the repository"
             )
-        found += _references(manifest, manifests)
     return found
 
 
@@ -40,7 +35,7 @@ def _namespace(manifests: Sequence[Manifest]) -> list[str]:
             found.append(f"no {kind}")
     for manifest in manifests:
         space = manifest["metadata"].get("namespace")
-        if space is not None and space not in spaces:
+        if space is not None and space not in {*spaces, *OTHERS}:
             title = f"{manifest['kind']} {manifest['metadata']['name']}"
             found.append(f"{title}: its namespace {space} is not among the objects")
     return found
@@ -69,17 +64,9 @@ def _network(manifests: Sequence[Manifest]) -> list[str]:
 
 
 def _bindings(manifests: Sequence[Manifest]) -> list[str]:
-    accounts = _named(manifests, "ServiceAccount")
     found = []
     for manifest in manifests:
         name = f"{manifest['kind']} {manifest['metadata']['name']}"
-        if manifest["kind"] in ("RoleBinding", "ClusterRoleBinding"):
-            role = manifest["roleRef"]
-            if role["name"] not in _named(manifests, role["kind"]):
-                found.append(f"{name}: there is no {role['kind']} {role['name']}")
-            for subject in manifest.get("subjects") or ():
-                if subject["name"] not in accounts:
-                    found.append(f"{name}: there is no service account {subject['name']}")
         if manifest["kind"] in ("Role", "ClusterRole"):
             for rule in manifest["rules"]:
                 for key in ("apiGroups", "resources", "verbs"):
@@ -87,40 +74,4 @@ def _bindings(manifests: Sequence[Manifest]) -> list[str]:
                         found.append(f"{name}: {key} says *")
                 if "secrets" in rule.get("resources", ()) and not rule.get("resourceNames"):
                     found.append(f"{name}: may read every secret")
-    return found
-
-
-def _references(manifest: Manifest, manifests: Sequence[Manifest]) -> list[str]:
-    """ConfigMaps, secrets, claims and accounts that a pod's template names."""
-    title = f"{manifest['kind']} {manifest['metadata']['name']}"
-    templates = manifest.get("spec", {}).get("volumeClaimTemplates") or ()
-    claims = _named(manifests, "PersistentVolumeClaim") | {t["metadata"]["name"] for t in templates}
-    known = {
-        "configMap": _named(manifests, "ConfigMap"),
-        "configMapKeyRef": _named(manifests, "ConfigMap"),
-        "configMapRef": _named(manifests, "ConfigMap"),
-        "secretKeyRef": SECRETS,
-        "secretRef": SECRETS,
-        "secret": SECRETS,
-        "persistentVolumeClaim": claims,
-    }
-    key_of = {"secret": "secretName", "persistentVolumeClaim": "claimName"}
-    found = []
-
-    def look(value: Any) -> None:
-        if isinstance(value, dict):
-            for key, child in value.items():
-                if key in known and isinstance(child, dict):
-                    name = child.get(key_of.get(key, "name"))
-                    if name is not None and name not in known[key]:
-                        found.append(f"{title}: {key} {name} is nowhere")
-                if key == "serviceAccountName" and child not in _named(manifests, "ServiceAccount"):
-                    found.append(f"{title}: there is no service account {child}")
-                look(child)
-        elif isinstance(value, list):
-            for child in value:
-                look(child)
-
-    if manifest["kind"] not in ("Role", "ClusterRole", "ConfigMap", "PrometheusRule"):
-        look(manifest.get("spec") or {})
     return found

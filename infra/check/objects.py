@@ -13,7 +13,9 @@ import yaml
 from hemix.errors import DefinitionError, EnvironmentProblem
 
 ROOT = Path(__file__).resolve().parents[2]
-OVERLAYS = ("local", "dev", "prod", "multi-user")
+OVERLAYS = ("local", "dev", "prod", "multi-user", "single-user")
+OTHERS = {"kubeflow"}
+"""Namespaces of other programs that our objects may lie in."""
 Manifest = dict[str, Any]
 
 

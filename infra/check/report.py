@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 class Report:
     """Counts a checker, and what is to be told.
 
-    ``refused``: faults of ours. ``passed_broken``: objects broken on purpose that a checker took.
+    ``refused``: faults of ours. ``passed_broken``: what was broken on purpose and a checker took.
+    ``broken`` counts kinds of mistakes: one that is made in ten objects is one.
     """
 
     checked: dict[str, int] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
-    broken: dict[str, int] = field(default_factory=dict)
+    broken: dict[str, set[str]] = field(default_factory=dict)
     passed_broken: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     verbose: bool = True
@@ -29,9 +30,12 @@ class Report:
             self.refused.append(f"{checker}: {title}: {'; '.join(found)}")
             self._say(self.refused[-1])
 
-    def bad(self, checker: str, title: str, problems: Iterable[str]) -> None:
-        """A checker's word on something that was broken on purpose."""
-        self.broken[checker] = self.broken.get(checker, 0) + 1
+    def bad(self, checker: str, title: str, problems: Iterable[str], kind: str = "") -> None:
+        """A checker's word on something that was broken on purpose.
+
+        ``kind``: of the mistake, where it is made more than once; else ``title``.
+        """
+        self.broken.setdefault(checker, set()).add(kind or title)
         if not list(problems):
             self.passed_broken.append(f"{checker}: {title}")
             self._say(f"NOT REFUSED: {self.passed_broken[-1]}")
@@ -49,18 +53,22 @@ class Report:
 
     def text(self) -> str:
         """A line a checker, then the counts."""
-        rows = [("checked by", "objects", "broken on purpose")]
+        rows = [("checked by", "objects", "kinds of mistakes")]
         for checker in dict.fromkeys((*self.checked, *self.broken)):
-            good, bad = self.checked.get(checker, 0), self.broken.get(checker, 0)
+            good, bad = self.checked.get(checker, 0), len(self.broken.get(checker, ()))
             rows.append((checker, str(good), str(bad)))
         width = max(len(row[0]) for row in rows)
         lines = [f"{name:<{width}}  {right:>7}  {wrong:>17}" for name, right, wrong in rows]
         lines += [f"MISSING: {what}" for what in self.missing]
-        told, worse = sum(self.checked.values()), sum(self.broken.values())
-        caught = worse - len(self.passed_broken)
+        told, worse = sum(self.checked.values()), sum(map(len, self.broken.values()))
+        missed = (
+            f"{len(self.passed_broken)} mistakes not refused"
+            if self.passed_broken
+            else "all refused"
+        )
         lines.append(
             f"cluster-check: {told} objects checked, {len(self.refused)} refused; "
-            f"{worse} broken on purpose, {caught} refused"
+            f"{worse} kinds of mistakes, {missed}"
             + (f"; {len(self.missing)} things missing" if self.missing else "")
         )
         return "\n".join(lines)

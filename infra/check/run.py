@@ -13,20 +13,24 @@ from hemix.infra.check import (
     broken,
     core,
     injected,
+    mistakes,
     namespaces,
     prometheus,
     rights,
     server,
     sources,
+    together,
 )
 from hemix.infra.check.objects import OVERLAYS, ROOT, Manifest, Object, duplicates, kustomized
 from hemix.infra.check.report import Report
+from hemix.infra.check.rules import settings
 from hemix.pipelines.compiler.checking import check
 from hemix.pipelines.compiler.compiler import compiled
 
 SCHEMAS = "Kubernetes schemas"
 CUSTOM = "API server (custom)"
 TOGETHER = "an overlay as a whole"
+MISTAKES = "all rules of ours"
 RULES = "promtool"
 PIPELINES = "hemix compile --check"
 
@@ -57,15 +61,31 @@ def _overlays(report: Report) -> list[Object]:
         except HemixError as error:
             report.good(TOGETHER, name, [str(error)])
             continue
-        report.good(TOGETHER, name, [*namespaces.problems(objects), *duplicates(objects)])
+        whole = [*namespaces.problems(objects), *duplicates(objects), *together.problems(objects)]
+        report.good(TOGETHER, name, whole)
         allowed = rights.problems(objects, list(sources.endpoint()))
         report.good(TOGETHER, f"{name}: what hemix deploy may do", allowed)
         other = rights.problems(objects, list(sources.endpoint("another")))
-        report.bad(TOGETHER, f"{name}: a ranker by a name that the role lacks", other)
+        lacking = "a ranker by a name that the role lacks"
+        report.bad(TOGETHER, f"{name}: {lacking}", other, kind=lacking)
         for title, worse in broken_overlays(objects):
-            report.bad(TOGETHER, f"{name} {title}", namespaces.problems(worse))
+            found_there = [*namespaces.problems(worse), *together.problems(worse)]
+            report.bad(TOGETHER, f"{name} {title}", found_there, kind=title)
         found += objects
+    _settled(report)
     return found
+
+
+def _settled(report: Report) -> None:
+    """Every kind of deployment settings in an overlay, Argo's defaults, and every kind of mistake."""
+    for name, overlay, applied in sources.variants():
+        folder = ROOT / "infra" / "kustomize" / "overlays" / overlay
+        whole = together.problems(kustomized(folder), applied)
+        report.good(TOGETHER, f"{overlay} with hemix deploy, {name}", whole)
+    argo = sources.argo()
+    report.good(TOGETHER, argo.source, settings.argo(argo.manifest["data"]))
+    for mistake in mistakes.MISTAKES:
+        report.bad(MISTAKES, mistake.title, mistakes.refused(mistake))
 
 
 def broken_overlays(objects: Sequence[Object]) -> Iterable[tuple[str, list[Object]]]:
@@ -121,7 +141,8 @@ def check_objects(
         if item.core:
             report.good(SCHEMAS, f"{item.source}: {item.title}", core.problems(item.manifest))
     for item in broken.broken(o for o in objects if o.core):
-        report.bad(SCHEMAS, item.source, core.problems(item.manifest))
+        fault = broken.fault_of(item.source)
+        report.bad(SCHEMAS, item.source, core.problems(item.manifest), kind=fault)
     custom = [o for o in objects if not o.core]
     if kubeconfig is not None:
         _check_custom(report, custom, server.Custom(kubeconfig))
@@ -137,7 +158,8 @@ def _check_injected(report: Report, objects: Sequence[Object]) -> None:
     for item in objects:
         report.good(SCHEMAS, f"{item.source}: {item.title}", injected.problems(item.manifest))
         for worse in (*broken.broken([item]), *broken.broken_tokens(item)):
-            report.bad(SCHEMAS, worse.source, injected.problems(worse.manifest))
+            fault = broken.fault_of(worse.source)
+            report.bad(SCHEMAS, worse.source, injected.problems(worse.manifest), kind=fault)
 
 
 def _check_custom(report: Report, custom: Sequence[Object], asked: server.Custom) -> None:
@@ -146,7 +168,7 @@ def _check_custom(report: Report, custom: Sequence[Object], asked: server.Custom
         report.good(CUSTOM, f"{item.source}: {item.title}", problems)
     for item in broken.broken(custom):
         problems = [*asked.problems(item), *core.everywhere(item.manifest)]
-        report.bad(CUSTOM, item.source, problems)
+        report.bad(CUSTOM, item.source, problems, kind=broken.fault_of(item.source))
 
 
 def check_rules(report: Report, rules: Sequence[Manifest]) -> None:
@@ -180,7 +202,8 @@ def check_pipelines(report: Report) -> None:
         else:
             report.good(PIPELINES, name, pipeline_problems(*texts[-1]))
     for name, text in broken.broken_pipelines(texts):
-        report.bad(PIPELINES, name, pipeline_problems(name, text))
+        fault = broken.fault_of(name)
+        report.bad(PIPELINES, name, pipeline_problems(name, text), kind=fault)
 
 
 def pipeline_problems(name: str, text: str) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hemix.components.steps import BY_NAME
 from hemix.components.train.cluster_settings import TrainCluster
-from hemix.infra.check.objects import ROOT, Object, kustomized
+from hemix.infra.check.objects import ROOT, Object, documents, kustomized
 from hemix.pipelines.compiler.compiler import COMPONENT, PIPELINES
 from hemix.serving.kubernetes.manifests.render import render
 from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
@@ -21,12 +21,13 @@ _SETTINGS = {
         "predictor: {scaling: {by: keda}}\n"
     ),
     "GPU and a volume": (
-        "predictor: {resources: {cpu: '2', memory: 8Gi, gpu: 1}, scaling: {by: none}}\n"
-        "storage: {models: 'pvc://hemix-data/registry', claim: hemix-data}\n"
+        "predictor: {resources: {cpu: '1', memory: 6Gi, gpu: 1}, scaling: {by: none, min_replicas: 1}}\n"
+        "storage: {models: 'pvc://hemix-data/registry', claim: hemix-data, claim_mode: ReadWriteOnce}\n"
+        "ranker: {scaling: {by: none, min_replicas: 1}}\n"
     ),
     "an image on trial": (
         "inner_gateway: {name: hemix-inner, url: 'http://hemix-inner.hemix'}\n"
-        "rollout: {image: 'hemix/serve:0.1.1', percent: 10, role: predictor}\n"
+        "rollout: {image: 'localhost/hemix/serve:0.1.1', percent: 10, role: predictor}\n"
     ),
 }
 
@@ -44,6 +45,35 @@ def endpoint(ranker: str = "ranker") -> Iterator[Object]:
         rendered = render(state(), settings, registry=REGISTRY)
         for manifest in rendered.manifests:
             yield Object(f"hemix deploy, {name}", manifest)
+
+
+def shipped() -> Iterator[Object]:
+    """What ``hemix deploy`` applies when its settings say nothing."""
+    rendered = render(state(), DeploymentSettings(), registry=REGISTRY)
+    for manifest in rendered.manifests:
+        yield Object("hemix deploy, as shipped", manifest)
+
+
+def initializer() -> Iterator[Object]:
+    """What KServe needs of a cluster's administrator."""
+    folder = ROOT / "infra" / "kserve"
+    yield from documents((folder / "storage-container.yaml").read_text(), "infra/kserve")
+
+
+def argo() -> Object:
+    """Argo's defaults, once a cluster."""
+    path = ROOT / "infra" / "kfp" / "workflow-defaults.yaml"
+    (found,) = documents(path.read_text(), "infra/kfp/workflow-defaults.yaml")
+    return found
+
+
+def variants() -> Iterator[tuple[str, str, list[Object]]]:
+    """``(settings, overlay that suits them, objects)`` of every kind of deployment settings."""
+    for name, text in _SETTINGS.items():
+        settings = DeploymentSettings.parse(text)
+        rendered = render(state(), settings, registry=REGISTRY)
+        found = [Object(f"hemix deploy, {name}", m) for m in rendered.manifests]
+        yield name, "local" if settings.storage.claim else "prod", found
 
 
 def optional() -> Iterator[Object]:
@@ -84,5 +114,5 @@ def pipelines() -> tuple[str, ...]:
     return (*PIPELINES, *(f"{COMPONENT}{step}" for step in BY_NAME))
 
 
-MADE = (endpoint, optional, trainings)
+MADE = (endpoint, optional, trainings, initializer)
 """Whatever makes objects in code."""

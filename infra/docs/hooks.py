@@ -12,13 +12,14 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-from hemix.infra.docs import commands, configuration, notebook
+from hemix.infra.docs import commands, configuration, notebook, walkthrough
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = {
     "reference/commands.md": commands.page,
     "reference/configuration.md": configuration.page,
     "tutorial/notebook.md": notebook.page,
+    "operator/walkthrough.md": walkthrough.page,
 }
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(((?:\.\./)+[^)#\s]+)(#[^)]*)?\)")
 _PICTURES = {".svg", ".png"}

@@ -13,14 +13,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from hemix import __version__
-from hemix.components.steps import BY_NAME, Image
+from hemix.components.steps import BY_NAME, PREFIX, Image
 from hemix.features.definition import Seconds
 from hemix.texts.documents import checked, read
 from hemix.texts.frozen import Frozen
 
 SHIPPED = Path(__file__).with_name("cluster.yaml")
 _TAG = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")
-_PREFIX = re.compile(r"^[a-z0-9][a-z0-9._:/-]*$")
+_PREFIX = re.compile(r"^([a-z0-9-]+(\.[a-z0-9-]+)+|localhost|[a-z0-9.-]+:[0-9]+)(/[a-z0-9._/-]+)?$")
 
 Cpu = Annotated[str, BeforeValidator(str), Field(pattern=r"^([0-9]+m|[0-9]+(\.[0-9]+)?)$")]
 Memory = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|K|M|G|T)$")]
@@ -39,7 +39,7 @@ EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 class Images(Frozen):
     """Where images are pulled from: ``prefix/<image>:tag``, or ``prefix/<image>@digest``."""
 
-    prefix: str = "hemix"
+    prefix: str = PREFIX
     tag: str = __version__
     digests: dict[Image, Digest] = Field(default={})
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
@@ -50,7 +50,9 @@ class Images(Frozen):
         if self.tag == "latest" or not _TAG.match(self.tag):
             raise ValueError(f"tag {self.tag!r}: write a fixed tag, never latest")
         if not _PREFIX.match(self.prefix) or self.prefix.endswith("/"):
-            raise ValueError(f"prefix {self.prefix!r}: write HOST/FOLDER without a last slash")
+            raise ValueError(
+                f"prefix {self.prefix!r}: write HOST/FOLDER, the host with a dot or a port, without a last slash"
+            )
         return self
 
     def reference(self, image: Image) -> str:
@@ -63,13 +65,20 @@ class Images(Frozen):
 class Retries(Frozen):
     """How often and with which pauses a failed pod is started again.
 
-    ``first_pause`` doubles (``factor``) after each attempt and never passes ``longest_pause``.
+    The pause is ``first_pause``, and ``factor`` (a whole number: Argo takes no other) times as long
+    after each further attempt. ``waiting`` is how long an attempt may wait for a node: Argo counts
+    one window from the start of the first attempt, in which all attempts must fit.
     """
 
     count: int = Field(ge=0, le=10)
     first_pause: Seconds = 60
-    factor: float = Field(default=2.0, ge=1.0)
-    longest_pause: Seconds = 600
+    factor: int = Field(default=2, ge=1, le=10)
+    waiting: Seconds = 3600
+
+    def window_s(self, timeout_s: int) -> int:
+        """Seconds from the first start to the last end: attempts of ``timeout_s``, waits and pauses."""
+        attempts = (self.count + 1) * (timeout_s + self.waiting)
+        return attempts + sum(self.first_pause * self.factor**n for n in range(self.count))
 
 
 class Caching(Frozen):

@@ -26,7 +26,8 @@ def configure(task: Any, settings: ClusterSettings) -> None:
             num_retries=step.retries.count,
             backoff_duration=f"{step.retries.first_pause}s",
             backoff_factor=step.retries.factor,
-            backoff_max_duration=f"{step.retries.longest_pause}s",
+            # Not the longest pause: Argo fails what is older than this, and retries nothing after.
+            backoff_max_duration=f"{step.retries.window_s(step.timeout)}s",
         )
     task.set_caching_options(step.caching.enabled)
     for variable, value in {**settings.env, **step.env}.items():

@@ -21,6 +21,8 @@ def monitoring(
     policy: str = "",
     pipeline: str = "retraining",
     parameters: dict[str, Any] = {},  # noqa: B006
+    service_account: str = "hemix-deployer",
+    pipeline_root: str = "",
 ) -> None:
     """Judge, and start a pipeline that was uploaded before, unless one of its runs is already active.
 
@@ -32,6 +34,8 @@ def monitoring(
         policy: text of the monitor policy; empty for the default.
         pipeline: what to start when the verdict fails.
         parameters: the parameters it is started with.
+        service_account: of the run that is started; a retraining that deploys needs hemix-deployer.
+        pipeline_root: where that run's artifacts go; empty: the server's own place.
     """
     judged = monitor(
         exposures=exposures,
@@ -42,5 +46,9 @@ def monitoring(
     ).set_caching_options(False)
     with dsl.If(judged.outputs[PASSED] == False, name="retraining-is-due"):  # noqa: E712
         trigger(
-            pipeline=pipeline, parameters=parameters, verdict=judged.outputs["verdict"]
+            pipeline=pipeline,
+            parameters=parameters,
+            service_account=service_account,
+            root=pipeline_root,
+            verdict=judged.outputs["verdict"],
         ).set_caching_options(False)

@@ -29,6 +29,7 @@ def retraining(
     online_store: str = "sqlite",
     runner_options: list[str] = [],  # noqa: B006
     training_cluster: str = "",
+    running_experiment: str = "wait",
 ) -> None:
     """Plan, and train when the registry does not hold the planned version yet.
 
@@ -49,6 +50,7 @@ def retraining(
         online_store: where features are served from.
         runner_options: where Beam runs (features/beam/runner_config.py).
         training_cluster: settings of a training on several nodes (TrainCluster); empty for none.
+        running_experiment: what becomes of an experiment that runs: wait, replace or queue.
     """
     planning = plan(
         definition=definition,
@@ -60,6 +62,7 @@ def retraining(
         overrides=overrides,
         registry=registry,
         checkpoints=checkpoints,
+        running_experiment=running_experiment,
     )
     planned = planning.set_caching_options(False).outputs
     with dsl.If(planned[PASSED] == True, name="version-is-new"):  # noqa: E712
@@ -83,4 +86,5 @@ def retraining(
             runner_options=runner_options,
             deployment_key=planned["version"],
             training_cluster=training_cluster,
+            running_experiment=running_experiment,
         )

@@ -40,6 +40,7 @@ def training(
     deployment_key: str = "",
     record: str = "",
     training_cluster: str = "",
+    running_experiment: str = "wait",
 ) -> None:
     """Wire the eleven steps. Each gate's verdict opens the block beneath it, or stops the run.
 
@@ -65,6 +66,8 @@ def training(
         deployment_key: changes when the version must be deployed anew.
         record: file that tells how the run goes, for the report; empty for none.
         training_cluster: settings of a training on several nodes, as YAML or JSON; empty for none.
+        running_experiment: what becomes of an experiment that runs when the version is ready: wait (it
+            goes on, the version stays a candidate), replace, or queue (the version is the next).
     """
     log = ingest(
         definition=events_definition, source_fingerprint=source_fingerprint, revision=revision
@@ -152,6 +155,7 @@ def training(
                         feature_store=feature_store,
                         share=share,
                         cluster=cluster,
+                        running_experiment=running_experiment,
                         deployment_key=deployment_key,
                         revision=revision,
                     ).outputs["deployment"]

@@ -82,7 +82,7 @@ def arguments_of(
 def parse_parameters(pairs: Iterable[str], inputs: Inputs, pipeline: str) -> dict[str, Any]:
     """``KEY=VALUE`` texts as values of the types that the pipeline declares.
 
-    ``KEY=@FILE`` takes the value from a file.
+    ``KEY=@FILE`` takes the value from a file; ``KEY.INNER=VALUE`` sets one entry of a mapping.
 
     Raises:
         DefinitionError: no ``=``, no such parameter or file, or not YAML.
@@ -93,13 +93,18 @@ def parse_parameters(pairs: Iterable[str], inputs: Inputs, pipeline: str) -> dic
         name = name.strip()
         if not equals or not name:
             raise DefinitionError(f"--param {pair!r}: write KEY=VALUE.")
-        if name not in inputs:
+        outer, dot, inner = name.partition(".")
+        mapping = bool(dot) and inputs.get(outer, {}).get("parameterType") == "STRUCT"
+        if name not in inputs and not mapping:
             raise DefinitionError(
                 f"Pipeline {pipeline} has no parameter {name!r}.",
                 hint=f"It has: {', '.join(sorted(inputs))}.",
             )
         text = _content(name, value[1:]) if value.startswith("@") else value
-        found[name] = _value(name, text, str(inputs[name].get("parameterType", "")))
+        if mapping:
+            found[outer] = {**found.get(outer, {}), inner: text}
+        else:
+            found[name] = _value(name, text, str(inputs[name].get("parameterType", "")))
     return found
 
 
@@ -236,6 +241,14 @@ class _Known:
     @cached_property
     def feature_store(self) -> str:
         return self._at("feature_store")
+
+    @cached_property
+    def exposures(self) -> str:
+        return self._at("exposures")
+
+    @cached_property
+    def pipeline_root(self) -> str | None:
+        return self._at("pipeline") if self._wanted.root else None
 
     @cached_property
     def checkpoints(self) -> str:

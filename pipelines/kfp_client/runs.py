@@ -36,6 +36,7 @@ def submit(
     *,
     connection: Connection | None = None,
     compiled: str | None = None,
+    started: Mapping[str, str] | None = None,
     experiment: str = EXPERIMENT,
     create_experiment: bool = True,
     name: str = "",
@@ -55,6 +56,7 @@ def submit(
             which inside a pod finds the server of its own cluster.
         compiled: IR YAML to upload unless the server holds it. Default: the version that was
             uploaded last; a step that triggers a run has nothing to compile.
+        started: pipelines that the run starts by itself -> IR YAML, uploaded with this one.
         experiment: KFP experiment that the run stands in.
         create_experiment: make the experiment when absent.
         name: the run's name; default: pipeline and time.
@@ -76,6 +78,8 @@ def submit(
         check_parameters(spec_of(compiled), parameters)
     api = PipelinesApi(connection or resolve())
     version = prepare(api, pipeline, compiled, parameters, experiment, create_experiment)
+    for inner, text in (started or {}).items():
+        versions.upload(api, inner, text)
     experiment_id = experiments.find_or_create(api, experiment)
     if unless_active:
         active = active_run(api, version.pipeline_id, experiment_id)

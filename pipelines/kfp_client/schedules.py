@@ -11,7 +11,7 @@ from typing import Any, Literal
 from hemix.components.plan.windows import MACRO
 from hemix.errors import DefinitionError, HemixError
 from hemix.files import digest_of
-from hemix.pipelines.kfp_client import experiments
+from hemix.pipelines.kfp_client import experiments, versions
 from hemix.pipelines.kfp_client.api import PipelinesApi
 from hemix.pipelines.kfp_client.errors import PipelineApiError
 from hemix.pipelines.kfp_client.runs import EXPERIMENT, SERVICE_ACCOUNT, prepare
@@ -38,6 +38,7 @@ class ScheduleRequest:
         trigger: when.
         catch_up: after a pause or an outage run every missed time; otherwise the latest only.
         max_concurrency: runs at the same time, 1 to 10; a further one waits.
+        started: pipelines that runs start by themselves -> IR YAML, uploaded with this one.
         follow_latest: each run takes the version that is the newest then, not the one of now.
     """
 
@@ -49,6 +50,7 @@ class ScheduleRequest:
     catch_up: bool = False
     max_concurrency: int = 1
     follow_latest: bool = False
+    started: Mapping[str, str] = field(default_factory=dict)
     experiment: str = EXPERIMENT
     create_experiment: bool = True
     root: str = ""
@@ -110,12 +112,16 @@ def create(api: PipelinesApi, request: ScheduleRequest) -> Created:
         request.experiment,
         request.create_experiment,
     )
+    for inner, ir in request.started.items():
+        versions.upload(api, inner, ir)
     experiment_id = experiments.find_or_create(api, request.experiment)
     digest = _digest(request, version)
     there = _called(api, experiment_id, request.name)
     same = next((one for one in there if _digest_in(one) == digest), None)
     old = [one for one in there if one is not same]
     made = same or _create(api, request, version, experiment_id, digest, old)
+    if same is None:
+        _as_asked(api, request, made, version)
     _remove(api, request.name, old)
     return Created(
         outcome="unchanged" if same is not None else "replaced" if old else "created",
@@ -213,6 +219,45 @@ def _create(
         trigger=_trigger(_after_last(api, request.trigger, experiment_id, old)),
     )
     return api.write(api.recurring_runs.recurring_run_service_create_recurring_run, body)
+
+
+def _as_asked(
+    api: PipelinesApi, request: ScheduleRequest, made: Any, version: PipelineVersion
+) -> None:
+    """Take back what the server stored otherwise than it was asked: no one would look at night.
+
+    Raises:
+        PipelineApiError: names what differs; the schedule that was made is removed again.
+    """
+    stored = api.read(
+        api.recurring_runs.recurring_run_service_get_recurring_run, made.recurring_run_id
+    )
+    runtime = stored.runtime_config
+    reference = stored.pipeline_version_reference
+    wanted = {
+        "service account": (request.service_account, stored.service_account or ""),
+        "pipeline root": (request.root, (runtime and runtime.pipeline_root) or ""),
+        "parameters": (dict(request.parameters), dict((runtime and runtime.parameters) or {})),
+        "pipeline version": (
+            "" if request.follow_latest else version.version_id,
+            (reference and reference.pipeline_version_id) or "",
+        ),
+        "runs at once": (str(request.max_concurrency), str(stored.max_concurrency)),
+        "catch-up": (request.catch_up, not stored.no_catchup),
+    }
+    other = [
+        f"{what} {has!r}, not {asked!r}"
+        for what, (asked, has) in wanted.items()
+        if asked and asked != has
+    ]
+    if other:
+        api.write(
+            api.recurring_runs.recurring_run_service_delete_recurring_run, made.recurring_run_id
+        )
+        raise PipelineApiError(
+            f"The server stored schedule {request.name!r} with {'; '.join(other)}. It is removed again.",
+            hint="Ask whoever runs the server; what was scheduled before stays.",
+        )
 
 
 def _after_last(api: PipelinesApi, trigger: Trigger, experiment_id: str, old: list[Any]) -> Trigger:

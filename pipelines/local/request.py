@@ -96,6 +96,8 @@ def plan(request: RunRequest) -> RunPlan:
         "champion": registry.location_of(baseline) if baseline else "",
         "policy": policy,
         "share": request.share,
+        # Who runs it here by hand means it.
+        "running_experiment": "replace",
         "online_store": request.online_store,
         "runner_options": list(request.runner_options),
         "deployment_key": key,

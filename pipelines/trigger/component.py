@@ -12,6 +12,8 @@ from hemix.components.steps import image_of
 def trigger(
     pipeline: str,
     parameters: dict[str, Any],
+    service_account: str,
+    root: str,
     verdict: Input[Artifact],
     run: Output[Artifact],
 ) -> None:
@@ -25,6 +27,8 @@ def trigger(
         start(
             pipeline=pipeline,
             parameters=parameters,
+            service_account=service_account,
+            root=root,
             verdict=Path(verdict.path),
             out_run=Path(run.path),
         )

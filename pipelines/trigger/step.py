@@ -21,6 +21,8 @@ def start(
     parameters: Mapping[str, Any],
     verdict: Path,
     out_run: Path,
+    service_account: str,
+    root: str,
     connection: Connection | None = None,
 ) -> None:
     """Start ``pipeline``; when a run of it has not ended, that one is named and none is started.
@@ -28,6 +30,8 @@ def start(
     Args:
         pipeline: a pipeline that was uploaded before.
         parameters: its parameters.
+        service_account: of the run that is started; one that deploys needs ``hemix-deployer``.
+        root: its pipeline root, ``s3://...``; empty: the server's own.
         verdict: why; one that passed starts nothing.
         out_run: JSON: run id, page, whether it was started, and the failed checks.
         connection: the API server; the one of the pod's own cluster when None.
@@ -41,7 +45,14 @@ def start(
         write_json(out_run, {"run_id": None, "page": None, "started": False, "why": []})
         say(f"trigger: {found.gate} passed, nothing to start")
         return
-    run = submit(pipeline, _whole(parameters), connection=connection, unless_active=True)
+    run = submit(
+        pipeline,
+        _whole(parameters),
+        connection=connection,
+        root=root,
+        service_account=service_account,
+        unless_active=True,
+    )
     write_json(
         out_run, {"run_id": run.run_id, "page": run.page, "started": run.started, "why": why}
     )

@@ -9,6 +9,7 @@ from hemix.serving.experiments.assignment import MODEL_LAYER
 from hemix.serving.experiments.design import design_of
 from hemix.serving.experiments.layers import Experiments
 from hemix.serving.experiments.results import Decision
+from hemix.serving.registry.transitions import Note, next_in_line
 
 if TYPE_CHECKING:
     from hemix.serving.registry.registry import Registry
@@ -39,4 +40,7 @@ def apply(decision: Decision, registry: Registry) -> Decision:
         registry.promote(decision.version, why=why)
     else:
         registry.rollback(decision.version, why=why)
+    if registry.state().queue:
+        note = Note(why=f"next after experiment {decision.epoch}")
+        registry.move(lambda state: next_in_line(state, note=note))
     return decision.model_copy(update={"applied": True})

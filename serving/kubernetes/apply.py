@@ -13,7 +13,12 @@ from dataclasses import dataclass, field
 
 from hemix.errors import HemixError
 from hemix.serving.kubernetes.api import Cluster
-from hemix.serving.kubernetes.errors import DeploymentFailed, FieldConflict, MissingKind
+from hemix.serving.kubernetes.errors import (
+    DeploymentFailed,
+    FieldConflict,
+    Forbidden,
+    MissingKind,
+)
 from hemix.serving.kubernetes.manifests.names import Manifest, key_of, selector, title
 from hemix.serving.kubernetes.manifests.render import Rendered
 from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
@@ -26,7 +31,7 @@ _PRUNED = (
     ("policy/v1", "PodDisruptionBudget"),
     ("serving.kserve.io/v1beta1", "InferenceService"),
     ("v1", "ConfigMap"),
-    ("serving.kserve.io/v1alpha1", "ClusterServingRuntime"),
+    ("serving.kserve.io/v1alpha1", "ServingRuntime"),
 )
 """Kinds of which we may have left something, in the order of removal: users of a thing first."""
 
@@ -61,6 +66,7 @@ def deploy(
     settings: DeploymentSettings,
     *,
     commit: Callable[[], None] = lambda: None,
+    guard: Callable[[], None] = lambda: None,
     force: bool = False,
     say: Say = print,
 ) -> None:
@@ -72,6 +78,7 @@ def deploy(
         settings: time limits.
         commit: called when the cluster serves the new state, before anything is removed: writes the
             registry. When it fails, the cluster goes back too.
+        guard: called before traffic moves; what it raises leaves everything as it was.
         force: take over fields of other managers.
         say: takes a line on each change.
 
@@ -81,13 +88,15 @@ def deploy(
     """
     cluster.require_namespace()
     check(cluster, rendered.manifests, force=force)
+    check_claim(cluster, settings)
     changes = Changes(cluster)
     try:
         say("deploy: predictors")
-        _apply(changes, rendered.capacity, force=force, say=say)
+        apply_all(changes, rendered.capacity, force=force, say=say)
         wait_ready(cluster, rendered.capacity, settings.timeouts, say)
+        guard()
         say("deploy: traffic")
-        _apply(changes, rendered.traffic, force=force, say=say)
+        apply_all(changes, rendered.traffic, force=force, say=say)
         wait_ready(cluster, rendered.traffic, settings.timeouts, say)
         commit()
     except BaseException as error:
@@ -114,6 +123,34 @@ def check(cluster: Cluster, manifests: Sequence[Manifest], *, force: bool = Fals
         cluster.apply(manifest, dry_run=True, force=force)
 
 
+def check_claim(cluster: Cluster, settings: DeploymentSettings) -> None:
+    """The claim that the ranker mounts may be mounted as the settings say.
+
+    Raises:
+        DeploymentFailed: it may not: a new pod would wait for the volume of the old one for ever.
+    """
+    storage = settings.storage
+    if not storage.claim:
+        return
+    wanted = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": storage.claim},
+    }
+    try:
+        live = cluster.get(wanted)
+    except (Forbidden, MissingKind):  # who may not look is told by pods that wait
+        return
+    modes = ((live or {}).get("spec") or {}).get("accessModes") or [storage.claim_mode]
+    if storage.claim_mode == "ReadWriteMany" and "ReadWriteMany" not in modes:
+        raise DeploymentFailed(
+            f"PersistentVolumeClaim {storage.claim} is {', '.join(modes)}: one pod can mount it, and "
+            "the ranker has more.",
+            hint="Set storage.claim_mode: ReadWriteOnce with one ranker, or use a ReadWriteMany "
+            "claim or S3.",
+        )
+
+
 def prune(
     cluster: Cluster, rendered: Rendered, settings: DeploymentSettings, *, say: Say = print
 ) -> None:
@@ -133,15 +170,16 @@ def leftovers(cluster: Cluster, rendered: Rendered, settings: DeploymentSettings
     over: list[Manifest] = []
     for api_version, kind in _PRUNED:
         try:
-            wide = not cluster.kind(api_version, kind).namespaced
+            cluster.kind(api_version, kind)
         except MissingKind:  # what the cluster does not know, it holds none of
             continue
-        found = cluster.list(api_version, kind, selector=selector(settings, cluster_wide=wide))
+        found = cluster.list(api_version, kind, selector=selector(settings))
         over += [manifest for manifest in found if key_of(manifest) not in wanted]
     return over
 
 
-def _apply(changes: Changes, manifests: Sequence[Manifest], *, force: bool, say: Say) -> None:
+def apply_all(changes: Changes, manifests: Sequence[Manifest], *, force: bool, say: Say) -> None:
+    """Apply manifests in their order, and note the way back."""
     for manifest in manifests:
         live = changes.cluster.get(manifest)
         before = owned(live) if live is not None and is_ours(live) else None

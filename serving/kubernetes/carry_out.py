@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from hemix.errors import RegistryError
 from hemix.serving.kubernetes.api import Cluster
 from hemix.serving.kubernetes.apply import deploy
+from hemix.serving.kubernetes.back import go_back
 from hemix.serving.kubernetes.manifests.render import Rendered, render
 from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
 from hemix.serving.kubernetes.ready import Say
@@ -24,10 +26,14 @@ Step = Callable[[RegistryState], RegistryState]
 
 @dataclass(frozen=True)
 class Move:
-    """What to do with a registry: a step of :mod:`hemix.serving.registry.transitions`, and how it is told."""
+    """What to do with a registry: a step of :mod:`hemix.serving.registry.transitions`, and how it is told.
+
+    ``back``: a version is taken away from users: traffic goes first (:mod:`hemix.serving.kubernetes.back`).
+    """
 
     text: str
     step: Step
+    back: bool = False
 
 
 STAY = Move("as the registry says", lambda state: state)
@@ -101,7 +107,9 @@ def rollback(state: RegistryState, *, version: str = "", why: str = "") -> Move:
         version = state.challengers[-1].version if state.challengers else (state.champion or "")
     note = Note(why=why or "hemix deploy --rollback")
     return Move(
-        f"{version} out of service", lambda state: moves.rollback(state, version, note=note)
+        f"{version} out of service",
+        lambda state: moves.rollback(state, version, note=note),
+        back=True,
     )
 
 
@@ -123,6 +131,7 @@ def carry_out(
     cluster: Cluster,
     *,
     force: bool = False,
+    wait: bool = True,
     say: Say = print,
 ) -> RegistryState:
     """Bring cluster and registry to where ``move`` leads; done again it changes nothing.
@@ -133,26 +142,52 @@ def carry_out(
         settings: of the deployment.
         cluster: where.
         force: take over fields of other managers.
+        wait: of a way back only: for all pods, after users moved.
         say: takes a line on each change.
 
     Raises:
-        RegistryError: the state does not allow the move, or another writer changed it meanwhile.
-        ClusterError, DeploymentFailed: see :func:`hemix.serving.kubernetes.apply.deploy`.
+        RegistryError: the state does not allow the move, or another writer changed it meanwhile
+            (of a way back: both changes are kept).
+        ClusterError, DeploymentFailed: see :func:`hemix.serving.kubernetes.apply.deploy` and
+            :func:`hemix.serving.kubernetes.back.go_back`.
     """
     before = registry.state()
     after = move.step(before)
-    rendered = render(after, settings, registry=registry.location)
+    now = datetime.now(UTC)
+    rendered = render(after, settings, registry=registry.location, now=now)
 
-    def commit() -> None:
+    def unchanged() -> None:
         if registry.state() != before:
             raise RegistryError(
                 f"{registry.location} was changed by someone else meanwhile.",
                 hint="Look at it (hemix models list), then run the command again.",
             )
+
+    def commit() -> None:
+        unchanged()
         if after != before:
             registry.move(move.step)
 
-    deploy(cluster, rendered, settings, commit=commit, force=force, say=say)
+    def merged() -> Rendered:
+        """The step over whatever the registry says by then: what a nightly run wrote is kept."""
+        state = registry.move(move.step)
+        if state.shares != after.shares:
+            say(f"deploy: {registry.location} was changed meanwhile; both changes are kept")
+        return render(state, settings, registry=registry.location, now=now)
+
+    if move.back and after.champion is not None:
+        go_back(
+            cluster,
+            rendered,
+            settings,
+            versions=(after.champion,),
+            commit=merged,
+            wait=wait,
+            force=force,
+            say=say,
+        )
+    else:
+        deploy(cluster, rendered, settings, commit=commit, guard=unchanged, force=force, say=say)
     return registry.state()
 
 

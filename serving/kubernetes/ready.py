@@ -77,7 +77,12 @@ def _look(cluster: Cluster, manifest: Manifest) -> Look:
     if manifest["kind"] == "ScaledObject":
         return scaled_look(live)
     look = service_look(live)
-    return _rollout(cluster, live) if look.ready else look
+    if look.ready or look.broken:
+        return _rollout(cluster, live) if look.ready else look
+    why = _rollout(
+        cluster, live
+    )  # KServe says "not ready"; the Deployment knows that it is refused
+    return why if why.broken else look
 
 
 def service_look(live: Manifest) -> Look:
@@ -140,6 +145,17 @@ def _rollout(cluster: Cluster, live: Manifest) -> Look:
     return Look(True)
 
 
+def available(cluster: Cluster, service: str) -> int:
+    """How many pods of an InferenceService answer.
+
+    Raises:
+        Forbidden, MissingKind: the Deployments cannot be seen.
+    """
+    selector = f"serving.kserve.io/inferenceservice={service}"
+    found = cluster.list("apps/v1", "Deployment", selector=selector)
+    return sum((one.get("status") or {}).get("availableReplicas", 0) for one in found)
+
+
 def rollout_look(deployment: Manifest) -> Look:
     """As ``kubectl rollout status`` sees it."""
     status: dict[str, Any] = deployment.get("status") or {}
@@ -149,6 +165,9 @@ def rollout_look(deployment: Manifest) -> Look:
         return Look(False, f"{name}: waiting for its controller")
     for condition in status.get("conditions", ()):
         if condition.get("reason") == "ProgressDeadlineExceeded":
+            return Look(False, f"{name}: {condition.get('message', '')}", broken=True)
+        # A quota, Pod Security or a webhook refuses the pods: there is nothing to wait for.
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
             return Look(False, f"{name}: {condition.get('message', '')}", broken=True)
     new, live = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
     if new < wanted or live < wanted or status.get("replicas", 0) > new:

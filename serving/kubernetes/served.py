@@ -56,6 +56,13 @@ class Site:
         return Site(cluster, settings)
 
 
+def _is_back(before: RegistryState, after: RegistryState) -> bool:
+    """Whether a version is taken away from users, and they go to one that served them before."""
+    taken, new = set(before.shares) - set(after.shares), set(after.shares) - set(before.shares)
+    known = after.champion == before.champion or after.champion in before.champions
+    return bool(taken) and new <= {after.champion} and known
+
+
 class ServedRegistry(Registry):
     """``registry``, whose moves succeed when the cluster of ``site`` serves them.
 
@@ -80,7 +87,8 @@ class ServedRegistry(Registry):
         return self._registry.manifest(version)
 
     def _change(self, move: Callable[[RegistryState], RegistryState]) -> RegistryState:
-        step = Move("a move", move)
+        before = self._registry.state()
+        step = Move("a move", move, back=_is_back(before, move(before)))
         return carry_out(step, self._registry, self._site.settings, self._site.cluster, say=say)
 
     def _add(

@@ -24,6 +24,7 @@ from hemix.serving.registry.transitions import (
     MAX_STATE_BYTES,
     Note,
     RegistryState,
+    Running,
     parse_state,
     state_bytes,
     summary_of,
@@ -86,10 +87,11 @@ class Registry(abc.ABC):
         why: str = "",
         verdict: Verdict | str | None = None,
         who: str = "",
+        running: Running = "replace",
     ) -> RegistryState:
         """Copy a model version in. The first becomes champion, a later one challenger.
 
-        A new challenger replaces the one before it, which is retired. Adding the same version again
+        Adding the same version again
         changes nothing.
 
         Args:
@@ -98,6 +100,8 @@ class Registry(abc.ABC):
             why: reason, for the history.
             verdict: of the model gate, for the history.
             who: acted, for the history.
+            running: what becomes of an experiment that runs already: it is replaced (its version is
+                retired), goes on (wait), or goes on and this version is the next (queue).
 
         Raises:
             ModelVersionError: ``model`` is not what its manifest says; the message names the file.
@@ -109,7 +113,9 @@ class Registry(abc.ABC):
         note = Note(who=who, why=why, verdict=summary_of(verdict))
         with signed(model) as folder:
             return self._add(
-                folder, version, lambda s: moves.add(s, version, share=share, note=note)
+                folder,
+                version,
+                lambda s: moves.add(s, version, share=share, note=note, running=running),
             )
 
     def challenge(

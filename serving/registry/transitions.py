@@ -10,7 +10,7 @@ from __future__ import annotations
 import getpass
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -23,6 +23,10 @@ MAX_STATE_BYTES = 16_000_000
 """A hundred thousand moves; what is larger was not written by a registry."""
 
 VersionState = Literal["candidate", "challenger", "champion", "retired"]
+Running = Literal["wait", "replace", "queue"]
+"""What becomes of an experiment that runs when a new version comes: ``wait``, it goes on and the new
+version stays a candidate; ``replace``, it ends; ``queue``, it goes on and the new version is the next."""
+RUNNING: tuple[Running, ...] = get_args(Running)
 
 
 class Challenger(Frozen):
@@ -48,6 +52,7 @@ class RegistryState(Frozen):
 
     ``champions`` is the line of champions, the reigning one last: what roll back goes back along.
     ``salt`` cuts the users; a new experiment gets a new one, so that each starts on a fresh cut.
+    ``queue`` is whose experiment begins when the one that runs has ended: one version at most.
     """
 
     champion: str | None = None
@@ -56,6 +61,7 @@ class RegistryState(Frozen):
     champions: tuple[str, ...] = ()
     versions: dict[str, VersionState] = Field(default={})
     history: tuple[Event, ...] = ()
+    queue: tuple[Challenger, ...] = ()
 
     @model_validator(mode="after")
     def _whole(self) -> RegistryState:
@@ -68,7 +74,7 @@ class RegistryState(Frozen):
             raise ValueError("there are challengers and no champion")
         if sum(challenger.share for challenger in self.challengers) > 1.0 + 1e-9:
             raise ValueError("the challengers' shares sum to more than 1")
-        for name in (self.champion, *names):
+        for name in (self.champion, *names, *(one.version for one in self.queue)):
             if name is not None and name not in self.versions:
                 raise ValueError(f"{name} serves and is not among the versions")
         return self
@@ -108,9 +114,17 @@ NO_NOTE = Note()
 
 
 def add(
-    state: RegistryState, version: str, *, share: float | None, note: Note = NO_NOTE
+    state: RegistryState,
+    version: str,
+    *,
+    share: float | None,
+    note: Note = NO_NOTE,
+    running: Running = "replace",
 ) -> RegistryState:
-    """The first version becomes champion; a later one challenger (``share``) or candidate (None)."""
+    """The first version becomes champion; a later one challenger (``share``) or candidate (None).
+
+    ``running``: of an experiment that runs already.
+    """
     if version in state.versions:
         return state
     if share is not None:
@@ -119,7 +133,33 @@ def add(
     state = _noted(state, "add", version, note)
     if state.champion is None:
         return _crowned(state, version)
-    return state if share is None else _challenging(state, version, share)
+    if share is None:
+        return state
+    if running != "replace" and state.challengers:
+        one = Challenger(version=version, share=share)
+        return _changed(state, queue=(one,)) if running == "queue" else state
+    return _challenging(state, version, share)
+
+
+def next_in_line(state: RegistryState, *, note: Note = NO_NOTE) -> RegistryState:
+    """Begin the experiment that waits, when none runs; otherwise nothing changes."""
+    if state.challengers or not state.queue:
+        return state
+    (one,) = state.queue
+    return challenge(state, one.version, share=one.share, note=note)
+
+
+def running_told(state: RegistryState) -> str:
+    """The experiment that runs, for people; empty when none does."""
+    if not state.challengers:
+        return ""
+    told = []
+    for one in state.challengers:
+        moves = ("add", "challenge")
+        since = [e.when for e in state.history if e.version == one.version and e.what in moves]
+        begun = f" since {since[0]:%Y-%m-%d %H:%M}" if since else ""
+        told.append(f"{one.version} is on trial{begun} with {one.share:.0%} of the users")
+    return ", ".join(told)
 
 
 def challenge(
@@ -197,6 +237,7 @@ def _challenging(state: RegistryState, version: str, share: float) -> RegistrySt
     return _changed(
         state,
         challengers=(Challenger(version=version, share=share),),
+        queue=tuple(one for one in state.queue if one.version != version),
         versions={**state.versions, version: "challenger"},
         salt=state.salt if same else digest_of({"experiment": version}),
     )
@@ -220,6 +261,7 @@ def _retired(state: RegistryState, version: str) -> RegistryState:
     return _changed(
         state,
         challengers=tuple(c for c in state.challengers if c.version != version),
+        queue=tuple(one for one in state.queue if one.version != version),
         versions={**state.versions, version: "retired"},
     )
 
@@ -262,6 +304,17 @@ def summary_of(verdict: Verdict | str | None) -> str:
     return f"{verdict.gate}: {passed} of {len(verdict.checks)} checks passed"
 
 
+def running_policy(text: str) -> Running:
+    """``wait``, ``replace`` or ``queue``; RegistryError for anything else."""
+    for known in RUNNING:
+        if text == known:
+            return known
+    raise RegistryError(
+        f"running_experiment {text!r} is not one of {', '.join(RUNNING)}.",
+        hint="wait: an experiment that runs goes on, and the new version stays a candidate.",
+    )
+
+
 def check_share(share: float) -> None:
     """Raises RegistryError when a challenger cannot have ``share`` of the users."""
     if not 0.0 <= share < 1.0:
@@ -295,4 +348,5 @@ def parse_state(data: bytes | None, where: str) -> RegistryState:
 
 def state_bytes(state: RegistryState) -> bytes:
     """What ``state.json`` holds."""
-    return (state.model_dump_json(indent=2) + "\n").encode()
+    unsaid = set() if state.queue else {"queue"}  # what older endpoints do not know is not said
+    return (state.model_dump_json(indent=2, exclude=unsaid) + "\n").encode()

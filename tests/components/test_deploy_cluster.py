@@ -28,7 +28,11 @@ from tests.serving.live import Workshop
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-STORAGE = {"models": "s3://models/registry", "features": "s3://models/features"}
+STORAGE = {
+    "models": "s3://models/registry",
+    "features": "s3://models/features",
+    "exposures": "s3://logs/exposures",
+}
 
 
 @pytest.fixture
@@ -44,7 +48,9 @@ def step(
 
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
 
-    def deploy(version: str, *, share: float = 0.1, **settings: Any) -> dict[str, Any]:
+    def deploy(
+        version: str, *, share: float = 0.1, running: str = "replace", **settings: Any
+    ) -> dict[str, Any]:
         values = {"namespace": site.namespace, "storage": STORAGE, **settings}
         values["timeouts"] = {**FAST, **settings.get("timeouts", {})}
         out = tmp_path / f"deployment-{version}.json"
@@ -55,6 +61,7 @@ def step(
             registry=tmp_path / "registry",
             feature_store=tmp_path / "feature_store",
             share=share,
+            running=running,
             cluster=json.dumps(values),
             out_deployment=out,
         )
@@ -76,6 +83,10 @@ def test_champion_then_challenger_then_one_that_fails(
     assert site.shares() == {"v1": 0.9, "v2": 0.1}
     verdicts = [event.verdict for event in registry.state().history]
     assert verdicts[-1] == "validate_model: 1 of 1 checks passed"
+
+    assert step("v3", running="wait")["state"] == "candidate"  # v2's experiment goes on
+    assert site.shares() == {"v1": 0.9, "v2": 0.1}
+    assert site.services() == {"ranker", "ranker-v1", "ranker-v2"}
 
     site.controller.failing.add("ranker-v3")
     with pytest.raises(DeploymentFailed, match="ranker-v3"):

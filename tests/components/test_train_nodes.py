@@ -120,6 +120,24 @@ def test_the_api_server_takes_the_job_as_it_is(
     assert live["metadata"]["name"] == "hemix-train-v1a2b3c4d5e6f"
 
 
+def test_a_job_goes_with_its_run(cluster: Cluster, work: Work) -> None:
+    """The run's Workflow owns it: not the step's pod, whose second attempt goes on with the job."""
+    workflow = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "w", "uid": "u-1"}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "step-1", "ownerReferences": [{**workflow, "controller": True}]},
+    }
+    cluster.apply(pod)
+    job = trainjob.render(work, TRAINING, settings(), "v1")
+    owned = nodes.owned_by_run(cluster, job, "step-1")
+    assert owned["metadata"]["ownerReferences"] == [workflow]
+    live = cluster.apply(owned)
+    assert live["metadata"]["ownerReferences"][0]["uid"] == "u-1"
+    assert nodes.owned_by_run(cluster, job, "no-such-pod") == job
+    assert nodes.owned_by_run(cluster, job) == job  # outside of a cluster
+
+
 def test_a_job_that_is_wrong_is_refused(cluster: Cluster, work: Work) -> None:
     manifest = trainjob.render(work, TRAINING, settings(), "v1")
     manifest["spec"]["trainer"]["numProcPerNode"] = "auto"

@@ -29,12 +29,11 @@ def test_everything_is_accepted_and_everything_broken_refused(crd_kubeconfig: Pa
     assert not report.passed_broken
     assert not report.missing
     assert set(report.checked) == {run.SCHEMAS, run.CUSTOM, run.TOGETHER, run.RULES, run.PIPELINES}
-    assert set(report.broken) == set(report.checked)
+    assert set(report.broken) == {*report.checked, run.MISTAKES}
     last = report.text().splitlines()[-1]
-    told, worse = sum(report.checked.values()), sum(report.broken.values())
+    told, worse = sum(report.checked.values()), sum(map(len, report.broken.values()))
     assert last == (
-        f"cluster-check: {told} objects checked, 0 refused; "
-        f"{worse} broken on purpose, {worse} refused"
+        f"cluster-check: {told} objects checked, 0 refused; {worse} kinds of mistakes, all refused"
     )
     assert report.exit_code == 0
 
@@ -188,7 +187,16 @@ def test_a_broken_one_that_passes_fails_the_check() -> None:
     report.good("x", "fine", [])
     report.bad("x", "broken but taken", [])
     assert report.exit_code == 1
-    assert report.text().endswith("1 objects checked, 0 refused; 1 broken on purpose, 0 refused")
+    assert report.text().endswith(
+        "1 objects checked, 0 refused; 1 kinds of mistakes, 1 mistakes not refused"
+    )
+
+
+def test_one_mistake_in_ten_objects_is_one_kind() -> None:
+    report = Report(verbose=False)
+    for number in range(10):
+        report.bad("x", f"object {number} with a fault", ["told"], kind="a fault")
+    assert report.text().endswith("0 objects checked, 0 refused; 1 kinds of mistakes, all refused")
 
 
 def test_kustomize_says_what_it_refuses(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from tests.infra.tools import need
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "infra" / "monitoring"
-OTHERS = {"up", "ALERTS"}
-"""Prometheus' own."""
+OTHERS = {"up", "ALERTS", "kube_pod_status_phase", "kube_pod_created"}
+"""Prometheus' own, and kube-state-metrics'."""
 
 
 def _rules() -> list[dict[str, Any]]:

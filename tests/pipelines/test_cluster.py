@@ -32,7 +32,7 @@ MINE: dict[str, Any] = {
         "train": {
             "gpu": {"count": 2, "node_selector": {"gpu": "a100"}},
             "volumes": [{"claim": "checkpoints", "path": "/checkpoints"}],
-            "retries": {"count": 3, "first_pause": "30s", "longest_pause": "5m"},
+            "retries": {"count": 3, "first_pause": "30s", "waiting": "5m"},
             "timeout": "3d",
         },
     },
@@ -95,7 +95,7 @@ def test_every_setting_reaches_the_compiled_pipeline(tmp_path: Path) -> None:
     assert task["retryPolicy"] == {
         "backoffDuration": "30s",
         "backoffFactor": 2.0,
-        "backoffMaxDuration": "300s",
+        "backoffMaxDuration": f"{4 * (3 * 86400 + 300) + 30 + 60 + 120}s",
         "maxRetryCount": 3,
     }
     pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
@@ -140,7 +140,7 @@ def test_without_gpus_no_pod_asks_for_one(tmp_path: Path) -> None:
 def test_a_component_alone_takes_the_image_of_the_settings(tmp_path: Path) -> None:
     text = compiled_component("train", _settings(tmp_path, MINE))
     assert f"image: registry.example.com:5000/ml/hemix/train@{DIGEST}" in text
-    assert "image: hemix/train:" in compiled_component("train")  # the first left no trace
+    assert "image: localhost/hemix/train:" in compiled_component("train")  # the first left no trace
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_what_fails_its_check_is_not_written(
     tmp_path: Path, hemix_compile: Compile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sound = text_of("experiment")
-    broken = sound.replace("hemix/serve:", "hemix/serve:latest # ")
+    broken = sound.replace("localhost/hemix/serve:", "hemix/serve:latest # ")
     monkeypatch.setattr("hemix.pipelines.compiler.compiler.compiled", lambda *_: broken)
     code, _, err = hemix_compile("experiment", "--check")
     assert code == 2

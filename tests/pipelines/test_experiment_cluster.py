@@ -77,7 +77,11 @@ class Stage:
         self.hemix("deploy", "--registry", str(self.registry.root))
 
     def write_settings(self, **fields: Any) -> None:
-        storage = {"models": REGISTRY, "features": "s3://models/features"}
+        storage = {
+            "models": REGISTRY,
+            "features": "s3://models/features",
+            "exposures": "s3://logs/exposures",
+        }
         settings = self.site.settings(storage=storage).model_copy(update=fields)
         self.settings.write_text(settings.model_dump_json())
 

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from hemix.errors import DefinitionError
 from hemix.pipelines.compiler.checking.components import component_problems, use_problems
 from hemix.pipelines.compiler.checking.dag import Dag
-from hemix.pipelines.compiler.checking.executors import executor_problems, pod_problems
+from hemix.pipelines.compiler.checking.executors import (
+    executor_problems,
+    pod_problems,
+    retry_problems,
+)
 from hemix.pipelines.compiler.checking.reading import read
 
 _TOLD = 10
@@ -47,6 +51,7 @@ def check(text: str, where: str = "pipeline") -> Checked:
     problems += use_problems(found)
     problems += executor_problems(found)
     problems += pod_problems(found)
+    problems += retry_problems(found)
     if problems:
         more = f" (and {len(problems) - _TOLD} more)" if len(problems) > _TOLD else ""
         raise DefinitionError(

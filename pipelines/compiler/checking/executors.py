@@ -48,3 +48,24 @@ def pod_problems(found: Compiled) -> Iterator[str]:
             yield f"{label}: may run as root"
         if not pod.active_deadline_seconds:
             yield f"{label}: has no timeout"
+
+
+def retry_problems(found: Compiled) -> Iterator[str]:
+    """Retries that Argo would refuse, or never make: its window counts from the first start."""
+    if found.pods is None:
+        return
+    labels = {name: component.executor_label for name, component in found.components.items()}
+    for where, component in {"root": found.spec.root, **found.components}.items():
+        for name, task in component.dag.tasks.items():
+            policy = task.retry_policy
+            pod = found.pods.get(labels.get(task.component_ref.name, ""))
+            if not policy.max_retry_count or pod is None:
+                continue
+            if policy.backoff_factor != int(policy.backoff_factor):
+                yield f"{where}/{name}: retries with factor {policy.backoff_factor}; Argo takes whole numbers"
+            needed = (policy.max_retry_count + 1) * pod.active_deadline_seconds
+            if policy.backoff_max_duration.seconds < needed:
+                yield (
+                    f"{where}/{name}: all {policy.max_retry_count + 1} attempts must end within "
+                    f"{policy.backoff_max_duration.seconds} s of the first start, and need {needed} s"
+                )

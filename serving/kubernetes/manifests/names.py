@@ -13,7 +13,6 @@ Manifest = dict[str, Any]
 MANAGER = "hemix"
 """Our field manager, and the value of ``app.kubernetes.io/managed-by``."""
 DEPLOYMENT = "hemix/deployment"
-NAMESPACE = "hemix/namespace"
 VERSION = "hemix/version"
 
 # KServe appends "-<canary name>-predictor" and Deployment and pod add 17: 63 is the limit.
@@ -54,12 +53,9 @@ def labels(settings: DeploymentSettings, component: str, version: str = "") -> d
     return {**found, VERSION: service_name(settings, version)} if version else found
 
 
-def selector(settings: DeploymentSettings, *, cluster_wide: bool = False) -> str:
-    """Label selector of everything that belongs to this deployment."""
-    parts = [f"app.kubernetes.io/managed-by={MANAGER}", f"{DEPLOYMENT}={settings.name}"]
-    if cluster_wide:
-        parts.append(f"{NAMESPACE}={settings.namespace}")
-    return ",".join(parts)
+def selector(settings: DeploymentSettings) -> str:
+    """Label selector of everything in the namespace that belongs to this deployment."""
+    return f"app.kubernetes.io/managed-by={MANAGER},{DEPLOYMENT}={settings.name}"
 
 
 def key_of(manifest: Manifest) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""One model version: its ClusterServingRuntime and its predictor InferenceService."""
+"""One model version: its ServingRuntime and its predictor InferenceService."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from hemix.files import digest_of
 from hemix.serving.kubernetes.manifests import pods
-from hemix.serving.kubernetes.manifests.names import NAMESPACE, Manifest, labels, service_name
+from hemix.serving.kubernetes.manifests.names import Manifest, labels, service_name
 from hemix.serving.kubernetes.manifests.scaling import (
     autoscaler_class,
     disruption_budget,
@@ -21,6 +21,9 @@ MODE = {"serving.kserve.io/deploymentMode": "Standard"}
 """KServe's default is Knative, where half of what is written here would be ignored."""
 INNER_ONLY = {"networking.kserve.io/visibility": "cluster-local"}
 """KServe makes no route of its own: users come through our HTTPRoute only."""
+OUTSIDE_MESH = {"sidecar.istio.io/inject": "false"}
+"""Istio's sidecar stays out of our pods: it needs rights that Pod Security refuses, and NetworkPolicies
+say already who may talk to whom (docs/operator/cluster.md)."""
 _FORMAT = {"name": "hemix", "version": "1"}
 
 
@@ -28,7 +31,8 @@ def runtime(settings: DeploymentSettings, image: str) -> Manifest:
     """How any version is served by ``image``.
 
     Its name holds a digest of its content: another image is another runtime, so that applying one
-    changes nothing that serves, and one that serves never changes.
+    changes nothing that serves, and one that serves never changes. It lies in the namespace, where
+    KServe looks first, so that no tenant needs a right to another's.
     """
     role = settings.predictor
     scratch, mount = pods.scratch()
@@ -62,10 +66,11 @@ def runtime(settings: DeploymentSettings, image: str) -> Manifest:
     }
     return {
         "apiVersion": "serving.kserve.io/v1alpha1",
-        "kind": "ClusterServingRuntime",
+        "kind": "ServingRuntime",
         "metadata": {
-            "name": f"hemix-{settings.namespace}-{digest_of(spec)[:10]}",
-            "labels": {**labels(settings, COMPONENT), NAMESPACE: settings.namespace},
+            "name": f"hemix-{digest_of(spec)[:10]}",
+            "namespace": settings.namespace,
+            "labels": labels(settings, COMPONENT),
         },
         "spec": spec,
     }
@@ -87,6 +92,7 @@ def predictor(settings: DeploymentSettings, version: str, models: str) -> list[M
         "predictor": {
             **pods.pod_fields(settings, role, name),
             **replica_fields(role.scaling),
+            **_storage_container(settings),
             "model": _model(settings, version, stable, uri),
         }
     }
@@ -102,6 +108,7 @@ def predictor(settings: DeploymentSettings, version: str, models: str) -> list[M
                     **pods.pod_fields(settings, role, name),
                     "name": rollout.name,
                     "minReplicas": rollout.replicas,
+                    **_storage_container(settings),
                     # The CRD demands the name here; in the stable predictor the webhook forbids it.
                     "model": {**_model(settings, version, trial, uri), "name": pods.CONTAINER},
                 },
@@ -113,7 +120,7 @@ def predictor(settings: DeploymentSettings, version: str, models: str) -> list[M
         "metadata": {
             "name": name,
             "namespace": settings.namespace,
-            "labels": {**labels(settings, COMPONENT, version), **INNER_ONLY},
+            "labels": {**labels(settings, COMPONENT, version), **INNER_ONLY, **OUTSIDE_MESH},
             "annotations": {
                 **MODE,
                 **autoscaler_class(role.scaling),
@@ -128,6 +135,12 @@ def predictor(settings: DeploymentSettings, version: str, models: str) -> list[M
         *scaled_object(settings, role.scaling, name, COMPONENT, version),
         disruption_budget(settings, name, COMPONENT, version),
     ]
+
+
+def _storage_container(settings: DeploymentSettings) -> dict[str, str]:
+    """KServe's own initializer says nothing of its security, which `restricted` refuses."""
+    name = settings.storage.container
+    return {"storageContainerName": name} if name else {}
 
 
 def _model(

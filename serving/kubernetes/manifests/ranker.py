@@ -13,7 +13,7 @@ import yaml
 
 from hemix.serving.kubernetes.manifests import pods
 from hemix.serving.kubernetes.manifests.names import Manifest, labels, service_name, url_of
-from hemix.serving.kubernetes.manifests.predictor import INNER_ONLY, MODE
+from hemix.serving.kubernetes.manifests.predictor import INNER_ONLY, MODE, OUTSIDE_MESH
 from hemix.serving.kubernetes.manifests.scaling import (
     autoscaler_class,
     disruption_budget,
@@ -53,12 +53,16 @@ def predictors_file(settings: DeploymentSettings, state: RegistryState) -> Manif
     }
 
 
-def ranker(settings: DeploymentSettings, features: str) -> list[Manifest]:
-    """InferenceService, scaling and disruption budget of the transformer; ``features``: its store."""
+def ranker(settings: DeploymentSettings, features: str, exposures: str) -> list[Manifest]:
+    """InferenceService, scaling and disruption budget of the transformer.
+
+    ``features``: location of its store; ``exposures``: where it writes what users were shown.
+    """
     role = settings.ranker
+    alone = bool(settings.storage.claim) and settings.storage.claim_mode == "ReadWriteOnce"
     predictor: dict[str, Any] = {
-        **_pods(settings, settings.image, features),
-        **replica_fields(role.scaling),
+        **_pods(settings, settings.image, features, exposures),
+        **replica_fields(role.scaling, alone=alone),
         "timeout": max(1, round(settings.timeouts.request)),
     }
     spec: dict[str, Any] = {"predictor": predictor}
@@ -68,7 +72,7 @@ def ranker(settings: DeploymentSettings, features: str) -> list[Manifest]:
             {
                 "trafficPercent": rollout.percent,
                 "predictor": {
-                    **_pods(settings, rollout.image, features),
+                    **_pods(settings, rollout.image, features, exposures),
                     "name": rollout.name,
                     "minReplicas": rollout.replicas,
                 },
@@ -80,7 +84,7 @@ def ranker(settings: DeploymentSettings, features: str) -> list[Manifest]:
         "metadata": {
             "name": settings.name,
             "namespace": settings.namespace,
-            "labels": {**labels(settings, COMPONENT), **INNER_ONLY},
+            "labels": {**labels(settings, COMPONENT), **INNER_ONLY, **OUTSIDE_MESH},
             "annotations": {**MODE, **autoscaler_class(role.scaling)},
         },
         "spec": spec,
@@ -92,7 +96,9 @@ def ranker(settings: DeploymentSettings, features: str) -> list[Manifest]:
     ]
 
 
-def _pods(settings: DeploymentSettings, image: str, features: str) -> dict[str, Any]:
+def _pods(
+    settings: DeploymentSettings, image: str, features: str, exposures: str
+) -> dict[str, Any]:
     role = settings.ranker
     scratch, tmp = pods.scratch()
     config = {"name": "predictors", "configMap": {"name": f"{settings.name}-predictors"}}
@@ -110,7 +116,7 @@ def _pods(settings: DeploymentSettings, image: str, features: str) -> dict[str, 
         *("--experiments", f"{_MOUNT}/{LAYERS}"),  # without layers there is no such file
         *("--deadline", f"{settings.timeouts.predictor:g}"),
         *("--features", features),
-        *("--exposures", settings.storage.exposures),
+        *("--exposures", exposures),
         *(("--outcomes", settings.storage.outcomes) if settings.storage.outcomes else ()),
         *pods.listening(role, settings.timeouts.request),
     ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from datetime import datetime
 
 import yaml
 
@@ -42,7 +44,13 @@ class Rendered:
         return "---\n".join(yaml.dump(m, Dumper=Plain, sort_keys=False) for m in self.manifests)
 
 
-def render(state: RegistryState, settings: DeploymentSettings, *, registry: str) -> Rendered:
+def render(
+    state: RegistryState,
+    settings: DeploymentSettings,
+    *,
+    registry: str,
+    now: datetime | None = None,
+) -> Rendered:
     """What must be in the cluster so that it serves what ``state`` says.
 
     Args:
@@ -50,6 +58,7 @@ def render(state: RegistryState, settings: DeploymentSettings, *, registry: str)
         settings: of the deployment.
         registry: the registry's location, where pods find models unless
             ``settings.storage.models`` says otherwise.
+        now: for how long ago the champion became one; None: as of the registry's last move.
 
     Raises:
         RegistryError: there is no champion.
@@ -73,27 +82,37 @@ def render(state: RegistryState, settings: DeploymentSettings, *, registry: str)
             hint=f"Set storage.features to s3://BUCKET/PREFIX, or to a path below {DATA} "
             "with storage.claim.",
         )
+    exposures = settings.storage.exposures or join(parent(registry), "exposures")
+    if not is_remote(exposures) and not (settings.storage.claim and exposures.startswith(DATA)):
+        raise DefinitionError(
+            f"Exposures at {exposures} would end with the pod that wrote them.",
+            hint="Set storage.exposures to s3://BUCKET/PREFIX, or to a path below "
+            f"{DATA} with storage.claim.",
+        )
     capacity: dict[tuple[str, str], Manifest] = {}
-    for version in live_versions(state, settings):
+    for version in live_versions(state, settings, now):
         for manifest in (*predictor(settings, version, models), inner_route(settings, version)):
             if manifest is not None:  # a runtime is shared by versions
                 capacity.setdefault((manifest["kind"], manifest["metadata"]["name"]), manifest)
     # The file first: the ranker's pods mount it. The route last: it lets users in.
-    traffic = [predictors_file(settings, state), *ranker(settings, features), route(settings)]
+    traffic = [predictors_file(settings, state), *ranker(settings, features, exposures)]
+    traffic.append(route(settings))
     rendered = Rendered(capacity=tuple(capacity.values()), traffic=tuple(traffic))
     for manifest in rendered.manifests:
         check(manifest)
     return rendered
 
 
-def live_versions(state: RegistryState, settings: DeploymentSettings) -> tuple[str, ...]:
-    """Versions that have pods: all with users, and on wish the champion before, for a fast way back.
+def live_versions(
+    state: RegistryState, settings: DeploymentSettings, now: datetime | None = None
+) -> tuple[str, ...]:
+    """Versions that have pods: all with users, and for a while the champion before, for a fast way back.
 
     Raises:
         DefinitionError: two versions would have one name in the cluster.
     """
     found = [*state.shares]
-    if settings.keep_champion_before and len(state.champions) > 1:
+    if len(state.champions) > 1 and _reigns(state, now) < settings.champion_before_hours * 3600:
         before = state.champions[-2]
         if before not in found:
             found.append(before)
@@ -101,6 +120,14 @@ def live_versions(state: RegistryState, settings: DeploymentSettings) -> tuple[s
     if len(names) < len(found) or settings.name in names:
         raise DefinitionError(f"Versions {', '.join(found)} share a name in the cluster.")
     return tuple(found)
+
+
+def _reigns(state: RegistryState, now: datetime | None) -> float:
+    """Seconds since the champion became one."""
+    crowned = [e.when for e in state.history if e.version == state.champion and e.what == "promote"]
+    if not crowned:
+        return math.inf
+    return ((now or state.history[-1].when) - crowned[-1]).total_seconds()
 
 
 class Plain(yaml.SafeDumper):

@@ -15,16 +15,20 @@ def autoscaler_class(scaling: Scaling) -> dict[str, str]:
     return {_CLASS: {"hpa": "hpa", "keda": "external", "none": "none"}[scaling.by]}
 
 
-def replica_fields(scaling: Scaling) -> dict[str, Any]:
-    """Fields of a KServe component: numbers of pods and how they are exchanged."""
+def replica_fields(scaling: Scaling, *, alone: bool = False) -> dict[str, Any]:
+    """Fields of a KServe component: numbers of pods and how they are exchanged.
+
+    Args:
+        scaling: how many.
+        alone: an old pod must be gone before a new one starts: a volume that one pod can mount.
+    """
     fields: dict[str, Any] = {
         "minReplicas": scaling.min_replicas,
         "maxReplicas": scaling.max_replicas if scaling.by != "none" else scaling.min_replicas,
         # A new pod is ready before an old one goes.
-        "deploymentStrategy": {
-            "type": "RollingUpdate",
-            "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
-        },
+        "deploymentStrategy": {"type": "Recreate"}
+        if alone
+        else {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
     }
     if scaling.by == "hpa":
         fields |= {"scaleMetric": "cpu", "scaleTarget": scaling.cpu_percent}

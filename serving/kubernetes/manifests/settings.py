@@ -136,13 +136,20 @@ class Storage(Frozen):
     features: str = ""
     """Live feature store of the transformer: a location, or a path on `claim`; empty:
     `feature_store` beside the registry."""
-    exposures: str = "/var/lib/hemix/exposures"
-    """Where exposures go: a location, or a path on `claim`."""
+    exposures: str = ""
+    """Where exposures go: a location, or a path on `claim`; empty: `exposures` beside the registry.
+    A place that ends with its pod is refused: experiments read it later."""
     outcomes: str = ""
     """Where outcomes arrive, for calibration: a location, or a path on `claim`; empty: the pods do
     not measure calibration."""
     claim: str = ""
     """A PersistentVolumeClaim that the transformer mounts at /var/lib/hemix."""
+    claim_mode: Literal["ReadWriteMany", "ReadWriteOnce"] = "ReadWriteMany"
+    """How the claim may be mounted; ReadWriteOnce allows one pod, which ends before the next one
+    starts."""
+    container: str = "hemix"
+    """The ClusterStorageContainer that brings models (infra/kserve); empty: the one that KServe finds
+    for the address, which Pod Security `restricted` refuses unless it was patched."""
 
 
 class Secrets(Frozen):
@@ -201,7 +208,7 @@ class DeploymentSettings(Frozen):
     """Name of the ranker, with which its versions' names begin."""
     namespace: Name = "hemix"
     """Namespace of everything that is deployed."""
-    image: ImageRef = f"hemix/serve:{__version__}"
+    image: ImageRef = f"localhost/hemix/serve:{__version__}"
     """Image of the pods, pinned by a tag or a digest."""
     service_account: str = "hemix-serving"
     """ServiceAccount of the pods."""
@@ -226,8 +233,9 @@ class DeploymentSettings(Frozen):
     """Time limits."""
     canary_steps: tuple[int, ...] = (5, 25, 50, 100)
     """Percentages of users that `--canary` goes through."""
-    keep_champion_before: bool = False
-    """Keep the pods of the previous champion, for a fast roll back."""
+    champion_before_hours: float = Field(default=24.0, ge=0)
+    """How long the previous champion keeps its pods after it was followed, so that a roll back needs
+    no start-up; the first `hemix deploy` after that removes them."""
     rollout: Rollout | None = None
     """Another image on trial."""
     experiments: Experiments = Experiments()
@@ -243,6 +251,20 @@ class DeploymentSettings(Frozen):
             raise ValueError(
                 "rollout.role predictor needs inner_gateway: without it no request reaches the trial"
             )
+        scaling = self.ranker.scaling
+        most = scaling.min_replicas if scaling.by == "none" else scaling.max_replicas
+        if self.storage.claim and self.storage.claim_mode == "ReadWriteOnce":
+            if most > 1:
+                raise ValueError(
+                    f"storage.claim_mode ReadWriteOnce lets one pod mount {self.storage.claim}, and "
+                    f"the ranker may have {most}: set ranker.scaling to {{by: none, min_replicas: 1}}, "
+                    "or use a ReadWriteMany claim or S3"
+                )
+            if rollout is not None and rollout.role == "ranker":
+                raise ValueError(
+                    f"storage.claim_mode ReadWriteOnce lets one pod mount {self.storage.claim}: an "
+                    "image on trial would be a second one"
+                )
         return self
 
     @staticmethod

@@ -26,6 +26,8 @@ def _start(folder: Path, connection: Connection, value: float) -> dict[str, Any]
         parameters={"day": "2022-05-01", "steps": 4.0},
         verdict=folder / "verdict.json",
         out_run=folder / "run.json",
+        service_account="hemix-deployer",
+        root="s3://ranker/hemix/pipeline",
         connection=connection,
     )
     told: dict[str, Any] = read_json(folder / "run.json")
@@ -43,6 +45,9 @@ def test_a_failed_verdict_starts_a_run_and_no_second_beside_it(
     parameters = kfp.runs[first["run_id"]].body["runtime_config"]["parameters"]
     assert parameters == {"day": "2022-05-01", "steps": 4}
     assert isinstance(parameters["steps"], int)
+    started = kfp.runs[first["run_id"]].body
+    assert started["service_account"] == "hemix-deployer"
+    assert started["runtime_config"]["pipeline_root"] == "s3://ranker/hemix/pipeline"
     assert first["why"] == ["psi [author_id]: 0.5 must be at most 0.2"]
     again = _start(tmp_path, connection, 0.6)
     assert again["run_id"] == first["run_id"]

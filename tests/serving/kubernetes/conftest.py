@@ -26,6 +26,7 @@ FAST = {"api": 60, "ready": 60, "settled": 0.1, "drain": 0, "poll": 0.1}
 def settings_of(namespace: str, **fields: Any) -> DeploymentSettings:
     """Settings whose waits are short."""
     timeouts = {**FAST, **fields.pop("timeouts", {})}
+    fields.setdefault("champion_before_hours", 0)
     return DeploymentSettings.model_validate(
         {"namespace": namespace, "timeouts": timeouts, **fields}
     )
@@ -130,7 +131,7 @@ class Site:
     def get(self, kind: str, name: str) -> Manifest | None:
         versions = {
             "InferenceService": "serving.kserve.io/v1beta1",
-            "ClusterServingRuntime": "serving.kserve.io/v1alpha1",
+            "ServingRuntime": "serving.kserve.io/v1alpha1",
             "HTTPRoute": "gateway.networking.k8s.io/v1",
             "ScaledObject": "keda.sh/v1alpha1",
             "PodDisruptionBudget": "policy/v1",

@@ -28,6 +28,7 @@ class Controller:
         failing: names of InferenceServices that never become ready.
         bad_images: images whose new pods never become ready; the old pods serve on, and the
             condition Ready stays true, as KServe leaves it.
+        available: names of InferenceServices -> how many of their pods answer; the others are lost.
         may_break: predictors that serve may stop to; the promise is then not looked at.
     """
 
@@ -35,6 +36,7 @@ class Controller:
     namespace: str
     failing: set[str] = field(default_factory=set)
     bad_images: set[str] = field(default_factory=set)
+    available: dict[str, int] = field(default_factory=dict)
     refused_routes: bool = False
     may_break: bool = False
     broken_promises: list[str] = field(default_factory=list)
@@ -126,7 +128,9 @@ class Controller:
                 "observedGeneration": 1_000_000,  # the stand-in has no status subresource
                 "replicas": wanted + (1 if stuck else 0),
                 "updatedReplicas": 1 if stuck else wanted,
-                "availableReplicas": wanted,
+                "availableReplicas": self.available.get(
+                    name, 0 if name in self.failing else wanted
+                ),
             },
         }
         if self._said.get(name) == new:

@@ -23,7 +23,7 @@ def test_a_first_version_serves_everyone(site: Site) -> None:
     assert site.get("HTTPRoute", "ranker") is not None
     assert site.get("PodDisruptionBudget", "ranker-v1") is not None
     runtime = service["spec"]["predictor"]["model"]["runtime"]
-    assert site.get("ClusterServingRuntime", runtime) is not None
+    assert site.get("ServingRuntime", runtime) is not None
     assert "  InferenceService ranker: ready" in site.lines
 
 
@@ -95,8 +95,8 @@ def test_a_new_image_replaces_runtimes_and_the_old_runtime_goes(site: Site) -> N
     old = _runtime(site)
     site.deploy(state_of("v1"), site.settings(image="hemix/serve:2"))
     assert _runtime(site) != old
-    assert site.get("ClusterServingRuntime", old) is None
-    assert site.get("ClusterServingRuntime", _runtime(site)) is not None
+    assert site.get("ServingRuntime", old) is None
+    assert site.get("ServingRuntime", _runtime(site)) is not None
 
 
 def test_a_route_that_the_gateway_refuses(site: Site) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from hemix.serving.kubernetes.manifests.render import Rendered, live_versions, r
 from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
 from hemix.serving.kubernetes.owned import owned
 from hemix.serving.protocol.endpoint import MODEL_NAME
-from hemix.serving.registry.transitions import RegistryState
+from hemix.serving.registry.transitions import Event, RegistryState
 from hemix.serving.two_roles.routing_table import parse_predictors
 from tests.serving.kubernetes.conftest import REGISTRY, state_of
 from tests.serving.kubernetes.examples import SETTINGS
@@ -92,8 +93,6 @@ def test_the_schemas_refuse_what_is_wrong(kind: str) -> None:
 def test_the_cluster_accepts_everything_and_we_read_it_back(text: str, cluster: Cluster) -> None:
     for manifest in _rendered(text).manifests:
         manifest["metadata"]["namespace"] = cluster.namespace
-        if manifest["kind"] == "ClusterServingRuntime":
-            manifest["metadata"].pop("namespace")
         live = cluster.apply(manifest, force=True)
         assert owned(live) == manifest
 
@@ -104,7 +103,7 @@ def test_the_cluster_accepts_everything_and_we_read_it_back(text: str, cluster: 
         ("InferenceService", ("spec", "predictor", "minReplicas"), "two"),
         ("InferenceService", ("spec", "predictor", "minReplica"), 2),
         ("InferenceService", ("spec", "predictor", "scaleMetric"), "queries"),
-        ("ClusterServingRuntime", ("spec", "containers"), None),
+        ("ServingRuntime", ("spec", "containers"), None),
         ("HTTPRoute", ("spec", "hostnames"), ["not a host"]),
         ("HTTPRoute", ("spec", "rules", 0, "backendRefs", 0, "weight"), -1),
         ("ScaledObject", ("spec", "minReplicaCount"), 99),
@@ -179,7 +178,7 @@ def test_a_rollout_sends_its_share_to_the_trials_service() -> None:
 def test_another_image_is_another_runtime() -> None:
     def names(text: str) -> set[str]:
         found = _rendered(text).capacity
-        return {m["metadata"]["name"] for m in found if m["kind"] == "ClusterServingRuntime"}
+        return {m["metadata"]["name"] for m in found if m["kind"] == "ServingRuntime"}
 
     assert not names("image: 'a/serve:1'") & names("image: 'a/serve:2'")
     assert names("image: 'a/serve:1'") == names("image: 'a/serve:1'\nranker: {workers: 8}")
@@ -216,11 +215,17 @@ def test_versions_have_names_that_kubernetes_takes_and_that_differ(versions: lis
         assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
-def test_the_champion_before_has_pods_on_wish() -> None:
+def test_the_champion_before_has_pods_for_a_stated_time() -> None:
     state = STATE.model_copy(update={"champions": ("v0", STATE.champion)})
     assert "v0" not in live_versions(state, DeploymentSettings())
-    kept = live_versions(state, DeploymentSettings(keep_champion_before=True))
-    assert kept == (*STATE.shares, "v0")
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    event = Event(when=when, who="a", what="promote", version=STATE.champion or "")
+    state = state.model_copy(update={"history": (event,)})
+    for hours, kept in ((0, True), (23, True), (25, False)):
+        found = live_versions(state, DeploymentSettings(), when + timedelta(hours=hours))
+        assert found == ((*STATE.shares, "v0") if kept else tuple(STATE.shares))
+    none = DeploymentSettings(champion_before_hours=0)
+    assert live_versions(state, none, when) == tuple(STATE.shares)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +256,7 @@ def _pods(manifest: Manifest) -> Iterator[dict[str, Any]]:
 
 
 def _containers(manifest: Manifest) -> Iterator[dict[str, Any]]:
-    if manifest["kind"] == "ClusterServingRuntime":
+    if manifest["kind"] == "ServingRuntime":
         yield from manifest["spec"]["containers"]
     for pod in _pods(manifest):
         yield from pod.get("containers", ())

@@ -38,7 +38,14 @@ def registry(tmp_path: Path) -> FolderRegistry:
 
 
 def _settings(site: Site, **fields: Any) -> DeploymentSettings:
-    return site.settings(storage={"models": REGISTRY, "features": "s3://models/features"}, **fields)
+    return site.settings(
+        storage={
+            "models": REGISTRY,
+            "features": "s3://models/features",
+            "exposures": "s3://logs/exposures",
+        },
+        **fields,
+    )
 
 
 def _carry(
@@ -132,7 +139,7 @@ def test_the_champion_before_may_be_kept_for_a_fast_way_back(
     site: Site, registry: FolderRegistry
 ) -> None:
     _canary(site, registry, 5, version="v2")
-    _carry(site, registry, service.promote("v2"), keep_champion_before=True)
+    _carry(site, registry, service.promote("v2"), champion_before_hours=1)
     assert site.services() == {"ranker", "ranker-v1", "ranker-v2"}
     assert site.shares() == {"v2": 1.0}
 

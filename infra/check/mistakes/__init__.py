@@ -1,0 +1,13 @@
+"""Kinds of mistakes: one rendered object broken by hand each, which the checkers must refuse.
+
+``reviewed`` are those that a reading of the controllers' sources found to pass once; ``further`` are
+more of the same kinds. ``make cluster-check`` and the tests go through all of them.
+"""
+
+from hemix.infra.check.mistakes.further import FURTHER
+from hemix.infra.check.mistakes.mistake import Mistake, refused, site_of
+from hemix.infra.check.mistakes.reviewed import REVIEWED
+
+MISTAKES: tuple[Mistake, ...] = (*REVIEWED, *FURTHER)
+
+__all__ = ["FURTHER", "MISTAKES", "REVIEWED", "Mistake", "refused", "site_of"]

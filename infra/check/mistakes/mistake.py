@@ -1,0 +1,126 @@
+"""A mistake: which object, where in it, and what is put there; and whether it is refused."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hemix.infra.check import core, injected, namespaces, sources, together
+from hemix.infra.check.objects import ROOT, Manifest, Object, kustomized
+
+GONE = object()
+"""In place of a value: the field, or the object, is taken away."""
+ADD = object()
+"""As the last part of a path: another element of a list."""
+Path = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One object of an installation, broken in one place.
+
+    ``object``: ``Kind name``, or the beginning of it. ``edits``: a path in it and the value that is
+    put there. ``site``: which installation, see :func:`site_of`.
+    """
+
+    title: str
+    object: str
+    edits: tuple[tuple[Path, Any], ...]
+    site: str = "prod"
+
+
+def mistake(title: str, object_: str, *edits: Any, site: str = "prod") -> Mistake:
+    """``edits``: a path, a value, a path, a value, ..."""
+    pairs = tuple(zip(edits[::2], edits[1::2], strict=True))
+    return Mistake(title, object_, pairs, site)
+
+
+@dataclass(frozen=True)
+class Site:
+    """An overlay, and what is deployed and started there."""
+
+    overlay: tuple[Object, ...]
+    applied: tuple[Object, ...]
+
+
+@functools.cache
+def site_of(name: str) -> Site:
+    """``prod``: KEDA, signing, a training on GPUs; ``trial``: with images on trial; ``local``: volumes;
+    ``profile``: Kubeflow's multi-user mode; ``single``: runs in kubeflow."""
+    overlay, settings = {
+        "prod": ("prod", "KEDA and a signing key"),
+        "trial": ("prod", "an image on trial"),
+        "shipped": ("prod", "as shipped"),
+        "local": ("local", "GPU and a volume"),
+        "profile": ("multi-user", "as shipped"),
+        "single": ("single-user", "as shipped"),
+    }[name]
+    found = next(objects for title, _, objects in sources.variants() if title == settings)
+    trained = [] if overlay == "local" else list(sources.trainings())[1:]
+    folder = ROOT / "infra" / "kustomize" / "overlays" / overlay
+    applied = (*found, *trained, *sources.initializer())
+    return Site(tuple(kustomized(folder)), applied)
+
+
+def refused(wrong: Mistake) -> list[str]:
+    """Why the checkers refuse it; empty when they take it.
+
+    Raises:
+        LookupError: the installation has no such object or place: the mistake is out of date.
+    """
+    site = site_of(wrong.site)
+    overlay, applied = list(site.overlay), list(site.applied)
+    known = {item.title for item in (*overlay, *applied)}
+    for objects in (overlay, applied):
+        for place, item in enumerate(objects):
+            exact = item.title == wrong.object
+            if exact or (wrong.object not in known and item.title.startswith(wrong.object)):
+                changed = _broken(item, wrong)
+                objects[place : place + 1] = [] if changed is None else [changed]
+                return judged(overlay, applied, changed)
+    raise LookupError(f"{wrong.title}: there is no {wrong.object}")
+
+
+def judged(
+    overlay: Sequence[Object], applied: Sequence[Object], changed: Object | None = None
+) -> list[str]:
+    """The first things that the checkers find which need no server and no other program.
+
+    ``changed``: the only object that is looked at by itself; None: none is.
+    """
+    found: list[str] = []
+    if changed is not None:
+        if changed.manifest["kind"] == injected.KIND:
+            found += injected.problems(changed.manifest)
+        else:
+            found += core.everywhere(changed.manifest)
+    if not found:  # what is refused by itself is not applied
+        found += namespaces.problems(overlay)
+        found += itertools.islice(together.each(together.built(overlay, applied)), 3)
+    if not found and changed is not None and changed.core:
+        found += core.problems(changed.manifest)  # the schemas: slow, so they come last
+    return found
+
+
+def _broken(item: Object, wrong: Mistake) -> Object | None:
+    manifest: Manifest = copy.deepcopy(item.manifest)
+    for path, value in wrong.edits:
+        if path == () and value is GONE:
+            return None
+        place: Any = manifest
+        for key in path[:-1]:
+            if isinstance(place, dict) and key not in place:
+                place[key] = {}
+            place = place[key]
+        last = path[-1]
+        if last is ADD:
+            place.append(value)
+        elif value is GONE:
+            del place[last]
+        else:
+            place[last] = copy.deepcopy(value)
+    return Object(f"{item.source} with {wrong.title}", manifest)

@@ -1,0 +1,1 @@
+"""Rules of other projects' kinds: KServe, Kubeflow Trainer, Gateway API, KEDA, Prometheus operator."""

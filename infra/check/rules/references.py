@@ -1,0 +1,452 @@
+"""Who means whom: every name, label and port in an object leads to something that is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from hemix.infra.check.rules.custom import kserve, trainer
+from hemix.infra.check.rules.podspec import problems as pod_problems
+from hemix.infra.check.rules.values import quantity, selects
+from hemix.infra.check.rules.world import Pod, Service, World, space_of, title_of
+
+Manifest = dict[str, Any]
+SECRETS = {
+    "hemix-storage": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"},
+    "hemix-redis": {"password"},
+    "hemix-signing": {"private.pem", "public.pem"},
+    "hemix-tls": {"tls.crt", "tls.key"},
+    "hemix-registry": {".dockerconfigjson"},
+}
+"""Made by hand (docs/operator/cluster.md), with their keys; all else that is named must be rendered."""
+OUTSIDE = {("Gateway", "hemix-inner")}
+"""Of the cluster's own, named in an example of the deployment settings."""
+
+
+def problems(world: World) -> Iterator[str]:
+    """Everything that leads nowhere."""
+    for pod in world.pods:
+        for problem in (*_pod(world, pod), *_made(pod)):
+            yield f"{pod.title}: {problem}"
+    for manifest in world.manifests:
+        rule = _RULES.get(manifest["kind"])
+        if rule is not None:
+            for problem in rule(world, manifest):
+                yield f"{title_of(manifest)}: {problem}"
+
+
+def _made(pod: Pod) -> Iterator[str]:
+    """Pods that a controller puts together from several objects are looked at when they are whole."""
+    if pod.maker in ("kserve", "trainer") and pod.template is not None:
+        yield from pod_problems(pod.template)
+
+
+# ---- pods ---------------------------------------------------------------------------------------
+
+
+def _pod(world: World, pod: Pod) -> Iterator[str]:
+    spec = pod.spec
+    account = spec.get("serviceAccountName")
+    if account is not None and world.named("ServiceAccount", account, pod.namespace) is None:
+        yield f"there is no service account {account} in {pod.namespace}"
+    if pod.maker != "kfp" and not account:
+        yield "names no service account, so that images of a private registry are not pulled"
+    for secret in spec.get("imagePullSecrets") or ():
+        if secret.get("name") not in SECRETS:
+            yield f"imagePullSecrets: there is no secret {secret.get('name')}"
+    if pod.maker != "kfp" and pod.labels.get("sidecar.istio.io/inject") != "false":
+        yield 'lets Istio put a sidecar into it (label sidecar.istio.io/inject: "false")'
+    for volume in spec.get("volumes") or ():
+        yield from _volume(world, pod, volume)
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        at = f"container {container.get('name')}"
+        for problem in _container(world, pod, container):
+            yield f"{at}: {problem}"
+    for term in spec.get("topologySpreadConstraints") or ():
+        if not selects(term.get("labelSelector"), pod.labels):
+            yield "topologySpreadConstraints: does not mean these pods"
+
+
+def _volume(world: World, pod: Pod, volume: Manifest) -> Iterator[str]:
+    at = f"volume {volume.get('name')}"
+    sources = [volume, *((volume.get("projected") or {}).get("sources") or ())]
+    for source in sources:
+        config = source.get("configMap")
+        if config is not None:
+            yield from _config(
+                world, pod, at, config, [i.get("key") for i in config.get("items") or ()]
+            )
+        secret = source.get("secret")
+        if secret is not None:
+            name = secret.get("secretName", secret.get("name"))
+            for key in [i.get("key") for i in secret.get("items") or ()] or [None]:
+                yield from _secret(at, name, key, bool(secret.get("optional")))
+    claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+    if claim is not None and world.named("PersistentVolumeClaim", claim, pod.namespace) is None:
+        yield f"{at}: there is no claim {claim} in {pod.namespace}"
+
+
+def _config(world: World, pod: Pod, at: str, source: Manifest, keys: list[Any]) -> Iterator[str]:
+    name = source.get("name")
+    found = world.named("ConfigMap", name, pod.namespace)
+    if found is None:
+        if not source.get("optional"):
+            yield f"{at}: there is no ConfigMap {name} in {pod.namespace}"
+        return
+    known = {*(found.get("data") or {}), *(found.get("binaryData") or {})}
+    for key in keys:
+        if key not in known:
+            yield f"{at}: ConfigMap {name} has no {key}"
+
+
+def _secret(at: str, name: Any, key: Any, optional: bool) -> Iterator[str]:
+    if name not in SECRETS:
+        yield f"{at}: there is no secret {name}"
+    elif key is not None and key not in SECRETS[name]:
+        yield f"{at}: secret {name} has no {key}"
+    elif key == "AWS_ENDPOINT_URL" and not optional:
+        yield f"{at}: secret {name}: {key} is optional: the cloud's own storage needs none"
+
+
+def _container(world: World, pod: Pod, container: Manifest) -> Iterator[str]:
+    for variable in container.get("env") or ():
+        source = variable.get("valueFrom") or {}
+        secret, config = source.get("secretKeyRef"), source.get("configMapKeyRef")
+        if secret is not None:
+            found = _secret(
+                "env", secret.get("name"), secret.get("key"), bool(secret.get("optional"))
+            )
+            yield from found
+        if config is not None:
+            yield from _config(world, pod, "env", config, [config.get("key")])
+    for source in container.get("envFrom") or ():
+        if "configMapRef" in source:
+            yield from _config(world, pod, "envFrom", source["configMapRef"], [])
+        if "secretRef" in source and source["secretRef"].get("name") not in SECRETS:
+            yield f"envFrom: there is no secret {source['secretRef'].get('name')}"
+    words = [*(container.get("command") or ()), *(container.get("args") or ())]
+    variables = [str(v["value"]) for v in container.get("env") or () if v.get("value") is not None]
+    for word in (*map(str, words), *variables):
+        yield from _addresses(world, pod.namespace, word)
+    yield from _paths(world, pod, container, [*map(str, words), *variables])
+    yield from _amounts(container)
+
+
+_HOST = re.compile(r"(?:^|[=/@\s\"'])((?:hemix|ranker)[a-z0-9-]*)(?:\.([a-z0-9-]+)(?:\.svc)?)?(?::([0-9]+))?(?=$|[/\s,\"'])")  # fmt: skip
+
+
+def _addresses(world: World, namespace: str, text: str) -> Iterator[str]:
+    """``http://NAME.NAMESPACE:PORT`` and ``NAME:PORT`` of our own: a Service that listens there."""
+    if "s3://" in text or "localhost/" in text:
+        return
+    for name, space, port in _HOST.findall(text):
+        if not (space or port) or (not port and "://" not in text):
+            continue
+        if space and space != world.home and not port:
+            continue
+        where = space or namespace
+        service = next((s for s in world.services if (s.name, s.namespace) == (name, where)), None)
+        if ("Gateway", name) in OUTSIDE:
+            continue
+        if service is None:
+            yield f"{text[:80]}: there is no Service {name} in {where}"
+        elif int(port or 80) not in _numbers(service):
+            yield f"{text[:80]}: {service.title} has no port {port or 80}"
+
+
+def _numbers(service: Service) -> set[Any]:
+    """Ports that a caller can use; a headless Service's are the pods' own."""
+    key = "targetPort" if service.headless else "port"
+    return {p.get(key, p.get("port")) for p in service.ports} | {
+        p.get("port") for p in service.ports
+    }
+
+
+def _paths(world: World, pod: Pod, container: Manifest, texts: list[str]) -> Iterator[str]:
+    """Files below a mounted ConfigMap that a command names are in it."""
+    volumes = {v.get("name"): v for v in pod.spec.get("volumes") or ()}
+    for mount in container.get("volumeMounts") or ():
+        volume, path = volumes.get(mount.get("name"), {}), str(mount.get("mountPath"))
+        sources = [volume, *((volume.get("projected") or {}).get("sources") or ())]
+        names = [s["configMap"].get("name") for s in sources if s.get("configMap")]
+        found = [world.named("ConfigMap", name, pod.namespace) for name in names]
+        known = {key for config in found if config for key in config.get("data") or {}}
+        if not names or None in found:
+            continue
+        for text in texts:
+            for file in re.findall(rf"{re.escape(path)}/([-._A-Za-z0-9]+)", text):
+                if file not in known | OPTIONAL_FILES:
+                    yield f"{path}/{file}: the ConfigMap has no {file}"
+    roots = [str(m.get("mountPath")) for m in container.get("volumeMounts") or ()]
+    for text in texts:
+        for file in re.findall(
+            r"(?:^|[\s=(])(/(?:etc|mnt|var/lib|tmp|data)(?:/[-._A-Za-z0-9/]+)?)(?=$|[\s,)\"'])",
+            text,
+        ):
+            inside = any(file == root or file.startswith(root.rstrip("/") + "/") for root in roots)
+            if not inside and not file.startswith("/mnt/models") and "${" not in file:
+                yield f"{file}: no volume is mounted there"
+
+
+OPTIONAL_FILES = {"experiments.yaml"}
+"""Read when it is there."""
+
+
+def _amounts(container: Manifest) -> Iterator[str]:
+    """Memory that a program is told to take is within what its container may."""
+    limit = quantity(((container.get("resources") or {}).get("limits") or {}).get("memory"))
+    for variable in container.get("env") or ():
+        if variable.get("name") == "MAXMEMORY" and limit is not None:
+            match = re.fullmatch(r"([0-9]+)(mb|gb)", str(variable.get("value")))
+            if match is None:
+                yield f"MAXMEMORY {variable.get('value')!r} is not 512mb, 24gb"
+            elif int(match[1]) * {"mb": 2**20, "gb": 2**30}[match[2]] > limit:
+                yield f"MAXMEMORY {variable['value']} is above the memory limit"
+
+
+# ---- objects ------------------------------------------------------------------------------------
+
+
+def _meant(world: World, selector: Any, namespace: str) -> list[Pod]:
+    return [p for p in world.pods if p.namespace == namespace and selects(selector, p.labels)]
+
+
+def _service(world: World, manifest: Manifest) -> Iterator[str]:
+    own = next(s for s in world.services if s.title == title_of(manifest) and s.namespace == space_of(manifest))  # fmt: skip
+    pods = [pod for pod in world.pods if own.means(pod)]
+    if not pods:
+        yield "its selector means no pod"
+        return
+    for port in own.ports:
+        target = port.get("targetPort", port.get("port"))
+        if not any(target in pod.ports() for pod in pods):
+            yield f"port {port.get('name')}: no container has the port {target}"
+
+
+def _budget(world: World, manifest: Manifest) -> Iterator[str]:
+    if not _meant(world, manifest["spec"].get("selector"), space_of(manifest)):
+        yield "its selector means no pod: it protects nothing"
+
+
+def _set(world: World, manifest: Manifest) -> Iterator[str]:
+    name = manifest["spec"].get("serviceName")
+    service = next((s for s in world.services if (s.name, s.namespace) == (name, space_of(manifest))), None)  # fmt: skip
+    if service is None:
+        yield f"serviceName: there is no Service {name}"
+    elif not service.headless:
+        yield f"serviceName: {service.title} is not headless"
+    elif not any(service.means(pod) for pod in world.pods if pod.title == title_of(manifest)):
+        yield f"serviceName: {service.title} does not mean its pods"
+
+
+def _monitor(world: World, manifest: Manifest) -> Iterator[str]:
+    spec = manifest["spec"]
+    spaces = (spec.get("namespaceSelector") or {}).get("matchNames") or [space_of(manifest)]
+    found = [s for s in world.services if s.namespace in spaces and selects(spec.get("selector"), s.labels)]  # fmt: skip
+    if not found:
+        yield "its selector means no Service"
+        return
+    for number, end in enumerate(spec.get("endpoints") or ()):
+        for service in found:
+            pods = [pod for pod in world.pods if service.means(pod)]
+            if "targetPort" in end:
+                if not any(end["targetPort"] in pod.ports() for pod in pods):
+                    yield f"endpoints[{number}]: nothing listens at {end['targetPort']} behind {service.title}"
+            elif end.get("port") not in {p.get("name") for p in service.ports}:
+                yield f"endpoints[{number}]: {service.title} has no port called {end.get('port')}"
+
+
+def _route(world: World, manifest: Manifest) -> Iterator[str]:
+    space = space_of(manifest)
+    for parent in manifest["spec"].get("parentRefs") or ():
+        kind, name = parent.get("kind", "Gateway"), parent.get("name")
+        if (
+            kind == "Gateway"
+            and parent.get("group", "gateway.networking.k8s.io") != "gateway.networking.k8s.io"
+        ):
+            yield f"parentRefs: group {parent.get('group')}"
+        if (kind, name) in OUTSIDE:
+            continue
+        gateway = world.named(kind, name, parent.get("namespace", space))
+        if gateway is None:
+            yield f"parentRefs: there is no {kind} {name} in {parent.get('namespace', space)}"
+            continue
+        yield from _attached(gateway, parent, space)
+    for number, rule in enumerate(manifest["spec"].get("rules") or ()):
+        for backend in rule.get("backendRefs") or ():
+            where, name = backend.get("namespace", space), backend.get("name")
+            service = next(
+                (s for s in world.services if (s.name, s.namespace) == (name, where)), None
+            )
+            if backend.get("kind", "Service") != "Service" or backend.get("group", "") != "":
+                yield f"rules[{number}]: backend {name} is no Service"
+            elif service is None:
+                yield f"rules[{number}]: there is no Service {name} in {where}"
+            elif backend.get("port") not in {p.get("port") for p in service.ports}:
+                yield f"rules[{number}]: {service.title} has no port {backend.get('port')}"
+            if where != space:
+                yield f"rules[{number}]: backend {name} in {where} needs a ReferenceGrant"
+
+
+def _attached(gateway: Manifest, parent: Manifest, space: str) -> Iterator[str]:
+    listeners = gateway["spec"].get("listeners") or ()
+    section, port = parent.get("sectionName"), parent.get("port")
+    fits = [one for one in listeners if section in (None, one.get("name")) and port in (None, one.get("port"))]  # fmt: skip
+    if not fits:
+        yield f"parentRefs: {title_of(gateway)} has no listener {section or port}"
+    taken = []
+    for one in fits:
+        allowed = one.get("allowedRoutes") or {}
+        kinds = [kind.get("kind") for kind in allowed.get("kinds") or ()] or ["HTTPRoute"]
+        come = (allowed.get("namespaces") or {}).get("from", "Same")
+        taken.append("HTTPRoute" in kinds and (come == "All" or (come == "Same" and space == space_of(gateway))))  # fmt: skip
+    if fits and not any(taken):
+        yield f"parentRefs: {title_of(gateway)} does not take this route"
+
+
+def _gateway(world: World, manifest: Manifest) -> Iterator[str]:
+    for one in manifest["spec"].get("listeners") or ():
+        for reference in (one.get("tls") or {}).get("certificateRefs") or ():
+            if reference.get("name") not in SECRETS:
+                yield f"listener {one.get('name')}: there is no secret {reference.get('name')}"
+            elif not {"tls.crt", "tls.key"} <= SECRETS[reference["name"]]:
+                yield f"listener {one.get('name')}: secret {reference['name']} is no certificate"
+            elif reference.get("namespace", space_of(manifest)) != space_of(manifest):
+                yield f"listener {one.get('name')}: its certificate lies in another namespace"
+
+
+def _scaled(world: World, manifest: Manifest) -> Iterator[str]:
+    target = manifest["spec"].get("scaleTargetRef") or {}
+    kind, name = target.get("kind", "Deployment"), target.get("name")
+    made: dict[str, Manifest] = {}
+    for service in world.of("InferenceService"):
+        for _, predictor in kserve.predictors(service):
+            if space_of(service) == space_of(manifest):
+                made[kserve.name_of(service, predictor)] = service
+    if kind != "Deployment" or target.get("apiVersion", "apps/v1") != "apps/v1":
+        yield f"scaleTargetRef: KServe makes Deployments of apps/v1, not {kind}"
+    elif name not in made and world.named(kind, name, space_of(manifest)) is None:
+        yield f"scaleTargetRef: there is no {kind} {name}"
+    elif name in made:
+        service = made[name]
+        annotations = service["metadata"].get("annotations") or {}
+        if annotations.get("serving.kserve.io/autoscalerClass") not in ("external", "none"):
+            yield f"{title_of(service)} is scaled by KServe too"
+        predictor = service["spec"]["predictor"]
+        if manifest["spec"].get("minReplicaCount", 0) < predictor.get("minReplicas", 1):
+            yield "minReplicaCount: is below the predictor's minReplicas"
+
+
+def _policy(world: World, manifest: Manifest) -> Iterator[str]:
+    spec = manifest["spec"]
+    wanted = spec.get("podSelector") or {}
+    theirs = "ml-pipeline-ui-artifact" in (wanted.get("matchLabels") or {}).values()
+    if wanted and not theirs and not _meant(world, wanted, space_of(manifest)):
+        yield "its podSelector means no pod"
+    for side, key in (("ingress", "from"), ("egress", "to")):
+        for number, rule in enumerate(spec.get(side) or ()):
+            for peer in rule.get(key) or ():
+                inner, space = peer.get("podSelector"), peer.get("namespaceSelector")
+                if inner and space is None and not _meant(world, inner, space_of(manifest)):
+                    yield f"{side}[{number}]: {inner} means no pod"
+
+
+def _service_account(_: World, manifest: Manifest) -> Iterator[str]:
+    for key in ("secrets", "imagePullSecrets"):
+        for reference in manifest.get(key) or ():
+            if reference.get("name") not in SECRETS:
+                yield f"{key}: there is no secret {reference.get('name')}"
+
+
+def _binding(world: World, manifest: Manifest) -> Iterator[str]:
+    role = manifest["roleRef"]
+    space = space_of(manifest) if role.get("kind") == "Role" else None
+    if world.named(str(role.get("kind")), role.get("name"), space) is None:
+        yield f"there is no {role.get('kind')} {role.get('name')}"
+    for subject in manifest.get("subjects") or ():
+        where, name = subject.get("namespace"), subject.get("name")
+        known = world.named("ServiceAccount", name, where) is not None
+        if subject.get("kind") == "ServiceAccount" and not known:
+            yield f"there is no service account {name} in {where}"
+
+
+def _inference(world: World, manifest: Manifest) -> Iterator[str]:
+    yield from kserve.together(manifest, world.manifests)
+    version = (manifest["metadata"].get("annotations") or {}).get("hemix/model-version")
+    for where, predictor in kserve.predictors(manifest):
+        account = predictor.get("serviceAccountName")
+        model = predictor.get("model")
+        if model is None:
+            continue
+        uri = str(model.get("storageUri") or "")
+        if version and not uri.rstrip("/").endswith(f"/{version}"):
+            yield f"{where}.model.storageUri: {uri} is not version {version}"
+        for probe in ("readinessProbe",):
+            path = ((model.get(probe) or {}).get("httpGet") or {}).get("path")
+            if path is not None and path != f"/v2/models/{version}/ready":
+                yield f"{where}.model.{probe}: {path} is not asked of version {version}"
+        found = world.named("ServiceAccount", account, space_of(manifest))
+        held = {s.get("name") for s in (found or {}).get("secrets") or ()}
+        if uri.startswith("s3://") and "hemix-storage" not in held:
+            yield f"{where}: {account} does not hold hemix-storage: the model is never downloaded"
+
+
+def _train(world: World, manifest: Manifest) -> Iterator[str]:
+    yield from trainer.together(manifest, world.manifests)
+
+
+def _claim(world: World, manifest: Manifest) -> Iterator[str]:
+    """A claim that one pod can mount: one replica, which ends before the next one starts."""
+    modes = manifest["spec"].get("accessModes") or ()
+    if "ReadWriteMany" in modes:
+        return
+    name = manifest["metadata"]["name"]
+    for holder in world.manifests:
+        spec = holder.get("spec") or {}
+        for where, pod, most, strategy in _holders(holder, spec):
+            claims = [(v.get("persistentVolumeClaim") or {}).get("claimName") for v in pod.get("volumes") or ()]  # fmt: skip
+            if name not in claims or space_of(holder) != space_of(manifest):
+                continue
+            if most > 1:
+                yield f"{title_of(holder)} {where} may have {most} pods, and one can mount it ({', '.join(modes)})"
+            elif strategy != "Recreate":
+                yield f"{title_of(holder)} {where}: a new pod waits for the volume of the old one: strategy Recreate"
+
+
+def _holders(holder: Manifest, spec: Manifest) -> Iterator[tuple[str, Manifest, int, str]]:
+    if holder["kind"] == "Deployment":
+        kind = (spec.get("strategy") or {}).get("type", "RollingUpdate")
+        yield "", (spec.get("template") or {}).get("spec") or {}, spec.get("replicas", 1), kind
+    if holder["kind"] == "InferenceService":
+        for where, predictor in kserve.predictors(holder):
+            kind = (predictor.get("deploymentStrategy") or {}).get("type", "RollingUpdate")
+            most = max(predictor.get("maxReplicas", 0), predictor.get("minReplicas", 1))
+            yield where, predictor, most, kind
+
+
+def _config_map(world: World, manifest: Manifest) -> Iterator[str]:
+    for text in (manifest.get("data") or {}).values():
+        if "predictors:" in text or "jobmanager" in text:
+            for line in text.splitlines():
+                yield from _addresses(world, space_of(manifest), line)
+
+
+Rule = Callable[[World, Manifest], Iterator[str]]
+_RULES: dict[str, Rule] = {
+    "Service": _service,
+    "PodDisruptionBudget": _budget,
+    "StatefulSet": _set,
+    "ServiceMonitor": _monitor,
+    "HTTPRoute": _route,
+    "Gateway": _gateway,
+    "ScaledObject": _scaled,
+    "NetworkPolicy": _policy,
+    "ServiceAccount": _service_account,
+    "RoleBinding": _binding,
+    "ClusterRoleBinding": _binding,
+    "InferenceService": _inference,
+    "TrainJob": _train,
+    "PersistentVolumeClaim": _claim,
+    "ConfigMap": _config_map,
+}

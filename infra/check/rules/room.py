@@ -1,0 +1,147 @@
+"""Room: whether quotas and limits hold what is applied, and let KFP's own containers in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from hemix.infra.check.rules.custom import kserve
+from hemix.infra.check.rules.values import quantity, selects
+from hemix.infra.check.rules.world import World, space_of, title_of
+
+Manifest = dict[str, Any]
+
+
+def problems(world: World) -> Iterator[str]:
+    """Claims within the LimitRange and the quota; every pod by itself within the quota."""
+    hard: dict[str, Decimal] = {}
+    for quota in world.of("ResourceQuota"):
+        for name, value in ((quota.get("spec") or {}).get("hard") or {}).items():
+            hard[name] = quantity(value) or Decimal(0)
+    most: dict[tuple[str, str], Decimal] = {}
+    for limits in world.of("LimitRange"):
+        for limit in (limits.get("spec") or {}).get("limits") or ():
+            for name, value in (limit.get("max") or {}).items():
+                most[(str(limit.get("type")), name)] = quantity(value) or Decimal(0)
+    total = Decimal(0)
+    for title, size in _claims(world):
+        total += size
+        top = most.get(("PersistentVolumeClaim", "storage"))
+        if top is not None and size > top:
+            yield f"{title}: above the LimitRange's {top / 2**30:g} GiB"
+    if "requests.storage" in hard and total > hard["requests.storage"]:
+        yield "ResourceQuota: less storage than the claims ask for"
+    for pod in world.pods:
+        if pod.namespace != world.home or pod.maker == "kfp":
+            continue
+        for container in pod.spec.get("containers") or ():
+            found = container.get("resources") or {}
+            for side in ("requests", "limits"):
+                for name, value in (found.get(side) or {}).items():
+                    amount, top = quantity(value), hard.get(f"{side}.{name}")
+                    if amount is not None and top is not None and amount > top:
+                        yield f"{pod.title}: {side}.{name} {value} is above the whole quota"
+                    if (
+                        side == "limits"
+                        and (key := most.get(("Container", name)))
+                        and amount
+                        and amount > key
+                    ):
+                        yield f"{pod.title}: limits.{name} {value} is above the LimitRange"
+            if "requests.nvidia.com/gpu" not in hard and "nvidia.com/gpu" in (
+                found.get("limits") or {}
+            ):
+                continue
+    if hard and not {"requests.cpu", "requests.memory", "limits.memory", "pods"} <= set(hard):
+        yield "ResourceQuota: leaves requests.cpu, requests.memory, limits.memory or pods unbounded"
+    if hard and not {"services.loadbalancers", "services.nodeports"} <= set(hard):
+        yield "ResourceQuota: lets anyone open the cluster to the outside"
+    yield from _together(world, hard)
+    yield from _alive(world)
+    yield from _defaults(world)
+
+
+def _defaults(world: World) -> Iterator[str]:
+    """KFP's own containers say nothing: a quota on requests refuses them without defaults."""
+    for limits in world.of("LimitRange"):
+        own = [
+            e
+            for e in (limits.get("spec") or {}).get("limits") or ()
+            if e.get("type") == "Container"
+        ]
+        for key, names in (("defaultRequest", ("cpu", "memory", "ephemeral-storage")),
+                           ("default", ("memory", "ephemeral-storage"))):  # fmt: skip
+            for name in names:
+                if not any(name in (entry.get(key) or {}) for entry in own):
+                    yield f"{title_of(limits)}: {key} says no {name}: the quota refuses KFP's containers"
+
+
+def _claims(world: World) -> Iterator[tuple[str, Decimal]]:
+    for manifest in world.manifests:
+        if space_of(manifest) != world.home:
+            continue
+        found = [manifest] if manifest["kind"] == "PersistentVolumeClaim" else []
+        if manifest["kind"] == "StatefulSet":
+            found = list((manifest.get("spec") or {}).get("volumeClaimTemplates") or ())
+        for claim in found:
+            asked = ((claim.get("spec") or {}).get("resources") or {}).get("requests") or {}
+            yield title_of(manifest), quantity(asked.get("storage")) or Decimal(0)
+
+
+def _together(world: World, hard: dict[str, Decimal]) -> Iterator[str]:
+    """All pods at their least numbers, a training among them, fit into the quota."""
+    total: dict[str, Decimal] = {}
+    for pod in world.pods:
+        if pod.namespace != world.home or pod.maker == "kfp":
+            continue
+        number = _number(world, pod.title)
+        total["pods"] = total.get("pods", Decimal(0)) + number
+        for container in pod.spec.get("containers") or ():
+            for side in ("requests", "limits"):
+                for name, value in ((container.get("resources") or {}).get(side) or {}).items():
+                    key = f"{side}.{name}"
+                    total[key] = total.get(key, Decimal(0)) + number * (
+                        quantity(value) or Decimal(0)
+                    )
+    for name, amount in sorted(total.items()):
+        if name in hard and amount > hard[name]:
+            yield f"ResourceQuota: {name} {hard[name]:g} does not hold what is applied ({amount:g})"
+
+
+def _number(world: World, title: str) -> int:
+    """The least number of pods of what carries this title."""
+    for manifest in world.manifests:
+        if not title.startswith(title_of(manifest)):
+            continue
+        spec = manifest.get("spec") or {}
+        if manifest["kind"] == "InferenceService":
+            for where, predictor in kserve.predictors(manifest):
+                if title == f"{title_of(manifest)} {where}":
+                    return int(predictor.get("minReplicas", 1))
+        elif manifest["kind"] == "TrainJob":
+            return int((spec.get("trainer") or {}).get("numNodes", 1))
+        elif title == title_of(manifest):
+            return int(spec.get("replicas", 1))
+    return 1
+
+
+def _alive(world: World) -> Iterator[str]:
+    """Workloads have pods; budgets let at least one of them go; nothing opens the cluster."""
+    for manifest in (*world.of("Deployment"), *world.of("StatefulSet")):
+        if (manifest.get("spec") or {}).get("replicas", 1) < 1:
+            yield f"{title_of(manifest)}: has no pod"
+    for manifest in world.of("PodDisruptionBudget"):
+        least = (manifest.get("spec") or {}).get("minAvailable")
+        selector = (manifest.get("spec") or {}).get("selector")
+        meant = [
+            pod for pod in world.pods
+            if pod.namespace == space_of(manifest) and selects(selector, pod.labels)
+        ]  # fmt: skip
+        number = sum(_number(world, pod.title) for pod in meant)
+        if isinstance(least, int) and meant and least >= number:
+            yield f"{title_of(manifest)}: {least} of {number} pods must stay: a node can never be drained"
+    for manifest in world.of("Service"):
+        kind = (manifest.get("spec") or {}).get("type", "ClusterIP")
+        if kind in ("LoadBalancer", "NodePort"):
+            yield f"{title_of(manifest)}: the quota allows no {kind}, and only the gateway lets users in"

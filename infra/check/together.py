@@ -1,0 +1,65 @@
+"""An installation as a whole: what is applied, what controllers make of it, and whether it fits."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator, Sequence
+
+from hemix.infra.check import injected, sources
+from hemix.infra.check.objects import Manifest, Object
+from hemix.infra.check.rules import accounts, flows, ours, references, room, settings
+from hemix.infra.check.rules.world import World, world
+from hemix.pipelines.compiler.cluster_settings import ClusterSettings
+
+
+def problems(overlay: Sequence[Object], applied: Sequence[Object] | None = None) -> list[str]:
+    """What would not work although every object by itself is fine.
+
+    Args:
+        overlay: what is applied once.
+        applied: what ``hemix deploy`` and the train step apply there; what is not said is as shipped.
+    """
+    return list(each(built(overlay, applied)))
+
+
+def each(found: World) -> Iterator[str]:
+    """One problem after another, worked out as they are asked for."""
+    yield from itertools.chain(
+        references.problems(found),
+        accounts.problems(found),
+        settings.problems(found),
+        ours.problems(found),
+        room.problems(found),
+        flows.problems(found),
+    )
+
+
+def built(overlay: Sequence[Object], applied: Sequence[Object] | None = None) -> World:
+    """What stands in the cluster then: with KServe's container, and the pods of every step."""
+    manifests = [item.manifest for item in overlay]
+    kinds = {manifest["kind"] for manifest in manifests}
+    manifests += [item.manifest for item in applied or ()]
+    kinds |= {manifest["kind"] for manifest in manifests}
+    if "InferenceService" not in kinds:
+        manifests += [item.manifest for item in sources.shipped()]
+    if "TrainingRuntime" in kinds and "TrainJob" not in kinds:
+        manifests += [item.manifest for item in tuple(sources.trainings())[:1]]
+    if "ClusterStorageContainer" not in kinds:
+        manifests += [item.manifest for item in _kserve()]
+    return world(manifests, _steps())
+
+
+@functools.cache
+def _kserve() -> tuple[Object, ...]:
+    return tuple(sources.initializer())
+
+
+@functools.cache
+def _loaded() -> ClusterSettings:
+    return ClusterSettings.load()
+
+
+@functools.cache
+def _steps() -> list[Manifest]:
+    return [injected.pod_of(step, _loaded()) for step in _loaded().steps]
