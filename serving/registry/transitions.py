@@ -123,7 +123,12 @@ def add(
 ) -> RegistryState:
     """The first version becomes champion; a later one challenger (``share``) or candidate (None).
 
-    ``running``: of an experiment that runs already.
+    Args:
+        state: before.
+        version: name of the version.
+        share: share of users ``[0, 1)`` of a challenger; None: a candidate.
+        note: for the history.
+        running: what becomes of an experiment that runs already.
     """
     if version in state.versions:
         return state
