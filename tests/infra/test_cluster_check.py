@@ -94,7 +94,10 @@ def test_the_deployers_role_is_what_hemix_deploy_does(rendered: dict[str, list[O
     role["rules"][5]["resourceNames"] = ["another-predictors"]  # as docs/operator/deploying.md says
     assert rights.problems(prod, other) == []
     role["rules"][0]["verbs"].remove("create")
-    assert rights.problems(prod, other) == ["hemix-deployer may not create inferenceservices"]
+    assert rights.problems(prod, other) == [
+        "hemix-deployer may not create inferenceservices",
+        "hemix-deployer may not create servingruntimes",
+    ]
 
 
 def test_a_profiles_pods_get_a_token_for_kfps_api(rendered: dict[str, list[Object]]) -> None:
@@ -110,7 +113,7 @@ def test_a_profiles_pods_get_a_token_for_kfps_api(rendered: dict[str, list[Objec
     assert asking == {"trigger"}
     whole = injected.injected(token["spec"], injected.pod_of("trigger", settings))
     (container,) = whole["spec"]["containers"]
-    environment = {v["name"]: v["value"] for v in container["env"]}
+    environment = {v["name"]: v["value"] for v in container["env"] if "value" in v}
     in_pod = {**environment, "KUBERNETES_SERVICE_HOST": "10.0.0.1"}
     assert resolve(environment=in_pod).token_file == POD_TOKEN
     for other in ("local", "dev", "prod"):

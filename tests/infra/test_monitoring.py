@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 
 import hemix.serving.metrics  # registers them  # noqa: F401
 from hemix.infra.check import prometheus
+from hemix.infra.check.rules.ours import series as _series
 from hemix.infra.monitoring import dashboards
 from tests.infra.tools import need
 
@@ -41,20 +42,6 @@ def _known() -> set[str]:
         endings = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
         found |= {family.name + end for end in endings.get(family.type, ("",))}
     return found | {rule["record"] for rule in _each() if "record" in rule}
-
-
-def _series(expr: str) -> set[str]:
-    """Names of series in a query: what is followed by neither ``(`` nor is a label or keyword."""
-    bare = re.sub(r'"[^"]*"', "", expr)
-    bare = re.sub(r"\b(by|on|ignoring|without|group_left|group_right)\s*\([^)]*\)", "", bare)
-    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]", "", bare)
-    names = re.findall(r"[a-zA-Z_:][a-zA-Z0-9_:]*(?!\s*\()\b", bare)
-    return {n for n in names if not re.search(rf"\b{n}\s*\(", bare)} - {
-        "and",
-        "or",
-        "unless",
-        "bool",
-    }
 
 
 def test_names_of_series_are_read() -> None:
