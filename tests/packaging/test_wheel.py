@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 import venv
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.serving.live import Endpoint, Workshop, addresses, ended, wait_ready
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,21 +31,38 @@ class Installed:
     bin: Path
     folder: Path
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """This process's, without what points to the repository."""
+        return {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+
     def run(self, *command: str, code: int = 0) -> str:
         """Standard output and error of a command of the environment."""
-        environment = {
-            k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")
-        }
         done = subprocess.run(
             [str(self.bin / command[0]), *command[1:]],
             cwd=self.folder,
-            env=environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
+
+    @contextlib.contextmanager
+    def started(self, *command: str, log: Path) -> Iterator[subprocess.Popen[str]]:
+        """A command of the environment, told to stop when the block ends."""
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                [str(self.bin / command[0]), *command[1:]],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        with ended(process):
+            yield process
 
 
 @pytest.fixture(scope="module")
@@ -115,12 +138,29 @@ def test_commands_start(installed: Installed) -> None:
 
 
 @pytest.mark.slow
-def test_the_shipped_log_is_read(installed: Installed) -> None:
-    """The first steps of the default command; the whole of it is ``make demo``."""
-    code = (
-        "import hemix.components.ingest.step as step, pathlib, hemix;"
-        "d = hemix.load_definition('kuairand');"
-        "out = pathlib.Path('events'); step.run(definition=d, out_events=out);"
-        "print(sorted(p.name for p in out.iterdir()))"
-    )
-    assert "summary.json" in installed.run("python", "-c", code)
+def test_a_run_begins_with_the_shipped_log(installed: Installed, tmp_path: Path) -> None:
+    """The default command until its first step is done; the whole of it is ``make demo``."""
+    log = tmp_path / "run.log"
+    with installed.started("hemix", "run", "--output", "runs/mine", log=log) as process:
+        while "ingest done" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.2)
+    (summary,) = (installed.folder / "runs/mine/artifacts").glob("*/ingest*/**/summary.json")
+    assert json.loads(summary.read_text())["rows"]["interactions"] > 200_000
+
+
+@pytest.mark.slow
+def test_a_version_is_served_and_ranks(
+    installed: Installed, workshop: Workshop, deployed: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "serve.log"
+    ports = ("--port", "0", "--grpc-port", "0")
+    serve = ("hemix", "serve", "--models", str(deployed), *ports)
+    (user, *_), items = workshop.known()
+    with installed.started(*serve, log=log) as process:
+        http, grpc = addresses(process, log)
+        wait_ready(Endpoint(deployed, process, f"http://{http}", grpc, log))
+        asked = ("--user", str(user), "--items", ",".join(map(str, items[:3])))
+        said = installed.run("hemix", "rank", *asked, "--url", f"http://{http}")
+    assert all(str(item) in said for item in items[:3])
+    assert "click" in said

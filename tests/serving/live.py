@@ -182,7 +182,7 @@ def started(root: Path, *options: str, log: Path) -> Iterator[Endpoint]:
     """Run ``hemix serve`` on free ports; listening, perhaps not ready yet."""
     process = hemix_serve("--port", "0", "--grpc-port", "0", *options, cwd=root, log=log)
     with ended(process):
-        http, grpc = _addresses(process, log)
+        http, grpc = addresses(process, log)
         yield Endpoint(root, process, f"http://{http}", grpc, log)
 
 
@@ -201,7 +201,8 @@ def ended(process: subprocess.Popen[str]) -> Iterator[None]:
             raise
 
 
-def _addresses(process: subprocess.Popen[str], log: Path) -> tuple[str, str]:
+def addresses(process: subprocess.Popen[str], log: Path) -> tuple[str, str]:
+    """HTTP and gRPC address of an endpoint, from what it prints when it listens."""
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         lines = [line.split() for line in log.read_text().splitlines()]
