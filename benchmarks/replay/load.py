@@ -64,6 +64,10 @@ def _status(port: int, method: str, path: str) -> tuple[int, bytes]:
         connection.close()
 
 
+class Refused(RuntimeError):
+    """The endpoint has no room now."""
+
+
 class Client:
     """One kept connection."""
 
@@ -77,7 +81,9 @@ class Client:
         answer = self._connection.getresponse()
         data = answer.read()
         if answer.status != 200:
-            raise RuntimeError(f"{path} answered {answer.status}: {data.decode()[:300]}")
+            raise (Refused if answer.status == 503 else RuntimeError)(
+                f"{path} answered {answer.status}: {data.decode()[:300]}"
+            )
         return json.loads(data)
 
     def rank(self, instance: dict[str, Any]) -> Any:
@@ -165,8 +171,14 @@ def _push(port: int, made: Made, stop: threading.Event, pushed: list[float]) -> 
         due = int((time.perf_counter() - begun) * RATE) - sent
         if due > 0:
             batch = [made.event() for _ in range(min(due, 500))]
-            client.post("/v1/events", {"events": batch})
-            sent += len(batch)
+            while not stop.is_set():
+                try:
+                    client.post("/v1/events", {"events": batch})
+                except Refused:  # full: as a client does, the same events again
+                    time.sleep(0.2)
+                else:
+                    sent += len(batch)
+                    break
         time.sleep(PAUSE_S)
     pushed[:] = [sent, time.perf_counter() - begun]
 
