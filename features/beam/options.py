@@ -5,6 +5,7 @@ The flags may come from a configuration of the runner: :mod:`hemix.features.beam
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import socket
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 
 from hemix import errors
 from hemix.errors import HINT_NOTE, DefinitionError, EnvironmentProblem, HemixError
-from hemix.features.beam.runner_config import SHARED, expanded
+from hemix.features.beam.runner_config import DASK, SHARED, expanded
 from hemix.limits import chain, limit_in, limit_of
 
 _OURS = re.compile(
@@ -21,8 +22,12 @@ _OURS = re.compile(
 )
 
 
-def beam_options(flags: Sequence[str]) -> Any:
+def beam_options(flags: Sequence[str], *, one_end: bool = False) -> Any:
     """``PipelineOptions`` of these flags; without ``--runner`` the pipeline runs in this process.
+
+    Args:
+        flags: Beam flags, or a configuration of a runner.
+        one_end: everything that the pipeline does is needed by its last transform.
 
     The name DirectRunner first tries to download another runner; FnApiRunner is the one it means.
 
@@ -37,6 +42,8 @@ def beam_options(flags: Sequence[str]) -> Any:
     if not named:
         _check_known(flags)
         flags.append("--runner=FnApiRunner")
+    if f"--runner={DASK}" in flags:
+        _check_dask(flags, one_end)
     options = PipelineOptions(flags)
     if endpoint := options.view_as(PortableOptions).job_endpoint:
         _check_listening(endpoint)
@@ -64,14 +71,35 @@ def _check_known(flags: Sequence[str]) -> None:
         )
 
 
-def _check_listening(endpoint: str) -> None:
+def _check_dask(flags: Sequence[str], one_end: bool) -> None:
+    if not one_end:
+        raise DefinitionError(
+            "--runner-options: the Dask runner cannot do this step: it computes only what the last "
+            "transform of a pipeline needs, and leaves the rest undone without an error.",
+            hint="Use direct, portable, flink, spark or dataflow; dask does for build_examples.",
+        )
+    if importlib.util.find_spec("distributed") is None:
+        raise EnvironmentProblem(
+            "The Dask runner needs the package distributed, which is not installed.",
+            hint="pip install distributed, of the version that constraints.txt has.",
+        )
+    address = next((f for f in flags if f.startswith("--dask_client_address=")), "")
+    if not address:
+        raise DefinitionError(
+            "--runner-options: the Dask runner needs --dask_client_address.",
+            hint='Write "runner: dask, scheduler: HOST:PORT".',
+        )
+    _check_listening(address.rpartition("=")[2].removeprefix("tcp://"), "Dask scheduler")
+
+
+def _check_listening(endpoint: str, what: str = "Beam job service") -> None:
     host, _, port = endpoint.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except (OSError, ValueError) as error:
         raise EnvironmentProblem(
-            f"No Beam job service listens at {endpoint} ({error}).",
-            hint="Start it, or correct job_endpoint in --runner-options.",
+            f"No {what} listens at {endpoint} ({error}).",
+            hint="Start it, or correct its address in --runner-options.",
         ) from error
 
 

@@ -105,7 +105,10 @@ def _until(day: int, tasks: list[ReadTask]) -> list[ReadTask]:
 def _run(plan: Plan, tasks: list[ReadTask], runner_options: Sequence[str]) -> None:
     import apache_beam as beam
 
-    with own_errors(), beam.Pipeline(options=beam_options(runner_options)) as pipeline:
+    with (
+        own_errors(),
+        beam.Pipeline(options=beam_options(runner_options, one_end=True)) as pipeline,
+    ):
         (
             pipeline
             | "row groups" >> beam.Create(tasks, reshuffle=True)

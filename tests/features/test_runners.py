@@ -91,8 +91,8 @@ def test_a_configuration_becomes_flags(text: str, flags: tuple[str, ...], tmp_pa
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("{runner: dask}", "dask"),
-        ("--runner=DaskRunner", "empty"),
+        ("{runner: dask}", "scheduler"),
+        ("--runner=DaskRunner", "no such name"),
         ("{runner: portable}", "job_endpoint"),
         ("{runner: portable, job_endpoint: jobs}", "job_endpoint"),
         ("{runner: direct, workers: 3}", "workers"),

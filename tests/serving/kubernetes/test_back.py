@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from hemix.errors import RegistryError
+from hemix.serving.kubernetes import carry_out as service
 from hemix.serving.kubernetes.errors import DeploymentFailed
-from hemix.serving.kubernetes.manifests import service
 from hemix.serving.kubernetes.ready import rollout_look
 from hemix.serving.kubernetes.served import _is_back
 from hemix.serving.registry import transitions as moves
