@@ -100,6 +100,7 @@ def _watched(observer: Observer, output: TaskOutput, remote: RemoteRoot | None) 
 
     original = task_executor.execute_single_task
     original_process = subprocess_task_handler.run_local_subprocess
+    original_replacing = subprocess_task_handler.replace_python_executable
 
     def execute(**arguments: Any) -> tuple[dict[str, Any], Any]:
         try:
@@ -135,11 +136,25 @@ def _watched(observer: Observer, output: TaskOutput, remote: RemoteRoot | None) 
 
     task_executor.execute_single_task = execute
     subprocess_task_handler.run_local_subprocess = output.of_process
+    subprocess_task_handler.replace_python_executable = with_interpreter
     try:
         yield
     finally:
         task_executor.execute_single_task = original
         subprocess_task_handler.run_local_subprocess = original_process
+        subprocess_task_handler.replace_python_executable = original_replacing
+
+
+def with_interpreter(full_command: list[str], new_executable: str) -> list[str]:
+    """A step's command with ``new_executable`` for ``python3``; its arguments stay as they are.
+
+    kfp's own replaces the text in arguments too: in every path below a ``lib/python3.11``.
+    """
+    script = next(i for i, part in enumerate(full_command) if '"$@"' in part)
+    return [
+        part.replace("python3", new_executable) if i <= script else part
+        for i, part in enumerate(full_command)
+    ]
 
 
 @contextlib.contextmanager

@@ -121,6 +121,15 @@ def test_tasks_are_observed_cached_and_logged(
     assert [r.cached for r in third.results] == [True, False]
 
 
+def test_paths_that_name_python_stay_as_they_are(tmp_path: Path) -> None:
+    """Outputs below ``lib/python3.11``, as packages and their data are."""
+    root = tmp_path / "lib" / "python3.11"
+    (result,) = [r for r in run(root, how="").results if r.name == "count_up"]
+    assert result.succeeded
+    assert Path(result.artifacts["made"]).read_text() == str(result.parameters["Output"])
+    assert result.artifacts["made"].startswith(str(root))
+
+
 def test_a_false_condition_runs_nothing(tmp_path: Path) -> None:
     assert [r.name for r in run(tmp_path, start=1).results] == ["count_up"]
 
