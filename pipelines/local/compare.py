@@ -17,8 +17,10 @@ from hemix.components.evaluate.results import (
     Results,
     prediction_column,
 )
+from hemix.components.pages.theme import COLOURS
 from hemix.errors import DataError, StorageError
 from hemix.features.schema import label_column
+from hemix.models.metrics.bootstrap import UserBootstrap
 from hemix.pipelines.local.folder import RunFolder
 from hemix.pipelines.local.record import RunRecord
 
@@ -80,8 +82,6 @@ def chart(runs: Sequence[ComparedRun], metric: str, title: str) -> Any:
     import altair as alt
     import pandas as pd
 
-    from hemix.components.pages.theme import COLOURS
-
     rows = [
         {"run": run.label, "task": task, "value": got.value, "low": got.low, "high": got.high}
         for run in runs
@@ -126,8 +126,6 @@ def _evaluation(record: RunRecord, place: str) -> Path:
 def _gaps(first: Path, other: Path) -> tuple[dict[str, dict[str, Interval]], str]:
     """Paired gaps of every metric of tasks that both have, or why there are none."""
     import pyarrow.parquet as pq
-
-    from hemix.models.metrics.bootstrap import UserBootstrap
 
     tables = [pq.read_table(folder / PREDICTIONS_FILE) for folder in (first, other)]
     mine, theirs = tables

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hemix.components.pages.theme import save_svg
 from hemix.texts.shown import shown
 
 if TYPE_CHECKING:
@@ -45,8 +46,6 @@ def compare_command(
         if run.note:
             console.print(f"{shown(run.label)}: {run.note}.", markup=False, soft_wrap=True)
     if picture is not None:
-        from hemix.components.pages.theme import save_svg
-
         save_svg(chart(found, "auc", "AUC"), picture)
         console.print(f"Wrote {shown(picture)}.", markup=False, soft_wrap=True)
 
