@@ -32,12 +32,12 @@ from benchmarks.accuracy.data import RunData
 from benchmarks.accuracy.repeated import options, parsed, published
 from benchmarks.accuracy.table import spread
 from benchmarks.accuracy.training import measure
-from hemix.components.train.warm import meaning_of
+from hemix.components.train.warm import contents_of
 from hemix.files import digest_of, read_json, write_json
 from hemix.models.training.recipes import Recipe, recipe_of
 from hemix.models.training.state import State
 from hemix.models.training.trainer import Trainer
-from hemix.models.training.warm_start import Meaning, NewRows, move
+from hemix.models.training.warm_start import NewRows, TransformContents, move
 from hemix.models.versions.inference import predict_table
 from hemix.pipelines.local.folder import RunFolder
 from hemix.pipelines.local.record import RunRecord
@@ -53,8 +53,8 @@ class Data(RunData):
     """A run's transformed data, and what its ids mean."""
 
     @cached_property
-    def meaning(self) -> Meaning:
-        return meaning_of(self.transform)
+    def meaning(self) -> TransformContents:
+        return contents_of(self.transform)
 
 
 class Timed(Trainer):

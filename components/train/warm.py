@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hemix import storage
 from hemix.features.transform.graph import TransformGraph
-from hemix.features.transform.meaning import number_scalings, vocabulary_values
+from hemix.features.transform.transform_contents import number_scalings, vocabulary_values
 from hemix.files import sha256_file
 from hemix.progress import say
 from hemix.serving.registry.signing import require_signed
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hemix.models.training.recipes import Recipe
-    from hemix.models.training.warm_start import Meaning, WarmStart
+    from hemix.models.training.warm_start import TransformContents, WarmStart
 
 CHAMPION = "champion"
 NAME = "initial.safetensors"
@@ -66,8 +66,8 @@ def warm_weights(recipe: Recipe, spec: FeatureSpec, transform: Path, champion: s
     moved = move(
         old.ranker,
         new,
-        meaning_of(old.transform),
-        meaning_of(transform),
+        contents_of(old.transform),
+        contents_of(transform),
         new_rows=recipe.training.warm_rows,
     )
     source = WarmStart(
@@ -95,17 +95,17 @@ def _tell(recipe: Recipe, config: Mapping[str, object], source: WarmStart) -> No
             say(f"the recipe differs from that of {source.version} in {', '.join(changed)}")
 
 
-def meaning_of(transform: Path) -> Meaning:
+def contents_of(transform: Path) -> TransformContents:
     """What the ids and numbers of a transform artifact stand for.
 
     Raises:
         StorageError: the artifact is damaged.
     """
-    from hemix.models.training.warm_start import Meaning, Scale
+    from hemix.models.training.warm_start import Scale, TransformContents
 
     graph = TransformGraph.load(transform)
     scalings = number_scalings(graph)
-    return Meaning(
+    return TransformContents(
         spec=graph.spec,
         values=vocabulary_values(graph),
         scales={

@@ -15,9 +15,9 @@ from hemix.features.transform.columns import (
     read_batches,
     split_windows,
 )
+from hemix.features.transform.drift_features import watched_features
 from hemix.features.transform.graph import TransformGraph
 from hemix.features.transform.statistics import Statistics, psi, statistics_of
-from hemix.features.transform.watched import watched_features
 
 ROWS = 40_000
 

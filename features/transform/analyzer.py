@@ -95,7 +95,7 @@ def number_scaling(x_BF: Any, numbers: Sequence[NumberPlan]) -> tuple[Any, Any, 
 
     All are float64: a float32 cannot tell the seconds of a day from each other. ``x_BF`` is NaN
     where missing; column f is ``numbers[f]``. They are one constant of the graph,
-    ``[F, 2 + K]``, from which :mod:`hemix.features.transform.meaning` reads them back.
+    ``[F, 2 + K]``, from which :mod:`hemix.features.transform.transform_contents` reads them back.
     """
     import tensorflow as tf
     import tensorflow_transform as tft

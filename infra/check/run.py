@@ -10,11 +10,11 @@ from pathlib import Path
 
 from hemix.errors import EnvironmentProblem, HemixError
 from hemix.infra.check import (
-    broken,
     core,
-    injected,
     mistakes,
+    mutations,
     namespaces,
+    pod_defaults,
     prometheus,
     rights,
     server,
@@ -135,13 +135,13 @@ def check_objects(
     report: Report, objects: Sequence[Object], kubeconfig: Path | None = None
 ) -> None:
     """Core types by their schema, custom ones by the API server; then broken ones of each kind."""
-    _check_injected(report, [o for o in objects if o.manifest["kind"] == injected.KIND])
-    objects = [o for o in objects if o.manifest["kind"] != injected.KIND]
+    _check_injected(report, [o for o in objects if o.manifest["kind"] == pod_defaults.KIND])
+    objects = [o for o in objects if o.manifest["kind"] != pod_defaults.KIND]
     for item in objects:
         if item.core:
             report.good(SCHEMAS, f"{item.source}: {item.title}", core.problems(item.manifest))
-    for item in broken.broken(o for o in objects if o.core):
-        fault = broken.fault_of(item.source)
+    for item in mutations.broken(o for o in objects if o.core):
+        fault = mutations.fault_of(item.source)
         report.bad(SCHEMAS, item.source, core.problems(item.manifest), kind=fault)
     custom = [o for o in objects if not o.core]
     if kubeconfig is not None:
@@ -156,19 +156,19 @@ def check_objects(
 def _check_injected(report: Report, objects: Sequence[Object]) -> None:
     """PodDefaults, by the pods that they change."""
     for item in objects:
-        report.good(SCHEMAS, f"{item.source}: {item.title}", injected.problems(item.manifest))
-        for worse in (*broken.broken([item]), *broken.broken_tokens(item)):
-            fault = broken.fault_of(worse.source)
-            report.bad(SCHEMAS, worse.source, injected.problems(worse.manifest), kind=fault)
+        report.good(SCHEMAS, f"{item.source}: {item.title}", pod_defaults.problems(item.manifest))
+        for worse in (*mutations.broken([item]), *mutations.broken_tokens(item)):
+            fault = mutations.fault_of(worse.source)
+            report.bad(SCHEMAS, worse.source, pod_defaults.problems(worse.manifest), kind=fault)
 
 
 def _check_custom(report: Report, custom: Sequence[Object], asked: server.Custom) -> None:
     for item in custom:
         problems = [*core.everywhere(item.manifest), *asked.problems(item)]
         report.good(CUSTOM, f"{item.source}: {item.title}", problems)
-    for item in broken.broken(custom):
+    for item in mutations.broken(custom):
         problems = [*asked.problems(item), *core.everywhere(item.manifest)]
-        report.bad(CUSTOM, item.source, problems, kind=broken.fault_of(item.source))
+        report.bad(CUSTOM, item.source, problems, kind=mutations.fault_of(item.source))
 
 
 def check_rules(report: Report, rules: Sequence[Manifest]) -> None:
@@ -201,8 +201,8 @@ def check_pipelines(report: Report) -> None:
             report.good(PIPELINES, name, [f"does not compile: {error!r}"])
         else:
             report.good(PIPELINES, name, pipeline_problems(*texts[-1]))
-    for name, text in broken.broken_pipelines(texts):
-        fault = broken.fault_of(name)
+    for name, text in mutations.broken_pipelines(texts):
+        fault = mutations.fault_of(name)
         report.bad(PIPELINES, name, pipeline_problems(name, text), kind=fault)
 
 

@@ -17,7 +17,7 @@ from hemix.models.data.batch import SIDES, Batch
 from hemix.models.embedding import hashing
 from hemix.models.embedding.hashing import FEWEST_ROWS
 from hemix.models.embedding.lookup import Lookup
-from hemix.models.layers import batch_rng as chance
+from hemix.models.layers import batch_rng
 from hemix.models.layers.attention.events import Events
 from hemix.models.layers.dense import split_axis
 from hemix.spec import FeatureSpec, SequenceFeature, Side
@@ -84,7 +84,7 @@ class FeatureEmbedding(nn.Module):
         self.register_buffer("bucket_offsets", offsets[:-1], persistent=False)
         self.buckets = self._table(max(sum(sizes), 1))
         self.directions = nn.Parameter(torch.randn(len(sizes), config.width) * config.direction_std)
-        self.dropout = chance.Dropout(config.dropout)
+        self.dropout = batch_rng.Dropout(config.dropout)
         self._lookup: Lookup | None = None
         self._places: dict[str, Tensor] = {}
 
@@ -105,7 +105,7 @@ class FeatureEmbedding(nn.Module):
     def _seen(self, vocabulary: str, ids: Tensor) -> Tensor:
         """The ids ``[B, ...]`` that are looked up: in training a share of them is unknown."""
         if self._drops_ids(vocabulary):
-            ids = self._without(vocabulary, ids, chance.uniform(ids.shape, ids.device))
+            ids = self._without(vocabulary, ids, batch_rng.uniform(ids.shape, ids.device))
         return ids
 
     @contextmanager
@@ -214,7 +214,7 @@ class FeatureEmbedding(nn.Module):
         if any(self._drops_ids(name) for name in names):
             ids = torch.stack(
                 [
-                    self._without(name, one, chance.uniform_events(lists.offsets, lists.longest))
+                    self._without(name, one, batch_rng.uniform_events(lists.offsets, lists.longest))
                     if self._drops_ids(name)
                     else one
                     for name, one in zip(names, ids, strict=True)
@@ -223,7 +223,7 @@ class FeatureEmbedding(nn.Module):
         ids = ids if order is None else ids[:, order]
         values = self._columns(names, list(ids)).flatten(-2)
         if self.training and self.dropout.p:
-            share = chance.dropout_events(
+            share = batch_rng.dropout_events(
                 self.dropout, lists.offsets, lists.longest, values.shape[1]
             )
             values = values * (share if order is None else share[order])

@@ -176,11 +176,11 @@ class Interests(nn.ModuleList):
         return tuple(one.events(embedding, request) for one in self._each())
 
     def of(
-        self, embedding: FeatureEmbedding, seen: Sequence[Encoded], items: Batch
+        self, embedding: FeatureEmbedding, encoded: Sequence[Encoded], items: Batch
     ) -> list[Tensor]:
         """The interests ``[B, V]`` in the candidates ``items``."""
-        both = zip(self._each(), seen, strict=True)
-        return [one.of(embedding, encoded, items) for one, encoded in both]
+        both = zip(self._each(), encoded, strict=True)
+        return [one.of(embedding, events, items) for one, events in both]
 
     def flops(self) -> tuple[int, int]:
         """A request's share and a candidate's, at full lengths."""

@@ -18,20 +18,18 @@ from torch.nn import functional as fn
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
-    """The rows ``mine`` of a batch of ``size`` rows."""
-
-    mine: slice
-    size: int
+class _Rows:
+    local: slice
+    global_size: int
 
 
-_ROWS: ContextVar[Rows | None] = ContextVar("rows of the batch", default=None)
+_ROWS: ContextVar[_Rows | None] = ContextVar("rows of the batch", default=None)
 
 
 @contextmanager
-def shared(rows: Rows) -> Iterator[None]:
-    """Inside, the first axis of what is drawn are the rows ``rows`` of a larger batch."""
-    token = _ROWS.set(rows)
+def batch_rows(*, local: slice, global_size: int) -> Iterator[None]:
+    """Inside, the first axis of what is drawn are the rows ``local`` of a batch of ``global_size``."""
+    token = _ROWS.set(_Rows(local=local, global_size=global_size))
     try:
         yield
     finally:
@@ -43,7 +41,7 @@ def uniform(shape: Sequence[int], device: torch.device) -> Tensor:
     rows = _ROWS.get()
     if rows is None:
         return torch.rand(*shape, device=device)
-    return torch.rand(rows.size, *shape[1:], device=device)[rows.mine]
+    return torch.rand(rows.global_size, *shape[1:], device=device)[rows.local]
 
 
 def uniform_events(offsets: Tensor, longest: int = 0) -> Tensor:
@@ -82,9 +80,9 @@ class Dropout(nn.Dropout):
         rows = _ROWS.get()
         if rows is None or not self.training or not self.p:
             return super().forward(input)
-        shape = (rows.size, *input.shape[1:])
+        shape = (rows.global_size, *input.shape[1:])
         # Masks are drawn in memory order: match the input's layout so that they are reproducible.
         axes = sorted(range(input.ndim), key=input.stride, reverse=True)
         ones = input.new_ones([shape[axis] for axis in axes])
         back = [axes.index(axis) for axis in range(input.ndim)]
-        return input * fn.dropout(ones.permute(back), self.p)[rows.mine]
+        return input * fn.dropout(ones.permute(back), self.p)[rows.local]

@@ -25,7 +25,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from hemix.models.layers import batch_rng as chance
+from hemix.models.layers import batch_rng
 from hemix.models.rankers.base import Ranker
 
 T = TypeVar("T")
@@ -146,7 +146,7 @@ class World:
         if self.alone:
             yield
             return
-        with chance.shared(chance.Rows(mine=self.rows(size), size=size)):
+        with batch_rng.batch_rows(local=self.rows(size), global_size=size):
             yield
 
 

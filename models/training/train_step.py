@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hemix.errors import DefinitionError, EnvironmentProblem
 from hemix.models.data.batch import Batch
-from hemix.models.layers import batch_rng as chance
+from hemix.models.layers import batch_rng
 from hemix.models.layers.compiling import load_compiler
 from hemix.models.rankers.base import Ranker
 from hemix.models.training.distributed import World
@@ -87,7 +87,7 @@ class Steps:
                 torch.cuda.set_rng_state(on_gpu)
             in_all = slice(mine.start + rows.start, mine.start + rows.stop)
             with (
-                chance.shared(chance.Rows(mine=in_all, size=size)),
+                batch_rng.batch_rows(local=in_all, global_size=size),
                 self._alone(last=rows is parted[-1]),
             ):
                 part = batch.part(everything, rows)

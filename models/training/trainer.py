@@ -32,7 +32,13 @@ EVALUATION_ROWS = 4096
 POINTS = 50
 """Points of a loss curve."""
 SAY_EVERY_S = 5.0
-ASIDE = ("processes", "nodes", "checkpoint_every_s", "warm_start", "warm_rows")
+FIELDS_THAT_MAY_CHANGE_ON_RESUME = (
+    "processes",
+    "nodes",
+    "checkpoint_every_s",
+    "warm_start",
+    "warm_rows",
+)
 """Config fields that may differ when training resumes from a checkpoint. Processes change only the rounding of
 sums, by design (models/training/distributed.py); what a warm start comes to are the initial weights, which
 count by themselves. ``accumulate``, ``fused_lookup``, ``compile`` and ``precision`` are about speed
@@ -120,7 +126,7 @@ class Trainer:
     def _fingerprint(self) -> str:
         """What a checkpoint must agree with: all that the course of a training depends on."""
         recipe = self.recipe.model_dump(mode="json")
-        for name in ASIDE:
+        for name in FIELDS_THAT_MAY_CHANGE_ON_RESUME:
             del recipe["training"][name]
         data = [self.fit_reader.digest(), self.validation.digest()]
         begin = [] if self.initial is None else [checkpoint.digest(self.initial)]
@@ -198,7 +204,7 @@ class Trainer:
         torch.manual_seed(self.config.seed)
         self.ranker = self.recipe.build(self.spec).to(self.device)
         if self.initial is not None:
-            self._paste(self.initial)
+            self._load_weights(self.initial)
         self.ranker.train()
         self.steps = Steps(self.ranker, self.config, self.world)
         self.best: dict[str, Tensor] = {}
@@ -208,9 +214,9 @@ class Trainer:
     def _finish(self) -> None:
         """Put the weights that are kept into the ranker: the best, or at a refit the last."""
         if self.state.phase == "fit":
-            self._paste(self.best)
+            self._load_weights(self.best)
         elif self.steps.average is not None:
-            self._paste(self.steps.average)
+            self._load_weights(self.steps.average)
         if self.config.calibration != "none":
             calibrate(self.ranker, self.validation, self.world)
         self.state.done = True
@@ -257,9 +263,9 @@ class Trainer:
 
     def _validate(self, per_epoch: int) -> None:
         state = self.state
-        own = self._copy()
+        own = self._snapshot_weights()
         if self.steps.average is not None:
-            self._paste(self.steps.average)
+            self._load_weights(self.steps.average)
         random = checkpoint.random_tensors()
         measured = evaluate(self.ranker, self.validation, self.world)
         checkpoint.restore_random(random)
@@ -272,10 +278,10 @@ class Trainer:
             )
         state.validation.append(point)
         if state.best is None or point.score > state.best.score:
-            state.best, state.without_gain, self.best = point, 0, self._copy()
+            state.best, state.without_gain, self.best = point, 0, self._snapshot_weights()
         else:
             state.without_gain += 1
-        self._paste(own)
+        self._load_weights(own)
         curves = {f"validation/auc_{task}": value for task, value in point.auc.items()}
         curves |= {f"validation/logloss_{task}": value for task, value in point.logloss.items()}
         curves |= {f"validation/within_auc_{task}": value for task, value in point.within.items()}
@@ -309,11 +315,11 @@ class Trainer:
 
     # ---- weights and checkpoints --------------------------------------------------------------
 
-    def _copy(self) -> dict[str, Tensor]:
+    def _snapshot_weights(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self.ranker.state_dict().items()}
 
     @torch.no_grad()
-    def _paste(self, weights: Mapping[str, Tensor]) -> None:
+    def _load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Set all parameters, and the buffers that ``weights`` holds."""
         for name, parameter in self.ranker.named_parameters():
             parameter.copy_(weights[name])
@@ -324,7 +330,7 @@ class Trainer:
     def _save(self) -> None:
         if not self.world.leads:
             return
-        tensors = {f"model.{k}": v for k, v in self._copy().items()}
+        tensors = {f"model.{k}": v for k, v in self._snapshot_weights().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         tensors |= {f"average.{k}": v for k, v in (self.steps.average or {}).items()}
         for name, optimizer in self.steps.optimizers.items():
@@ -345,7 +351,7 @@ class Trainer:
             found = {k[cut:]: v for k, v in tensors.items() if k.startswith(prefix)}
             return {k: v.to(self.device) for k, v in found.items()}
 
-        self._paste(part("model."))
+        self._load_weights(part("model."))
         self.best = part("best.")
         if self.steps.average is not None:
             self.steps.average = part("average.")

@@ -59,7 +59,7 @@ class Scale:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Meaning:
+class TransformContents:
     """What the ids and numbers of a contract stand for.
 
     ``values``: of each learned vocabulary, in the order of its ids after the hash buckets.
@@ -99,8 +99,8 @@ class Moved:
 def move(
     old: Ranker,
     new: Ranker,
-    meaning_old: Meaning,
-    meaning_new: Meaning,
+    contents_old: TransformContents,
+    contents_new: TransformContents,
     *,
     new_rows: NewRows = "unknown",
 ) -> Moved:
@@ -109,8 +109,8 @@ def move(
     Args:
         old: the ranker to begin with.
         new: the ranker to train.
-        meaning_old: what the ids and numbers of ``old`` stand for.
-        meaning_new: the same of ``new``.
+        contents_old: what the ids and numbers of ``old`` stand for.
+        contents_new: the same of ``new``.
         new_rows: what ids begin with that ``old`` did not know: its row of the unknown id, or a
             fresh one.
 
@@ -123,8 +123,8 @@ def move(
     for name in set(found.weights) - _by_meaning(new):
         found.weights[name].copy_(known[name])
     for name in new.embedding.tables:
-        _move_table(name, found, known, meaning_old, meaning_new, new_rows)
-    _move_numbers(found, known, meaning_old, meaning_new)
+        _move_table(name, found, known, contents_old, contents_new, new_rows)
+    _move_numbers(found, known, contents_old, contents_new)
     return found
 
 
@@ -155,8 +155,8 @@ def _move_table(
     name: str,
     found: Moved,
     known: Mapping[str, Tensor],
-    old: Meaning,
-    new: Meaning,
+    old: TransformContents,
+    new: TransformContents,
     new_rows: NewRows,
 ) -> None:
     key = f"embedding.tables.{name}.weight"
@@ -214,7 +214,9 @@ def bucket_sources(scale: Scale, buckets: int, old: Scale, old_buckets: int) -> 
     return sources.astype(np.int64)
 
 
-def _move_numbers(found: Moved, known: Mapping[str, Tensor], old: Meaning, new: Meaning) -> None:
+def _move_numbers(
+    found: Moved, known: Mapping[str, Tensor], old: TransformContents, new: TransformContents
+) -> None:
     """Bucket rows and directions, number by number."""
     table, old_table = found.weights["embedding.buckets.weight"], known["embedding.buckets.weight"]
     directions, old_directions = (w["embedding.directions"] for w in (found.weights, known))

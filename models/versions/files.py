@@ -4,5 +4,5 @@ from __future__ import annotations
 
 SIGNATURE = "model.sig"
 """Over all other files, the manifest too; there when a key was configured (``hemix.serving.registry.signing``)."""
-EAGER = "eager.parquet"
+REFERENCE_SCORES = "eager.parquet"
 """Scores of the ranker in memory, from before it was exported (``hemix.models.versions.reference_scores``)."""

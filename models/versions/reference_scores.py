@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hemix.models.data.batch import Batch
 from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES, Ranker
-from hemix.models.versions.files import EAGER
+from hemix.models.versions.files import REFERENCE_SCORES
 from hemix.models.versions.inference import predict_batch
 from hemix.spec import FeatureSpec, Side
 
@@ -57,13 +57,13 @@ def eager_scores(ranker: Ranker, table: pa.Table) -> pa.Table:
 
 
 def column_of(task: str) -> str:
-    """Name of a task's column in :data:`EAGER`."""
+    """Name of a task's column in :data:`REFERENCE_SCORES`."""
     return f"p_{task}"
 
 
 def read_eager(folder: Path) -> pa.Table | None:
     """The scores in a version folder; None when it was written without."""
-    path = folder / EAGER
+    path = folder / REFERENCE_SCORES
     return pq.read_table(path) if path.is_file() else None
 
 

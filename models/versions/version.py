@@ -28,7 +28,7 @@ from hemix.models.rankers.base import Ranker
 from hemix.models.training.recipes import Recipe
 from hemix.models.training.warm_start import WarmStart
 from hemix.models.versions.contents import check_length, check_names, digests, read_bounded
-from hemix.models.versions.files import EAGER, SIGNATURE
+from hemix.models.versions.files import REFERENCE_SCORES, SIGNATURE
 from hemix.spec import FeatureSpec
 from hemix.texts.frozen import Frozen, parse
 
@@ -110,7 +110,7 @@ def write(
         weights = {name: value.cpu().contiguous() for name, value in ranker.state_dict().items()}
         save_file(weights, temporary / WEIGHTS)
         if eager is not None:
-            pq.write_table(eager, temporary / EAGER)
+            pq.write_table(eager, temporary / REFERENCE_SCORES)
         definition = transform / "definition.json"
         manifest = Manifest(
             version=version,

@@ -32,7 +32,7 @@ class NotWarm(HemixError):
     http_status = 503
 
 
-class WorkingModel(Model):
+class ThreadedModel(Model):
     """A KServe model whose work runs on threads beside the event loop.
 
     Health checks and metrics so answer under load. ``gate`` says who is let in: the servers ask it

@@ -15,7 +15,7 @@ from hemix.serving.launch.ports import take_port
 
 if TYPE_CHECKING:
     from hemix.serving.admission.room import Gate
-    from hemix.serving.admission.threaded_model import WorkingModel
+    from hemix.serving.admission.threaded_model import ThreadedModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ def addresses(listening: Listening, ports: Ports, name: str, *, v1: bool) -> str
 
 
 def run_server(
-    model: WorkingModel, listening: Listening, ports: Ports, *, body_limit: int | None = None
+    model: ThreadedModel, listening: Listening, ports: Ports, *, body_limit: int | None = None
 ) -> None:
     """Answer until SIGTERM or SIGINT; requests under way are answered first."""
     from hemix.serving.admission.limits import MAX_BODY_BYTES

@@ -22,7 +22,7 @@ from hemix.serving.monitoring.monitor import Monitor, MonitorConfig
 from hemix.serving.protocol.kserving import import_kserve
 from hemix.serving.ranking.loaded_version import LoadedVersion, load_version, require_store
 from hemix.serving.ranking.loading import Loader
-from hemix.serving.ranking.pool import VersionPool, newest_rows
+from hemix.serving.ranking.pool import VersionPool, newest_feature_timestamps
 from hemix.serving.ranking.service import LocalRanker
 from hemix.serving.registry.opening import require_registry
 from hemix.serving.registry.registry import Registry
@@ -94,7 +94,7 @@ def serve(config: ServeConfig) -> None:
     pool = VersionPool(registry, Loader(load, files=registry.files))
     pool.watch(config.watch_s)
     experiments.watch(config.watch_s)
-    monitor = Monitor(config.monitor, newest=lambda: newest_rows(pool))
+    monitor = Monitor(config.monitor, newest=lambda: newest_feature_timestamps(pool))
     exposures = ExposureLog(config.exposures) if config.exposures else None
     model = RankerModel(
         LocalRanker(pool, exposures, experiments, monitor),

@@ -19,7 +19,7 @@ from hemix.serving.monitoring.monitor import Monitor, MonitorConfig
 from hemix.serving.protocol.kserving import import_kserve
 from hemix.serving.ranking.loaded_version import require_store
 from hemix.serving.ranking.loading import Loader
-from hemix.serving.ranking.pool import VersionPool, newest_rows
+from hemix.serving.ranking.pool import VersionPool, newest_feature_timestamps
 from hemix.serving.two_roles.contract import fetch_contract
 from hemix.serving.two_roles.predictor_client import PredictorCalls
 from hemix.serving.two_roles.remote_ranker import RemoteRanker, load_remote
@@ -155,7 +155,7 @@ class _Beginning(threading.Thread):
             self._monitor.close()
 
     def _newest(self) -> dict[str, float]:
-        return newest_rows(self._pool) if self._pool is not None else {}
+        return newest_feature_timestamps(self._pool) if self._pool is not None else {}
 
     def _load(self, version: str) -> RemoteVersion:
         return load_remote(

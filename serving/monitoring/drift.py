@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from hemix.features.definition import DatasetDefinition
 from hemix.features.transform.columns import Column
+from hemix.features.transform.drift_features import watched_features
 from hemix.features.transform.statistics import REST, Histogram, Statistics, psi
-from hemix.features.transform.watched import watched_features
 from hemix.features.transform_plan import index_column
 from hemix.spec import FeatureSpec
 

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from hemix.features.live.stores.base import EventsUnavailable
 from hemix.serving.admission.room import Gate, units_of
-from hemix.serving.admission.threaded_model import WorkingModel
+from hemix.serving.admission.threaded_model import ThreadedModel
 from hemix.serving.call import Call
 from hemix.serving.events.contract import EventContract
 from hemix.serving.events.desk import EventDesk, Results
@@ -24,7 +24,7 @@ from hemix.serving.messages.request import RankingRequest
 from hemix.serving.protocol.ranking_tensors import instance_of, output_names, outputs_of
 from hemix.serving.protocol.v2_tensors import TensorRequest, TensorResponse, require_outputs
 from hemix.serving.ranking.loaded_version import LoadedVersion, Version
-from hemix.serving.ranking.service import LocalRanker, Prepared, Ranker
+from hemix.serving.ranking.service import LocalRanker, Prepared, RankingService
 
 MODEL_NAME = "ranker"
 
@@ -48,7 +48,7 @@ class Answers:
     tensors: TensorRequest | None
 
 
-class RankingModel(WorkingModel, abc.ABC, Generic[V]):
+class RankingModel(ThreadedModel, abc.ABC, Generic[V]):
     """KServe hooks: preprocess checks, predict looks up, encodes and scores, postprocess answers.
 
     A body's requests are worked off one by one, so that others have their turns between them, and
@@ -56,7 +56,7 @@ class RankingModel(WorkingModel, abc.ABC, Generic[V]):
     deadline has passed, none does.
     """
 
-    _ranker: Ranker[V]
+    _ranker: RankingService[V]
 
     def __init__(self, *, workers: int, gate: Gate, desk: EventDesk | None = None) -> None:
         super().__init__(MODEL_NAME, workers=workers, gate=gate)

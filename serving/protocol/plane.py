@@ -9,7 +9,7 @@ from typing import Any
 from kserve.protocol.dataplane import DataPlane
 
 from hemix.errors import HemixError
-from hemix.serving.admission.threaded_model import WorkingModel
+from hemix.serving.admission.threaded_model import ThreadedModel
 from hemix.serving.messages.echo import short
 from hemix.serving.metrics import REQUESTS
 
@@ -33,7 +33,7 @@ class NotOffered(HemixError):
 class Plane(DataPlane):
     """kserve's data plane, but for what it does to requests and how it names what is not there."""
 
-    def served(self, name: str, version: str | None = None) -> WorkingModel:
+    def served(self, name: str, version: str | None = None) -> ThreadedModel:
         """The model of that name, whose ``version`` is live.
 
         Raises:
@@ -53,7 +53,7 @@ class Plane(DataPlane):
                 )
         return model
 
-    def asked(self, name: str, version: str | None = None) -> WorkingModel:
+    def asked(self, name: str, version: str | None = None) -> ThreadedModel:
         """:meth:`served`, for a request: a version that the experiment chooses cannot be asked for."""
         model = self.served(name, version)
         if version and not model.answers_by_version:

@@ -56,7 +56,7 @@ class Live(Generic[V]):
     def champion(self) -> V:
         return self.versions[self.variants[0].version]
 
-    def of(self, user_id: int | str) -> tuple[Variant, V]:
+    def route(self, user_id: int | str) -> tuple[Variant, V]:
         """The user's arm and the version that serves it, the champion when its own does not."""
         variant = assign(self.variants, salt=self.salt, user_id=user_id)
         return variant, self.versions.get(variant.version) or self.champion
@@ -78,7 +78,7 @@ class Live(Generic[V]):
         )
 
 
-def newest_rows(pool: VersionPool[V]) -> dict[str, float]:
+def newest_feature_timestamps(pool: VersionPool[V]) -> dict[str, float]:
     """View -> epoch seconds of the newest row that any live version has read of it."""
     newest: dict[str, float] = {}
     for version in pool.live.versions.values():

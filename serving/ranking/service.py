@@ -1,6 +1,6 @@
 """Ranking: request -> variant -> features -> encode -> scores -> answer, each stage timed.
 
-Knows no protocol, and not where the model is: :class:`Ranker` does all but the scoring,
+Knows no protocol, and not where the model is: :class:`RankingService` does all but the scoring,
 :class:`LocalRanker` scores in this process, :class:`hemix.serving.two_roles.remote_ranker.RemoteRanker` asks a predictor.
 The user side of features, transform and model is worked out once per request.
 """
@@ -76,7 +76,7 @@ class Prepared(Generic[V]):
     started: float
 
 
-class Ranker(Generic[V]):
+class RankingService(Generic[V]):
     """The endpoint's work but for the scoring, for any protocol."""
 
     def __init__(
@@ -110,7 +110,7 @@ class Ranker(Generic[V]):
         """
         started = time.perf_counter()
         live = self.pool.live
-        variant, version = live.of(request.user_id)
+        variant, version = live.route(request.user_id)
         assigned = (live.assigned(variant), *self._experiments.assign(request.user_id))
         time_ms = request.timestamp_ms or round(time.time() * 1000)
         own = version.name == variant.version
@@ -254,7 +254,7 @@ class Ranker(Generic[V]):
         )
 
 
-class LocalRanker(Ranker[LoadedVersion]):
+class LocalRanker(RankingService[LoadedVersion]):
     """All of the work in one process."""
 
     def score(

@@ -18,7 +18,7 @@ import numpy as np
 from hemix.errors import RequestError
 from hemix.features.store.assemble import RequestColumns
 from hemix.serving.admission.room import Gate, units_of
-from hemix.serving.admission.threaded_model import WorkingModel
+from hemix.serving.admission.threaded_model import ThreadedModel
 from hemix.serving.call import Call
 from hemix.serving.messages.echo import short
 from hemix.serving.messages.request import MAX_CANDIDATES
@@ -55,7 +55,7 @@ class Scoring:
         return max((len(c) for c in self.items.values() if not isinstance(c, tuple)), default=0)
 
 
-class PredictorModel(WorkingModel):
+class PredictorModel(ThreadedModel):
     """One version behind KServe V2 (REST and gRPC), named after it."""
 
     def __init__(self, model: LoadedModel, contract: Contract, *, workers: int, gate: Gate) -> None:

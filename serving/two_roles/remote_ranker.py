@@ -24,7 +24,7 @@ from hemix.serving.protocol.v2_tensors import Tensors
 from hemix.serving.ranking.loaded_version import Version, open_features
 from hemix.serving.ranking.loading import PredictorFaulty, PredictorUnavailable
 from hemix.serving.ranking.pool import VersionPool
-from hemix.serving.ranking.service import Prepared, Ranker
+from hemix.serving.ranking.service import Prepared, RankingService
 from hemix.serving.rarely import Rarely
 from hemix.serving.two_roles.contract import OFFSETS, Contract, RawInput, fetch_contract
 from hemix.serving.two_roles.predictor_client import Message, PredictorCalls
@@ -80,7 +80,7 @@ def _tensors(column: RawInput, value: Column) -> Tensors:
     return {column.name: value.astype(column.dtype, copy=False)}
 
 
-class RemoteRanker(Ranker[RemoteVersion]):
+class RemoteRanker(RankingService[RemoteVersion]):
     """All but the scoring; scores come from the versions' predictors.
 
     Args:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hemix.components.train import step
-from hemix.components.train.warm import Warm, meaning_of, read_weights, warm_weights, write_weights
+from hemix.components.train.warm import Warm, contents_of, read_weights, warm_weights, write_weights
 from hemix.errors import ModelVersionError
 from hemix.features.transform.columns import example_files
 from hemix.models.training.recipes import recipe_of
@@ -37,7 +37,7 @@ def warm(small_run: SmallRun, spec: FeatureSpec) -> Warm:
 
 
 def test_values_and_scales_are_those_of_the_transformed_rows(small_run: SmallRun) -> None:
-    meaning = meaning_of(small_run.transform)
+    meaning = contents_of(small_run.transform)
     train = pq.read_table(small_run.transformed / "train")
     keys = ["user_id", "item_id", "event_time", "request_id"]
     raw = pq.read_table(

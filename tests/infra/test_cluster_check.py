@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from hemix.infra.check import broken, core, injected, namespaces, rights, run, server, sources
+from hemix.infra.check import (
+    core,
+    mutations,
+    namespaces,
+    pod_defaults,
+    rights,
+    run,
+    server,
+    sources,
+)
 from hemix.infra.check.objects import OVERLAYS, ROOT, Object, documents, kustomized
 from hemix.infra.check.report import Report
 from hemix.pipelines.compiler.cluster_settings import ClusterSettings
@@ -31,7 +40,7 @@ def test_everything_is_accepted_and_everything_broken_refused(crd_kubeconfig: Pa
     assert set(report.checked) == {run.SCHEMAS, run.CUSTOM, run.TOGETHER, run.RULES, run.PIPELINES}
     assert set(report.broken) == {*report.checked, run.MISTAKES}
     last = report.text().splitlines()[-1]
-    told, worse = sum(report.checked.values()), sum(map(len, report.broken.values()))
+    told, worse = sum(report.checked.values()), sum(map(len, report.mutations.values()))
     assert last == (
         f"cluster-check: {told} objects checked, 0 refused; {worse} kinds of mistakes, all refused"
     )
@@ -105,21 +114,21 @@ def test_a_profiles_pods_get_a_token_for_kfps_api(rendered: dict[str, list[Objec
     objects = {o.manifest["kind"]: o.manifest for o in rendered["multi-user"]}
     label = objects["Namespace"]["metadata"]["labels"]["app.kubernetes.io/part-of"]
     assert label == "kubeflow-profile"  # what Kubeflow's webhooks go by
-    token = objects[injected.KIND]
-    assert injected.problems(token) == []
+    token = objects[pod_defaults.KIND]
+    assert pod_defaults.problems(token) == []
     settings = ClusterSettings.load()
     wanted = token["spec"]["selector"]["matchLabels"].items()
     asking = {s for s in settings.steps if wanted <= settings.steps[s].labels.items()}
     assert asking == {"trigger"}
-    whole = injected.injected(token["spec"], injected.pod_of("trigger", settings))
+    whole = pod_defaults.injected(token["spec"], pod_defaults.pod_of("trigger", settings))
     (container,) = whole["spec"]["containers"]
     environment = {v["name"]: v["value"] for v in container["env"] if "value" in v}
     in_pod = {**environment, "KUBERNETES_SERVICE_HOST": "10.0.0.1"}
     assert resolve(environment=in_pod).token_file == POD_TOKEN
     for other in ("local", "dev", "prod"):
-        assert injected.KIND not in {o.manifest["kind"] for o in rendered[other]}
-    for worse in broken.broken_tokens(Object("t", token)):
-        assert injected.problems(worse.manifest), worse.source
+        assert pod_defaults.KIND not in {o.manifest["kind"] for o in rendered[other]}
+    for worse in mutations.broken_tokens(Object("t", token)):
+        assert pod_defaults.problems(worse.manifest), worse.source
 
 
 def test_prod_speaks_https_only(rendered: dict[str, list[Object]]) -> None:
@@ -147,10 +156,10 @@ def test_endpoint_pods_match_the_openings(rendered: dict[str, list[Object]]) -> 
         assert any(selector.items() <= found.items() for found in services)
 
 
-@pytest.mark.parametrize("fault", broken.FAULTS)
+@pytest.mark.parametrize("fault", mutations.FAULTS)
 def test_faults_are_refused_in_redis(fault: str, rendered: dict[str, list[Object]]) -> None:
     redis = next(o for o in rendered["local"] if o.manifest["kind"] == "StatefulSet")
-    found = [o for o in broken.broken([redis]) if o.source.endswith(fault)]
+    found = [o for o in mutations.broken([redis]) if o.source.endswith(fault)]
     assert len(found) == 1
     assert core.problems(found[0].manifest)
     assert not core.problems(redis.manifest)

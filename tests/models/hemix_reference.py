@@ -44,11 +44,13 @@ def hemix_logits(model: HeMix, batch: Batch) -> dict[str, list[float]]:
         all_grouped = config.feed_ns and not own
         asking, groups = list(own or ns), {}
         for name, size in sizes.items():
-            if all_grouped or name in config.read:
+            if all_grouped or name in config.active_sequences:
                 groups[name], asking = asking[:size], asking[size:]
         assert asking == []
         read = []
-        for number, (name, module) in enumerate(zip(config.read, model.attention, strict=True)):
+        for number, (name, module) in enumerate(
+            zip(config.active_sequences, model.attention, strict=True)
+        ):
             kv_source = model.attention[0] if config.share_keys else module
             found = events(model, batch, row, number)
             read.append(interest(module, groups[name], found, kv_source))
@@ -109,7 +111,7 @@ def candidate_interests(model: HeMix, batch: Batch, row: int) -> list[Tensor]:
 
 def events(model: HeMix, batch: Batch, row: int, number: int) -> list[Tensor]:
     """(a) The events of a sequence, oldest first; each with the vector of its recency."""
-    index = ("global", "realtime").index(model.config.read[number])
+    index = ("global", "realtime").index(model.config.active_sequences[number])
     found = [torch.cat(event) for event in events_of(model, batch, row, index)]
     if model.config.positions:
         last = len(found) - 1

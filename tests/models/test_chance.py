@@ -10,7 +10,7 @@ import torch
 from hemix.models.data.batch import Batch
 from hemix.models.data.reader import ParquetReader
 from hemix.models.data.toy import toy_batch, toy_spec
-from hemix.models.layers import batch_rng as chance
+from hemix.models.layers import batch_rng
 from hemix.models.rankers.registry import build
 from hemix.models.training.recipes import recipe_of
 from tests.models.files import write_split
@@ -38,7 +38,7 @@ def test_parts_of_a_batch_drop_what_the_whole_drops(recipe: str) -> None:
     whole = logits(batch)
     parts = []
     for rows in PARTS:
-        with chance.shared(chance.Rows(mine=rows, size=ROWS)):
+        with batch_rng.batch_rows(local=rows, global_size=ROWS):
             parts.append(logits(batch.part(torch.arange(ROWS), rows)))
     # Only the kernels' rounding may depend on how many rows they get.
     torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=0, atol=1e-6)
@@ -47,10 +47,10 @@ def test_parts_of_a_batch_drop_what_the_whole_drops(recipe: str) -> None:
 
 def test_evaluation_draws_nothing() -> None:
     before = torch.get_rng_state()
-    layer = chance.Dropout(0.5)
-    with chance.shared(chance.Rows(mine=slice(0, 2), size=4)):
+    layer = batch_rng.Dropout(0.5)
+    with batch_rng.batch_rows(local=slice(0, 2), global_size=4):
         assert torch.equal(layer.eval()(torch.ones(2)), torch.ones(2))
-        assert torch.equal(chance.Dropout(0.0)(torch.ones(2)), torch.ones(2))
+        assert torch.equal(batch_rng.Dropout(0.0)(torch.ones(2)), torch.ones(2))
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from hemix.models.data.batch import Batch
 from hemix.models.data.toy import toy_batch, toy_spec
 from hemix.models.embedding.tables import EmbeddingConfig, FeatureEmbedding
-from hemix.models.layers import batch_rng as chance
+from hemix.models.layers import batch_rng
 from tests.models.reference_din_padded import padded_mean
 
 CONFIGS = {
@@ -54,7 +54,7 @@ def test_the_mean_event_is_that_of_padded_rows(config: EmbeddingConfig, mine: sl
     torch.manual_seed(0)
     embedding = FeatureEmbedding(toy_spec(), config).double()
     batch = toy_batch(rows=30).part(torch.arange(30), mine)
-    with chance.shared(chance.Rows(mine=mine, size=30)):
+    with batch_rng.batch_rows(local=mine, global_size=30):
         expected = outcome(padded_mean, embedding, batch)
         got = outcome(flat_mean, embedding, batch)
     assert got.keys() == expected.keys()

@@ -7,7 +7,7 @@ import torch
 
 from hemix.models.data.toy import toy_batch, toy_spec
 from hemix.models.embedding.tables import EmbeddingConfig, FeatureEmbedding
-from hemix.models.layers import batch_rng as chance
+from hemix.models.layers import batch_rng
 
 DROPS = {
     "nothing": EmbeddingConfig(width=4),
@@ -24,7 +24,7 @@ def test_events_are_those_of_the_padded_rows(config: EmbeddingConfig, part: slic
     embedding = FeatureEmbedding(spec, config).train()
     rows = toy_batch(rows=9).part(torch.arange(9), part)
     for sequence in spec.sequences:
-        with chance.shared(chance.Rows(mine=part, size=9)):
+        with batch_rng.batch_rows(local=part, global_size=9):
             torch.manual_seed(1)
             padded, mask = embedding.sequence(rows, sequence)
             torch.manual_seed(1)

@@ -11,7 +11,7 @@ import torch
 
 from hemix.models.data.batch import Batch, Jagged
 from hemix.models.data.toy import toy_batch, toy_spec
-from hemix.models.layers import batch_rng as chance
+from hemix.models.layers import batch_rng
 from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES, Ranker
 from hemix.models.rankers.registry import RANKERS, build
 from hemix.models.training.recipes import RECIPES, Recipe
@@ -194,6 +194,6 @@ def test_dropout_is_the_same_in_parts_of_a_batch(name: str) -> None:
     assert any(not torch.allclose(whole[task], logit) for task, logit in model(batch).items())
     for mine in (slice(0, 10), slice(10, 24)):
         torch.manual_seed(1)
-        with chance.shared(chance.Rows(mine=mine, size=batch.size)):
+        with batch_rng.batch_rows(local=mine, global_size=batch.size):
             part = model(batch.part(torch.arange(batch.size), mine))
         same({task: logit[mine] for task, logit in whole.items()}, part)

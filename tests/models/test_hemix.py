@@ -230,7 +230,7 @@ def test_fixed_queries_see_only_the_sequence_and_dynamic_ones_the_candidate() ->
 
 def test_every_query_position_has_its_own_projection() -> None:
     model, batch = make(), toy_batch(rows=6)
-    attention, seen = model.attention[0], model.encode_request(batch).seen[0]
+    attention, seen = model.attention[0], model.encode_request(batch).sequence_states[0]
     t = torch.randn(6, 2, 8)
     straight, swapped = attention(seen, t)[:, :2], attention(seen, t.flip(1))[:, :2].flip(1)
     full = batch.lists["global"].lengths > 1

@@ -20,7 +20,7 @@ from torch import Tensor
 from hemix.errors import DefinitionError
 from hemix.models.data.batch import Batch, Jagged
 from hemix.models.data.toy import toy_batch, toy_spec
-from hemix.models.layers import batch_rng as chance
+from hemix.models.layers import batch_rng
 from hemix.models.layers.attention import mixed, reading
 from hemix.models.layers.attention.layout import plan
 from hemix.models.rankers.hemix.config import HeMixConfig
@@ -122,7 +122,10 @@ def test_flops_of_a_hidden_layer_behind_crosses_equal_a_hand_count() -> None:
 def test_nothing_is_made_that_nobody_reads() -> None:
     for fields in ({"feed_ns": False}, {"query_source": "own"}):
         model = make(**fields, sequences="realtime", dynamic_global=3)
-        assert model.config.made == {"feed_ns": 2, "query_source": 3 + 2 + 2}[next(iter(fields))]
+        assert (
+            model.config.num_tokenizer_outputs
+            == {"feed_ns": 2, "query_source": 3 + 2 + 2}[next(iter(fields))]
+        )
         sum(logit.square().sum() for logit in model(toy_batch(rows=64)).values()).backward()
         for weight in (model.tokenizer.request_weight, model.tokenizer.item_weight):
             assert weight.grad is not None
@@ -288,7 +291,7 @@ def test_dropout_is_the_same_in_parts_of_a_batch(choice: dict[str, Any]) -> None
     assert any(not torch.allclose(whole[task], logit) for task, logit in model(batch).items())
     for mine in (slice(0, 4), slice(4, 10)):
         torch.manual_seed(1)
-        with chance.shared(chance.Rows(mine=mine, size=10)):
+        with batch_rng.batch_rows(local=mine, global_size=10):
             part = model(batch.part(torch.arange(10), mine))
         for task, logit in whole.items():
             torch.testing.assert_close(part[task], logit[mine], rtol=1e-4, atol=1e-4)

@@ -19,7 +19,7 @@ from hemix.models.embedding.hashing import collisions, rows
 from hemix.models.embedding.lookup import ABSENT, Lookup
 from hemix.models.embedding.rowwise_adagrad import RowwiseAdagrad
 from hemix.models.embedding.tables import BUCKETS, EmbeddingConfig, FeatureEmbedding
-from hemix.models.layers import batch_rng as chance
+from hemix.models.layers import batch_rng
 from hemix.models.rankers.base import Ranker
 from hemix.models.rankers.registry import RANKERS, build
 from hemix.models.training.losses import multi_task_bce
@@ -216,6 +216,6 @@ def test_parts_of_a_batch_look_up_what_the_whole_does() -> None:
     for part in (slice(0, 5), slice(5, 12)):
         torch.manual_seed(0)
         mine = batch.part(torch.arange(12), part)
-        with chance.shared(chance.Rows(mine=part, size=12)), embedding.looked_up(mine):
+        with batch_rng.batch_rows(local=part, global_size=12), embedding.looked_up(mine):
             parts.append(embedding.fields(mine))
     assert torch.equal(torch.cat(parts), whole)

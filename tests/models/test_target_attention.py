@@ -14,7 +14,7 @@ from hemix.models.data.batch import Batch, Jagged
 from hemix.models.data.toy import toy_batch, toy_spec
 from hemix.models.embedding.tables import EmbeddingConfig, FeatureEmbedding
 from hemix.models.embedding.target_attention import Encoded, InterestAttention, SequenceInterest
-from hemix.models.layers import batch_rng as chance
+from hemix.models.layers import batch_rng
 from hemix.models.layers.attention.events import Events
 from hemix.models.rankers.registry import build
 from hemix.models.training.recipes import recipe_of
@@ -112,7 +112,7 @@ def test_equals_the_padded_formula(spec: FeatureSpec, config: EmbeddingConfig) -
 def test_a_part_of_a_batch_draws_what_the_padded_part_draws() -> None:
     made, rows = make(toy_spec(), DROPPING), slice(3, 11)
     part = toy_batch(rows=20).part(torch.arange(20), rows)
-    with chance.shared(chance.Rows(mine=rows, size=20)):
+    with batch_rng.batch_rows(local=rows, global_size=20):
         expected = outcome(padded_interest, made, part)
         assert_equal(outcome(flat_interest, made, part), expected)
 

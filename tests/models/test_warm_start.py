@@ -13,7 +13,14 @@ from hemix.models.data.batch import Batch, Jagged
 from hemix.models.data.toy import toy_batch, toy_spec
 from hemix.models.rankers.base import Ranker
 from hemix.models.training.recipes import recipe_of
-from hemix.models.training.warm_start import NEW, Meaning, Scale, bucket_sources, move, row_sources
+from hemix.models.training.warm_start import (
+    NEW,
+    Scale,
+    TransformContents,
+    bucket_sources,
+    move,
+    row_sources,
+)
 from hemix.spec import FeatureSpec, Vocabulary
 
 LEARNED = ("user_id", "item_id", "tag", "action")
@@ -58,8 +65,10 @@ NEW_SCALES = {
 }
 
 
-def meaning(values: dict[str, list[bytes]], scales: dict[str, Scale], oov: int = 1) -> Meaning:
-    return Meaning(spec=spec_of(values, oov), values=values, scales=scales)
+def meaning(
+    values: dict[str, list[bytes]], scales: dict[str, Scale], oov: int = 1
+) -> TransformContents:
+    return TransformContents(spec=spec_of(values, oov), values=values, scales=scales)
 
 
 OLD, NEWER = meaning(OLD_VALUES, OLD_SCALES), meaning(NEW_VALUES, NEW_SCALES)
@@ -258,7 +267,7 @@ def test_tables_that_cannot_be_moved_are_fresh_and_named() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     old = ranker(OLD.spec, 0)
 
-    def refused(new: Ranker, named: str, newer: Meaning = NEWER) -> None:
+    def refused(new: Ranker, named: str, newer: TransformContents = NEWER) -> None:
         with pytest.raises(ModelVersionError, match=named):
             move(old, new, OLD, newer)
 

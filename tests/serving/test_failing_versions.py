@@ -88,7 +88,7 @@ class Bench:
         )
         self.exposures = Exposures()
         self.ranker = LocalRanker(self.pool, self.exposures)  # type: ignore[arg-type]
-        pairs = [(self.pool.live.of(user)[0].name, user) for user in range(300)]
+        pairs = [(self.pool.live.route(user)[0].name, user) for user in range(300)]
         self.own = [user for variant, user in pairs if variant == "challenger"]
         self.others = [user for variant, user in pairs if variant == "champion"]
 

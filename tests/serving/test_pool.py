@@ -84,7 +84,7 @@ def pool_of(shelf: Shelf, named: Named, **options: Any) -> VersionPool[Any]:
 
 def served(pool: VersionPool[Any]) -> set[tuple[str, str]]:
     """Variants and the versions that answer them."""
-    found = (pool.live.of(user) for user in range(300))
+    found = (pool.live.route(user) for user in range(300))
     return {(variant.name, version.name) for variant, version in found}
 
 
@@ -212,7 +212,7 @@ def test_a_version_that_takes_other_ids_than_the_champion_is_refused() -> None:
 def test_a_challenger_that_is_taken_out_keeps_its_users() -> None:
     shelf, named = Shelf(), Named(says("good", "second", "third"))
     pool = pool_of(shelf, named)
-    before = {user: pool.live.of(user)[0].name for user in range(300)}
+    before = {user: pool.live.route(user)[0].name for user in range(300)}
     epoch = pool.live.assigned(pool.live.variants[1]).epoch
     pool.take_out("second", ModelVersionError("it failed too often"))
     assert served(pool) == {
@@ -220,7 +220,7 @@ def test_a_challenger_that_is_taken_out_keeps_its_users() -> None:
         ("challenger_1", "good"),
         ("challenger_2", "third"),
     }
-    assert {user: pool.live.of(user)[0].name for user in range(300)} == before
+    assert {user: pool.live.route(user)[0].name for user in range(300)} == before
     assert pool.live.assigned(pool.live.variants[1]).epoch == epoch
     assert pool.refresh()
     assert refused("second", "failures") == 1

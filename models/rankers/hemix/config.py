@@ -121,9 +121,9 @@ class HeMixConfig(RankerConfig):
         return sum(self._group(name) for name in self._grouped)
 
     @property
-    def made(self) -> int:
+    def num_tokenizer_outputs(self) -> int:
         """Tokens of the tokenizer: the NS tokens, then the dynamic queries of their own."""
-        own = self.read if self.query_source == "own" else ()
+        own = self.active_sequences if self.query_source == "own" else ()
         return self.dynamic + sum(self._group(name) for name in own)
 
     @property
@@ -133,10 +133,10 @@ class HeMixConfig(RankerConfig):
         The tokens of ``readout=task`` come on top; how many there are, the tasks say.
         """
         fed = self.dynamic if self.feed_ns else 0
-        return sum(self.interest_tokens(name) for name in self.read) + fed
+        return sum(self.interest_tokens(name) for name in self.active_sequences) + fed
 
     @property
-    def read(self) -> tuple[SequenceName, ...]:
+    def active_sequences(self) -> tuple[SequenceName, ...]:
         """The sequences that are read, the global one first."""
         return ("global", "realtime") if self.sequences == "both" else (self.sequences,)
 
@@ -145,10 +145,10 @@ class HeMixConfig(RankerConfig):
         fixed = self.fixed_global if name == "global" else self.fixed_realtime
         return self._group(name) if self.dynamic_queries else 0, fixed
 
-    def asking(self, name: SequenceName) -> slice:
+    def query_slice(self, name: SequenceName) -> slice:
         """Slice of the tokenizer's outputs that are the dynamic queries of sequence ``name``."""
         own = self.query_source == "own"
-        names = self.read if own else self._grouped
+        names = self.active_sequences if own else self._grouped
         before = sum(self._group(other) for other in names[: names.index(name)])
         first = before + (self.dynamic if own else 0)
         return slice(first, first + self._group(name))
@@ -164,7 +164,7 @@ class HeMixConfig(RankerConfig):
     @property
     def _grouped(self) -> tuple[SequenceName, ...]:
         """The sequences that have a group of NS tokens."""
-        return ("global", "realtime") if self.feed_ns else self.read
+        return ("global", "realtime") if self.feed_ns else self.active_sequences
 
     @property
     def _attends(self) -> bool:
@@ -178,7 +178,7 @@ class HeMixConfig(RankerConfig):
         for clash, message in self._clashes():
             if clash:
                 raise ValueError(message)
-        for name in self.read:
+        for name in self.active_sequences:
             if not self.interest_tokens(name):
                 raise ValueError(f"no query reads the {name} sequence: leave it out by sequences")
         if self.readout != "task":  # those of the tasks are not known here
@@ -221,7 +221,8 @@ class HeMixConfig(RankerConfig):
             f"query_residual needs queries: set {reading}",
         )
         yield (
-            self.interest == "recent" and not any(self.queries(name)[1] for name in self.read),
+            self.interest == "recent"
+            and not any(self.queries(name)[1] for name in self.active_sequences),
             "interest=recent asks with the last fixed_global and fixed_realtime events, and these are "
             "0: set one of them, or interest=mixed",
         )

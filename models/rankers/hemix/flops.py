@@ -22,7 +22,7 @@ def flops(model: HeMix) -> dict[str, int]:
     c, d = model.config, model.config.token_width
     inputs = model.tokenizer.inputs
     both = sum(inputs)
-    made = c.made * d
+    made = c.num_tokenizer_outputs * d
     # The request's share of a product over all fields: the split's, or that of what precedes it.
     out = both if c.crosses else c.tokenizer_hidden or made
     request, candidate = 2 * inputs[0] * out, 2 * inputs[1] * out
@@ -30,7 +30,7 @@ def flops(model: HeMix) -> dict[str, int]:
         candidate += 2 * both * ((c.crosses - 1) * both + (c.tokenizer_hidden or made))
     if c.tokenizer_hidden:
         candidate += 2 * c.tokenizer_hidden * made
-    for sequence, name in zip(model.sequences, c.read, strict=True):
+    for sequence, name in zip(model.sequences, c.active_sequences, strict=True):
         width = len(sequence.columns) * c.embedding.width
         shared, own = interest_flops(c, name, sequence.max_length, width)
         request, candidate = request + shared, candidate + own

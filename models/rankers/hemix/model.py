@@ -76,12 +76,12 @@ class RequestFields:
         fields: ``e_request [B or 1, F_request]``.
         product: ``fields`` times the request's rows of the first weight: ``W_t``, or that of a
             hidden or cross layer before it.
-        seen: encoded events of DIN's interests; empty unless ``candidate_interest``.
+        sequence_states: encoded events of DIN's interests; empty unless ``candidate_interest``.
     """
 
     fields: Tensor
     product: Tensor
-    seen: tuple[Encoded, ...] = ()
+    sequence_states: tuple[Encoded, ...] = ()
 
 
 class Tokenizer(nn.Module):
@@ -96,7 +96,11 @@ class Tokenizer(nn.Module):
 
     def __init__(self, request_width: int, item_width: int, config: HeMixConfig) -> None:
         super().__init__()
-        tokens, width, hidden = config.made, config.token_width, config.tokenizer_hidden
+        tokens, width, hidden = (
+            config.num_tokenizer_outputs,
+            config.token_width,
+            config.tokenizer_hidden,
+        )
         self.split, self.inputs = (tokens, width), (request_width, item_width)
         shape = (tokens, width) if hidden is None else (1, hidden)
         weight = xavier_slices_(torch.empty(shape[0], request_width + item_width, shape[1]))
@@ -150,7 +154,7 @@ class RequestState:
     """One request's share of the forward pass: tokenizer part, and each sequence's."""
 
     fields: RequestFields
-    seen: tuple[object, ...]
+    sequence_states: tuple[object, ...]
 
 
 class HeMix(Ranker):
@@ -218,18 +222,22 @@ class HeMix(Ranker):
     def encode_request(self, request: Batch) -> RequestState:
         """Everything that no candidate changes, for every row of ``request``."""
         fields = self._request_fields(request)
-        seen = tuple(
+        sequence_states = tuple(
             interest.encode(self.events(request, number))
             for number, interest in enumerate(self._interests())
         )
-        return RequestState(fields=fields, seen=seen)
+        return RequestState(fields=fields, sequence_states=sequence_states)
 
     def score_candidates(self, state: object, items: Batch) -> dict[str, Tensor]:
         """Logits ``[B]`` of ``B`` candidates; ``state`` holds one request or one a candidate."""
         assert isinstance(state, RequestState)
         t_ns = self._ns(state.fields, items)
-        groups = zip(self._interests(), state.seen, self._groups(t_ns), strict=True)
-        return self._logits(self._joined([read(seen, group) for read, seen, group in groups], t_ns))
+        groups = zip(self._interests(), state.sequence_states, self._groups(t_ns), strict=True)
+        return self._logits(
+            self._joined(
+                [read(sequence_states, group) for read, sequence_states, group in groups], t_ns
+            )
+        )
 
     def tokens(self, batch: Batch) -> Tensor:
         """(b-e) The mixer's input ``[B, N, D]``, of every sequence dynamic before fixed."""
@@ -237,7 +245,9 @@ class HeMix(Ranker):
         events = [self.events(batch, number) for number in range(len(self.attention))]
         t_ns = self._ns(fields, batch)
         groups = zip(self._interests(), events, self._groups(t_ns), strict=True)
-        return self._joined([at.read(seen, group) for at, seen, group in groups], t_ns)
+        return self._joined(
+            [at.read(sequence_states, group) for at, sequence_states, group in groups], t_ns
+        )
 
     def _joined(self, out: list[Tensor], t_ns: Tensor) -> Tensor:
         """(e) ``[O_R ; O_G ; T_ns]``, then the tasks' own tokens when they have some."""
@@ -267,17 +277,17 @@ class HeMix(Ranker):
 
     def _request_fields(self, batch: Batch) -> RequestFields:
         fields = self.tokenizer.request(self.embedding.fields(batch, REQUEST_SIDES).flatten(1))
-        return replace(fields, seen=self.candidate.events(self.embedding, batch))
+        return replace(fields, sequence_states=self.candidate.events(self.embedding, batch))
 
     def _ns(self, fields: RequestFields, items: Batch) -> Tensor:
         """(b) ``T_ns [B, N_G + N_R, D]``; queries of their own behind it."""
         item = [self.embedding.fields(items, ITEM_SIDES).flatten(1)]
-        item += self.candidate.of(self.embedding, fields.seen, items)
+        item += self.candidate.of(self.embedding, fields.sequence_states, items)
         return self.tokenizer(fields, torch.cat(item, 1))
 
     def _groups(self, t_ns: Tensor) -> list[Tensor]:
         """The tokens that ask each sequence that is read."""
-        return [t_ns[:, self.config.asking(name)] for name in self.config.read]
+        return [t_ns[:, self.config.query_slice(name)] for name in self.config.active_sequences]
 
     def _logits(self, x_BND: Tensor) -> dict[str, Tensor]:
         """(f, g) Blocks, readout and towers."""
@@ -299,7 +309,7 @@ class HeMix(Ranker):
     @property
     def _read(self) -> tuple[int, ...]:
         """Where in ``spec.sequences`` those that are read stand."""
-        return tuple(("global", "realtime").index(name) for name in self.config.read)
+        return tuple(("global", "realtime").index(name) for name in self.config.active_sequences)
 
     @property
     def sequences(self) -> tuple[SequenceFeature, ...]:

@@ -210,7 +210,7 @@ class TokenMixing(nn.Module):
 def interests_of(config: HeMixConfig, event_width: int) -> list[Interest]:
     """What reads each sequence that is read; all but the first may use its keys and values."""
     interests: list[Interest] = []
-    for name in config.read:
+    for name in config.active_sequences:
         first = interests[0] if interests and config.share_keys else None
         kv_source = first if isinstance(first, MixedHeteroAttention) else None
         interests.append(_interest_of(config, name, event_width, kv_source))

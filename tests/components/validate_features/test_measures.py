@@ -11,8 +11,8 @@ import pytest
 
 from hemix.components.validate_features.leakage import single_feature_auc
 from hemix.components.validate_features.profile import coverage, ranges, unknown
+from hemix.features.transform.drift_features import watched_features
 from hemix.features.transform.statistics import statistics_of
-from hemix.features.transform.watched import watched_features
 from hemix.spec import (
     CategoricalFeature,
     FeatureSpec,
