@@ -6,7 +6,7 @@ import functools
 import itertools
 from collections.abc import Iterator, Sequence
 
-from hemix.infra.check import injected, sources
+from hemix.infra.check import pod_defaults, sources
 from hemix.infra.check.objects import Manifest, Object
 from hemix.infra.check.rules import accounts, flows, ours, references, room, settings
 from hemix.infra.check.rules.world import World, world
@@ -62,4 +62,4 @@ def _loaded() -> ClusterSettings:
 
 @functools.cache
 def _steps() -> list[Manifest]:
-    return [injected.pod_of(step, _loaded()) for step in _loaded().steps]
+    return [pod_defaults.pod_of(step, _loaded()) for step in _loaded().steps]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hemix.infra.check import core, injected, namespaces, sources, together
+from hemix.infra.check import core, namespaces, pod_defaults, sources, together
 from hemix.infra.check.objects import ROOT, Manifest, Object, kustomized
 
 GONE = object()
@@ -94,8 +94,8 @@ def judged(
     """
     found: list[str] = []
     if changed is not None:
-        if changed.manifest["kind"] == injected.KIND:
-            found += injected.problems(changed.manifest)
+        if changed.manifest["kind"] == pod_defaults.KIND:
+            found += pod_defaults.problems(changed.manifest)
         else:
             found += core.everywhere(changed.manifest)
     if not found:  # what is refused by itself is not applied
