@@ -19,6 +19,7 @@ from hemix.features.live.stores.sqlite import SqliteEvents
 from hemix.serving.events.contract import EventContract
 from hemix.serving.events.dead_letters import DeadLetter, DeadLetters
 from hemix.serving.events.desk import EventDesk
+from hemix.serving.events.feast_push import SOURCE, events_of_push
 from hemix.serving.messages.answer import EVENTS_BEHIND, EVENTS_MISSING
 from tests.features.live.streams import Stream
 from tests.features.live.test_meaning import NOON, row, stream
@@ -237,6 +238,57 @@ def test_nothing_is_acknowledged_when_a_dead_letter_cannot_be_kept(
     (tmp_path / "dead").unlink()
     statuses = [r.status for r in desk.take(contract, [GOOD, {}], "http").results]
     assert statuses == ["accepted", "refused"]
+
+
+def test_rows_of_feasts_push_become_the_same_events(
+    opened: Opened, contract: EventContract
+) -> None:
+    frame = {
+        "event_id": ["p", "q"],
+        "user_id": [1, 1],
+        "item_id": [2, 3],
+        "event_timestamp": [NOON, NOON + 1],
+        "label_click": [1, None],
+        "label_like": [float("nan"), 0],
+        "price": [0.5, None],
+    }
+    events = events_of_push({"push_source_name": SOURCE, "df": frame, "to": "online"})
+    assert events == [
+        {
+            "event_id": "p",
+            "user_id": 1,
+            "item_id": 2,
+            "event_time": NOON,
+            "labels": {"click": 1},
+            "context": {"price": 0.5},
+        },
+        {
+            "event_id": "q",
+            "user_id": 1,
+            "item_id": 3,
+            "event_time": NOON + 1,
+            "labels": {"like": 0},
+        },
+    ]
+    desk = opened()
+    assert [r.status for r in desk.take(contract, events, "push").results] == ["accepted"] * 2
+    assert clicks(desk) == (2, ())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"push_source_name": "other"}, "push_source_name: must be hemix_events"),
+        ({"to": "offline"}, "to: must be online"),
+        ({"df": {"a": [1], "b": []}}, "df: columns must be of one length"),
+        ({"df": [1]}, "df: give an object of columns"),
+        ({"more": 1}, "body: must be"),
+    ],
+)
+def test_other_pushes_are_refused_by_field(change: dict[str, Any], said: str) -> None:
+    body = {"push_source_name": SOURCE, "df": {"event_id": ["x"]}, **change}
+    with pytest.raises(RequestError, match=said):
+        events_of_push(body)
 
 
 def _letters(folder: Path, who: str) -> None:
