@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hemix.components.evaluate.boosting import boosting_scores
+from hemix.components.evaluate.features import look_at_features
 from hemix.components.evaluate.measure import Sample, measure_slices, measure_task, measure_within
 from hemix.components.evaluate.popularity import item_rates
 from hemix.components.evaluate.results import (
@@ -65,7 +66,8 @@ def run(
         transformed: the candidate's transformed splits.
         champion: model version folder of the champion; None when there is none.
         out_evaluation: folder with ``metrics.json`` (:class:`Results`) and ``predictions.parquet``
-            (keys, labels, slice columns, probabilities ``p_<model>_<task>``).
+            (keys, labels, slice columns, probabilities ``p_<model>_<task>``) and
+            ``features.json`` (:class:`hemix.components.evaluate.features.Features`).
 
     Raises:
         DataError: a split is empty, examples and transformed rows differ, or the champion
@@ -128,7 +130,9 @@ def run(
     results, slices = _measure(
         definition, window, test, raw, scores, tuple(infos), _given(model, definition.tasks)
     )
+    features = look_at_features(definition, model, transformed, served_rows(model))
     with atomic_folder(out_evaluation) as folder:
+        features.write(folder)
         pq.write_table(_predictions(test, slices, scores), folder / PREDICTIONS_FILE)
         results.write(folder)
     _tell(results)

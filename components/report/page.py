@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hemix.components.evaluate.feature_facts import Features
 from hemix.components.evaluate.results import Results
 from hemix.components.pages.escaping import environment
 from hemix.components.pages.theme import svg_of
 from hemix.components.report import charts
 from hemix.components.report.facts import DataFacts
+from hemix.components.report.features import features_view
 from hemix.components.report.lineage import DeploymentView, ModelView, RunView
 from hemix.components.report.parts import Gate, Missing, stopped_by
 from hemix.components.report.quality import headline, label_of, qualities, within
@@ -36,6 +38,7 @@ class Page:
     training: TrainingView | Missing
     model: ModelView | Missing
     results: Results | Missing
+    features: Features | Missing
     deployment: DeploymentView | Missing
     run: RunView | Missing
 
@@ -45,6 +48,7 @@ def render(page: Page) -> str:
     from markupsafe import Markup
 
     pages = environment(TEMPLATES)
+    pages.filters["svg"] = Markup
     pages.tests["missing"] = lambda part: isinstance(part, Missing)
     return pages.get_template("page.html").render(
         page=page,
@@ -52,6 +56,7 @@ def render(page: Page) -> str:
         headline=_with(page.results, headline),
         qualities=_with(page.results, qualities),
         within=_with(page.results, within),
+        features=_with(page.features, features_view),
         candidate=_with(page.results, lambda results: label_of(results, "candidate")),
         latency=_latency(page.gates),
         pictures={name: Markup(svg) for name, svg in _pictures(page).items()},

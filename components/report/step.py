@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from hemix.components.evaluate.feature_facts import Features
 from hemix.components.evaluate.results import Results
 from hemix.components.report.facts import read_facts
 from hemix.components.report.lineage import read_deployment, read_model, read_run
 from hemix.components.report.page import Page, render
-from hemix.components.report.parts import read, read_gates
+from hemix.components.report.parts import Missing, read, read_gates
 from hemix.components.report.training import read_training
 from hemix.features.definition import DatasetDefinition
 from hemix.files import atomic_file
@@ -58,6 +59,7 @@ def run(
         training=read(curves, read_training, gates),
         model=read(model, read_model, gates),
         results=read(evaluation, Results.read, gates),
+        features=read(evaluation, _features, gates),
         deployment=read(deployment, read_deployment, gates),
         run=read_run(record),
     )
@@ -65,3 +67,8 @@ def run(
     with atomic_file(out_report) as temporary:
         temporary.write_text(text, encoding="utf-8")
     say(f"report: {len(text) / 1000:.0f} kB")
+
+
+def _features(evaluation: Path) -> Features | Missing:
+    found = Features.read(evaluation)
+    return found or Missing(reason="Not part of this evaluation: it is of an earlier release.")

@@ -65,6 +65,7 @@ def demo(console: Console, output: Path = OUTPUT) -> None:
         f"Report of version 1: {folder.report_of(first.version)}",
         f"To call it yourself:  {command(_hemix(), 'serve', '--models', output)}",
         f"and in another shell: {command(_hemix(), 'rank', *_asked(requests[0]))}",
+        f"To make {output} small:  {command(_hemix(), 'clean', output)}",
     ):
         console.print(Text(line), soft_wrap=True)
 

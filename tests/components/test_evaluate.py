@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from hemix.components.evaluate import popularity, slices, tables
+from hemix.components.evaluate.feature_facts import Features
+from hemix.components.evaluate.features import groups_of
 from hemix.components.evaluate.measure import Sample, measure_slices, measure_task, measure_within
 from hemix.components.evaluate.results import CANDIDATE, CHAMPION, Results, prediction_column
 from hemix.components.evaluate.scoring import champion_scores
 from hemix.components.evaluate.step import run
+from hemix.components.report.features import bars
 from hemix.errors import DataError, StorageError
 from hemix.features.definition import DatasetDefinition
+from hemix.features.transform.statistics import Histogram
 from hemix.models.metrics import pointwise as metrics
 from hemix.models.metrics.bootstrap import UserBootstrap
+from hemix.spec import FeatureSpec
 from tests.small import SmallRun
 
 
@@ -196,3 +202,38 @@ def test_a_damaged_document_is_named(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("{}")
     with pytest.raises(StorageError, match=r"metrics\.json: not an evaluation"):
         Results.read(tmp_path)
+
+
+def test_every_feature_is_looked_at_on_its_own(small_run: SmallRun, small_evaluation: Path) -> None:
+    found = Features.read(small_evaluation)
+    assert found is not None
+    spec = FeatureSpec.read(small_run.transform / "spec.json")
+    groups = groups_of(small_run.definition, spec)
+    columns = [name for made in groups.values() for name in made]
+    numbers = [name for n in spec.numeric for name in (n.name, n.bucket)]
+    lists = [c.column for s in spec.sequences for c in s.columns]
+    assert sorted(columns) == sorted([*(c.name for c in spec.categorical), *numbers, *lists])
+    assert "author_click_rate_1d_scaled" in groups["counters of author"]
+    assert {i.group: i.features for i in found.importances} == groups
+    losses = [i.loss.value for i in found.importances]
+    assert losses == sorted(losses, reverse=True)  # type: ignore[type-var]
+    assert losses[0] is not None
+    assert losses[0] > 0
+    assert found.rows == 2_000
+    facts = {one.name: one for one in found.features}
+    assert facts.keys() >= {"tab_index", "video_duration_scaled", "global_length"}
+    table = pq.read_table(small_run.transformed / "test", columns=["tab_index"])
+    tab = facts["tab_index"].histograms["test"]
+    assert tab.total == table.num_rows
+    assert tab.missing == (table["tab_index"].to_numpy() == 0).mean()
+    assert facts["tab_index"].drift.keys() == {"validation", "test"}
+
+
+def test_bars_are_shares_of_the_same_bins() -> None:
+    def ids(*counts: int) -> Histogram:
+        return Histogram(kind="ids", bins=("3", "7", "rest"), counts=counts, missing=0.0)
+
+    drawn = bars({"train": ids(50, 50, 0), "test": ids(0, 25, 75)})
+    heights = [float(text) for text in re.findall(r' height="([\d.]+)" fill', drawn)]
+    assert heights == [24.0, 24.0, 12.0, 36.0]
+    assert drawn.count("var(--test)") == 2
