@@ -111,7 +111,7 @@ def to_v2(instance: Mapping[str, Any]) -> dict[str, Any]:
         **({"timestamp_ms": [instance["timestamp_ms"]]} if "timestamp_ms" in instance else {}),
         **{f"{CONTEXT}{name}": [value] for name, value in instance.get("context", {}).items()},
         **{
-            f"{CANDIDATE}{name}": _without_none(values)
+            f"{CANDIDATE}{name}": _without_none(name, values)
             for name, values in instance.get("candidates", {}).items()
         },
     }
@@ -145,9 +145,11 @@ def from_outputs(request_id: str, outputs: Mapping[str, list[Any]]) -> dict[str,
     }
 
 
-def _without_none(values: Sequence[Any]) -> list[Any]:
+def _without_none(name: str, values: Sequence[Any]) -> list[Any]:
     """As a tensor spells a missing value: the one of the type that the others have."""
     known = [value for value in values if value is not None]
+    if len({isinstance(value, str) for value in known}) > 1:
+        raise RequestError(f"candidates.{name}: texts and numbers in one list.")
     if known and all(isinstance(value, str) for value in known):
         missing: Any = MISSING_STRING
     elif known and all(isinstance(value, int) for value in known):
@@ -165,7 +167,13 @@ def _datatype(data: Sequence[Any]) -> str:
 
 def _post(url: str, body: Mapping[str, Any], timeout_s: float) -> Any:
     try:
-        answer = httpx.post(url, json=body, timeout=timeout_s)
+        # Not httpx's own JSON: tensors hold NaN where a value is missing.
+        answer = httpx.post(
+            url,
+            content=json.dumps(body),
+            headers={"Content-Type": "application/json"},
+            timeout=timeout_s,
+        )
     except httpx.TransportError as error:
         raise EnvironmentProblem(
             f"No answer from {url} ({error or type(error).__name__}).", hint=_NO_ANSWER

@@ -90,7 +90,7 @@ class _Runs:
             positives=np.add.reduceat(labels_B, begin) if begin.size else np.zeros(0),
             group=group,
             size_G=size_G,
-            positives_G=np.bincount(groups_B, weights=labels_B),
+            positives_G=np.bincount(groups_B, weights=labels_B).astype(np.float64),
         )
 
     def ndcg(self, k: int) -> Floats:

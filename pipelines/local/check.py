@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hemix.components.ingest import step as ingest
+from hemix.components.validate_data.requests import request_checks
 from hemix.errors import HemixError
 from hemix.features.checking.faults import faults_of
 from hemix.features.definition import DatasetDefinition
@@ -128,6 +129,9 @@ def _doubts(
     empty = [name for name in ("global", "realtime") if not _events(examples, name)]
     for name in empty:
         yield f"the {name} sequence is empty in all {examples.num_rows:,} examples looked at."
+    for check in request_checks(definition, examples):
+        if not check.passed:
+            yield f"{check.check} are {check.value:.0%} of those looked at: {check.note}."
 
 
 def _absent(values: pa.ChunkedArray) -> pa.ChunkedArray:

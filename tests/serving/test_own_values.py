@@ -20,6 +20,7 @@ from hemix.components.ingest import step as ingest
 from hemix.components.transform import step as transform
 from hemix.components.validate_data.frames import read_table
 from hemix.components.validate_data.requests import request_checks
+from hemix.errors import RequestError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.examples.as_of import build_state
 from hemix.features.examples.build import build as build_examples
@@ -31,6 +32,8 @@ from hemix.features.transform import TransformGraph
 from hemix.models.rankers.registry import build
 from hemix.models.training.recipes import recipe_of
 from hemix.models.versions.version import write
+from hemix.pipelines.local.check import look
+from hemix.serving.client import to_v2
 from hemix.serving.exposures.log import ExposureLog
 from hemix.serving.protocol.ranking_tensors import instance_of
 from hemix.serving.protocol.v2_tensors import TensorRequest, objects
@@ -272,6 +275,13 @@ def test_tensors_say_the_same(ranker: tuple[LocalRanker, Path], hotels: Hotels) 
     assert instance["candidates"] == {"price": [80.5, None, 50.0], "slot": [4, None, 2]}
     found = ranker[0].validate_one(instance)
     assert found.candidates == instance["candidates"]
+    body = to_v2({"user_id": 3, "item_ids": ["h1", "h2", "h3"], **instance})
+    sent = {tensor["name"]: (tensor["datatype"], tensor["data"]) for tensor in body["inputs"]}
+    assert sent["candidate_slot"] == ("INT64", [4, -(2**63), 2])
+    assert sent["candidate_price"][0] == "FP64"
+    np.testing.assert_array_equal(sent["candidate_price"][1], [80.5, np.nan, 50])
+    with pytest.raises(RequestError, match=r"candidates\.price: texts and numbers in one list"):
+        to_v2({"user_id": 3, "item_ids": ["h1", "h2"], "candidates": {"price": [1, "x"]}})
 
 
 def test_a_predictor_is_sent_the_values_of_each(
@@ -334,6 +344,9 @@ def test_a_field_of_the_request_that_varies_within_one_is_told(hotels: Hotels) -
     careless["numeric"] = [{"name": "stars"}, {"name": "price"}]
     careless["within_request"] = []
     checks = request_checks(DatasetDefinition.parse(careless), interactions)
+    (doubt,) = (d for d in look(DatasetDefinition.parse(careless)).doubts if "price" in d)
+    assert doubt.startswith("interactions.price: requests with one value are")
+    assert "write per: candidate" in doubt
     (failed,) = (check for check in checks if not check.passed)
     assert failed.check == "interactions.price: requests with one value"
     assert failed.value is not None
