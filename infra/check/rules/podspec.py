@@ -63,7 +63,7 @@ def templates(manifest: dict[str, Any]) -> Iterator[Template]:
         yield _template("spec", manifest, ("Always", "OnFailure", "Never"))
     elif kind in _OWNERS and isinstance(spec.get("template"), dict):
         template = spec["template"]
-        claims = [
+        claims: list[dict[str, Any]] = [
             {"name": (c.get("metadata") or {}).get("name"), "ephemeral": {}}
             for c in spec.get("volumeClaimTemplates") or ()
         ]

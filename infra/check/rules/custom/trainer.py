@@ -123,8 +123,8 @@ def partial(manifest: Manifest) -> Iterator[Template]:
     """Parts of pods that stand in one object alone."""
     if manifest.get("kind") == "TrainJob":
         for number, patch in enumerate((manifest.get("spec") or {}).get("runtimePatches") or ()):
-            for job, pod in patched(patch):
-                yield Template(f"spec.runtimePatches[{number}] {job}", pod, {}, whole=False)
+            for name, pod in patched(patch):
+                yield Template(f"spec.runtimePatches[{number}] {name}", pod, {}, whole=False)
         trainer = (manifest.get("spec") or {}).get("trainer") or {}
         container = {
             "name": NODE,
