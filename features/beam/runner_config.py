@@ -33,6 +33,8 @@ DASK = "apache_beam.runners.dask.dask_runner.DaskRunner"
 
 class _Runner(Frozen):
     shared: str = ""
+    """Folder that all workers and the step mount: inputs are copied there, outputs from there;
+    empty: they see the same paths."""
     flags: tuple[Annotated[str, Field(pattern=r"^--[a-z]")], ...] = ()
     """Further Beam flags."""
 
@@ -46,10 +48,12 @@ class _Runner(Frozen):
 
 
 class Direct(_Runner):
-    """This machine, in ``processes`` processes."""
+    """This machine."""
 
     runner: Literal["direct"] = "direct"
+    """Which runner."""
     processes: int = Field(default=1, ge=1)
+    """Processes that share the work."""
 
     def _own(self) -> dict[str, Any]:
         if self.processes == 1:
@@ -61,20 +65,23 @@ class Direct(_Runner):
 
 
 class Portable(_Runner):
-    """A job service, and workers in an environment of its runner.
-
-    ``environment``: EXTERNAL, a worker pool that listens at the address ``environment_config`` as
-    seen from the runner; or DOCKER, the image ``environment_config``. ``timeout_s``: of the whole
-    job; Beam's own default is five minutes.
-    """
+    """A job service, and workers in an environment of its runner."""
 
     runner: Literal["portable"] = "portable"
+    """Which runner."""
     job_endpoint: Address
+    """HOST:PORT of the job service."""
     artifact_endpoint: Address | Literal[""] = ""
+    """HOST:PORT of its artifact service; empty: as the job service says."""
     environment: Literal["EXTERNAL", "DOCKER"] = "EXTERNAL"
+    """EXTERNAL: a pool of workers at `environment_config`, as seen from the runner; DOCKER: the
+    image `environment_config`."""
     environment_config: str = "localhost:50000"
+    """Address of the pool, or name of the image."""
     parallelism: int = Field(default=1, ge=1)
+    """Bundles that are worked on at the same time; with Flink, the task slots that a job takes."""
     timeout_s: int = Field(default=86_400, ge=1)
+    """Seconds that the whole job may take; Beam's own default is five minutes."""
 
     def _own(self) -> dict[str, Any]:
         return {
@@ -89,37 +96,47 @@ class Portable(_Runner):
 
 
 class Flink(Portable):
-    """Flink by Beam's job server, both as in infra/kustomize/components/flink.
-
-    ``parallelism``: task slots that a job takes.
-    """
+    """Flink by Beam's job server, both as in infra/kustomize/components/flink."""
 
     runner: Literal["flink"] = "flink"  # type: ignore[assignment]
+    """Which runner."""
     job_endpoint: Address = "hemix-flink-jobserver:8099"
+    """HOST:PORT of Beam's job server."""
     artifact_endpoint: Address | Literal[""] = "hemix-flink-jobserver:8098"
+    """HOST:PORT of its artifact service."""
 
 
 class Spark(Portable):
     """Spark by Beam's Spark job server at ``job_endpoint``."""
 
     runner: Literal["spark"] = "spark"  # type: ignore[assignment]
+    """Which runner."""
 
     def _own(self) -> dict[str, Any]:
         return {name: value for name, value in super()._own().items() if name != "parallelism"}
 
 
 class Dataflow(_Runner):
-    """Google Cloud Dataflow; its workers start from ``image``, which holds this project."""
+    """Google Cloud Dataflow."""
 
     runner: Literal["dataflow"] = "dataflow"
+    """Which runner."""
     project: str = Field(min_length=1)
+    """Google Cloud project."""
     region: str = Field(min_length=1)
+    """Region of the job."""
     temp_location: str = Field(pattern=r"^gs://.+")
+    """gs:// prefix for temporary files."""
     image: str = f"localhost/hemix/features:{__version__}"
+    """Image that workers start from; it holds this project."""
     machine_type: str = ""
+    """Machines of the workers; empty: Dataflow's choice."""
     workers: int = Field(default=1, ge=1)
+    """Workers at the start."""
     max_workers: int = Field(default=10, ge=1)
+    """Most workers."""
     service_account: str = ""
+    """Service account of the workers; empty: the project's default."""
 
     def _own(self) -> dict[str, Any]:
         return {

@@ -40,10 +40,15 @@ class Images(Frozen):
     """Where images are pulled from: ``prefix/<image>:tag``, or ``prefix/<image>@digest``."""
 
     prefix: str = PREFIX
+    """Registry and folder of the images."""
     tag: str = __version__
+    """Their tag; never latest."""
     digests: dict[Image, Digest] = Field(default={})
+    """Image -> digest, which wins over the tag."""
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    """When a node pulls an image."""
     pull_secrets: tuple[Name, ...] = ()
+    """Secrets to pull with."""
 
     @model_validator(mode="after")
     def _pinned(self) -> Images:
@@ -63,17 +68,17 @@ class Images(Frozen):
 
 
 class Retries(Frozen):
-    """How often and with which pauses a failed pod is started again.
-
-    The pause is ``first_pause``, and ``factor`` (a whole number: Argo takes no other) times as long
-    after each further attempt. ``waiting`` is how long an attempt may wait for a node: Argo counts
-    one window from the start of the first attempt, in which all attempts must fit.
-    """
+    """How often, and with which pauses, a pod that failed is started again."""
 
     count: int = Field(ge=0, le=10)
+    """How many times."""
     first_pause: Seconds = 60
+    """Pause before the first new start."""
     factor: int = Field(default=2, ge=1, le=10)
+    """How many times as long each further pause is; a whole number, as Argo takes no other."""
     waiting: Seconds = 3600
+    """How long an attempt may wait for a node. Argo counts one window from the start of the first
+    attempt, in which all attempts must fit."""
 
     def window_s(self, timeout_s: int) -> int:
         """Seconds from the first start to the last end: attempts of ``timeout_s``, waits and pauses."""
@@ -82,76 +87,102 @@ class Retries(Frozen):
 
 
 class Caching(Frozen):
-    """Whether the cluster may take the step from an earlier run, and why so."""
+    """Whether the cluster may take a step from an earlier run."""
 
     enabled: bool
+    """Whether it may."""
     reason: str = Field(min_length=1)
+    """Why, for people."""
 
 
 class Gpu(Frozen):
     """Accelerators of a step and the nodes that have them."""
 
     count: int = Field(default=0, ge=0, le=16)
+    """GPUs per pod; 0: none."""
     resource: str = "nvidia.com/gpu"
+    """Kubernetes' name of the resource."""
     node_selector: dict[str, str] = Field(default={})
+    """Labels of the nodes that have them."""
     taint: str = "nvidia.com/gpu"
+    """Taint of these nodes, which the pod tolerates."""
 
 
 class Volume(Frozen):
-    """An existing PersistentVolumeClaim and where the step sees it."""
+    """A volume of a step."""
 
     claim: Name
+    """An existing PersistentVolumeClaim."""
     path: str = Field(pattern=r"^/[^:]*$")
+    """Where the step sees it."""
 
 
 class Step(Frozen):
-    """One step's pod. ``shared_memory`` is the size of /dev/shm, ``scratch`` of /tmp.
-
-    ``labels`` are the pod's, for what the cluster itself adds to pods (a PodDefault, a policy).
-    """
+    """One step's pod."""
 
     cpu: tuple[Cpu, Cpu]
+    """CPU requested and its limit, such as [1, 4]."""
     memory: tuple[Memory, Memory]
+    """Memory requested and its limit, such as [2Gi, 4Gi]."""
     gpu: Gpu = Gpu()
+    """Accelerators."""
     scratch: Memory = "2Gi"
+    """Size of /tmp."""
     shared_memory: Memory | None = None
+    """Size of /dev/shm, part of the memory; null: the node's default."""
     timeout: Annotated[Seconds, Field(gt=0)]
+    """How long the step may take."""
     retries: Retries
+    """New starts after a failure."""
     caching: Caching
+    """Use of earlier runs."""
     secrets: tuple[str, ...] = ()
+    """Names under `secrets` whose variables the pod gets."""
     volumes: tuple[Volume, ...] = ()
+    """Volumes of the pod."""
     env: dict[EnvName, str] = Field(default={})
+    """Environment variables of the pod."""
     labels: dict[LabelName, LabelValue] = Field(default={})
+    """Labels of the pod, for what the cluster itself adds to pods (a PodDefault, a policy)."""
 
 
 class Secret(Frozen):
-    """A Secret of the run's namespace as environment variables: its key -> the variable's name."""
+    """A Secret of the run's namespace as environment variables."""
 
     name: Name
+    """Name of the Secret."""
     env: dict[str, EnvName] = Field(min_length=1)
+    """Its key -> the variable's name."""
     optional: bool = False
+    """Whether the pod may start without it."""
 
 
 class Security(Frozen):
     """Who a step runs as. What kfp-kubernetes cannot say is in docs/operator/pipelines.md."""
 
     run_as_user: int = Field(default=65532, ge=1)
+    """User id of the step's process."""
     run_as_group: int = Field(default=65532, ge=1)
+    """Group id of the step's process."""
 
 
 class ClusterSettings(Frozen):
-    """All of ``cluster.yaml``: shared parts, and one :class:`Step` for every step there is.
-
-    A step that the file says nothing about has the settings of ``default``.
-    """
+    """All of ``cluster.yaml``: what all steps share, and each step's pod."""
 
     images: Images = Images()
+    """Where images are pulled from."""
     security: Security = Security()
+    """Who steps run as."""
     secrets: dict[str, Secret] = Field(default={})
+    """Secrets by the name that steps use."""
     env: dict[EnvName, str] = Field(default={})
+    """Environment variables of every pod."""
     node_selector: dict[str, str] = Field(default={})
+    """Labels of the nodes that may hold the pods."""
     default: Step
+    """The pod of a step that `steps` says nothing about."""
     steps: dict[str, Step]
+    """Step -> its pod."""
 
     @model_validator(mode="before")
     @classmethod

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hemix.infra.docs.configuration import reached, roots
+
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("hemix", "features", "models", "serving", "components", "pipelines", "infra")
 MANY = 5
@@ -38,10 +40,10 @@ def parameters(function: Function) -> list[str]:
 
 def explained_elsewhere(function: Function, path: Path) -> bool:
     """Options of commands have help texts; a component's parameters are those of its step."""
-    command = path.parent.name == "cli" and any(
+    command = "cli" in path.parts and any(
         "command" in ast.unparse(d) for d in function.decorator_list
     )
-    options = path.parent.name == "cli" and "typer.Option" in ast.unparse(function.args)
+    options = "cli" in path.parts and "typer.Option" in ast.unparse(function.args)
     return command or options or path.name == "component.py"
 
 
@@ -61,4 +63,15 @@ def test_every_parameter_of_many_is_explained(room: str) -> None:
                 missing = [name for name in names if name not in described(owner)]
                 if missing:
                     silent[f"{path.relative_to(ROOT)}:{function.lineno} {owner.name}"] = missing
+    assert not silent
+
+
+def test_every_key_says_what_it_means() -> None:
+    silent = {
+        f"{kind.__name__}.{name}"
+        for root in roots().values()
+        for kind in reached(root)
+        for name, field in kind.model_fields.items()
+        if not field.description
+    }
     assert not silent
