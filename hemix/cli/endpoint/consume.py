@@ -11,7 +11,10 @@ import typer
 
 from hemix.cli.models import MODELS, ModelsOption
 from hemix.errors import DefinitionError
+from hemix.files import read_json
 from hemix.progress import say
+from hemix.serving.registry.opening import require_registry
+from hemix.storage import join, parent
 
 
 def consume(
@@ -52,13 +55,10 @@ def consume(
     """
     from hemix.features.definition import DatasetDefinition
     from hemix.features.schema import ColumnTypes
-    from hemix.files import read_json
     from hemix.serving.events.contract import EventContract
     from hemix.serving.events.kafka import KafkaConfig, KafkaEvents
     from hemix.serving.launch.events import EventsConfig, open_desk
     from hemix.serving.launch.process import log_to_stderr
-    from hemix.serving.registry.opening import require_registry
-    from hemix.storage import join, parent
 
     log_to_stderr()
     registry = require_registry(models)
