@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hemix.infra.check.mistakes.mistake import ADD, GONE, Mistake, mistake
 
 _JOB = "Deployment hemix-flink-jobmanager"
@@ -28,7 +30,7 @@ _NODE = (
 )
 _NODE_POD = (*_NODE, "template", "spec", "template", "spec")
 _ANY = {"ipBlock": {"cidr": "0.0.0.0/0"}}
-_EVERYONE = {"namespaceSelector": {}}
+_EVERYONE: dict[str, Any] = {"namespaceSelector": {}}
 
 _CORE: tuple[Mistake, ...] = (
     mistake("a container's name in capitals", _JOB, (*_C0, "name"), "JobManager"),

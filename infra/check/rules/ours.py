@@ -142,7 +142,8 @@ def _service(manifest: Manifest) -> Iterator[str]:
 
 def _let_in(manifest: Manifest) -> Iterator[str]:
     for rule in manifest["spec"].get("rules") or ():
-        for match in rule.get("matches") or ({},):
+        matches: list[Manifest] = rule.get("matches") or [{}]
+        for match in matches:
             path = str((match.get("path") or {}).get("value", "/"))
             if not _PATHS.match(path) or path.startswith("/metrics"):
                 yield path

@@ -145,7 +145,8 @@ def _storage_container(spec: Manifest) -> Iterator[str]:
     container = spec.get("container") or {}
     if container.get("name") != INITIALIZER:
         yield f"spec.container.name: must be {INITIALIZER}, or KServe adds a second one"
-    for form in spec.get("supportedUriFormats") or ({},):
+    forms: list[Manifest] = spec.get("supportedUriFormats") or [{}]
+    for form in forms:
         if not (form.get("prefix") or form.get("regex")):
             yield "spec.supportedUriFormats: neither prefix nor regex"
     if spec.get("workloadType", "initContainer") not in ("initContainer", "localModelDownloadJob"):
