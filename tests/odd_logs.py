@@ -194,6 +194,25 @@ def histories_of_few() -> OddLog:
     )
 
 
+def names_of_others() -> OddLog:
+    """Columns and tasks called like torch's, Python's and our own things elsewhere."""
+    names = ["type", "items", "training", "valid_from", "item_age_days", "version", "variable"]
+    log = [{**row, **{name: f"{name}-{row['place']}" for name in names}} for row in rows()]
+    (source,) = _log(**{name: name for name in names})
+    source["labels"] = {"forward": {"column": "bought"}, "keys": {"column": "kept"}}
+    return OddLog(
+        definition=bare(
+            interactions=[source],
+            tasks=["forward", "keys"],
+            derived_behaviors={"actions": {"keys": "keep"}},
+            categorical=_fields(*names),
+            slices=["type", "version"],
+        ),
+        files={"log.csv": log},
+        context={name: f"{name}-a" for name in names},
+    )
+
+
 ODD: dict[str, Callable[[], OddLog]] = {
     made.__name__: made
     for made in (
@@ -202,5 +221,6 @@ ODD: dict[str, Callable[[], OddLog]] = {
         age_is_all_we_know,
         one_of_each,
         histories_of_few,
+        names_of_others,
     )
 }

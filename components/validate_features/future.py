@@ -61,10 +61,9 @@ def remove_after(events: Path, instant_ms: int, out: Path) -> None:
             raise StorageError(
                 f"{file}: cannot read ({error}).", hint="Run ingest again."
             ) from error
-        for name in ("event_time", "valid_from"):
-            if name in table.column_names:
-                table = table.filter(pc.less_equal(table[name], instant))
         fact = file.relative_to(events).parts[0] in ("behaviors", "interactions")
+        when = "event_time" if fact else "valid_from"  # the other may be a field of the log
+        table = table.filter(pc.less_equal(table[when], instant))
         if table.num_rows or not fact:
             pq.write_table(table, target)
 

@@ -20,6 +20,7 @@ from hemix.models.embedding.lookup import Lookup
 from hemix.models.layers import batch_rng
 from hemix.models.layers.attention.events import Events
 from hemix.models.layers.dense import split_axis
+from hemix.models.layers.named import Named
 from hemix.spec import FeatureSpec, SequenceFeature, Side
 from hemix.texts.frozen import Frozen
 
@@ -71,7 +72,7 @@ class FeatureEmbedding(nn.Module):
         super().__init__()
         self.spec = spec
         self.config = config
-        self.tables = nn.ModuleDict(
+        self.tables = Named(
             {
                 v.name: self._table(hashing.rows_of(v, config.hashed))
                 for v in spec.vocabularies

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hemix.models.data.batch import Batch
 from hemix.models.embedding.tables import EmbeddingConfig, FeatureEmbedding
 from hemix.models.layers.dense import Tower
+from hemix.models.layers.named import Named
 from hemix.models.layers.task_outputs import TaskOutputs
 from hemix.models.search_space import Choice, Range, Space
 from hemix.models.training_config import TrainingConfig
@@ -73,7 +74,7 @@ class Ranker(nn.Module):
 
     def towers(self, width: int, config: RankerConfig) -> nn.ModuleDict:
         """One tower per task over a vector of ``width``."""
-        return nn.ModuleDict(
+        return Named(
             {task.name: Tower(width, config.tower, config.dropout) for task in self.spec.tasks}
         )
 
