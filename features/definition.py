@@ -315,7 +315,9 @@ class DatasetDefinition(Part):
         """Which side of a request a raw field belongs to; ``item``: each candidate has its own."""
         if name == "user_id" or name in self.user_columns:
             return "user"
-        if name == "item_id" or name == "item_age_days" or name in self.item_columns:
+        if name == "item_id" or name in self.item_columns:
+            return "item"
+        if name == "item_age_days" and self.has_item_age:
             return "item"
         if name in self.match_columns:
             return "item"
