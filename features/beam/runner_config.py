@@ -161,6 +161,7 @@ class Dask(_Runner):
     """
 
     runner: Literal["dask"] = "dask"
+    """Which runner."""
     scheduler: Address
     """Address of the scheduler, ``HOST:PORT``."""
 

@@ -15,14 +15,14 @@ from pydantic_core import PydanticUndefined
 from hemix.components.monitor.policy import MonitorPolicy
 from hemix.components.train.cluster_settings import TrainCluster
 from hemix.components.validate_model.policy import Policy
-from hemix.features.beam.runner_config import Dataflow, Direct, Flink, Portable, Spark
+from hemix.features.beam.runner_config import Dask, Dataflow, Direct, Flink, Portable, Spark
 from hemix.features.definition import DatasetDefinition
 from hemix.pipelines.compiler.cluster_settings import ClusterSettings
 from hemix.serving.experiments.policy import ExperimentPolicy
 from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
 
 Config = type[BaseModel]
-RUNNERS: tuple[Config, ...] = (Direct, Portable, Flink, Spark, Dataflow)
+RUNNERS: tuple[Config, ...] = (Direct, Portable, Flink, Spark, Dataflow, Dask)
 _ROLE = re.compile(r":(?:class|func|meth|mod|data):")
 
 

@@ -1,4 +1,4 @@
-"""Every how-to page, followed to the letter in a copy of the tree: the page itself is the test.
+"""Every page on how to add something, followed to the letter in a copy of the tree: the page itself is the test.
 
 Fenced blocks are steps. ``title="PATH"`` names the file that a block is or, as ``diff``, changes;
 ``bash`` blocks are run. A block whose page is wrong fails here: a file that is there already, lines
@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
+PAGES = sorted((ROOT / "docs" / "how-to").glob("add-*.md"))
 FENCE = re.compile(r'^ *```(\w+)(?: title="([^"]+)")?\n(.*?)^ *```$', re.MULTILINE | re.DOTALL)
 LEFT_OUT = {"runs", "build", "dist", "benchmarks", "node_modules"}
 
