@@ -36,6 +36,8 @@ from hemix.features.schema import label_column
 from hemix.features.split import Window
 from hemix.files import atomic_folder
 from hemix.models.metrics.bootstrap import UserBootstrap
+from hemix.models.training.recipes import Recipe
+from hemix.models.versions.version import read_manifest, verify
 from hemix.progress import say
 from hemix.spec import FeatureSpec
 
@@ -139,17 +141,12 @@ def run(
 
 
 def _identity(model: Path) -> tuple[str, str]:
-    from hemix.models.versions.version import verify
-
     manifest = verify(model)
     return manifest.version, f"{manifest.ranker}, recipe {manifest.recipe}"
 
 
 def _given(model: Path, tasks: Sequence[str]) -> dict[str, str]:
     """Tasks that the candidate learnt within others."""
-    from hemix.models.training.recipes import Recipe
-    from hemix.models.versions.version import read_manifest
-
     given = Recipe.parse(read_manifest(model).config).training.given
     return {task: parent for task, parent in given.items() if {task, parent} <= set(tasks)}
 
