@@ -327,10 +327,7 @@ def metadata(manifest: Manifest) -> Iterator[str]:
     """Names, labels, annotations and owners of an object."""
     found = manifest.get("metadata") or {}
     name = str(found.get("name", ""))
-    rbac = manifest.get("kind") in ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
-    if not (
-        re.match(r"^[^/%]+$", name) and name not in (".", "..") if rbac else SUBDOMAIN.match(name)
-    ):
+    if not SUBDOMAIN.match(name):  # roles may be called anything; ours are not
         yield f"metadata.name: {name!r} is no Kubernetes name"
     if manifest.get("kind") in _LABEL_NAMES and not LABEL.match(name):
         yield f"metadata.name: {name!r} must be one DNS label"

@@ -142,6 +142,9 @@ def _runtime(spec: Manifest) -> Iterator[str]:
 
 
 def _storage_container(spec: Manifest) -> Iterator[str]:
+    known = {"container", "supportedUriFormats", "workloadType", "supportsMultiModelDownload"}
+    for key in set(spec) - known:
+        yield f"spec.{key}: KServe knows no such field"
     container = spec.get("container") or {}
     if container.get("name") != INITIALIZER:
         yield f"spec.container.name: must be {INITIALIZER}, or KServe adds a second one"
