@@ -268,7 +268,8 @@ class DatasetDefinition(Part):
     @cached_property
     def candidate_columns(self) -> tuple[str, ...]:
         """Those of :attr:`context_columns` of which each candidate of a request has its own value."""
-        own = {f.name for f in (*self.categorical, *self.numeric) if f.per == "candidate"}
+        fields: tuple[Categorical | Numeric, ...] = (*self.categorical, *self.numeric)
+        own = {f.name for f in fields if f.per == "candidate"}
         return tuple(name for name in self.context_columns if name in own)
 
     @cached_property
@@ -280,7 +281,7 @@ class DatasetDefinition(Part):
     @cached_property
     def served_as(self) -> dict[str, int | str | float]:
         """Fields that are served at one value whatever a request sends, and that value."""
-        fields = (*self.categorical, *self.numeric)
+        fields: tuple[Categorical | Numeric, ...] = (*self.categorical, *self.numeric)
         return {f.name: f.serve_as for f in fields if f.serve_as is not None}
 
     @cached_property

@@ -70,7 +70,7 @@ def bars(histograms: dict[str, Histogram]) -> str:
     training = histograms["train"]
     names = [name for name in training.bins if name != REST][: MOST_BINS - 1]
     if training.kind != "ids":
-        names = list(max((found.bins for found in histograms.values()), key=len))
+        names = max((list(found.bins) for found in histograms.values()), key=len)
     shares = {split: _shares(found, names) for split, found in histograms.items()}
     count = max(len(values) for values in shares.values())
     top = max((value for values in shares.values() for value in values), default=0.0) or 1.0

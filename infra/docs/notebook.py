@@ -52,14 +52,15 @@ def save(folder: Path) -> None:
     import nbformat
     from nbclient import NotebookClient
 
-    document = nbformat.read(NOTEBOOK, as_version=4)
+    document = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     NotebookClient(document, resources={"metadata": {"path": str(folder)}}).execute()
     for cell in document.cells:
         cell.metadata = {}
         if cell.cell_type == "code":
             cell.outputs = [kept for kept in map(_kept, cell.outputs) if kept]
     document.metadata = {}
-    NOTEBOOK.write_text(nbformat.writes(document) + "\n")
+    text = nbformat.writes(document)  # type: ignore[no-untyped-call]
+    NOTEBOOK.write_text(text + "\n")
 
 
 def _kept(output: Any) -> Any:

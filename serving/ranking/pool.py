@@ -250,7 +250,7 @@ def _misfit(champion: Version, version: Version) -> str:
     ):
         if names := sorted(one.keys() & other.keys()):
             return told.format(names[0])
-    for name, (ours, other) in fields.items():
-        if ours != other:
-            return f"its {name} is {other}, the champion's {ours}"
+    for name, (ours, given) in fields.items():
+        if ours != given:
+            return f"its {name} is {given}, the champion's {ours}"
     return ""
