@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from hemix.components.pages.theme import save_svg
+from hemix.components.pages.drawing import save_svg
 
 __all__ = ["save_svg"]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from hemix.components.experiment.charts import lift_chart, metrics_chart
+from hemix.components.pages.drawing import svg_of
 from hemix.components.pages.escaping import environment
-from hemix.components.pages.theme import svg_of
 from hemix.serving.experiments.design import Design
 from hemix.serving.experiments.policy import ExperimentPolicy
 from hemix.serving.experiments.results import Analysis, Comparison, Decision

@@ -8,8 +8,9 @@ from typing import Any
 from hemix.components.monitor.checks import judged
 from hemix.components.monitor.measure import Drift, Measures
 from hemix.components.monitor.policy import MonitorPolicy
+from hemix.components.pages.drawing import svg_of
 from hemix.components.pages.escaping import environment
-from hemix.components.pages.theme import COLOURS, svg_of
+from hemix.components.pages.theme import COLOURS
 from hemix.verdict import Check, Verdict
 
 TEMPLATES = Path(__file__).with_name("templates")

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from hemix.components.evaluate.feature_facts import Features
 from hemix.components.evaluate.results import Results
+from hemix.components.pages.drawing import svg_of
 from hemix.components.pages.escaping import environment
-from hemix.components.pages.theme import svg_of
 from hemix.components.report import charts
 from hemix.components.report.facts import DataFacts
 from hemix.components.report.features import features_view
@@ -18,7 +18,7 @@ from hemix.components.report.lineage import DeploymentView, ModelView, RunView
 from hemix.components.report.parts import Gate, Missing, stopped_by
 from hemix.components.report.quality import headline, label_of, qualities, within
 from hemix.components.report.training import TASK_COLOURS, TrainingView
-from hemix.components.validate_model.loaded import LATENCY
+from hemix.components.validate_model.policy import LATENCY
 from hemix.features.definition import DatasetDefinition
 from hemix.spec import FeatureSpec
 from hemix.verdict import Check

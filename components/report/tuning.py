@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from hemix.components.pages.drawing import svg_of
 from hemix.components.pages.escaping import environment
-from hemix.components.pages.theme import svg_of
 from hemix.components.report.tuning_charts import (
     deviation,
     ordered_fields,

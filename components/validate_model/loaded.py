@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hemix.components.evaluate.results import CANDIDATE, PREDICTIONS_FILE, prediction_column
 from hemix.components.evaluate.scoring import served_rows
 from hemix.components.evaluate.tables import split_dataset
-from hemix.components.validate_model.policy import LatencyPolicy, ParityPolicy
+from hemix.components.validate_model.policy import LATENCY, LatencyPolicy, ParityPolicy
 from hemix.spec import FeatureSpec
 from hemix.verdict import Check
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from hemix.models.versions.inference import Scorer
 
 Column = NDArray[np.generic] | tuple[NDArray[np.generic], NDArray[np.int64]]
-LATENCY = "latency p99 ms"
 EXPORT = "export parity"
 WARM_UP = 10
 ROUNDS = 3

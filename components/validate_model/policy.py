@@ -16,6 +16,8 @@ from hemix.texts.plain_yaml import Fault
 
 DEFAULT = Path(__file__).with_name("policy.yaml")
 HINT = "components/validate_model/policy.yaml explains every key."
+LATENCY = "latency p99 ms"
+"""Name of the check that reads :class:`LatencyPolicy`."""
 
 
 def _metric(name: str) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from hemix.components.pages.drawing import themed
 from hemix.components.pages.formats import limit, number, seconds, signed
-from hemix.components.pages.theme import themed
 from hemix.components.report.step import run
 from hemix.errors import StorageError
 from hemix.features.definition import DatasetDefinition

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hemix.components.pages.theme import save_svg
+from hemix.components.pages.drawing import save_svg
 from hemix.texts.shown import shown
 
 if TYPE_CHECKING:
