@@ -165,6 +165,7 @@ def report(text: str, folder: Path) -> str:
                 digests=((text, text),), packages=((text, text),), size_mb=1.0,
             ),
             results=results,
+            features=Missing(reason=text),
             deployment=DeploymentView(
                 version=text, state=text,
                 variants=(Variant(name=text, version=text, share=0.5), Variant(name="b", version="b", share=0.5)),

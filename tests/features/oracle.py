@@ -215,7 +215,11 @@ class Oracle:
     def examples(self) -> list[Row]:
         keys = ["event_time", "user_id", "item_id", "request_id", *self.definition.context_columns]
         keys += [label_column(task) for task in self.definition.tasks]
-        rows = sorted(self.interactions, key=lambda r: [r[name] for name in keys])
+        # NaN stands last, as Arrow sorts it; of itself it has no place in an order.
+        rows = sorted(
+            self.interactions,
+            key=lambda r: [(True, 0) if r[n] != r[n] else (False, r[n]) for n in keys],
+        )
         made = [self.example(row) for row in rows]
         for mine in self.definition.within_request:
             of_all = [float(row[mine.of]) for row in made]

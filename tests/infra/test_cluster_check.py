@@ -40,7 +40,7 @@ def test_everything_is_accepted_and_everything_broken_refused(crd_kubeconfig: Pa
     assert set(report.checked) == {run.SCHEMAS, run.CUSTOM, run.TOGETHER, run.RULES, run.PIPELINES}
     assert set(report.broken) == {*report.checked, run.MISTAKES}
     last = report.text().splitlines()[-1]
-    told, worse = sum(report.checked.values()), sum(map(len, report.mutations.values()))
+    told, worse = sum(report.checked.values()), sum(map(len, report.broken.values()))
     assert last == (
         f"cluster-check: {told} objects checked, 0 refused; {worse} kinds of mistakes, all refused"
     )

@@ -108,7 +108,7 @@ def test_time_that_is_up_leaves_the_trial_for_the_next_call(data: Path, tmp_path
     folder, heard = study_in(tmp_path, data), list[str]()
     tune(folder, rows_in(data), trials=1, minutes=0.0005, tell=heard.append)
     assert [row.outcome for row in read_results(folder).trials] in ([], ["cut off"])
-    assert "goes on" in heard[-1]
+    assert "continues" in heard[-1]
     tune(folder, rows_in(data), trials=1)
     assert [row.outcome for row in read_results(folder).trials] == ["trained"]
 

@@ -63,7 +63,7 @@ def test_a_byte_order_mark_and_quoted_names_are_no_part_of_names(
 
 
 def dated(days: list[str], seed: int = 0) -> str:
-    rows = [f"u{n % 3},i{n % 4},{day} 08:15,{n % 2}" for n, day in enumerate(days)]
+    rows = [f"u{n % 3},i{n % 4},{day} {8 + n // 12:02d}:15,{n % 2}" for n, day in enumerate(days)]
     random.Random(seed).shuffle(rows)
     return "user,item,ts,click\n" + "\n".join(rows) + "\n"
 

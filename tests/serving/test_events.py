@@ -10,6 +10,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from hemix.cli.main import app
+from hemix.errors import HemixError
 from hemix.serving.client import push_events, rank
 from tests.serving.live import TIME_MS, Workshop, start_endpoint, started, wait_ready
 
@@ -51,7 +52,8 @@ def test_events_from_the_door_to_the_score(workshop: Workshop, tmp_path: Path) -
         file = tmp_path / "again.jsonl"
         file.write_text("".join(json.dumps(e) + "\n" for e in [*pushed, {"event_id": "x"}]))
         result = CliRunner().invoke(app, ["events", str(file), "--url", first.url])
-        assert result.exit_code == 3
+        assert isinstance(result.exception, HemixError)
+        assert result.exception.exit_code == 3
         metrics = first.metrics()
         assert metrics['hemix_events_total{status="duplicate"}'] == 5
         assert metrics['hemix_events_total{status="refused"}'] == 2

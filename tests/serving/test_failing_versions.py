@@ -42,6 +42,7 @@ class Odd:
     definition: Any = field(default_factory=definition)
     types: Any = TYPES
     bins: Any = None
+    asked_of_candidates: ClassVar[tuple[str, ...]] = ()
     online: Any = field(
         default_factory=lambda: SimpleNamespace(newest={"users": AS_OF_S, "items": AS_OF_S - 9e6})
     )
@@ -51,6 +52,11 @@ class Odd:
 
     def assemble(self, user: Any, items: Any, context: Any, time_ms: int) -> Any:
         return items
+
+    def with_live(
+        self, raw: Any, request: RankingRequest, time_ms: int
+    ) -> tuple[Any, tuple[str, ...]]:
+        return raw, ()
 
     def score(self, items: Any) -> dict[str, Any]:
         return {"click": self.scores(len(items.keys))}

@@ -182,7 +182,7 @@ def test_a_version_that_hangs_is_refused_and_holds_nobody_up() -> None:
     shelf, named = Shelf(), Named(says("good", "slow"))
     go = threading.Event()
     shelf.bad["slow"] = lambda: go.wait(60)
-    pool = pool_of(shelf, named, limit_s=0.05, retry_s=0.0)
+    pool = pool_of(shelf, named, limit_s=0.5, retry_s=0.0)
     assert served(pool) == {("champion", "good"), ("challenger", "good")}
     assert refused("slow", "hang") == 1
     for _ in range(5):
