@@ -12,7 +12,8 @@ from hemix.texts.documents import Contradictions
 from hemix.texts.plain_yaml import Fault, Place
 
 if TYPE_CHECKING:
-    from hemix.features.definition import DatasetDefinition, TableSource
+    from hemix.features.declared_sources import TableSource
+    from hemix.features.definition import DatasetDefinition
     from hemix.features.parts import Counter
 
 LONGEST_NAME = 64

@@ -18,7 +18,8 @@ from hemix.components.ingest.spill import DaySpill, to_schema, write_table
 from hemix.components.ingest.summary import FactSummary, LabelSummary, summary_of
 from hemix.errors import DataError
 from hemix.features.consistency import near
-from hemix.features.definition import DatasetDefinition, DerivedBehaviors
+from hemix.features.declared_sources import DerivedBehaviors
+from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import (
     ColumnTypes,
     behaviors_schema,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from hemix.errors import HemixError
-from hemix.features.definition import DatasetDefinition, InteractionSource, TableSource
+from hemix.features.declared_sources import InteractionSource, TableSource
+from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes
 from hemix.features.sources.column_types import infer_types
 from hemix.features.sources.conversions import to_category, to_id, to_number

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from hemix.errors import DataError, DefinitionError, HemixError
-from hemix.features.definition import TableSource
+from hemix.features.declared_sources import TableSource
 from hemix.features.sources.arrow_types import element, family, plain
 from hemix.features.sources.conversions import FALSE, POINT_ZERO, TRUE, to_text
 from hemix.features.sources.locations import SourceFile, find_files_of

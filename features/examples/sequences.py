@@ -12,7 +12,7 @@ import numpy as np
 
 from hemix.features.arrays.dense_ranks import Bools, Ints
 from hemix.features.arrays.time_index import TimeIndex
-from hemix.features.definition import Sequences
+from hemix.features.declared_sources import Sequences
 
 DAY_MS = 86_400_000
 

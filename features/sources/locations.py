@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from hemix.errors import DataError, DefinitionError, EnvironmentProblem, StorageError
-from hemix.features.definition import DatasetDefinition, TableSource
+from hemix.features.declared_sources import TableSource
+from hemix.features.definition import DatasetDefinition
 from hemix.features.sources.csv.dialect import Dialect, plain_name
 from hemix.features.sources.listing import local_files, stored_files
 from hemix.features.sources.partitions import partitions

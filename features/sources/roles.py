@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from hemix.errors import DataError
-from hemix.features.definition import DatasetDefinition, InteractionSource, TableSource
+from hemix.features.declared_sources import InteractionSource, TableSource
+from hemix.features.definition import DatasetDefinition
 from hemix.features.sources.arrow_types import Role, element, refusal
 from hemix.features.sources.locations import SourceFile
 from hemix.features.sources.place import Place

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from hemix.features.arrays.dense_ranks import Ints
-from hemix.features.definition import NoneOf, Scalar, TableSource
+from hemix.features.declared_sources import NoneOf, Scalar, TableSource
 from hemix.features.sources.arrow_types import element, plain
 from hemix.features.sources.conversions import FALSE, TRUE, to_text
 from hemix.features.sources.locations import SourceFile

@@ -16,13 +16,8 @@ import pyarrow.compute as pc
 
 from hemix.errors import DataError
 from hemix.features.arrays.dense_ranks import Ints
-from hemix.features.definition import (
-    BehaviorSource,
-    DatasetDefinition,
-    InteractionSource,
-    Label,
-    TableSource,
-)
+from hemix.features.declared_sources import BehaviorSource, InteractionSource, Label, TableSource
+from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import ColumnTypes, label_column
 from hemix.features.sources.arrow_types import decoded, elements, plain
 from hemix.features.sources.conversions import (

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from hemix import __version__
 from hemix.components.steps import BY_NAME, PREFIX, Image
-from hemix.features.definition import Seconds
+from hemix.features.declared_sources import Seconds
 from hemix.texts.documents import checked, read
 from hemix.texts.frozen import Frozen
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any, TypeVar
 
-from hemix.features.definition import DatasetDefinition, Sequences
+from hemix.features.declared_sources import Sequences
+from hemix.features.definition import DatasetDefinition
 from hemix.features.parts import Counted, Counter
 from hemix.features.schema import INEXACT_GAP, MISSING_INT, ColumnTypes, label_column
 

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from hemix.errors import DefinitionError
-from hemix.features.definition import EXAMPLES, DatasetDefinition, Sequences
+from hemix.features.declared_sources import Sequences
+from hemix.features.definition import EXAMPLES, DatasetDefinition
 from hemix.features.schema import ColumnTypes, examples_schema
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from hemix.errors import DefinitionError
-from hemix.features.definition import DatasetDefinition, TableSource
+from hemix.features.declared_sources import TableSource
+from hemix.features.definition import DatasetDefinition
 from hemix.features.sources.csv.dialect import Dialect
 from hemix.features.text_rules import TextRules
 from tests.logs import DEFINITION

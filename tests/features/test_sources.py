@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hemix.errors import DataError, DefinitionError
-from hemix.features.definition import DatasetDefinition, Label
+from hemix.features.declared_sources import Label
+from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import MISSING_INT
 from hemix.features.sources.column_types import infer_types
 from hemix.features.sources.conversions import (

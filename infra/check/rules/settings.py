@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from hemix.infra.check.rules.references import SECRETS
+from hemix.infra.check.rules.named_by_pods import SECRETS
 from hemix.infra.check.rules.values import quantity
 from hemix.infra.check.rules.world import World, title_of
 
