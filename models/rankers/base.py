@@ -110,9 +110,21 @@ class Ranker(nn.Module):
         rows = torch.zeros(items.size, dtype=torch.int64, device=next(self.parameters()).device)
         return self.forward(state.take(rows).beside(items))
 
+    def set_progress(self, share: float) -> None:
+        """Told before every step of a training which share of its steps has begun, in (0, 1]."""
+
+    def auxiliary_loss(self, batch: Batch) -> Tensor | None:
+        """What training adds to the tasks' loss after ``forward(batch)``, a mean over its rows."""
+        return None
+
+    @property
+    def embeddings(self) -> dict[str, FeatureEmbedding]:
+        """Every set of tables by the name of its attribute."""
+        return {"embedding": self.embedding}
+
     def embedding_parameters(self) -> list[nn.Parameter]:
         """The tables (not the directions of numbers, which are dense)."""
-        tables = [*self.embedding.tables.values(), self.embedding.buckets]
+        tables = [t for e in self.embeddings.values() for t in (*e.tables.values(), e.buckets)]
         return [parameter for table in tables for parameter in table.parameters()]
 
     def dense_parameters(self) -> list[nn.Parameter]:

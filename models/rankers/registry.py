@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hemix.errors import DefinitionError
 from hemix.models.rankers.base import Ranker, RankerConfig
+from hemix.models.rankers.factorization.fm import FM
 from hemix.models.rankers.hemix.model import HeMix
 from hemix.models.rankers.histories.din import DIN
 from hemix.models.rankers.histories.eta import ETA
@@ -37,6 +38,7 @@ RANKERS: dict[str, type[Ranker]] = {
         Hiformer,
         RankMixer,
         TokenMixerLarge,
+        FM,
     )
 }
 

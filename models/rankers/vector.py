@@ -9,7 +9,7 @@ are computed once per request, and so is the events' share of the attention.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -45,7 +45,15 @@ class RequestVectors:
 
 
 class VectorRanker(Ranker):
-    """Base of such rankers: a subclass defines ``logits``, or all of the request's split."""
+    """Base of such rankers: a subclass defines ``logits``, or all of the request's split.
+
+    Between a row's vectors and what crosses them stands :meth:`inputs`. A ranker of several
+    ``branches`` defines ``branch_logits`` in place of ``logits``; each branch may then be given
+    vectors of its own.
+    """
+
+    branches: ClassVar[tuple[str, ...]] = ("cross",)
+    """The parts of the ranker that read a row's vectors."""
 
     def __init__(self, spec: FeatureSpec, config: VectorRankerConfig) -> None:
         super().__init__(spec, config)
@@ -92,8 +100,21 @@ class VectorRanker(Ranker):
     def score_candidates(self, state: object, items: Batch) -> dict[str, Tensor]:
         """Logits ``[B]`` of ``B`` candidates; ``state`` holds one request or one a candidate."""
         assert isinstance(state, RequestVectors)
+        return self.branch_logits(self.inputs(self.row_vectors(state, items)))
+
+    def row_vectors(self, state: RequestVectors, items: Batch) -> Tensor:
+        """All vectors ``[B, V, E]`` of ``B`` candidates."""
         shared = state.vectors.expand(items.size, -1, -1)
-        return self.logits(torch.cat([shared, self.candidate_vectors(state, items)], 1))
+        return torch.cat([shared, self.candidate_vectors(state, items)], 1)
+
+    def inputs(self, x_BVE: Tensor) -> dict[str, Tensor]:
+        """What each branch reads of a row's vectors ``[B, V, E]``: here all the same."""
+        return dict.fromkeys(self.branches, x_BVE)
+
+    def branch_logits(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Logits ``[B]`` per task from the vectors of each branch."""
+        (x_BVE,) = x.values()
+        return self.logits(x_BVE)
 
     def logits(self, x_BVE: Tensor) -> dict[str, Tensor]:
         """Logits ``[B]`` per task from a row's vectors."""

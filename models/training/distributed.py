@@ -151,12 +151,12 @@ class World:
 
 
 def _outside(ranker: Ranker, parameter: nn.Parameter) -> bool:
-    embedding = ranker.embedding
     tables = {id(p) for p in ranker.embedding_parameters()}
-    if embedding.config.sparse and id(parameter) in tables:
+    if ranker.embedding.config.sparse and id(parameter) in tables:
         return True
-    numeric = {id(embedding.directions), id(embedding.buckets.weight)}
-    return not embedding.spec.numeric and id(parameter) in numeric
+    both = ((e.directions, e.buckets.weight) for e in ranker.embeddings.values())
+    numeric = {id(one) for pair in both for one in pair}
+    return not ranker.spec.numeric and id(parameter) in numeric
 
 
 @contextmanager

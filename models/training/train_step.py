@@ -107,6 +107,8 @@ class Steps:
             loss = multi_task_bce(
                 logits, batch.labels, config.task_weights, config.given, config.given_loss
             )
+            if (extra := self.ranker.auxiliary_loss(batch)) is not None:
+                loss = loss + extra
             loss = loss * weight
             (loss / parts).backward()  # type: ignore[no-untyped-call]
         return loss.detach()

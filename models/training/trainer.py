@@ -245,6 +245,7 @@ class Trainer:
                     self.share = rate_share(
                         (state.step + 1) / (total + 1), config.warmup, config.schedule
                     )
+                    self.ranker.set_progress((state.step + 1) / total)
                     meter.add(self._step(batch.to(self.device)))
                     state.step += 1
                     if state.step % log_every == 0 or state.step == last:

@@ -122,16 +122,22 @@ def move(
     known = {name: p.detach() for name, p in old.named_parameters()}
     for name in set(found.weights) - _by_meaning(new):
         found.weights[name].copy_(known[name])
-    for name in new.embedding.tables:
-        _move_table(name, found, known, contents_old, contents_new, new_rows)
-    _move_numbers(found, known, contents_old, contents_new)
+    for place, embedding in new.embeddings.items():
+        moved = found if place == "embedding" else Moved(weights=found.weights)
+        for name in embedding.tables:
+            key = f"{place}.tables.{name}.weight"
+            _move_table(name, key, moved, known, contents_old, contents_new, new_rows)
+        _move_numbers(place, moved, known, contents_old, contents_new)
     return found
 
 
 def _by_meaning(ranker: Ranker) -> set[str]:
     """The parameters whose rows stand for ids, buckets or numbers."""
-    tables = {f"embedding.tables.{name}.weight" for name in ranker.embedding.tables}
-    return tables | {"embedding.buckets.weight", "embedding.directions"}
+    found = set()
+    for place, embedding in ranker.embeddings.items():
+        found |= {f"{place}.tables.{name}.weight" for name in embedding.tables}
+        found |= {f"{place}.buckets.weight", f"{place}.directions"}
+    return found
 
 
 # ---- tables -----------------------------------------------------------------------------------
@@ -153,13 +159,13 @@ def row_sources(
 
 def _move_table(
     name: str,
+    key: str,
     found: Moved,
     known: Mapping[str, Tensor],
     old: TransformContents,
     new: TransformContents,
     new_rows: NewRows,
 ) -> None:
-    key = f"embedding.tables.{name}.weight"
     table_VE, old_VE = found.weights[key], known.get(key)
     sizes = {v.name: v for v in new.spec.vocabularies}, {v.name: v for v in old.spec.vocabularies}
     hashed = old_VE is None or any(
@@ -215,11 +221,15 @@ def bucket_sources(scale: Scale, buckets: int, old: Scale, old_buckets: int) -> 
 
 
 def _move_numbers(
-    found: Moved, known: Mapping[str, Tensor], old: TransformContents, new: TransformContents
+    place: str,
+    found: Moved,
+    known: Mapping[str, Tensor],
+    old: TransformContents,
+    new: TransformContents,
 ) -> None:
-    """Bucket rows and directions, number by number."""
-    table, old_table = found.weights["embedding.buckets.weight"], known["embedding.buckets.weight"]
-    directions, old_directions = (w["embedding.directions"] for w in (found.weights, known))
+    """Bucket rows and directions of the tables at ``place``, number by number."""
+    table, old_table = (w[f"{place}.buckets.weight"] for w in (found.weights, known))
+    directions, old_directions = (w[f"{place}.directions"] for w in (found.weights, known))
     start = old_start = 0
     for i, (number, before) in enumerate(zip(new.spec.numeric, old.spec.numeric, strict=True)):
         rows = table[start : start + number.buckets]

@@ -1,0 +1,1 @@
+"""Layers in which a row's vectors meet."""

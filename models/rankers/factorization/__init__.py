@@ -1,0 +1,1 @@
+"""Rankers that multiply vectors pair by pair, from the factorisation machine on."""

@@ -1,0 +1,1 @@
+"""Adapters from the modules that a folder of released vectors names to ours; a file a family."""
