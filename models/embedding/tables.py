@@ -99,6 +99,11 @@ class FeatureEmbedding(nn.Module):
         categorical = sum(field.side in sides for field in self.spec.categorical)
         return categorical + sum(field.side in sides for field in self.spec.numeric)
 
+    def field_names(self, sides: Collection[Side] = SIDES) -> tuple[str, ...]:
+        """The fields of ``sides`` in the order of :meth:`fields`."""
+        named = (*self.spec.categorical, *self.spec.numeric)
+        return tuple(field.name for field in named if field.side in sides)
+
     def lookup(self, vocabulary: str, ids: Tensor) -> Tensor:
         """Rows of one table: ids ``[...]`` -> ``[..., E]``."""
         return self._columns([vocabulary], [self._seen(vocabulary, ids)])[..., 0, :]

@@ -182,6 +182,15 @@ class Interests(nn.ModuleList):
         both = zip(self._each(), encoded, strict=True)
         return [one.of(embedding, events, items) for one, events in both]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """For people: the columns of all interests, in order."""
+        return tuple(
+            f"{one.sequence.name} {one.sequence.columns[at].role} (interest)"
+            for one in self._each()
+            for at in one.columns
+        )
+
     def flops(self) -> tuple[int, int]:
         """A request's share and a candidate's, at full lengths."""
         each = [one.flops(one.sequence.max_length) for one in self._each()]

@@ -96,6 +96,20 @@ class Ranker(nn.Module):
         columns = sum(len(sequence.columns) for sequence in self.spec.sequences)
         return self.embedding.field_count() + columns
 
+    @property
+    def vector_names(self) -> tuple[str, ...]:
+        """For people: the vectors of a row as this ranker sees them, in order."""
+        return (*self.embedding.field_names(), *self.mean_names)
+
+    @property
+    def mean_names(self) -> tuple[str, ...]:
+        """For people: the mean event of every sequence, column by column."""
+        return tuple(
+            f"{sequence.name} {column.role} (mean)"
+            for sequence in self.spec.sequences
+            for column in sequence.columns
+        )
+
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Logits ``[B]`` per task."""
         raise NotImplementedError

@@ -74,6 +74,14 @@ class VectorRanker(Ranker):
         means = 0 if self.interests else sum(len(s.columns) for s in self.spec.sequences)
         return self.embedding.field_count(REQUEST_SIDES) + means
 
+    @property
+    def vector_names(self) -> tuple[str, ...]:
+        """The vectors in the order of :meth:`logits`."""
+        request, item = map(self.embedding.field_names, (REQUEST_SIDES, ITEM_SIDES))
+        if self.interests:
+            return (*request, *item, *self.interests.names)
+        return (*request, *self.mean_names, *item)
+
     def request_vectors(self, request: Batch) -> RequestVectors:
         """The share of the request's side, for every row of ``request``."""
         parts = [self.embedding.fields(request, REQUEST_SIDES)]
