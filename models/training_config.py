@@ -37,12 +37,13 @@ class TrainingConfig(Frozen):
     """Full learning rate of the dense parameters (AdamW)."""
     embedding_learning_rate: float = Field(default=1e-3, gt=0)
     """Full learning rate of the embedding tables."""
-    embedding_optimizer: Literal["adamw", "adagrad", "rowwise_adagrad"] = "adamw"
-    """Optimizer of the tables; adagrad and rowwise_adagrad also take sparse gradients."""
+    embedding_optimizer: Literal["adamw", "adam", "adagrad", "rowwise_adagrad"] = "adamw"
+    """Optimizer of the tables; adagrad and rowwise_adagrad also take sparse gradients. adam has its
+    weight decay in the gradient (L2), as published interaction models are trained."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled weight decay of dense matrices; biases and gains have none."""
     embedding_weight_decay: float = Field(default=0.0, ge=0)
-    """Weight decay of the tables; decoupled with adamw."""
+    """Weight decay of the tables; decoupled with adamw, else L2 in the gradient."""
     warmup: float = Field(default=0.1, ge=0, le=1)
     """Share of all steps during which the learning rates rise from 0."""
     schedule: Schedule = "linear"

@@ -34,6 +34,10 @@ def make_optimizers(ranker: Ranker, config: TrainingConfig) -> dict[str, torch.o
         table_optimizer = torch.optim.AdamW(
             tables, lr=rate, weight_decay=decay, fused=_fused(tables)
         )
+    elif config.embedding_optimizer == "adam":
+        table_optimizer = torch.optim.Adam(
+            tables, lr=rate, weight_decay=decay, fused=_fused(tables)
+        )
     elif config.embedding_optimizer == "rowwise_adagrad":
         table_optimizer = RowwiseAdagrad(tables, lr=rate, weight_decay=decay)
     else:

@@ -34,7 +34,7 @@ class Recipe(Frozen):
 
     @model_validator(mode="after")
     def _sparse_tables(self) -> Recipe:
-        if self.model.embedding.sparse and self.training.embedding_optimizer == "adamw":
+        if self.model.embedding.sparse and self.training.embedding_optimizer in ("adam", "adamw"):
             raise ValueError(
                 "embedding.sparse needs training.embedding_optimizer=adagrad or rowwise_adagrad"
             )

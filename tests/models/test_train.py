@@ -154,6 +154,19 @@ def test_vectors_are_not_decayed() -> None:
     assert all(p.ndim == 1 for p in plain["params"])
 
 
+def test_adam_has_its_decay_in_the_gradient_of_the_tables() -> None:
+    training = TrainingConfig(
+        embedding_optimizer="adam", embedding_learning_rate=0.1, embedding_weight_decay=0.5
+    )
+    ranker = build("hemix", toy_spec(), recipe_of("compact").model)
+    table = ranker.embedding_parameters()[0]
+    before = table.detach().clone()
+    table.grad = torch.zeros_like(table)
+    make_optimizers(ranker, training)["tables"].step()
+    # Adam's first step is its rate in the direction of the gradient, here of the decay alone.
+    assert torch.allclose(table, before - 0.1 * before.sign(), atol=1e-3)
+
+
 GOLDEN = (1.3900831, 1.3848934, 1.3903210, 1.3857818, 1.3903075)
 """Losses of the first steps of the run below, CPU float32."""
 
