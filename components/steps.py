@@ -63,6 +63,7 @@ TABLE = (
     Step("experiment", "serve", training=False),
     Step("monitor", "serve", training=False),
     Step("trigger", "pipeline", training=False, module="hemix.pipelines.trigger.component"),
+    Step("clean", "serve", training=False, module="hemix.pipelines.cleaning.component"),
 )
 BY_NAME = {step.name: step for step in TABLE}
 STEPS = tuple(step.name for step in TABLE if step.training)

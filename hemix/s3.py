@@ -79,14 +79,33 @@ def write(location: str, data: bytes, if_match: str | None) -> str:
         return str(answer["ETag"])
 
 
-def names(location: str) -> list[str]:
-    """Names below a prefix, relative to it, sorted."""
+@dataclass(frozen=True)
+class Listed:
+    """A file below a folder: its name there, its bytes, and when it was written last."""
+
+    name: str
+    size: int
+    modified: datetime
+
+
+def listed(location: str) -> list[Listed]:
+    """The files below a prefix, by name; all pages were read, or it raises."""
     bucket, key = _split(location, key_needed=False)
     prefix = f"{key}/" if key else ""
     with _errors(location):
         pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        found = [item["Key"][len(prefix) :] for page in pages for item in page.get("Contents", ())]
-    return sorted(name for name in found if name and not name.endswith("/"))
+        found = [
+            Listed(item["Key"][len(prefix) :], item["Size"], item["LastModified"])
+            for page in pages
+            for item in page.get("Contents", ())
+        ]
+    kept = [one for one in found if one.name and not one.name.endswith("/")]
+    return sorted(kept, key=lambda one: one.name)
+
+
+def names(location: str) -> list[str]:
+    """Names below a prefix, relative to it, sorted."""
+    return [one.name for one in listed(location)]
 
 
 def delete(locations: list[str]) -> None:

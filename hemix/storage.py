@@ -18,6 +18,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,6 +27,7 @@ from hemix.errors import StorageError
 from hemix.files import atomic_file, atomic_folder, locked, sha256_file
 from hemix.s3 import ABSENT as ABSENT
 from hemix.s3 import Conflict as Conflict
+from hemix.s3 import Listed as Listed
 from hemix.s3 import Stored as Stored
 
 MARKS = ".complete"
@@ -121,6 +123,45 @@ def list_files(location: str) -> list[str]:
         return s3.names(location)
     root = Path(location)
     return sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
+
+
+def listed(location: str) -> list[Listed]:
+    """The files below a folder with their sizes and times, by name; empty when there are none."""
+    if is_remote(location):
+        return s3.listed(location)
+    root = Path(location)
+    found = []
+    for path in sorted(p for p in root.rglob("*") if p.is_file()):
+        stat = path.stat()
+        modified = datetime.fromtimestamp(stat.st_mtime, UTC)
+        found.append(Listed(path.relative_to(root).as_posix(), stat.st_size, modified))
+    return found
+
+
+def remove_each(location: str, names: Iterable[str]) -> dict[str, str]:
+    """Remove files below a folder; one that stays does not keep the others. Name -> why it stays.
+
+    Completion marks go first, so that a folder which is half removed is not read.
+    """
+    stay: dict[str, str] = {}
+
+    def one(name: str) -> None:
+        try:
+            place = join(location, name)
+            s3.delete([place]) if is_remote(location) else Path(place).unlink(missing_ok=True)
+        except (StorageError, OSError) as error:
+            stay[name] = str(error)
+
+    chosen = list(names)
+    marks = [name for name in chosen if MARKS in PurePosixPath(name).parts]
+    _each(one, marks)
+    _each(one, [name for name in chosen if name not in set(marks)])
+    if not is_remote(location):
+        for folder in sorted({p for n in chosen for p in PurePosixPath(n).parents}, reverse=True):
+            if folder.parts:
+                with contextlib.suppress(OSError):  # not empty
+                    (Path(location) / folder).rmdir()
+    return stay
 
 
 def remove(location: str) -> None:

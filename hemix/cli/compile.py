@@ -19,7 +19,7 @@ def compile_command(
     pipeline: Annotated[
         str,
         typer.Argument(
-            help="training, retraining, backfill, experiment, monitoring; or component:STEP for "
+            help="training, retraining, backfill, experiment, monitoring, cleaning; or component:STEP for "
             "one step alone."
         ),
     ] = "training",

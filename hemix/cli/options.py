@@ -123,7 +123,7 @@ PolicyOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE.yaml",
-        help="What a model must meet to be deployed; of experiment and monitoring, their own "
+        help="What a model must meet to be deployed; of experiment, monitoring and cleaning, their own "
         "policy.",
         show_default=False,
         rich_help_panel=_DATA,

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 def submit_command(
     pipeline: Annotated[
-        str, typer.Argument(help="training, retraining, backfill, experiment, monitoring.")
+        str,
+        typer.Argument(help="training, retraining, backfill, experiment, monitoring, cleaning."),
     ] = "training",
     dataset: o.DatasetOption = "kuairand",
     definition: o.DefinitionOption = None,

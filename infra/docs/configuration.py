@@ -18,6 +18,7 @@ from hemix.components.validate_model.policy import Policy
 from hemix.features.beam.runner_config import Dask, Dataflow, Direct, Flink, Portable, Spark
 from hemix.features.definition import DatasetDefinition
 from hemix.pipelines.compiler.cluster_settings import ClusterSettings
+from hemix.pipelines.retention import Retention
 from hemix.serving.experiments.policy import ExperimentPolicy
 from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
 
@@ -38,6 +39,7 @@ def roots() -> dict[str, Config]:
         "A recipe's `training`": TrainingConfig,
         "The policy of the model gate": Policy,
         "The policy of monitoring": MonitorPolicy,
+        "The policy of cleaning": Retention,
         "The policy of an experiment": ExperimentPolicy,
         "Cluster settings of pipelines": ClusterSettings,
         "Cluster settings of training": TrainCluster,

@@ -17,7 +17,7 @@ from hemix.pipelines.compiler.cluster_settings import ClusterSettings
 if TYPE_CHECKING:
     from hemix.pipelines.definitions.pipeline import Pipeline
 
-PIPELINES = ("training", "retraining", "backfill", "experiment", "monitoring")
+PIPELINES = ("training", "retraining", "backfill", "experiment", "monitoring", "cleaning")
 
 COMPONENT = "component:"
 """Before a step's name: the step alone, not a pipeline."""

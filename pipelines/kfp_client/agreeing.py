@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from hemix.errors import DefinitionError
+from hemix.pipelines.retention import Retention
 from hemix.texts.documents import parse
 
 if TYPE_CHECKING:
@@ -38,6 +39,16 @@ def agreed(parameters: dict[str, Any], settings: ClusterSettings) -> dict[str, A
             hint="Cluster settings: steps: {train: {gpu: {count: 0}}}.",
         )
     return found
+
+
+def kept_long_enough(policy: str, settings: ClusterSettings) -> None:
+    """A retention policy lets nothing go that a step may still read.
+
+    Raises:
+        DefinitionError: a step may take longer, with all its attempts, than the policy keeps things.
+    """
+    longest = max(step.retries.window_s(step.timeout) for step in settings.steps.values())
+    Retention.parse(policy).require_longer_than(longest)
 
 
 def _with_image(text: str, name: str, image: str) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 
@@ -69,6 +71,13 @@ class PipelinesApi:
                 hint="Give --namespace NAME, or set HEMIX_KFP_NAMESPACE.",
             )
         return self.connection.namespace
+
+    @property
+    def now(self) -> datetime:
+        """The time by the server's clock, which its records are written by, at its last answer."""
+        response = self._client.last_response
+        told = response.getheader("date") if response is not None else None
+        return parsedate_to_datetime(told) if told else datetime.now(UTC)
 
     def read(self, method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """Call a method that changes nothing.

@@ -16,6 +16,7 @@ from hemix.components.validate_model.policy import Policy
 from hemix.errors import DefinitionError
 from hemix.features.definition import DatasetDefinition
 from hemix.pipelines.overrides import Overrides, check_recipe
+from hemix.pipelines.retention import Retention
 from hemix.revision import revision
 from hemix.serving.experiments.policy import ExperimentPolicy
 from hemix.serving.registry.opening import open_registry
@@ -228,6 +229,8 @@ class _Known:
             ExperimentPolicy.load(path)
         elif self._pipeline == "monitoring":
             MonitorPolicy.load(path)
+        elif self._pipeline == "cleaning":
+            Retention.load(path)
         else:
             Policy.load(path, self._dataset.tasks if "definition" in self._inputs else None)
         return as_parameter(read(path, "a policy").value)

@@ -11,13 +11,15 @@ from hemix import storage
 from hemix.errors import DefinitionError
 from hemix.pipelines.compiler.cluster_settings import ClusterSettings
 from hemix.pipelines.compiler.compiler import PIPELINES, compiled
-from hemix.pipelines.kfp_client.agreeing import agreed
+from hemix.pipelines.kfp_client.agreeing import agreed, kept_long_enough
 from hemix.pipelines.kfp_client.arguments import Wanted, arguments_of, parse_parameters
 from hemix.pipelines.kfp_client.spec import check_parameters, inputs_of, spec_of
 
 PIPELINE_ROOT = "pipeline"
 STARTER = "monitoring"
 """The pipeline that starts another."""
+CLEANER = "cleaning"
+"""The pipeline that removes what others left behind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,8 @@ def ready(
     given = parse_parameters(pairs, inputs, pipeline)
     parameters = agreed(arguments_of(pipeline, inputs, wanted, given), chosen)
     started: dict[str, str] = {}
+    if pipeline == CLEANER:
+        kept_long_enough(str(parameters.get("policy") or ""), chosen)
     if pipeline == STARTER:
         parameters, started = _with_started(parameters, wanted, chosen)
     check_parameters(spec, {**dict.fromkeys(set(filled) & set(inputs), ""), **parameters})

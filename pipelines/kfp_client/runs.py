@@ -11,8 +11,10 @@ from hemix.pipelines.kfp_client import experiments, versions
 from hemix.pipelines.kfp_client.api import PipelinesApi
 from hemix.pipelines.kfp_client.connection import Connection, resolve
 from hemix.pipelines.kfp_client.following import ENDED
+from hemix.pipelines.kfp_client.lost import is_lost, last_sign
 from hemix.pipelines.kfp_client.spec import check_parameters, spec_of
 from hemix.pipelines.kfp_client.versions import PipelineVersion
+from hemix.progress import say
 from hemix.texts.naming import shown_name
 
 EXPERIMENT = "hemix"
@@ -166,7 +168,10 @@ def spec_of_run(api: PipelinesApi, run_id: str) -> dict[str, Any]:
 
 
 def active_run(api: PipelinesApi, pipeline_id: str, experiment_id: str) -> Any | None:
-    """The newest run of a pipeline in an experiment that has not ended, or None."""
+    """The newest run of a pipeline in an experiment that has not ended, or None.
+
+    A run that is lost (:mod:`hemix.pipelines.kfp_client.lost`) is told, and counts as ended.
+    """
     recent = api.read(
         api.runs.run_service_list_runs,
         experiment_id=experiment_id,
@@ -175,8 +180,15 @@ def active_run(api: PipelinesApi, pipeline_id: str, experiment_id: str) -> Any |
     ).runs
     for run in recent or ():
         reference = run.pipeline_version_reference
-        if reference and reference.pipeline_id == pipeline_id and run.state not in ENDED:
+        if not reference or reference.pipeline_id != pipeline_id or run.state in ENDED:
+            continue
+        if not is_lost(run, spec_of_run(api, run.run_id), api.now):
             return run
+        say(
+            f"Run {run.run_id} is {run.state.lower()} since {last_sign(run):%Y-%m-%d %H:%M} by its "
+            "record and no step of it may take so long: it is lost. Terminate it on its page: "
+            f"{api.connection.page_of(run.run_id)}"
+        )
     return None
 
 

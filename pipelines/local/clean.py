@@ -46,7 +46,7 @@ def clean(folder: RunFolder, *, dry_run: bool) -> tuple[Removal, ...]:
     if folder.remote:
         raise DefinitionError(
             f"{folder.remote}: outputs on S3 are not cleaned.",
-            hint="Give its prefixes artifacts/ and checkpoints/ a lifecycle rule.",
+            hint="Give its folders artifacts/ and checkpoints/ a lifecycle rule of the bucket.",
         )
     root = folder.root
     records = _records(root)

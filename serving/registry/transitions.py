@@ -8,6 +8,7 @@ object, so that each can be repeated.
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, get_args
@@ -233,6 +234,36 @@ def retire(state: RegistryState, version: str, *, note: Note = NO_NOTE) -> Regis
             hint=f"Promote another version, or go back: hemix models rollback {version}.",
         )
     return _noted(_retired(state, version), "retire", version, note)
+
+
+def needed(state: RegistryState, *, champions: int = 2) -> set[str]:
+    """Versions that serve someone, wait for their users, or are what a rollback goes back to.
+
+    ``champions``: how many of the line of champions, the reigning one among them.
+    """
+    line = state.champions[-max(1, champions) :]
+    trials = (*state.challengers, *state.queue)
+    return {*line, *(one.version for one in trials), *([state.champion] if state.champion else ())}
+
+
+def last_moved(state: RegistryState) -> dict[str, datetime]:
+    """Version -> when it was moved last."""
+    return {event.version: event.when for event in state.history}
+
+
+def forget(
+    state: RegistryState, versions: Iterable[str], *, champions: int = 2, note: Note = NO_NOTE
+) -> RegistryState:
+    """Drop versions whose files go; those that are :func:`needed` stay. The history stays whole."""
+    keep = needed(state, champions=champions)
+    gone = sorted({v for v in versions if v in state.versions} - keep)
+    for version in gone:
+        state = _noted(state, "retire", version, note)
+    return _changed(
+        state,
+        champions=tuple(v for v in state.champions if v not in gone),
+        versions={name: now for name, now in state.versions.items() if name not in gone},
+    )
 
 
 def _challenging(state: RegistryState, version: str, share: float) -> RegistryState:

@@ -119,7 +119,7 @@ def test_a_profiles_pods_get_a_token_for_kfps_api(rendered: dict[str, list[Objec
     settings = ClusterSettings.load()
     wanted = token["spec"]["selector"]["matchLabels"].items()
     asking = {s for s in settings.steps if wanted <= settings.steps[s].labels.items()}
-    assert asking == {"trigger"}
+    assert asking == {"trigger", "clean"}
     whole = pod_defaults.injected(token["spec"], pod_defaults.pod_of("trigger", settings))
     (container,) = whole["spec"]["containers"]
     environment = {v["name"]: v["value"] for v in container["env"] if "value" in v}

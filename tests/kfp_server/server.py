@@ -43,6 +43,7 @@ class KfpServer(Store):
         self.tokens = tokens or set()
         self.seconds_per_look = seconds_per_look
         self.failures: list[tuple[int, str]] = []
+        self.undeletable: set[str] = set()
         self.calls: list[str] = []
         self.lock = threading.RLock()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -165,6 +166,13 @@ class KfpServer(Store):
             runs = [r for r in runs if self._namespace_of_experiment(r) == namespace]
         return page_of([run.told(self.now) for run in runs], query, "runs")
 
+    def _RunService_DeleteRun(self, path: Any, query: Any, body: Any) -> Body:
+        run: Run = self.one(self.runs, path["run_id"], "Run")
+        if run.run_id in self.undeletable:
+            raise Refused(500, f"InternalServerError: Failed to delete run {run.run_id}")
+        del self.runs[run.run_id]
+        return {}
+
     def _RunService_TerminateRun(self, path: Any, query: Any, body: Any) -> Body:
         self.one(self.runs, path["run_id"], "Run").terminate(self.now)
         return {}
@@ -217,6 +225,10 @@ def _handler(server: KfpServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
             return None
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            """The header Date is by the clock that the records are written by."""
+            return super().date_time_string(server.now.timestamp())
 
         def _serve(self) -> None:
             raw = self.rfile.read(int(self.headers.get("content-length") or 0))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hemix import storage
+from hemix.cli import options as o
 from hemix.texts.shown import shown
+
+if TYPE_CHECKING:
+    from hemix.pipelines.kfp_client.connection import Connection
 
 MB = 1_000_000
 
@@ -19,10 +25,25 @@ def clean_command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")
     ] = False,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.yaml",
+            help="Retention policy, for a cluster's root; see docs/operator/cleaning.md.",
+            show_default=False,
+        ),
+    ] = None,
+    host: o.HostOption = "",
+    namespace: o.NamespaceOption = "",
+    token: o.TokenOption = "",
+    token_file: o.TokenFileOption = None,
+    ca_cert: o.CaCertOption = None,
 ) -> None:
     """Remove from an output what the next run would make again.
 
-    That is, of runs that succeeded, their examples, transformed data and checkpoints, and artifacts
+    For s3:// it is the root of a cluster's runs, and what its retention policy lets go is removed.
+
+    Of a folder, of runs that succeeded, their examples, transformed data and checkpoints, and artifacts
     that no run speaks of any more. The registry, the live features, exposures, reports, models,
     events and evaluations stay, and so does all that a run which did not succeed would go on from.
     A new run in a cleaned output works those steps, and the ones after them, anew.
@@ -30,7 +51,14 @@ def clean_command(
     [bold]Example[/bold]
 
       hemix clean runs/kuairand --dry-run
+
+      hemix clean s3://ranker/hemix --dry-run --host https://kubeflow.example.com/pipeline
     """
+    if storage.is_remote(output) and not storage.read_bytes(storage.join(output, "run.json")):
+        clean_root(
+            output, dry_run, policy, lambda: o.connect(host, namespace, token, token_file, ca_cert)
+        )
+        return
     from hemix.pipelines.local.clean import clean
     from hemix.pipelines.local.folder import RunFolder
 
@@ -43,6 +71,31 @@ def clean_command(
     freed = sum(removal.size for removal in found)
     told = "would be removed" if dry_run else "removed"
     typer.echo(f"{freed / MB:.1f} MB {told}; {(before - freed) / MB:.1f} MB stay.")
+
+
+def clean_root(
+    root: str, dry_run: bool, policy: Path | None, connect: Callable[[], Connection]
+) -> None:
+    """A cluster's root: as the pipeline ``cleaning`` does, but for TrainJobs."""
+    from hemix.pipelines.cleaning.clean import Places, clean
+    from hemix.pipelines.cleaning.step import tell
+    from hemix.pipelines.kfp_client.api import PipelinesApi
+    from hemix.pipelines.kfp_client.compiled import PIPELINE_ROOT
+    from hemix.pipelines.retention import Retention
+    from hemix.serving.registry.opening import find_registry
+
+    retention = Retention.load(policy)
+    artifacts = storage.join(root, PIPELINE_ROOT)
+    where = Places(
+        registry=find_registry(storage.join(root, "registry")).location,
+        checkpoints=storage.join(root, "checkpoints"),
+        exposures=storage.join(root, "exposures"),
+        pipeline_root=artifacts if storage.list_files(artifacts) else "",
+    )
+    api = PipelinesApi(connect()) if where.pipeline_root else None
+    cleaned = clean(where, retention, api=api, cluster=None, dry_run=dry_run)
+    tell(cleaned, dry_run=dry_run)
+    cleaned.require_all()
 
 
 def _size(root: Path) -> int:
