@@ -20,12 +20,14 @@ from torch.nn import functional as fn
 from hemix.models.data.batch import Batch
 from hemix.models.embedding.target_attention import Encoded, Interests
 from hemix.models.layers.dense import MLP, mlp_flops, split_axis
+from hemix.models.layers.refinement.named import refinement, refinements_of
 from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
+from hemix.models.rankers.refined import RefinedConfig
 from hemix.models.search_space import Choice, Space
 from hemix.spec import FeatureSpec
 
 
-class VectorRankerConfig(RankerConfig):
+class VectorRankerConfig(RefinedConfig):
     """Shape that rankers over vectors of one width share."""
 
     search: ClassVar[Space] = {**RankerConfig.search, "interest": Choice(choices=("mean", "din"))}
@@ -47,9 +49,11 @@ class RequestVectors:
 class VectorRanker(Ranker):
     """Base of such rankers: a subclass defines ``logits``, or all of the request's split.
 
-    Between a row's vectors and what crosses them stands :meth:`inputs`. A ranker of several
-    ``branches`` defines ``branch_logits`` in place of ``logits``; each branch may then be given
-    vectors of its own.
+    Between a row's vectors and what crosses them stands :meth:`inputs`, and there the recipe's
+    refinement (:mod:`hemix.models.layers.refinement`). A ranker of several ``branches`` defines
+    ``branch_logits`` in place of ``logits``; each branch may then be given vectors of its own. A
+    refined vector depends on the candidate, so what a ranker computes of them once per request
+    without a refinement it computes for every candidate with one.
     """
 
     branches: ClassVar[tuple[str, ...]] = ("cross",)
@@ -59,6 +63,20 @@ class VectorRanker(Ranker):
         super().__init__(spec, config)
         width, din = config.embedding.width, config.interest == "din"
         self.interests = Interests(spec, spec.sequences if din else (), width, config.attention)
+        before, own = self.request_count, self.embedding.field_count(ITEM_SIDES)
+        self.refinements = refinements_of(
+            config.refine,
+            separate=config.refine_separate,
+            branches=self.branches,
+            make=lambda name: refinement(
+                name,
+                sum(self.groups),
+                width,
+                config.refinement,
+                user=range(self.embedding.field_count(REQUEST_SIDES)),
+                item=range(before, before + own),
+            ),
+        )
 
     @property
     def groups(self) -> tuple[int, ...]:
@@ -116,8 +134,8 @@ class VectorRanker(Ranker):
         return torch.cat([shared, self.candidate_vectors(state, items)], 1)
 
     def inputs(self, x_BVE: Tensor) -> dict[str, Tensor]:
-        """What each branch reads of a row's vectors ``[B, V, E]``: here all the same."""
-        return dict.fromkeys(self.branches, x_BVE)
+        """What each branch reads of a row's vectors ``[B, V, E]``: refined ones, or all the same."""
+        return self.refinements.refined(x_BVE, self.branches)
 
     def branch_logits(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Logits ``[B]`` per task from the vectors of each branch."""
@@ -129,8 +147,9 @@ class VectorRanker(Ranker):
         raise NotImplementedError
 
     def input_flops(self) -> tuple[int, int]:
-        """Of the attention over the sequences: a request's share and a candidate's."""
-        return self.interests.flops()
+        """Of the attention over the sequences and the refinement: a request's share, a candidate's."""
+        request, candidate = self.interests.flops()
+        return request, candidate + self.refinements.flops()
 
 
 class SharedMLP(MLP):

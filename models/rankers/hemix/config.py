@@ -7,13 +7,13 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from hemix.models.rankers.base import RankerConfig
+from hemix.models.rankers.refined import RefinedConfig
 from hemix.models.search_space import Choice, Range, Space
 
 SequenceName = Literal["global", "realtime"]
 
 
-class HeMixConfig(RankerConfig):
+class HeMixConfig(RefinedConfig):
     """Shape of a HeMix; letters as in the legend of :mod:`hemix.models.rankers.hemix.model`.
 
     The paper's choices are the defaults, except where it is silent: those forms are INFERRED. The
@@ -22,7 +22,7 @@ class HeMixConfig(RankerConfig):
     """
 
     search: ClassVar[Space] = {
-        **RankerConfig.search,
+        **RefinedConfig.search,
         "token_width": Choice(choices=(32, 64, 128)),
         "rank": Choice(choices=(8, 16, 32)),
         "crosses": Range(low=0, high=2),

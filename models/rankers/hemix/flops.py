@@ -26,6 +26,8 @@ def flops(model: HeMix) -> dict[str, int]:
     # The request's share of a product over all fields: the split's, or that of what precedes it.
     out = both if c.crosses else c.tokenizer_hidden or made
     request, candidate = 2 * inputs[0] * out, 2 * inputs[1] * out
+    if model.refinements:  # the request's fields differ from candidate to candidate
+        request, candidate = 0, request + candidate + model.refinements.flops()
     if c.crosses:
         candidate += 2 * both * ((c.crosses - 1) * both + (c.tokenizer_hidden or made))
     if c.tokenizer_hidden:

@@ -46,6 +46,7 @@ from hemix.models.layers.attention.events import Events
 from hemix.models.layers.attention.mixed import Interest
 from hemix.models.layers.attention.reading import layout_of
 from hemix.models.layers.dense import CrossLayer, split_axis, xavier_slices_
+from hemix.models.layers.refinement.named import refinement, refinements_of
 from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES, Ranker
 from hemix.models.rankers.hemix.config import HeMixConfig
 from hemix.models.rankers.hemix.flops import flops
@@ -54,6 +55,8 @@ from hemix.models.training_config import TrainingConfig
 from hemix.spec import FeatureSpec, SequenceFeature
 
 CANDIDATE_HIDDEN = (32, 16)
+BRANCHES = ("fields",)
+"""What reads field vectors: the tokenizer, once they are refined."""
 
 
 class TokenNorm(nn.Module):
@@ -75,12 +78,12 @@ class RequestFields:
     Attributes:
         fields: ``e_request [B or 1, F_request]``.
         product: ``fields`` times the request's rows of the first weight: ``W_t``, or that of a
-            hidden or cross layer before it.
+            hidden or cross layer before it; None before the fields are refined with the item's.
         sequence_states: encoded events of DIN's interests; empty unless ``candidate_interest``.
     """
 
     fields: Tensor
-    product: Tensor
+    product: Tensor | None
     sequence_states: tuple[Encoded, ...] = ()
 
 
@@ -126,8 +129,9 @@ class Tokenizer(nn.Module):
 
     def forward(self, request: RequestFields, item: Tensor) -> Tensor:
         """The request's share and item embeddings ``[B, F_item]`` -> tokens ``[B, N_ns, D]``."""
+        assert request.product is not None
         if self.crosses:
-            z = self._crossed(request, item)
+            z = self._crossed(request, item, request.product)
         else:
             z = request.product + item @ self.item_weight
         z = z + self.bias
@@ -135,10 +139,10 @@ class Tokenizer(nn.Module):
             z = self.second(fn.silu(z))
         return fn.silu(self.norm(split_axis(z, -1, self.split)))
 
-    def _crossed(self, request: RequestFields, item: Tensor) -> Tensor:
+    def _crossed(self, request: RequestFields, item: Tensor, product: Tensor) -> Tensor:
         width, first = request.fields.shape[1], self._first_cross()
         x0 = torch.cat([request.fields.expand(len(item), -1), item], 1)
-        x = x0 * (request.product + fn.linear(item, first.weight[:, width:], first.bias)) + x0
+        x = x0 * (product + fn.linear(item, first.weight[:, width:], first.bias)) + x0
         for layer in self.crosses[1:]:
             x = layer(x0, x)
         return x @ torch.cat([self.request_weight, self.item_weight])
@@ -192,6 +196,20 @@ class HeMix(Ranker):
         self.config, width = config, config.token_width
         among = self.sequences if config.candidate_interest else ()
         self.candidate = Interests(spec, among, config.embedding.width, CANDIDATE_HIDDEN)
+        before, own = map(self.embedding.field_count, (REQUEST_SIDES, ITEM_SIDES))
+        self.refinements = refinements_of(
+            config.refine,
+            separate=config.refine_separate,
+            branches=BRANCHES,
+            make=lambda name: refinement(
+                name,
+                before + own,
+                config.embedding.width,
+                config.refinement,
+                user=range(before),
+                item=range(before, before + own),
+            ),
+        )
         item_width = self.width_of(ITEM_SIDES) + self.candidate.width
         self.tokenizer = Tokenizer(self.width_of(REQUEST_SIDES), item_width, config)
         event = len(spec.sequences[0].columns) * config.embedding.width
@@ -276,13 +294,25 @@ class HeMix(Ranker):
         return Events(values=values, offsets=offsets, layout=layout, project=self.project)
 
     def _request_fields(self, batch: Batch) -> RequestFields:
-        fields = self.tokenizer.request(self.embedding.fields(batch, REQUEST_SIDES).flatten(1))
+        e_request = self.embedding.fields(batch, REQUEST_SIDES).flatten(1)
+        if self.refinements:  # they look at the item too
+            fields = RequestFields(fields=e_request, product=None)
+        else:
+            fields = self.tokenizer.request(e_request)
         return replace(fields, sequence_states=self.candidate.events(self.embedding, batch))
 
     def _ns(self, fields: RequestFields, items: Batch) -> Tensor:
         """(b) ``T_ns [B, N_G + N_R, D]``; queries of their own behind it."""
-        item = [self.embedding.fields(items, ITEM_SIDES).flatten(1)]
-        item += self.candidate.of(self.embedding, fields.sequence_states, items)
+        item_BFE = self.embedding.fields(items, ITEM_SIDES)
+        states = fields.sequence_states
+        if self.refinements:
+            request_BFE = split_axis(fields.fields, 1, (-1, item_BFE.shape[2]))
+            count = request_BFE.shape[1]
+            x_BFE = torch.cat([request_BFE.expand(items.size, -1, -1), item_BFE], 1)
+            x_BFE = self.refinements.refined(x_BFE, BRANCHES)[BRANCHES[0]]
+            fields = self.tokenizer.request(x_BFE[:, :count].flatten(1))
+            item_BFE = x_BFE[:, count:]
+        item = [item_BFE.flatten(1), *self.candidate.of(self.embedding, states, items)]
         return self.tokenizer(fields, torch.cat(item, 1))
 
     def _groups(self, t_ns: Tensor) -> list[Tensor]:

@@ -12,7 +12,9 @@ AutoInt+ (sec. 5.6) adds the logit of a deep network over the vectors themselves
 linear unit here, which is the same sum. ``deep=()`` is AutoInt without it.
 
 Axes: B batch, V vectors of a row, E embedding width, H heads of width d, A = H d. INFERRED: a
-sequence is the mean of its events, column by column.
+sequence is the mean of its events, column by column. With a refinement both the attention and its
+residuals read the refined vectors (the benchmark of refinements has one residual in place of a
+layer's own, and leaves that one raw).
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
@@ -54,6 +56,12 @@ class AutoIntConfig(VectorRankerConfig):
     tower: tuple[int, ...] = ()
     """Hidden widths of each task's own MLP; empty for one linear unit, as in the paper."""
 
+    @model_validator(mode="after")
+    def _two_branches(self) -> AutoIntConfig:
+        if self.refine_separate and not self.deep:
+            raise ValueError("refine_separate: without a deep network there is one branch")
+        return self
+
 
 class InteractingLayer(nn.Module):
     """``[B, V, E] -> [B, V, H d]``, eq. 5 to 8.
@@ -78,7 +86,9 @@ class InteractingLayer(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class AutoIntRequest:
-    """What candidates share: vectors, and the deep network's first product ``[B or 1, .]``."""
+    """What candidates share: vectors, and unless they are refined the deep network's first product
+    ``[B or 1, .]``.
+    """
 
     vectors: RequestVectors
     product: Tensor | None
@@ -95,6 +105,7 @@ class AutoInt(VectorRanker):
 
     name = "autoint"
     config_type = AutoIntConfig
+    branches = ("cross", "deep")
 
     def __init__(self, spec: FeatureSpec, config: AutoIntConfig) -> None:
         super().__init__(spec, config)
@@ -115,20 +126,25 @@ class AutoInt(VectorRanker):
     def encode_request(self, request: Batch) -> AutoIntRequest:
         """The request's vectors and their share of the deep network's first layer."""
         vectors = self.request_vectors(request)
-        product = self.deep.shared(vectors.vectors.flatten(1)) if self.deep else None
+        product = None
+        if self.deep is not None and not self.refinements:
+            product = self.deep.shared(vectors.vectors.flatten(1))
         return AutoIntRequest(vectors=vectors, product=product)
 
     def score_candidates(self, state: object, items: Batch) -> dict[str, Tensor]:
         """Logits ``[B]`` of ``B`` candidates; ``state`` holds one request or one a candidate."""
         assert isinstance(state, AutoIntRequest)
-        own_BVE = self.candidate_vectors(state.vectors, items)
-        x_BVE = torch.cat([state.vectors.vectors.expand(items.size, -1, -1), own_BVE], 1)
+        inputs = self.inputs(self.row_vectors(state.vectors, items))
+        x_BVE, deep_BVE = inputs["cross"], inputs["deep"]
         for layer in self.attention:
             x_BVE = layer(x_BVE)
         u = x_BVE.flatten(1)
         if self.deep is not None:
-            assert state.product is not None
-            u = torch.cat([u, self.deep.own(state.product, own_BVE.flatten(1))], 1)
+            shared_BRE, own_BVE = deep_BVE.tensor_split([self.request_count], 1)
+            product = state.product
+            if product is None:
+                product = self.deep.shared(shared_BRE.flatten(1))
+            u = torch.cat([u, self.deep.own(product, own_BVE.flatten(1))], 1)
         return {task: tower(u) for task, tower in self.tower.items()}
 
     def flops_per_sample(self) -> dict[str, int]:
@@ -141,6 +157,10 @@ class AutoInt(VectorRanker):
         last = 0
         if self.deep is not None:
             shared, own = self.deep.flops()
-            request, candidate, last = request + shared, candidate + own, self.deep.width
+            last, candidate = self.deep.width, candidate + own
+            if self.refinements:
+                candidate += shared
+            else:
+                request += shared
         candidate += len(self.tower) * mlp_flops(v * out + last, (*self.config.tower, 1))
         return {"request": request, "candidate": candidate}

@@ -57,11 +57,13 @@ class DLRMConfig(VectorRankerConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class DLRMRequest:
-    """What candidates share: vectors, numbers ``[B or 1, .]``, the top MLP's first product."""
+    """What candidates share: vectors, numbers ``[B or 1, .]``, and unless the vectors are refined the
+    top MLP's first product.
+    """
 
     vectors: RequestVectors
     numbers: Tensor
-    product: Tensor
+    product: Tensor | None
 
 
 class DLRM(VectorRanker):
@@ -97,34 +99,37 @@ class DLRM(VectorRanker):
     def encode_request(self, request: Batch) -> DLRMRequest:
         """The request's vectors, their products and these products' share of the top MLP."""
         vectors = self.request_vectors(request)
-        x_BRE = vectors.vectors
-        if self.config.interaction == "dot":
-            count = x_BRE.shape[1]
-            rows, columns = torch.tril_indices(count, count, offset=-1, device=x_BRE.device)
-            shared = (x_BRE @ x_BRE.transpose(1, 2))[:, rows, columns]
-        else:
-            shared = x_BRE.flatten(1)
+        product = None if self.refinements else self._product(vectors.vectors)
         numbers = self._numbers(request, REQUEST_SIDES)
-        return DLRMRequest(vectors=vectors, numbers=numbers, product=self.top.shared(shared))
+        return DLRMRequest(vectors=vectors, numbers=numbers, product=product)
+
+    def _product(self, x_BRE: Tensor) -> Tensor:
+        """The share of the top MLP's first layer that the request's vectors have."""
+        if self.config.interaction == "concat":
+            return self.top.shared(x_BRE.flatten(1))
+        count = x_BRE.shape[1]
+        rows, columns = torch.tril_indices(count, count, offset=-1, device=x_BRE.device)
+        return self.top.shared((x_BRE @ x_BRE.transpose(1, 2))[:, rows, columns])
 
     def score_candidates(self, state: object, items: Batch) -> dict[str, Tensor]:
         """Logits ``[B]`` of ``B`` candidates; ``state`` holds one request or one a candidate."""
         assert isinstance(state, DLRMRequest)
-        own_BVE = self.candidate_vectors(state.vectors, items)
+        (x_BVE,) = self.inputs(self.row_vectors(state.vectors, items)).values()
+        request_BRE, own_BVE = x_BVE.tensor_split([self.request_count], 1)
+        product = self._product(request_BRE) if state.product is None else state.product
         beside = own_BVE.new_zeros(items.size, 0)
         if self.bottom is not None:
             numbers = [state.numbers.expand(items.size, -1), self._numbers(items, ITEM_SIDES)]
             beside = self.bottom(torch.cat(numbers, 1))
             own_BVE = torch.cat([own_BVE, beside[:, None]], 1)
         if self.config.interaction == "dot":
-            request_BRE = state.vectors.vectors.expand(items.size, -1, -1)
             x_BVE = torch.cat([request_BRE, own_BVE], 1)
             rows, columns = self.pairs
             products = (own_BVE @ x_BVE.transpose(1, 2))[:, rows, columns]
             rest = torch.cat([products, beside], 1)
         else:
             rest = own_BVE.flatten(1)
-        u = self.top.own(state.product, rest)
+        u = self.top.own(product, rest)
         return {task: tower(u) for task, tower in self.tower.items()}
 
     def _numbers(self, batch: Batch, sides: tuple[Side, ...]) -> Tensor:
@@ -139,9 +144,12 @@ class DLRM(VectorRanker):
         width = self.config.embedding.width
         request, candidate = self.input_flops()
         shared, own = self.top.flops()
+        if self.config.interaction == "dot":
+            shared += self.request_count * (self.request_count - 1) * width
+        if self.refinements:
+            own, shared = own + shared, 0
         request, candidate = request + shared, candidate + own
         if self.config.interaction == "dot":
-            request += self.request_count * (self.request_count - 1) * width
             candidate += 2 * self.pairs.shape[1] * width
         if self.bottom is not None:
             candidate += mlp_flops(len(self.spec.numeric), (*self.config.bottom, width))

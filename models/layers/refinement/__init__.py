@@ -1,0 +1,1 @@
+"""Feature refinement: layers between a row's field vectors and what crosses them."""
