@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from hemix.errors import DefinitionError
 from hemix.models.rankers.base import Ranker, RankerConfig
+from hemix.models.rankers.crossing.dcn import DCN
+from hemix.models.rankers.crossing.dcnv2 import DCNv2
+from hemix.models.rankers.crossing.gdcn import GCN, GDCNP, GDCNS
+from hemix.models.rankers.ensemble.adaensemble import AdaEnsemble
+from hemix.models.rankers.factorization.afn import AFN
+from hemix.models.rankers.factorization.deepfm import DeepFM
+from hemix.models.rankers.factorization.fibinet import FiBiNET
 from hemix.models.rankers.factorization.fm import FM
+from hemix.models.rankers.factorization.nfm import NFM
+from hemix.models.rankers.factorization.xdeepfm import XDeepFM
 from hemix.models.rankers.hemix.model import HeMix
 from hemix.models.rankers.histories.din import DIN
 from hemix.models.rankers.histories.eta import ETA
@@ -13,12 +22,13 @@ from hemix.models.rankers.histories.longer import LONGER
 from hemix.models.rankers.histories.onetrans import OneTrans
 from hemix.models.rankers.histories.sim import SIM
 from hemix.models.rankers.interactions.autoint import AutoInt
-from hemix.models.rankers.interactions.dcnv2 import DCNv2
 from hemix.models.rankers.interactions.dlrm import DLRM
 from hemix.models.rankers.interactions.hiformer import Hiformer
 from hemix.models.rankers.interactions.wukong import Wukong
 from hemix.models.rankers.mixers.rankmixer import RankMixer
 from hemix.models.rankers.mixers.tokenmixer_large import TokenMixerLarge
+from hemix.models.rankers.polynomial.dynint import DynInt
+from hemix.models.rankers.polynomial.xdeepint import XDeepInt
 from hemix.spec import FeatureSpec
 
 RANKERS: dict[str, type[Ranker]] = {
@@ -39,6 +49,18 @@ RANKERS: dict[str, type[Ranker]] = {
         RankMixer,
         TokenMixerLarge,
         FM,
+        DeepFM,
+        XDeepFM,
+        NFM,
+        AFN,
+        FiBiNET,
+        DCN,
+        GCN,
+        GDCNS,
+        GDCNP,
+        XDeepInt,
+        DynInt,
+        AdaEnsemble,
     )
 }
 

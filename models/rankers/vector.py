@@ -56,7 +56,7 @@ class VectorRanker(Ranker):
     without a refinement it computes for every candidate with one.
     """
 
-    branches: ClassVar[tuple[str, ...]] = ("cross",)
+    branches: tuple[str, ...] = ("cross",)
     """The parts of the ranker that read a row's vectors."""
 
     def __init__(self, spec: FeatureSpec, config: VectorRankerConfig) -> None:

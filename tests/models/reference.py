@@ -8,8 +8,8 @@ from torch import Tensor
 from hemix.models.data.batch import Batch
 from hemix.models.layers.dense import MLP, CrossLayer, Tower
 from hemix.models.rankers.base import Ranker
+from hemix.models.rankers.crossing.dcnv2 import DCNv2
 from hemix.models.rankers.histories.din import DIN
-from hemix.models.rankers.interactions.dcnv2 import DCNv2
 
 
 def field_vectors(ranker: Ranker, batch: Batch, row: int, sides: tuple[str, ...]) -> list[Tensor]:

@@ -190,7 +190,7 @@ def main(folders: Sequence[str]) -> int:
             failed += bool(failures)
             worst = max(case.compared.values(), default=0.0)
             count = f"{len(case.compared)} compared, {len(case.left_out)} left out"
-            verdict = "FAILED" if failures else "equal"
+            verdict = "FAILED" if failures else "equal" if case.compared else "not built"
             print(
                 f"{folder.name}/{case.file}: {verdict}; {count}; at most {worst:.2g} of the tolerance"
             )

@@ -6,10 +6,10 @@ import doctest
 
 import torch
 
-import hemix.models.rankers.interactions.dcnv2
+import hemix.models.rankers.crossing.dcnv2
 from hemix.models.data.toy import toy_batch, toy_spec
 from hemix.models.embedding.tables import EmbeddingConfig
-from hemix.models.rankers.interactions.dcnv2 import DCNv2, DCNv2Config
+from hemix.models.rankers.crossing.dcnv2 import DCNv2, DCNv2Config
 from tests.models.reference import dcnv2_logits
 
 
@@ -31,7 +31,7 @@ def test_equals_the_loop_written_reference() -> None:
 
 
 def test_docstring_examples_run() -> None:
-    assert doctest.testmod(hemix.models.rankers.interactions.dcnv2).failed == 0
+    assert doctest.testmod(hemix.models.rankers.crossing.dcnv2).failed == 0
 
 
 def test_flops_equal_a_hand_count() -> None:

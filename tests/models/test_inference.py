@@ -10,9 +10,9 @@ from hemix.errors import DataError
 from hemix.models.data.batch import Batch, Column
 from hemix.models.data.toy import toy_batch, toy_spec
 from hemix.models.rankers.base import Ranker, RankerConfig
+from hemix.models.rankers.crossing.dcnv2 import DCNv2Config
 from hemix.models.rankers.hemix.config import HeMixConfig
 from hemix.models.rankers.histories.din import DINConfig
-from hemix.models.rankers.interactions.dcnv2 import DCNv2Config
 from hemix.models.rankers.registry import build
 from hemix.models.versions.inference import Scorer, predict_batch
 

@@ -1,0 +1,1 @@
+"""Layers that choose, for each row, which networks compute it."""

@@ -1,0 +1,1 @@
+"""Rankers of cross layers: each raises the order of the interactions by one."""

@@ -1,0 +1,1 @@
+"""Rankers that route each row to some of several networks."""
