@@ -8,7 +8,6 @@ from torch import Tensor
 from hemix.models.data.batch import Batch
 from hemix.models.layers.dense import MLP, CrossLayer, Tower
 from hemix.models.rankers.base import Ranker
-from hemix.models.rankers.crossing.dcnv2 import DCNv2
 from hemix.models.rankers.histories.din import DIN
 
 
@@ -59,29 +58,6 @@ def cross(layer: CrossLayer, x0: Tensor, x: Tensor) -> Tensor:
     """A cross layer of one row, element by element."""
     weight, bias = layer.linear.weight, layer.linear.bias
     return torch.stack([x0[i] * (weight[i] @ x + bias[i]) + x[i] for i in range(len(x0))])
-
-
-@torch.no_grad()
-def dcnv2_logits(model: DCNv2, batch: Batch) -> dict[str, list[float]]:
-    """DCN V2, row by row; the cross element by element."""
-    result: dict[str, list[float]] = {task.name: [] for task in model.spec.tasks}
-    for row in range(batch.size):
-        parts = field_vectors(model, batch, row, ("user", "item", "context"))
-        for index, sequence in enumerate(model.spec.sequences):
-            events = events_of(model, batch, row, index)
-            for column in range(len(sequence.columns)):
-                mean = torch.zeros(model.embedding.config.width)
-                for event in events:
-                    mean = mean + event[column] / len(events)
-                parts.append(mean)
-        x0 = torch.cat(parts)
-        x = x0
-        for layer in model.crosses:
-            x = cross(layer, x0, x)
-        both = torch.cat([x, apply_mlp(model.deep, x0)])
-        for task in result:
-            result[task].append(float(apply_tower(model.tower[task], both)))
-    return result
 
 
 @torch.no_grad()

@@ -14,8 +14,8 @@ from hemix.models.data.batch import Batch
 from hemix.models.data.toy import toy_batch, toy_spec
 from hemix.models.embedding.tables import EmbeddingConfig
 from hemix.models.pictures import Axis, Look, Picture, pictures_of
+from hemix.models.rankers.crossing.dcnv2 import DCNv2
 from hemix.models.rankers.interactions.autoint import AutoInt
-from hemix.models.rankers.interactions.dcnv2 import DCNv2
 from hemix.models.rankers.vector import VectorRankerConfig
 
 
