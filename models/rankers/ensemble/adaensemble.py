@@ -236,7 +236,7 @@ class AdaEnsemble(FieldRanker):
         experts = self.expert_share if experts is None else experts
         exits = self.exit_share if exits is None else exits
         request, fixed = self.input_flops()
-        reach, total = 1.0, float(fixed + self.exits.flops())
+        reach, total = 1.0, float(self.exits.flops())
         last = mlp_flops(self.flat_width, (*self.config.tower, 1))
         for level, mixture in enumerate(self.mixtures):
             assert isinstance(mixture, SparseMixture)
@@ -246,7 +246,7 @@ class AdaEnsemble(FieldRanker):
             total += reach * (mixture.router.flops() + own + self.flat_width)
             total += float(exits[level]) * len(self.spec.tasks) * last
             reach -= float(exits[level])
-        return {"request": request, "candidate": round(total)}
+        return {"request": request, "candidate": fixed + round(total)}
 
 
 def _of(routing: Routing, rows: Tensor) -> Routing:
