@@ -1,0 +1,47 @@
+"""The settings every model tries: one budget, judged on validation alone.
+
+Regularisation of the tables and the learning rate decide more on Frappe than the architecture does,
+so those are what is tried: L2 in the gradient of the tables (Adam, as the published work trains),
+rates, dropout. Refined models keep the settings of the model they refine.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+FIXED = {
+    "training.batch_size": "4096",
+    "training.epochs": "20",
+    "training.evaluations": "1",
+    "training.embedding_optimizer": "adam",
+    "model.embedding.width": "16",
+    "model.embedding.id_dropout": "0",
+}
+"""Batch, width and optimizer of the published calibration; at most 20 epochs, stopped early."""
+FIRST = {
+    "training.learning_rate": "0.01",
+    "training.embedding_learning_rate": "0.01",
+    "training.embedding_weight_decay": "1e-5",
+}
+
+
+def tried(trials: int, seed: int = 0) -> list[dict[str, str]]:
+    """``trials`` settings: that of the published calibration, then random ones, drawn once.
+
+    Example:
+        >>> len(tried(3)), tried(1)[0]["training.learning_rate"]
+        (3, '0.01')
+    """
+    random = np.random.default_rng(seed)
+    found = [dict(FIRST)]
+    while len(found) < trials:
+        rate = f"{10 ** random.uniform(-2.7, -1.7):.2g}"
+        found.append(
+            {
+                "training.learning_rate": rate,
+                "training.embedding_learning_rate": rate,
+                "training.embedding_weight_decay": str(random.choice([1e-5, 1e-4, 1e-3, 1e-2])),
+                "model.dropout": str(random.choice([0.0, 0.3])),
+            }
+        )
+    return found
