@@ -10,6 +10,8 @@ BASES = (
     *("xdeepint", "dynint", "adaensemble"),
 )
 """The interaction line; ``--bases`` takes any recipe."""
+ONE_BRANCH = frozenset(("fm", "nfm", "gcn", "gdcn_s", "xdeepint", "dynint", "adaensemble"))
+"""Bases of one branch, which has nothing to be refined apart from."""
 REFINEMENTS = (
     *("fen", "senet", "fwn", "dfen", "drm", "vgate", "bgate"),
     *("selfatt", "tce", "pffn", "gfrl", "frnet_v", "frnet_b"),
@@ -44,7 +46,7 @@ def entries(
         for name in refine:
             shared = {"model.refine": name}
             found[f"{base} + {name}"] = Entry(base, base, shared)
-            if separate:
+            if separate and base not in ONE_BRANCH:
                 own = shared | {"model.refine_separate": "true"}
                 found[f"{base} + 2 {name}"] = Entry(base, base, own)
         if cl4ctr:
