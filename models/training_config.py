@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from hemix.models.ftrl_config import FTRLConfig, GroupFTRLConfig
 from hemix.models.layers.task_outputs import Calibration, ordered
 from hemix.models.search_space import Range, Space
 from hemix.texts.frozen import Frozen
@@ -37,9 +38,19 @@ class TrainingConfig(Frozen):
     """Full learning rate of the dense parameters (AdamW)."""
     embedding_learning_rate: float = Field(default=1e-3, gt=0)
     """Full learning rate of the embedding tables."""
-    embedding_optimizer: Literal["adamw", "adam", "adagrad", "rowwise_adagrad"] = "adamw"
-    """Optimizer of the tables; adagrad and rowwise_adagrad also take sparse gradients. adam has its
-    weight decay in the gradient (L2), as published interaction models are trained."""
+    embedding_optimizer: Literal["adamw", "adam", "adagrad", "rowwise_adagrad", "group_ftrl"] = (
+        "adamw"
+    )
+    """Optimizer of the tables; adagrad, rowwise_adagrad and group_ftrl also take sparse gradients.
+    adam has its weight decay in the gradient (L2), as published interaction models are trained;
+    group_ftrl takes rows that do not help to 0."""
+    group_ftrl: GroupFTRLConfig = GroupFTRLConfig()
+    """Used when `embedding_optimizer` is group_ftrl."""
+    interaction_optimizer: Literal["adamw", "ftrl"] = "adamw"
+    """Optimizer of the ranker's interaction weights; ftrl takes single weights that do not help to
+    0."""
+    ftrl: FTRLConfig = FTRLConfig()
+    """Used when `interaction_optimizer` is ftrl."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled weight decay of dense matrices; biases and gains have none."""
     embedding_weight_decay: float = Field(default=0.0, ge=0)
@@ -117,6 +128,20 @@ class TrainingConfig(Frozen):
             raise ValueError(
                 "compile=cuda_graphs overwrites the gradient of one part with that of the next: "
                 "set accumulate=1, or compile=inductor"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _zeros_stay(self) -> TrainingConfig:
+        rows = self.embedding_optimizer == "group_ftrl"
+        if self.ema and (rows or self.interaction_optimizer == "ftrl"):
+            raise ValueError(
+                "ema keeps an average of the weights, in which what group_ftrl or ftrl took to 0 is "
+                "not 0: set ema=0"
+            )
+        if self.embedding_weight_decay and rows:
+            raise ValueError(
+                "embedding_weight_decay is not part of group_ftrl: set group_ftrl.l2 in its place"
             )
         return self
 

@@ -138,6 +138,7 @@ def curves(recipe: Recipe, trained: Trained) -> dict[str, Any]:
         "seconds": trained.seconds,
         "reader_wait": trained.reader_wait,
         "collisions": {name: found.model_dump() for name, found in trained.collisions.items()},
+        "zeros": {name: found.model_dump() for name, found in trained.zeros.items()},
         "training": [point.model_dump() for point in trained.state.curve],
         "validation": [point.model_dump() for point in trained.state.validation],
         "best": best.model_dump() if best else None,

@@ -42,7 +42,7 @@ class RowwiseAdagrad(torch.optim.Optimizer):
         for group in self.param_groups:
             for table in group["params"]:
                 if table.grad is not None:
-                    self._update(table, *_rows(table.grad), group)
+                    self._update(table, *rows_of_gradient(table.grad), group)
 
     def _update(self, table: Tensor, rows: Tensor, g_RE: Tensor, group: dict[str, Any]) -> None:
         if group["weight_decay"]:
@@ -54,7 +54,7 @@ class RowwiseAdagrad(torch.optim.Optimizer):
         table.index_copy_(0, rows, table[rows] - group["lr"] * step_RE)
 
 
-def _rows(gradient: Tensor) -> tuple[Tensor, Tensor]:
+def rows_of_gradient(gradient: Tensor) -> tuple[Tensor, Tensor]:
     """Rows with a gradient ``[R]``, each once, and their gradients ``[R, E]``."""
     if gradient.is_sparse:
         gradient = gradient.coalesce()

@@ -48,7 +48,7 @@ class EmbeddingConfig(Frozen):
     """A vocabulary with more ids than this is large: `id_dropout` applies to it."""
     sparse: bool = False
     """Gradients hold only the rows that a batch touches. Needs `training.embedding_optimizer`
-    adagrad or rowwise_adagrad."""
+    adagrad, rowwise_adagrad or group_ftrl."""
     hashed: dict[str, Annotated[int, Field(ge=FEWEST_ROWS)]] = Field(default={})
     """Vocabulary -> number of rows of its table, for fewer rows than ids: frequent ids keep a row
     of their own, the others share by hash."""

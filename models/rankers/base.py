@@ -52,6 +52,8 @@ class Ranker(nn.Module):
 
     name: ClassVar[str]
     config_type: ClassVar[type[RankerConfig]]
+    interactions: ClassVar[tuple[str, ...]] = ()
+    """Names of the attributes whose weights cross features; FTRL may train them."""
 
     @classmethod
     def default_recipe(cls) -> tuple[RankerConfig, TrainingConfig]:
@@ -140,6 +142,18 @@ class Ranker(nn.Module):
         """The tables (not the directions of numbers, which are dense)."""
         tables = [t for e in self.embeddings.values() for t in (*e.tables.values(), e.buckets)]
         return [parameter for table in tables for parameter in table.parameters()]
+
+    def table_weights(self) -> dict[str, nn.Parameter]:
+        """The tables' rows ``[V, width]`` by the name of the parameter."""
+        tables = {id(p) for p in self.embedding_parameters()}
+        return {name: p for name, p in self.named_parameters() if id(p) in tables}
+
+    def interaction_weights(self) -> dict[str, nn.Parameter]:
+        """The weights that cross features, by name."""
+        ours = tuple(f"{name}." for name in self.interactions)
+        return {
+            n: p for n, p in self.named_parameters() if n in self.interactions or n.startswith(ours)
+        }
 
     def dense_parameters(self) -> list[nn.Parameter]:
         """Everything but the tables."""

@@ -6,21 +6,29 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from hemix.errors import DefinitionError
 from hemix.models import keep_triton_out
 from hemix.models.embedding.rowwise_adagrad import RowwiseAdagrad
 from hemix.models.rankers.base import Ranker
+from hemix.models.training.ftrl import FTRL, GroupFTRL
 from hemix.models.training_config import Schedule, TrainingConfig
 
 
 def make_optimizers(ranker: Ranker, config: TrainingConfig) -> dict[str, torch.optim.Optimizer]:
-    """``dense`` (AdamW, no decay on vectors: biases, gains) and ``tables`` (as configured).
+    """``dense`` (AdamW, no decay on vectors: biases, gains), ``tables`` and, where they have an
+    optimiser of their own, ``interactions`` (as configured).
 
     AdamW on a GPU is one fused kernel for many parameters; a checkpoint does not tell them apart.
+
+    Raises:
+        DefinitionError: FTRL for a ranker that names no interaction weights.
     """
     keep_triton_out()  # the first step loads it
-    dense = ranker.dense_parameters()
+    own = _interactions(ranker) if config.interaction_optimizer == "ftrl" else []
+    crossing = {id(p) for p in own}
+    dense = [p for p in ranker.dense_parameters() if id(p) not in crossing]
     tables = ranker.embedding_parameters()
     matrices = [p for p in dense if p.ndim > 1]
     vectors = [p for p in dense if p.ndim <= 1]
@@ -40,12 +48,30 @@ def make_optimizers(ranker: Ranker, config: TrainingConfig) -> dict[str, torch.o
         )
     elif config.embedding_optimizer == "rowwise_adagrad":
         table_optimizer = RowwiseAdagrad(tables, lr=rate, weight_decay=decay)
+    elif config.embedding_optimizer == "group_ftrl":
+        begun = {"keep_initial": config.group_ftrl.keep_initial or bool(config.warm_start)}
+        group_ftrl = config.group_ftrl.model_copy(update=begun)
+        table_optimizer = GroupFTRL(tables, group_ftrl, lr=rate)
     else:
         table_optimizer = torch.optim.Adagrad(tables, lr=rate, weight_decay=decay)
-    return {
+    optimizers: dict[str, torch.optim.Optimizer] = {
         "dense": torch.optim.AdamW(groups, lr=config.learning_rate, fused=_fused(dense)),
         "tables": table_optimizer,
     }
+    if own:
+        begun = {"keep_initial": config.ftrl.keep_initial or bool(config.warm_start)}
+        optimizers["interactions"] = FTRL(own, config.ftrl.model_copy(update=begun))
+    return optimizers
+
+
+def _interactions(ranker: Ranker) -> list[nn.Parameter]:
+    found = list(ranker.interaction_weights().values())
+    if not found:
+        raise DefinitionError(
+            f"training.interaction_optimizer=ftrl: {ranker.name} has no interaction weights.",
+            hint="Leave training.interaction_optimizer at adamw for this ranker.",
+        )
+    return found
 
 
 def _fused(parameters: Sequence[Tensor]) -> bool | None:
@@ -76,8 +102,10 @@ def rate_share(progress: float, warmup: float, schedule: Schedule = "linear") ->
 def set_rates(
     optimizers: dict[str, torch.optim.Optimizer], config: TrainingConfig, share: float
 ) -> None:
-    """Give every parameter group its rate times ``share``."""
+    """Give every parameter group its rate times ``share``; FTRL's rates fall by themselves."""
     full = {"dense": config.learning_rate, "tables": config.embedding_learning_rate}
     for name, optimizer in optimizers.items():
+        if isinstance(optimizer, GroupFTRL | FTRL):
+            continue
         for group in optimizer.param_groups:
             group["lr"] = full[name] * share

@@ -36,7 +36,8 @@ class Recipe(Frozen):
     def _sparse_tables(self) -> Recipe:
         if self.model.embedding.sparse and self.training.embedding_optimizer in ("adam", "adamw"):
             raise ValueError(
-                "embedding.sparse needs training.embedding_optimizer=adagrad or rowwise_adagrad"
+                "embedding.sparse needs training.embedding_optimizer=adagrad, rowwise_adagrad or "
+                "group_ftrl"
             )
         return self
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from hemix.models.embedding.hashing import Collisions
 from hemix.models.rankers.base import Ranker
 from hemix.models.training.curves import Phase, Point, ValidationPoint
+from hemix.models.training.ftrl import Zeros
 
 
 class State(BaseModel):
@@ -29,7 +30,8 @@ class Trained:
     """A trained ranker, its curves and the metrics of its best validation point.
 
     ``reader_wait``: the share of the time of its steps in which the trainer waited for rows.
-    ``collisions``: of the tables with fewer rows than ids.
+    ``collisions``: of the tables with fewer rows than ids. ``zeros``: what an optimiser that takes
+    weights to 0 made of tables and interaction weights.
     """
 
     ranker: Ranker
@@ -38,6 +40,7 @@ class Trained:
     seconds: float
     metrics: dict[str, float] = field(default_factory=dict)
     collisions: dict[str, Collisions] = field(default_factory=dict)
+    zeros: dict[str, Zeros] = field(default_factory=dict)
 
     @property
     def reader_wait(self) -> float:

@@ -20,6 +20,7 @@ from hemix.models.embedding.hashing import collisions
 from hemix.models.training import checkpoint
 from hemix.models.training.curves import Meter, Phase, Point, ValidationPoint, board
 from hemix.models.training.distributed import World
+from hemix.models.training.ftrl import Zeros, zeros
 from hemix.models.training.optimizers import rate_share
 from hemix.models.training.recipes import Recipe
 from hemix.models.training.state import State, Trained
@@ -197,6 +198,16 @@ class Trainer:
             seconds=seconds,
             metrics=metrics,
             collisions=self.collisions,
+            zeros=self._zeros(),
+        )
+
+    def _zeros(self) -> dict[str, Zeros]:
+        """What is 0 of what is trained by an optimiser that takes weights to 0."""
+        rows = self.config.embedding_optimizer == "group_ftrl"
+        single = self.config.interaction_optimizer == "ftrl"
+        return zeros(
+            self.ranker.table_weights() if rows else {},
+            self.ranker.interaction_weights() if single else {},
         )
 
     def _begin(self, phase: Phase) -> None:
@@ -219,6 +230,8 @@ class Trainer:
             self._load_weights(self.steps.average)
         if self.config.calibration != "none":
             calibrate(self.ranker, self.validation, self.world)
+        for name, found in self._zeros().items():
+            self._say(f"{name}: {found.line}")
         self.state.done = True
         self._save()
 

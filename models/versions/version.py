@@ -27,6 +27,7 @@ from hemix.files import atomic_folder, digest_of, read_json, sha256_folder, writ
 from hemix.models.rankers.base import Ranker
 from hemix.models.training.recipes import Recipe
 from hemix.models.training.warm_start import WarmStart
+from hemix.models.versions import zero_rows
 from hemix.models.versions.contents import check_length, check_names, digests, read_bounded
 from hemix.models.versions.files import REFERENCE_SCORES, SIGNATURE
 from hemix.spec import FeatureSpec
@@ -108,7 +109,7 @@ def write(
     with atomic_folder(folder, durable=True) as temporary:
         shutil.copytree(transform, temporary / TRANSFORM)
         weights = {name: value.cpu().contiguous() for name, value in ranker.state_dict().items()}
-        save_file(weights, temporary / WEIGHTS)
+        save_file(zero_rows.packed(weights, ranker.table_weights()), temporary / WEIGHTS)
         if eager is not None:
             pq.write_table(eager, temporary / REFERENCE_SCORES)
         definition = transform / "definition.json"
@@ -187,7 +188,8 @@ def load(folder: Path) -> ModelVersion:
     ranker = recipe.build(manifest.spec)
     path = folder / WEIGHTS
     try:
-        ranker.load_state_dict(load_file(path))
+        shapes = {name: value.shape for name, value in ranker.state_dict().items()}
+        ranker.load_state_dict(zero_rows.whole(load_file(path), shapes))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise ModelVersionError(
             f"{path}: the weights do not fit the manifest ({error})."

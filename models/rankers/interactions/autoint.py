@@ -105,6 +105,7 @@ class AutoInt(VectorRanker):
 
     name = "autoint"
     config_type = AutoIntConfig
+    interactions = ("attention",)
     branches = ("cross", "deep")
 
     def __init__(self, spec: FeatureSpec, config: AutoIntConfig) -> None:
