@@ -111,7 +111,12 @@ def tiny() -> Recipe:
 
 
 def unirank_like() -> Recipe:
-    """HeMix as UniRank (arXiv 2607.19987) ran it: K, V after an item projection."""
+    """HeMix as UniRank ran it (arXiv 2607.19987; Songcheng-Ren/UniRank, be133c2), padding aside.
+
+    Shape, norms, initial weights and training are that run's. There a history's empty places are
+    not masked and take part in the softmax with score and value 0; here they do not exist. For those,
+    too, set ``model.null_item=true`` and ``model.null_form=padding``.
+    """
     return Recipe(
         name="unirank_like",
         ranker="hemix",
@@ -122,15 +127,21 @@ def unirank_like() -> Recipe:
             rank=16,
             blocks=3,
             ffn_expansion=4,
-            norm="post_layer",
+            norm="pre_layer",
+            stacked_init="stack",
             item_projection="separate",
             null_item=False,
+            embedding=EmbeddingConfig(std=1e-4),
         ),
         training=TrainingConfig(
             batch_size=8192,
             learning_rate=1e-4,
             embedding_learning_rate=0.05,
             embedding_optimizer="adagrad",
+            weight_decay=0.0,
+            warmup=0.0,
+            schedule="constant",
+            clip_norm=10.0,
             precision="bfloat16",
         ),
     )
@@ -160,18 +171,33 @@ def base() -> Recipe:
 
 def small_100m() -> Recipe:
     """HeMix of the size of the paper's Small: 121 M dense parameters at 64 fields of width 32."""
-    return _scaled("small_100m", width=512, blocks=2, norm="post_layer", rate=5e-4)
+    return _scaled("small_100m", width=512, blocks=2, norm="post_layer", rate=5e-4, recompute=False)
 
 
 def large_1b() -> Recipe:
     """HeMix of the size of the paper's Large: 1.73 B at 64 fields of 32; for several GPUs."""
-    return _scaled("large_1b", width=1280, blocks=5, norm="pre_rms", rate=2e-4)
+    return _scaled("large_1b", width=1280, blocks=5, norm="pre_rms", rate=2e-4, recompute=True)
 
 
 def _scaled(
-    name: str, *, width: int, blocks: int, norm: Literal["post_layer", "pre_rms"], rate: float
+    name: str,
+    *,
+    width: int,
+    blocks: int,
+    norm: Literal["post_layer", "pre_rms"],
+    rate: float,
+    recompute: bool,
 ) -> Recipe:
-    """Section 3.4's: depth and width grow, 24 tokens and the ratios stay. Rates are INFERRED."""
+    """Section 3.4's: depth and width grow, 24 tokens and the ratios stay. Rates are INFERRED.
+
+    Args:
+        name: of the recipe.
+        width: D of a token.
+        blocks: of the mixer.
+        norm: the blocks' norms.
+        rate: learning rate of the dense parameters.
+        recompute: activation checkpointing of the blocks.
+    """
     return Recipe(
         name=name,
         ranker="hemix",
@@ -188,6 +214,7 @@ def _scaled(
             ffn_expansion=4,
             norm=norm,
             small_output_init=True,
+            recompute=recompute,
             embedding=EmbeddingConfig(width=32, sparse=True),
         ),
         training=TrainingConfig(

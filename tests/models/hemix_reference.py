@@ -60,7 +60,7 @@ def hemix_logits(model: HeMix, batch: Batch) -> dict[str, list[float]]:
         if config.readout == "task":
             tokens += list(model.task_tokens)
         for block in model.blocks:
-            tokens = mix(block, tokens, pre=config.norm == "pre_rms")
+            tokens = mix(block, tokens, pre=config.norm in ("pre_layer", "pre_rms"))
         if config.norm == "pre_rms":
             tokens = [normed(model.norm, token) for token in tokens]
         for number, task in enumerate(result):
@@ -181,7 +181,9 @@ def attend(
     keys = [event @ kv_source.key for event in found]
     values = [event @ kv_source.value for event in found]
     if attention.null is not None:
-        keys, values = [attention.null[0], *keys], [attention.null[1], *values]
+        times = 1 if attention.places is None else attention.places - len(found)
+        keys = [attention.null[0]] * times + keys
+        values = [attention.null[1]] * times + values
     size = width // attention.heads
     out = []
     for position, query in enumerate(queries):

@@ -27,9 +27,13 @@ def plain_attention(module: MixedHeteroAttention, events: Events, t_BND: Tensor)
         e_BLS = events.project(e_BLS)
     keys, values = e_BLS @ module.key, e_BLS @ module.value
     if module.null is not None:
-        null = module.null[:, None, None].expand(2, len(e_BLS), 1, -1)
+        most = module.places or 1
+        null = module.null[:, None, None].expand(2, len(e_BLS), most, -1)
         keys, values = torch.cat([null[0], keys], 1), torch.cat([null[1], values], 1)
-        mask = torch.cat([mask.new_ones(len(mask), 1), mask], 1)
+        empty = mask.new_ones(len(mask), 1)
+        if module.places is not None:
+            empty = torch.arange(most) < most - events.offsets.diff()[:, None]
+        mask = torch.cat([empty, mask], 1)
     fixed = module.static_queries(events).expand(len(e_BLS), -1, -1)
     queries = torch.cat([t_BND, fixed], 1) if module.dynamic else fixed
     own = module.query.expand(queries.shape[1], -1, -1)

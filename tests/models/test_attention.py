@@ -35,7 +35,7 @@ def build(kind: type[MixedHeteroAttention] = MixedHeteroAttention, **fields: Any
     torch.manual_seed(0)
     config = HeMixConfig(token_width=D, attention_heads=2, **fields)
     separate = config.item_projection == "separate"
-    module = kind(attention_shape(config, "global", D if separate else S)).double()
+    module = kind(attention_shape(config, "global", D if separate else S, max(LENGTHS))).double()
     for parameter in module.parameters():
         nn.init.normal_(parameter)
     project = nn.Linear(S, D).double() if separate else None
@@ -55,6 +55,9 @@ CASES: dict[str, dict[str, Any]] = {
     "without a null item": {"null_item": False},
     "item projection of its own": {"item_projection": "separate"},
     "that, without a null item": {"item_projection": "separate", "null_item": False},
+    "zeros as the null item": {"null_form": "zero"},
+    "padding as null items": {"null_form": "padding"},
+    "that, item projection of its own": {"null_form": "padding", "item_projection": "separate"},
     "one query projection": {"query_projection": "shared"},
     "without dynamic queries": {"dynamic_queries": False},
     "without fixed queries": {"fixed_global": 0},

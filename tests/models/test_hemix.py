@@ -104,7 +104,7 @@ def closed_form(model: HeMix, sides: dict[str, int]) -> int:
     fixed = (c.fixed_global + c.fixed_realtime) * d
     mixing = 2 * c.tokens * d * c.rank + c.mix_heads * c.rank + c.tokens * d
     ffn = 2 * c.ffn_expansion * c.tokens * d * d + c.tokens * (c.ffn_expansion + 1) * d
-    norms = {"pre_rms": 2 * d, "post_layer": 4 * d, "none": 0}[c.norm]
+    norms = {"pre_rms": 2 * d, "post_layer": 4 * d, "pre_layer": 4 * d, "none": 0}[c.norm]
     final = d if c.norm == "pre_rms" else 0
     widths = [d * (c.tokens if c.readout == "flatten" else 1), *c.tower, 1]
     tower = sum(a * b + b for a, b in pairwise(widths))
@@ -114,7 +114,7 @@ def closed_form(model: HeMix, sides: dict[str, int]) -> int:
 
 
 @pytest.mark.parametrize("projection", ["merged", "separate"])
-@pytest.mark.parametrize("norm", ["post_layer", "pre_rms", "none"])
+@pytest.mark.parametrize("norm", ["post_layer", "pre_layer", "pre_rms", "none"])
 def test_dense_parameters_equal_the_closed_form(projection: str, norm: str) -> None:
     bare = norm == "none"
     model = make(
@@ -287,7 +287,7 @@ def test_slices_of_a_stacked_weight_are_initialised_on_their_own() -> None:
     assert abs(float(weight.std()) / expected - 1) < 0.02
 
 
-@pytest.mark.parametrize("norm", ["post_layer", "pre_rms", "none"])
+@pytest.mark.parametrize("norm", ["post_layer", "pre_layer", "pre_rms", "none"])
 def test_learns_a_toy_rule(norm: str) -> None:
     model = make(norm=norm, spread=0.0, token_width=16)
     batch = toy_batch(rows=128)

@@ -21,6 +21,9 @@ from hemix.models.layers.attention.fold import Maps, fold, maps, unfold
 from hemix.models.layers.attention.reading import attend, attend_one
 from hemix.models.layers.dense import split_axis, xavier_slices_
 
+NEVER = -1e4
+"""Score of what is not there: its weight is exactly 0, and 0 times it stays 0."""
+
 
 class Interest(nn.Module):
     """What reads one sequence, in one pass or with the request's share kept for its candidates."""
@@ -68,8 +71,9 @@ class MixedAttentionShape:
 
     ``width`` D of queries and tokens, ``event_width`` S, ``heads``; ``dynamic`` and ``fixed``: how
     many queries of each kind. ``own_projections``: a ``WQ`` of its own for every query position, or
-    one for all. ``null_item``: an item that is read where there is no event. ``query_residual``:
-    the result is ``LN(Q + O)``.
+    one for all. ``null_item``: an item that is read where there is no event; its key and value are
+    learned, or zeros. ``places``: that item stands once in every one of so many places that no event
+    takes; None: once in every row. ``query_residual``: the result is ``LN(Q + O)``.
     """
 
     width: int
@@ -79,6 +83,8 @@ class MixedAttentionShape:
     fixed: int
     own_projections: bool = True
     null_item: bool = True
+    learned_null: bool = True
+    places: int | None = None
     query_residual: bool = False
 
 
@@ -88,6 +94,8 @@ class MixedHeteroAttention(Interest):
     The null item keeps the softmax defined for an empty sequence. ``kv_source``: whose ``WK, WV``
     are used instead of own ones; they stay that module's parameters.
     """
+
+    null: Tensor | None
 
     def __init__(
         self, shape: MixedAttentionShape, kv_source: MixedHeteroAttention | None = None
@@ -105,7 +113,12 @@ class MixedHeteroAttention(Interest):
             self.key = nn.Parameter(xavier_slices_(torch.empty(events, width)))
             self.value = nn.Parameter(xavier_slices_(torch.empty(events, width)))
         self.out = nn.Parameter(xavier_slices_(torch.empty(width, width)))
-        self.null = nn.Parameter(torch.randn(2, width) * 0.02) if shape.null_item else None
+        if shape.null_item and shape.learned_null:
+            self.null = nn.Parameter(torch.randn(2, width) * 0.02)
+        else:
+            zeros = torch.zeros(2, width) if shape.null_item else None
+            self.register_buffer("null", zeros, persistent=False)
+        self.places = shape.places
         self.norm = nn.LayerNorm(width) if shape.query_residual else None
 
     @property
@@ -164,6 +177,13 @@ class MixedHeteroAttention(Interest):
         keys, values = (split_axis(part, 1, (self.heads, -1)).transpose(0, 1) for part in both)
         return keys, values
 
+    def null_bonus(self, events: Events) -> Tensor | None:
+        """``[B]``: what the null item's score has more where it stands for several places."""
+        if self.places is None:
+            return None
+        empty = self.places - events.offsets.diff()
+        return torch.where(empty > 0, empty.clamp(min=1).to(self.out.dtype).log(), NEVER)
+
     def static_queries(self, events: Events) -> Tensor:
         """Queries ``[B or 1, F, D]`` that no candidate changes: the learned ones."""
         return self.fixed[None]
@@ -194,14 +214,18 @@ class MixedHeteroAttention(Interest):
     def _attend(self, folded_BQAS: Tensor, events: Events, of: Maps) -> Tensor:
         """Folded queries of every row, or of all candidates of one request -> ``[B, Q, D]``."""
         rows, count, heads, size = folded_BQAS.shape
+        bonus = self.null_bonus(events)
         if events.rows == 1:
             assert events.layout is None, "a layout's empty places would be read as events"
             q_MS = folded_BQAS.reshape(rows * count * heads, size)
+            if bonus is not None:
+                q_MS = torch.cat([q_MS[:, :-1], q_MS[:, -1:] + bonus], 1)
             read = attend_one(q_MS, self.null is not None, events.values)
         else:
             width = events.values.shape[1]
             q_BMS = folded_BQAS.flatten(1, 2)
             null = q_BMS[..., -1] if self.null is not None else None
+            null = null if bonus is None or null is None else null + bonus[:, None]
             read, weight = attend(q_BMS[..., :width], null, events)
             read = torch.cat([read, weight[..., None]], -1)
         read_BQAS = read.view(rows, count, heads, read.shape[-1])[..., : len(of.value)]
@@ -213,5 +237,9 @@ class MixedHeteroAttention(Interest):
         if not keys.shape[1]:  # no event and no null item: nothing to read
             return torch.zeros_like(queries)
         q_AMa = split_axis(queries.flatten(0, 1), 1, (self.heads, -1)).transpose(0, 1)
-        read = fn.scaled_dot_product_attention(q_AMa[None], keys[None], values[None])[0]
+        bonus = self.null_bonus(events)
+        mask = None if bonus is None else fn.pad(bonus[:, None], (0, keys.shape[1] - 1))
+        read = fn.scaled_dot_product_attention(
+            q_AMa[None], keys[None], values[None], attn_mask=mask
+        )[0]
         return read.transpose(0, 1).reshape(queries.shape) @ self.out

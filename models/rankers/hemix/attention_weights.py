@@ -48,6 +48,9 @@ def attention_weights(model: HeMix, request: Batch, items: Batch) -> dict[str, T
         asked = queries(interest, groups[number], interest.static_queries(events))
         q_NQHa = split_axis(asked, -1, (interest.heads, -1))
         scores = torch.einsum("nqha,hla->nqhl", q_NQHa, keys) / keys.shape[-1] ** 0.5
+        bonus = interest.null_bonus(events)
+        if bonus is not None:
+            scores[..., 0] += bonus
         weights = scores.softmax(-1)
         found[sequence.name] = weights if interest.null is None else weights[..., 1:]
     return found

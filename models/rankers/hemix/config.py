@@ -27,7 +27,7 @@ class HeMixConfig(RefinedConfig):
         "rank": Choice(choices=(8, 16, 32)),
         "crosses": Range(low=0, high=2),
         "blocks": Range(low=1, high=3),
-        "norm": Choice(choices=("post_layer", "pre_rms", "none")),
+        "norm": Choice(choices=("post_layer", "pre_layer", "pre_rms", "none")),
         "token_norm": Choice(choices=(True, False)),
         "readout": Choice(choices=("mean", "flatten")),
     }
@@ -55,8 +55,9 @@ class HeMixConfig(RefinedConfig):
     """Mixing blocks."""
     ffn_expansion: int = Field(default=2, ge=1)
     """K: hidden width of a token's feed-forward network, in token widths."""
-    norm: Literal["post_layer", "pre_rms", "none"] = "post_layer"
-    """The blocks' norms: LayerNorm behind each residual, RMSNorm before each part, or none."""
+    norm: Literal["post_layer", "pre_layer", "pre_rms", "none"] = "post_layer"
+    """The blocks' norms: LayerNorm behind each residual; LayerNorm before each part and none behind
+    the last block; RMSNorm before each part and one more behind the last block; or none."""
     token_norm: bool = True
     """The tokenizer's LayerNorm. It brings tokens of new, small embeddings to unit scale, and their
     noise with them: on logs of some 10^5 rows the model is better without it
@@ -92,8 +93,18 @@ class HeMixConfig(RefinedConfig):
     before them."""
     null_item: bool = True
     """A learned event before each sequence, which queries may attend to when no event fits."""
+    null_form: Literal["learned", "zero", "padding"] = "learned"
+    """What the null item is: a learned key and value; zeros; or zeros once for every place that a
+    history leaves empty, as in models that do not mask their padding."""
+    stacked_init: Literal["slices", "stack"] = "slices"
+    """Xavier's bound of weights that stand in a stack (queries', mixing's and FFNs'): by the fans of
+    each slice, or as torch counts a 3-D weight, with the stack as a fan, which is smaller."""
     small_output_init: bool = False
     """Initialise the blocks' last matrices small, so that each block starts near the identity."""
+    recompute: bool = False
+    """Activation checkpointing: training keeps each block's input alone and computes the rest again
+    for the backward pass. Less memory, one more forward pass through the blocks, the same gradients.
+    """
     positions: bool = False
     """Adds a learned vector of its recency to each event."""
     sequences: Literal["both", "global", "realtime"] = "both"
@@ -134,6 +145,11 @@ class HeMixConfig(RefinedConfig):
         """
         fed = self.dynamic if self.feed_ns else 0
         return sum(self.interest_tokens(name) for name in self.active_sequences) + fed
+
+    @property
+    def pre_norm(self) -> bool:
+        """Whether norms stand before the parts of a block."""
+        return self.norm.startswith("pre_")
 
     @property
     def active_sequences(self) -> tuple[SequenceName, ...]:
@@ -215,6 +231,10 @@ class HeMixConfig(RefinedConfig):
         yield (
             self.share_keys and not (self._attends and self.sequences == "both"),
             f"share_keys needs two sequences that are attended to: set sequences=both and {reading}",
+        )
+        yield (
+            self.null_form != "learned" and not (self.null_item and self._attends),
+            f"null_form={self.null_form} needs a null item: set null_item=true and {reading}",
         )
         yield (
             self.query_residual and not self._attends,

@@ -14,7 +14,23 @@ from hemix.models.layers.dense import xavier_slices_
 from hemix.models.layers.per_token import HeteroFFN, fuse, reconstruct
 from hemix.models.rankers.hemix.config import HeMixConfig
 
-NORMS = {"post_layer": nn.LayerNorm, "pre_rms": nn.RMSNorm, "none": nn.Identity}
+NORMS = {
+    "post_layer": nn.LayerNorm,
+    "pre_layer": nn.LayerNorm,
+    "pre_rms": nn.RMSNorm,
+    "none": nn.Identity,
+}
+
+
+def stack_as_fan_(module: nn.Module) -> None:
+    """Draw all stacked weights anew, with bounds as ``nn.init.xavier_uniform_`` has for 3-D weights.
+
+    Of ``[stack, in, out]`` that is ``sqrt(6 / (in out + stack out))``: UniRank's initial weights
+    (arXiv 2607.19987), a tenth and less of a slice's own bound at a width of 256.
+    """
+    for weight in module.parameters():
+        if weight.ndim == 3:
+            nn.init.xavier_uniform_(weight)
 
 
 class HeteroMixing(nn.Module):
@@ -43,7 +59,7 @@ class HeteroMixing(nn.Module):
 
 
 class HeteroMixerBlock(nn.Module):
-    """(f) Mixing and FFN, each with residual and norm (after it; before with ``pre_rms``).
+    """(f) Mixing and FFN, each with residual and norm (after it; before with ``pre_*``).
 
     ``mixing`` maps ``[B, N, D]`` to itself; None leaves the FFN alone.
     """
@@ -52,10 +68,12 @@ class HeteroMixerBlock(nn.Module):
         super().__init__()
         width, norm = config.token_width, NORMS[config.norm]
         self.mixing, self.ffn = mixing, ffn
-        self.pre = config.norm == "pre_rms"
+        self.pre = config.pre_norm
         self.mixing_norm = norm(width) if mixing is not None else nn.Identity()
         self.ffn_norm = norm(width)
         self.dropout = Dropout(config.dropout)
+        if config.stacked_init == "stack":
+            stack_as_fan_(self)
         if config.small_output_init:  # each block starts near the identity
             for weight in [
                 *([mixing.right] if isinstance(mixing, HeteroMixing) else []),

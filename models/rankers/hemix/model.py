@@ -39,6 +39,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
+from torch.utils.checkpoint import checkpoint
 
 from hemix.models.data.batch import Batch
 from hemix.models.embedding.target_attention import Encoded, Interests
@@ -224,8 +225,12 @@ class HeMix(Ranker):
             [EventEncoder(config, event) for _ in self._read if config.encode_events]
         )
         self.project = nn.Linear(event, width) if config.item_projection == "separate" else None
+        if self.project is not None:
+            nn.init.xavier_uniform_(self.project.weight)
+            nn.init.zeros_(self.project.bias)
         event = event if self.project is None else width
-        self.attention = nn.ModuleList(interests_of(config, event))
+        lengths = [sequence.max_length for sequence in self.sequences]
+        self.attention = nn.ModuleList(interests_of(config, event, lengths))
         own = len(spec.tasks) if config.readout == "task" else 0
         self.task_tokens = nn.Parameter(torch.randn(own, width) * 0.02) if own else None
         self.count = config.tokens + own
@@ -321,8 +326,9 @@ class HeMix(Ranker):
 
     def _logits(self, x_BND: Tensor) -> dict[str, Tensor]:
         """(f, g) Blocks, readout and towers."""
+        again = self.config.recompute and self.training and torch.is_grad_enabled()
         for block in self.blocks:
-            x_BND = block(x_BND)
+            x_BND = checkpoint(block, x_BND, use_reentrant=False) if again else block(x_BND)
         read = self._readout(self.norm(x_BND))
         return {task: tower(u) for u, (task, tower) in zip(read, self.tower.items(), strict=True)}
 

@@ -13,6 +13,8 @@ form is INFERRED. Axes as in :mod:`hemix.models.rankers.hemix.model`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
@@ -29,7 +31,12 @@ from hemix.models.layers.compiling import left_alone
 from hemix.models.layers.dense import MLP, split_axis, xavier_slices_
 from hemix.models.layers.per_token import HeteroFFN, TokenMixerLargeBlock, fuse
 from hemix.models.rankers.hemix.config import HeMixConfig, SequenceName
-from hemix.models.rankers.hemix.mixing import NORMS, HeteroMixerBlock, HeteroMixing
+from hemix.models.rankers.hemix.mixing import (
+    NORMS,
+    HeteroMixerBlock,
+    HeteroMixing,
+    stack_as_fan_,
+)
 
 DIN_HIDDEN = (32,)
 DIN_ROOM = 1 << 20
@@ -136,7 +143,7 @@ class EventEncoder(nn.Module):
     def __init__(self, config: HeMixConfig, event_width: int) -> None:
         super().__init__()
         width, norm = config.token_width, NORMS[config.norm]
-        self.heads, self.pre = config.attention_heads, config.norm == "pre_rms"
+        self.heads, self.pre = config.attention_heads, config.pre_norm
         self.qkv = nn.Parameter(xavier_slices_(torch.empty(3, event_width, width)))
         self.out = nn.Parameter(xavier_slices_(torch.empty(width, event_width)))
         self.ffn = HeteroFFN(1, event_width, config.ffn_expansion * event_width)
@@ -207,35 +214,38 @@ class TokenMixing(nn.Module):
         return fuse(x_BND, x_BND.shape[1])
 
 
-def interests_of(config: HeMixConfig, event_width: int) -> list[Interest]:
-    """What reads each sequence that is read; all but the first may use its keys and values."""
+def interests_of(config: HeMixConfig, event_width: int, lengths: Sequence[int]) -> list[Interest]:
+    """What reads each sequence that is read, of at most ``lengths`` events; all but the first may use
+    its keys and values."""
     interests: list[Interest] = []
-    for name in config.active_sequences:
+    for name, length in zip(config.active_sequences, lengths, strict=True):
         first = interests[0] if interests and config.share_keys else None
         kv_source = first if isinstance(first, MixedHeteroAttention) else None
-        interests.append(_interest_of(config, name, event_width, kv_source))
+        shape = attention_shape(config, name, event_width, length)
+        interests.append(_interest_of(config, shape, kv_source))
     return interests
 
 
 def _interest_of(
-    config: HeMixConfig,
-    name: SequenceName,
-    event_width: int,
-    kv_source: MixedHeteroAttention | None,
+    config: HeMixConfig, shape: MixedAttentionShape, kv_source: MixedHeteroAttention | None
 ) -> Interest:
     if config.interest == "mean":
-        return MeanInterest(config, event_width)
+        return MeanInterest(config, shape.event_width)
     if config.interest == "din":
-        return DINInterest(config, event_width)
-    shape = attention_shape(config, name, event_width)
+        return DINInterest(config, shape.event_width)
     recent = config.interest == "recent" and shape.fixed > 0
-    return (RecentQueries if recent else MixedHeteroAttention)(shape, kv_source)
+    attention = (RecentQueries if recent else MixedHeteroAttention)(shape, kv_source)
+    if config.stacked_init == "stack":
+        stack_as_fan_(attention)
+        if not recent:
+            nn.init.xavier_uniform_(attention.fixed[None])
+    return attention
 
 
 def attention_shape(
-    config: HeMixConfig, name: SequenceName, event_width: int
+    config: HeMixConfig, name: SequenceName, event_width: int, length: int
 ) -> MixedAttentionShape:
-    """Of the attention over one sequence, whose events are ``event_width`` wide."""
+    """Of the attention over one sequence of at most ``length`` events of ``event_width``."""
     dynamic, fixed = config.queries(name)
     return MixedAttentionShape(
         width=config.token_width,
@@ -245,6 +255,8 @@ def attention_shape(
         fixed=fixed,
         own_projections=config.query_projection == "own",
         null_item=config.null_item,
+        learned_null=config.null_form == "learned",
+        places=length if config.null_form == "padding" else None,
         query_residual=config.query_residual,
     )
 
