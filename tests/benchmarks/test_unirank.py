@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from benchmarks.accuracy.data import HeldOut, RunData
+from benchmarks.accuracy.unirank import VARIANTS, slices
 from benchmarks.accuracy.variants import sliced
-from benchmarks.unirank import VARIANTS, slices
 from hemix.models.data.toy import toy_batch, toy_spec
 from hemix.models.training.recipes import recipe_of
 

@@ -1,6 +1,6 @@
 """Why UniRank's HeMix is ahead: its norms, its initial weights, its padding, its embeddings.
 
-``python -m benchmarks.unirank --run runs/demo --seeds 5`` trains each variant once a seed, all with
+``python -m benchmarks.accuracy.unirank --run runs/demo --seeds 5`` trains each variant once a seed, all with
 the training of ``--recipe``; the first half changes our shape, the second half theirs (no cross
 layer, norm in the tokenizer, mean readout, a projection of the events, no null item). Finished
 trainings are kept. Rows of the test split are also measured by whether training knew their user and
@@ -71,4 +71,4 @@ def slices(data: RunData) -> dict[str, NDArray[np.bool_]]:
 
 
 if __name__ == "__main__":
-    sys.exit(run("unirank", __doc__, VARIANTS, slices=slices))
+    sys.exit(run("accuracy.unirank", __doc__, VARIANTS, slices=slices))
