@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from hemix.models.ftrl_config import FTRLConfig, GroupFTRLConfig
 from hemix.models.layers.task_outputs import Calibration, ordered
 from hemix.models.search_space import Range, Space
+from hemix.models.training.objectives.config import ObjectiveConfig
 from hemix.texts.frozen import Frozen
 
 GivenLoss = Literal["masked", "esmm"]
@@ -72,6 +73,8 @@ class TrainingConfig(Frozen):
     refit: bool = False
     """Train once more, from new weights, on training and validation rows together, for the best
     number of steps per epoch."""
+    objective: ObjectiveConfig = ObjectiveConfig()
+    """What is minimised: a weighted sum of terms, log loss alone by default."""
     task_weights: dict[str, float] = Field(default={})
     """Task -> weight of its loss in the sum; 1 where it is not given."""
     given: dict[str, str] = Field(default={})
@@ -142,6 +145,20 @@ class TrainingConfig(Frozen):
         if self.embedding_weight_decay and rows:
             raise ValueError(
                 "embedding_weight_decay is not part of group_ftrl: set group_ftrl.l2 in its place"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _comparing(self) -> TrainingConfig:
+        if self.objective.together and self.balance_lengths:
+            raise ValueError(
+                f"balance_lengths sorts rows by their length, and the objective needs the rows of a "
+                f"{self.objective.together} together: set balance_lengths=false"
+            )
+        if self.objective.compares and self.compile == "cuda_graphs":
+            raise ValueError(
+                "compile=cuda_graphs overwrites the scores of one pass with those of the next, and "
+                "the objective compares both: set compile=inductor or none"
             )
         return self
 

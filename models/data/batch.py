@@ -6,7 +6,7 @@ Axes: ``B`` rows, ``C`` columns of a sequence, ``T`` events of all rows, ``L`` o
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -88,6 +88,10 @@ class Batch:
     column; ``lists``: one :class:`Jagged` a sequence, its columns in the order of the contract;
     ``labels``: float32 ``[B]`` per task.
     A batch of one side of a request holds the columns of that side only.
+    ``keys``: int64 ``[B]``, for losses that compare rows: ``user``, ``request`` and ``item``, equal
+    where the raw ids are, and ``time`` (milliseconds); empty where nothing compares rows.
+    ``shared``: by ``user`` or ``request``, the state of the group that each row is in
+    (:mod:`hemix.models.data.shared_state`): the user's columns alone.
     """
 
     size: int
@@ -95,6 +99,8 @@ class Batch:
     numbers: dict[str, Tensor]
     lists: dict[str, Jagged]
     labels: dict[str, Tensor]
+    keys: dict[str, Tensor] = field(default_factory=dict)
+    shared: dict[str, Batch] = field(default_factory=dict)
 
     @staticmethod
     def from_columns(
@@ -141,11 +147,15 @@ class Batch:
             numbers={k: v[rows] for k, v in self.numbers.items()},
             lists={k: v.take(rows) for k, v in self.lists.items()},
             labels={k: v[rows] for k, v in self.labels.items()},
+            keys={k: v[rows] for k, v in self.keys.items()},
+            shared={k: v.take(rows) for k, v in self.shared.items()},
         )
 
     def part(self, rows: Tensor, kept: slice) -> Batch:
         """The rows ``rows[kept]``, padded as all of ``rows`` would be."""
         part = self.take(rows[kept])
+        states = {k: v.part(rows, kept) for k, v in self.shared.items()}
+        part = part.with_shared(states) if states else part
         if len(rows) == part.size and not any(v.longest for v in self.lists.values()):
             return part
         longest = {k: max(v.longest, int(v.lengths[rows].max())) for k, v in self.lists.items()}
@@ -164,6 +174,8 @@ class Batch:
             numbers={k: torch.cat([p.numbers[k] for p in parts]) for k in first.numbers},
             lists={k: Jagged.concat([p.lists[k] for p in parts]) for k in first.lists},
             labels={k: torch.cat([p.labels[k] for p in parts]) for k in first.labels},
+            keys={k: torch.cat([p.keys[k] for p in parts]) for k in first.keys},
+            shared={k: Batch.concat([p.shared[k] for p in parts]) for k in first.shared},
         )
 
     def beside(self, other: Batch) -> Batch:
@@ -175,6 +187,21 @@ class Batch:
             numbers=self.numbers | other.numbers,
             lists=self.lists | other.lists,
             labels=self.labels | other.labels,
+        )
+
+    def with_shared(self, states: Mapping[str, Batch]) -> Batch:
+        """The same rows with these ``shared`` states."""
+        return replace(self, shared=dict(states))
+
+    def on_state(self, by: str) -> Batch:
+        """The rows on the shared state ``by``: the user's columns are its, all others their own."""
+        state = self.shared[by]
+        return replace(
+            self,
+            ids=self.ids | state.ids,
+            numbers=self.numbers | state.numbers,
+            lists=self.lists | state.lists,
+            shared={},
         )
 
     def to(self, device: torch.device) -> Batch:
@@ -192,6 +219,8 @@ class Batch:
             numbers={k: change(v) for k, v in self.numbers.items()},
             lists={k: v.each(change) for k, v in self.lists.items()},
             labels={k: change(v) for k, v in self.labels.items()},
+            keys={k: change(v) for k, v in self.keys.items()},
+            shared={k: v._each(change) for k, v in self.shared.items()},
         )
 
 

@@ -13,6 +13,11 @@ short and long ones alike: shares of processes are work alike.
 
 Batches for a GPU are put into page-locked memory by the thread that reads ahead.
 
+Where a loss compares rows, a batch also has their keys (of user, request and item) and the states that
+groups share (:mod:`hemix.models.data.shared_state`), both taken from the whole batch before it is cut
+into the processes' parts. With ``together`` the rows of a user (or request) that lie in one block stand
+together in it, groups in shuffled order: at most the first and the last group of a batch are cut.
+
 When several processes share the batches, each reads the same rows and keeps its own part of each
 batch, neighbouring rows of it, so that the batches are the same however many processes there are.
 """
@@ -24,8 +29,8 @@ import hashlib
 import os
 import queue
 import threading
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +41,7 @@ import torch
 from hemix.errors import DataError
 from hemix.files import digest_of
 from hemix.models.data.batch import Batch
+from hemix.models.data.shared_state import shared
 from hemix.spec import FeatureSpec
 
 PIECES, PIECE = 16, 1 << 14
@@ -117,6 +123,8 @@ class ParquetReader:
         balance_lengths: batches hold rows of similar history length.
         share: ``(k, n)``: the k-th of n equal parts of every batch, k from 0.
         device: where the batches are going.
+        keys: batches hold keys and these ``shared`` states: ``user``, ``request``; None: neither.
+        together: which key's rows stand together; None: rows are shuffled one by one.
     """
 
     def __init__(
@@ -131,6 +139,8 @@ class ParquetReader:
         balance_lengths: bool = False,
         share: tuple[int, int] = (0, 1),
         device: torch.device | None = None,
+        keys: Collection[str] | None = None,
+        together: str | None = None,
     ) -> None:
         self.spec = spec
         self.batch_size = batch_size
@@ -139,13 +149,15 @@ class ParquetReader:
         self.balance_lengths = balance_lengths
         self.share = share
         self.device = device
+        self.keys, self.together = keys, together
         self.groups = row_groups(folders)
         self.rows = sum(group.rows for group in self.groups)
         whole, rest = divmod(self.rows, batch_size)
         # One batch is kept even when it is small: a data set is never silently skipped.
         self.batches = max(whole if drop_last else whole + bool(rest), 1)
         labels = [task.column for task in spec.tasks]
-        self._columns = [*_columns(spec), *labels]
+        named = [*_columns(spec), *labels, *(spec.keys if keys is not None else ())]
+        self._columns = list(dict.fromkeys(named))
 
     def epoch(self, epoch: int = 0, start: int = 0) -> Generator[Batch, None, None]:
         """The batches ``start ..`` of an epoch, read ahead by a thread."""
@@ -184,6 +196,9 @@ class ParquetReader:
                 continue
             data = self._read(block)
             shuffled = self._order(epoch, number, rows)
+            if self.together and self.shuffle_rows:
+                group = data.keys[self.together].numpy()
+                shuffled = _grouped(shuffled, group, [self.seed, epoch, number + 1, 2])
             if self.balance_lengths and self.shuffle_rows:
                 seed = [self.seed, epoch, number + 1, 1]
                 shuffled = self._balanced(shuffled, data, open_rows, seed)
@@ -194,14 +209,22 @@ class ParquetReader:
                 mine = self.part(batch)
                 here = slice(max(mine.start - filled, 0), max(mine.stop - filled, 0))
                 filled += len(taken)
-                kept.append(data.part(taken, here))
+                kept.append(data.part(taken, here if self.keys is None else slice(None)))
                 if filled == self.batch_size:
-                    yield Batch.concat(kept)
+                    yield self._whole(kept, mine)
                     batch, filled, kept = batch + 1, 0, []
             if batch == self.batches:
                 return
         if filled:
-            yield Batch.concat(kept)
+            yield self._whole(kept, self.part(batch))
+
+    def _whole(self, kept: list[Batch], mine: slice) -> Batch:
+        """A batch of its pieces, which are this process's own or, where rows have keys, everyone's."""
+        batch = Batch.concat(kept)
+        if self.keys is None:
+            return batch
+        batch = shared(self.spec, batch, self.keys)
+        return batch.part(torch.arange(batch.size), mine)
 
     def _blocks(self, epoch: int) -> list[list[RowGroup]]:
         order = np.arange(len(self.groups))
@@ -248,7 +271,34 @@ class ParquetReader:
                     tables.append(file.read_row_group(group.index, columns=self._columns))
             except (OSError, pa.ArrowInvalid) as error:
                 raise DataError(f"{group.path}: cannot be read ({error}).") from error
-        return Batch.from_table(self.spec, pa.concat_tables(tables))
+        table = pa.concat_tables(tables)
+        batch = Batch.from_table(self.spec, table)
+        if self.keys is None:
+            return batch
+        names = zip(("request", "user", "item", "time"), self.spec.keys, strict=True)
+        return replace(batch, keys={key: key_codes(table[name]) for key, name in names})
+
+
+def _grouped(order: np.ndarray, groups: np.ndarray, seed: Sequence[int]) -> np.ndarray:
+    """``order`` with the rows of each group side by side, groups in an order of their own."""
+    found, of = np.unique(groups, return_inverse=True)
+    place = np.random.default_rng(seed).permutation(len(found))
+    return order[np.argsort(place[of[order]], kind="stable")]
+
+
+def key_codes(column: pa.ChunkedArray) -> torch.Tensor:
+    """int64 ``[B]``, equal for equal keys, in every file and process: numbers and times as they are,
+    texts by 64 bits of their BLAKE2b.
+    """
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_timestamp(kind):
+        return torch.from_numpy(column.cast(pa.int64()).to_numpy().copy())
+    coded = column.combine_chunks().dictionary_encode()
+    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+    texts = [str(value).encode() for value in coded.dictionary.to_pylist()]
+    codes = [hashlib.blake2b(text, digest_size=8).digest() for text in texts]
+    numbers = np.frombuffer(b"".join(codes), np.int64)
+    return torch.from_numpy(numbers[coded.indices.to_numpy()].copy())
 
 
 def spread(size: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from hemix.models.layers import batch_rng
 from hemix.models.layers.attention.events import Events
 from hemix.models.layers.dense import split_axis
 from hemix.models.layers.named import Named
-from hemix.spec import FeatureSpec, SequenceFeature, Side
+from hemix.spec import CategoricalFeature, FeatureSpec, SequenceFeature, Side
 from hemix.texts.frozen import Frozen
 
 UNKNOWN = 1
@@ -87,6 +87,7 @@ class FeatureEmbedding(nn.Module):
         self.directions = nn.Parameter(torch.randn(len(sizes), config.width) * config.direction_std)
         self.dropout = batch_rng.Dropout(config.dropout)
         self._lookup: Lookup | None = None
+        self._replaced: tuple[str, Tensor] | None = None
         self._places: dict[str, Tensor] = {}
 
     def _table(self, size: int) -> nn.Embedding:
@@ -114,20 +115,36 @@ class FeatureEmbedding(nn.Module):
             ids = self._without(vocabulary, ids, batch_rng.uniform(ids.shape, ids.device))
         return ids
 
+    def rows(self, field: CategoricalFeature, batch: Batch) -> Tensor:
+        """The rows ``[B, E]`` of one id field, none dropped."""
+        return self._columns([field.vocabulary], [batch.ids[field.name]])[..., 0, :]
+
+    @contextmanager
+    def replaced(self, field: str, vectors: Tensor) -> Iterator[None]:
+        """Inside, the id field ``field`` is ``vectors [B, E]`` in :meth:`fields`."""
+        self._replaced = (field, vectors)
+        try:
+            yield
+        finally:
+            self._replaced = None
+
     @contextmanager
     def looked_up(self, batch: Batch) -> Iterator[None]:
         """Inside, all columns of ``batch`` read one matrix of the rows that it touches.
 
-        The backward pass must end inside, too. Only ids of ``batch`` can be looked up.
+        The backward pass must end inside, too. Only ids of ``batch`` and of the states that its
+        groups share can be looked up.
         """
         ids: dict[str, list[Tensor]] = {}
-        for field in self.spec.categorical:
-            ids.setdefault(field.vocabulary, []).append(batch.ids[field.name])
-        for sequence in self.spec.sequences:
-            for column, values in zip(
-                sequence.columns, batch.lists[sequence.name].values, strict=True
-            ):
-                ids.setdefault(column.vocabulary, []).append(values)
+        for side in (batch, *batch.shared.values()):
+            for field in self.spec.categorical:
+                if field.name in side.ids:
+                    ids.setdefault(field.vocabulary, []).append(side.ids[field.name])
+            for sequence in self.spec.sequences:
+                for column, values in zip(
+                    sequence.columns, side.lists[sequence.name].values, strict=True
+                ):
+                    ids.setdefault(column.vocabulary, []).append(values)
         always = torch.tensor([0, UNKNOWN], device=self.buckets.weight.device)
         ids = {
             name: [always, *self._hashed(name, [*columns, *self._instead(name, columns)])]
@@ -136,6 +153,9 @@ class FeatureEmbedding(nn.Module):
         if self.spec.numeric:
             columns = [batch.ids[f.bucket] for f in self.spec.numeric]
             ids[BUCKETS] = [torch.stack(columns, 1) + self.bucket_offsets]
+            for state in batch.shared.values():
+                own = zip(self.spec.numeric, self.bucket_offsets, strict=True)
+                ids[BUCKETS] += [state.ids[f.bucket] + o for f, o in own if f.bucket in state.ids]
         weights = {name: table.get_parameter("weight") for name, table in self.tables.items()}
         weights[BUCKETS] = self.buckets.get_parameter("weight")
         lookup = Lookup(weights, ids, self._places, sparse=self.config.sparse)
@@ -189,6 +209,9 @@ class FeatureEmbedding(nn.Module):
         names = [field.vocabulary for field in named]
         ids = [self._seen(field.vocabulary, batch.ids[field.name]) for field in named]
         vectors = [self._columns(names, ids)] if named else []
+        if self._replaced is not None and (place := _place(named, self._replaced[0])) is not None:
+            other = self._replaced[1][:, None].to(vectors[0])
+            vectors = [torch.cat([vectors[0][:, :place], other, vectors[0][:, place + 1 :]], 1)]
         chosen = [i for i, field in enumerate(self.spec.numeric) if field.side in sides]
         if chosen:
             numeric = [self.spec.numeric[i] for i in chosen]
@@ -251,6 +274,10 @@ class FeatureEmbedding(nn.Module):
         sums = Events(values=values, offsets=offsets).sums(values)
         mean = sums / offsets.diff()[:, None].clamp(min=1)
         return split_axis(mean, 1, (len(sequence.columns), -1))
+
+
+def _place(fields: Sequence[CategoricalFeature], name: str) -> int | None:
+    return next((place for place, field in enumerate(fields) if field.name == name), None)
 
 
 def _used(spec: FeatureSpec, vocabulary: str) -> bool:

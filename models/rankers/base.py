@@ -47,7 +47,9 @@ class Ranker(nn.Module):
     A subclass defines ``name``, ``config_type`` and ``forward``. ``encode_request`` and ``score_candidates`` split
     the forward pass of one request into what its candidates share and the rest; the versions here
     simply repeat the request's row, and a subclass overrides them to save work. Both ways give the
-    same logits. ``outputs`` makes the served logits of them (:meth:`Recipe.build` sets it).
+    same logits. ``outputs`` makes the served logits of them, and ``objective`` holds what the terms
+    of the training have of a state, codebooks for one (:meth:`Recipe.build` sets both); nothing but
+    the training calls it.
     """
 
     name: ClassVar[str]
@@ -73,6 +75,7 @@ class Ranker(nn.Module):
         self.spec = spec
         self.embedding = FeatureEmbedding(spec, config.embedding)
         self.outputs = TaskOutputs()
+        self.objective: nn.Module = nn.Module()
 
     def towers(self, width: int, config: RankerConfig) -> nn.ModuleDict:
         """One tower per task over a vector of ``width``."""

@@ -22,7 +22,9 @@ T = TypeVar("T")
 class Point(BaseModel):
     """A point of the loss curve: the mean over the steps since the last point.
 
-    ``reader_wait``: the share of that time in which the trainer waited for the reader.
+    ``reader_wait``: the share of that time in which the trainer waited for the reader. ``terms``: each
+    term of the objective by name, before its weight, and by ``rows/...`` or ``..._rows/...`` the share
+    of the rows that lie in groups with both labels.
     """
 
     phase: Phase
@@ -32,6 +34,7 @@ class Point(BaseModel):
     learning_rate: float
     samples_per_s: float
     reader_wait: float = 0.0
+    terms: dict[str, float] = {}
 
 
 class ValidationPoint(BaseModel):
@@ -59,11 +62,14 @@ class Meter:
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
         self._losses: list[Tensor] = []
+        self._terms: dict[str, list[Tensor]] = {}
         self._since = time.monotonic()
         self._waited = 0.0
 
-    def add(self, loss: Tensor) -> None:
+    def add(self, loss: Tensor, terms: Mapping[str, Tensor]) -> None:
         self._losses.append(loss)
+        for name, value in terms.items():
+            self._terms.setdefault(name, []).append(value)
 
     def waiting(self, items: Iterable[T]) -> Iterator[T]:
         """Yield ``items``; the time until each is there counts as waited."""
@@ -79,6 +85,12 @@ class Meter:
         before = time.monotonic()
         yield
         self._since += time.monotonic() - before
+
+    def terms(self) -> dict[str, float]:
+        """The mean of each term over the steps that had it, since the last time; by name."""
+        means = {name: float(torch.stack(found).mean()) for name, found in self._terms.items()}
+        self._terms = {}
+        return means
 
     def read(self) -> tuple[float, float, float]:
         now = time.monotonic()

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from hemix.models.layers import batch_rng
 from hemix.models.rankers.base import Ranker
+from hemix.models.training.objectives.objective import Objective
 
 T = TypeVar("T")
 
@@ -102,6 +103,15 @@ class World:
             gradient.shape,
         ).coalesce()
 
+    def joined(self, rows: Tensor) -> Tensor:
+        """The rows ``[B / W, ...]`` of every process, one after the other: ``[B, ...]``, no gradient."""
+        if self.alone:
+            return rows.detach()
+        own = rows.detach().contiguous()
+        found = [torch.empty_like(own) for _ in range(self.size)]
+        dist.all_gather(found, own)
+        return torch.cat(found)
+
     def mean(self, value: float) -> float:
         """The mean of every process's ``value``, the same bits in all of them."""
         if self.alone:
@@ -151,6 +161,10 @@ class World:
 
 
 def _outside(ranker: Ranker, parameter: nn.Parameter) -> bool:
+    objective = ranker.objective
+    compared = objective.group_ce if isinstance(objective, Objective) else None
+    if compared is not None and any(parameter is own for own in compared.parameters()):
+        return True  # each process works the whole batch's comparisons out
     tables = {id(p) for p in ranker.embedding_parameters()}
     if ranker.embedding.config.sparse and id(parameter) in tables:
         return True

@@ -17,6 +17,7 @@ from hemix.models.rankers.hemix.config import HeMixConfig
 from hemix.models.rankers.hemix.model import HeMix
 from hemix.models.rankers.registry import RANKERS, build, find
 from hemix.models.training import recipe_files
+from hemix.models.training.objectives.objective import Objective
 from hemix.models.training_config import TrainingConfig as TrainingConfig
 from hemix.spec import FeatureSpec
 from hemix.texts.documents import Document, refusal, validated, value_of
@@ -45,12 +46,14 @@ class Recipe(Frozen):
         """A new ranker with random weights (from torch's global generator) and its outputs.
 
         Raises:
-            DefinitionError: the training names a task that ``spec`` does not have.
+            DefinitionError: the training names a task that ``spec`` does not have, or its objective
+                a field.
         """
         tasks, training = tuple(task.name for task in spec.tasks), self.training
         self.require_tasks(tasks)
         ranker = build(self.ranker, spec, self.model)
         ranker.outputs = TaskOutputs(tasks, training.given, training.calibration)
+        ranker.objective = Objective(training.objective, ranker)
         return ranker
 
     def require_tasks(self, tasks: tuple[str, ...]) -> None:

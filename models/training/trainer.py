@@ -122,6 +122,8 @@ class Trainer:
             drop_last=True,
             share=(self.world.rank, self.world.size),
             device=self.device,
+            keys=c.objective.keys,
+            together=c.objective.together,
         )
 
     def _fingerprint(self) -> str:
@@ -259,7 +261,7 @@ class Trainer:
                         (state.step + 1) / (total + 1), config.warmup, config.schedule
                     )
                     self.ranker.set_progress((state.step + 1) / total)
-                    meter.add(self._step(batch.to(self.device)))
+                    meter.add(self._step(batch.to(self.device)), self.steps.told)
                     state.step += 1
                     if state.step % log_every == 0 or state.step == last:
                         self._log(meter, per_epoch, last)
@@ -308,6 +310,7 @@ class Trainer:
         state = self.state
         loss, speed, wait = meter.read()
         loss = self.world.mean(loss)
+        terms = {name: self.world.mean(value) for name, value in meter.terms().items()}
         point = Point(
             phase=state.phase,
             step=state.step,
@@ -316,9 +319,11 @@ class Trainer:
             learning_rate=self.steps.rate,
             samples_per_s=speed,
             reader_wait=wait,
+            terms=terms,
         )
         state.curve.append(point)
         curves = {"loss": loss, "samples_per_s": speed, "reader_wait": wait}
+        curves |= {f"terms/{name}": value for name, value in terms.items()}
         self.board.add(state.step, {f"{state.phase}/{k}": value for k, value in curves.items()})
         if time.monotonic() - self.said >= SAY_EVERY_S or state.step == last:
             self.said = time.monotonic()

@@ -14,6 +14,9 @@ other means. What is done with each weight:
   first and last; missing keeps its row. With ``x_old = a x + c``, ``a = d / d_old`` and
   ``c = (m - m_old) / d_old``, directions are multiplied by a and ``c * direction`` goes into the
   bucket rows: where edges are the same, every raw value has the vector it had.
+- *What the objective of the training holds* (``objective.*``: codebooks, uncertainties): copied where
+  the earlier version has the same, else new; of a user's table that was numbered anew, which users were
+  seen is not carried.
 - *Everything else*: copied; names and shapes must be the same, and so must the fields, for dense
   weights know a field by its place alone.
 
@@ -120,7 +123,13 @@ def move(
     require_fit(old, new)
     found = Moved(weights={name: p.detach().clone() for name, p in new.named_parameters()})
     known = {name: p.detach() for name, p in old.named_parameters()}
+    for name, value in _of_objective(old).items():
+        mine = _of_objective(new).get(name)
+        if mine is not None and mine.shape == value.shape:
+            found.weights[name] = value.detach().clone()
     for name in set(found.weights) - _by_meaning(new):
+        if _is_objective(name):
+            continue
         found.weights[name].copy_(known[name])
     for place, embedding in new.embeddings.items():
         moved = found if place == "embedding" else Moved(weights=found.weights)
@@ -129,6 +138,16 @@ def move(
             _move_table(name, key, moved, known, contents_old, contents_new, new_rows)
         _move_numbers(place, moved, known, contents_old, contents_new)
     return found
+
+
+def _is_objective(name: str) -> bool:
+    return name.startswith("objective.")
+
+
+def _of_objective(ranker: Ranker) -> dict[str, Tensor]:
+    """Parameters and buffers of the objective; not those that speak of a table's rows."""
+    named = (*ranker.named_parameters(), *ranker.named_buffers())
+    return {n: v for n, v in named if _is_objective(n) and not n.endswith(".seen")}
 
 
 def _by_meaning(ranker: Ranker) -> set[str]:
@@ -262,7 +281,11 @@ def require_fit(old: Ranker, new: Ranker) -> None:
             hint=hint,
         )
     before, now = (
-        {name: list(p.shape) for name, p in r.named_parameters() if name not in _by_meaning(r)}
+        {
+            name: list(p.shape)
+            for name, p in r.named_parameters()
+            if name not in _by_meaning(r) and not _is_objective(name)
+        }
         for r in (old, new)
     )
     for name in (*now, *before):

@@ -16,6 +16,7 @@ from hemix.models.data.batch import Batch
 from hemix.models.data.toy import toy_batch, toy_spec
 from hemix.models.rankers.base import Ranker
 from hemix.models.training.distributed import World
+from hemix.models.training.objectives.objective import Told
 from hemix.models.training.recipes import Recipe, recipe_of
 from hemix.models.training.train_step import Steps, compiled
 from tests.models.train_toy import toy_recipe
@@ -103,11 +104,11 @@ def test_gradients_are_averaged_with_the_last_part_only(
     synced = []
     plain = Steps._part
 
-    def part(self: Steps, batch: Batch, **options: float) -> Tensor:
+    def part(self: Steps, batch: Batch, parts: int, whole: int) -> tuple[Tensor, Told]:
         before = len(averaged)
-        loss = plain(self, batch, **options)  # type: ignore[arg-type]
+        found = plain(self, batch, parts, whole)
         synced.append(len(averaged) > before)
-        return loss
+        return found
 
     monkeypatch.setattr(Steps, "_part", part)
     # Whether the compiler's module runs compiled is nothing to who averages; tracing takes long.

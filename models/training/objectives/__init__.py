@@ -1,0 +1,1 @@
+"""What a training minimises: terms that any ranker may learn from, a file each."""
