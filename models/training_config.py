@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from hemix.models.ftrl_config import FTRLConfig, GroupFTRLConfig
 from hemix.models.layers.task_outputs import Calibration, ordered
+from hemix.models.objective_config import ObjectiveConfig
 from hemix.models.search_space import Range, Space
-from hemix.models.training.objectives.config import ObjectiveConfig
 from hemix.texts.frozen import Frozen
 
 GivenLoss = Literal["masked", "esmm"]

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from hemix.models.data.batch import Batch
 from hemix.models.data.reader import ParquetReader
 from hemix.models.data.toy import toy_spec
+from hemix.models.objective_config import ObjectiveConfig, TermConfig
 from hemix.models.rankers.base import Ranker
 from hemix.models.training.distributed import World
 from hemix.models.training.objectives.auxiliary import AUXILIARY, Auxiliary
-from hemix.models.training.objectives.config import ObjectiveConfig, TermConfig
 from hemix.models.training.recipes import Recipe
 from hemix.models.training.train_step import Steps
 from tests.models.files import write_split

@@ -1,7 +1,7 @@
 """Auxiliary losses: terms that look at the ranker itself, or at a batch in a way of their own.
 
 A term that compares no rows of different processes belongs here: a penalty, a self-supervised loss.
-To add one: a field of :class:`hemix.models.training.objectives.config.ObjectiveConfig` with a
+To add one: a field of :class:`hemix.models.objective_config.ObjectiveConfig` with a
 configuration class of its own, and its class in :data:`AUXILIARY` under the field's name. It is then
 weighed, logged by that name, trained (its parameters are the ranker's) and kept in checkpoints and
 versions; evaluation and serving never call it.

@@ -21,8 +21,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from hemix.models.objective_config import GroupCEConfig
 from hemix.models.training.objectives.codebooks import Codebooks
-from hemix.models.training.objectives.config import GroupCEConfig
 from hemix.models.training.objectives.groups import Groups
 from hemix.models.training.objectives.rcr import rcr
 

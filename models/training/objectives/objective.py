@@ -18,16 +18,16 @@ from hemix.errors import DefinitionError
 from hemix.models.data.batch import Batch
 from hemix.models.embedding import hashing
 from hemix.models.layers.task_outputs import product_logit
-from hemix.models.rankers.base import Ranker
-from hemix.models.training.losses import multi_task_bce
-from hemix.models.training.objectives.auxiliary import AUXILIARY, Auxiliary
-from hemix.models.training.objectives.bpr import bpr
-from hemix.models.training.objectives.config import (
+from hemix.models.objective_config import (
     GroupCEConfig,
     GroupedConfig,
     InBatchSoftmaxConfig,
     ObjectiveConfig,
 )
+from hemix.models.rankers.base import Ranker
+from hemix.models.training.losses import multi_task_bce
+from hemix.models.training.objectives.auxiliary import AUXILIARY, Auxiliary
+from hemix.models.training.objectives.bpr import bpr
 from hemix.models.training.objectives.group_ce import GroupCE
 from hemix.models.training.objectives.groups import Groups, Rows
 from hemix.models.training.objectives.in_batch_softmax import (
