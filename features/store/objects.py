@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from hemix.features.feature_views import TIMESTAMP, ViewSpec
 from hemix.features.schema import ColumnTypes
+from hemix.features.store.settings import import_feast
 
 OFFLINE = "offline"
 
@@ -21,6 +22,7 @@ def feast_objects(
     Views read ``offline/<view>/*.parquet`` of their repository; no view ever expires (ttl 0): how
     fresh they are is the materialising pipeline's business, and the service is told by its tags.
     """
+    import_feast()
     from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
 
     entities = {

@@ -70,7 +70,7 @@ class OnlineFeatures:
         self._recovering = threading.Lock()
         with store_errors(str(live)):
             folder = live_folder(live)
-            stores = [open_store(folder) for _ in range(workers)]
+            stores = [open_store(folder, offline=False) for _ in range(workers)]
             try:
                 views = _views_of(stores[0], service)
             finally:

@@ -175,7 +175,7 @@ def _is_news(state: dict[str, dict[str, list[str]]], view: str, info: Repository
 def _registered(live: Path, info: RepositoryInfo) -> bool:
     if not in_sql(live) and not (live / REGISTRY).exists():
         return False
-    store = open_store(live)
+    store = open_store(live, offline=False)
     try:
         with store_errors(f"in {live}"):
             found = {service.name for service in store.list_feature_services()}

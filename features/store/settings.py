@@ -13,8 +13,10 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,6 +38,9 @@ POSTGRES_TIMEOUT_S = 5
 REDIS_PASSWORD = "HEMIX_REDIS_PASSWORD"
 FEATURE_REGISTRY = "HEMIX_FEATURE_REGISTRY"
 """Names the live store's registry where no argument does."""
+
+
+_IMPORTING = threading.Lock()
 
 
 def online_settings(online_store: str, *, key_ttl_s: int | None = None) -> dict[str, Any]:
@@ -137,17 +142,47 @@ def read_settings(folder: Path) -> dict[str, Any]:
     return dict(value)
 
 
-def open_store(folder: Path, *, registry: str = REGISTRY) -> Any:
-    """The ``feast.FeatureStore`` of ``folder``, optionally with another registry file in it.
+def import_feast() -> ModuleType:
+    """The feast package, imported without the run-time type checks of its own constructors.
+
+    Preparing those (typeguard compiles each class anew) is two thirds of the import's time, in every
+    process that starts.
+    """
+    import typeguard
+
+    def unchecked(target: Any = None, **_: Any) -> Any:
+        return unchecked if target is None else target
+
+    with _IMPORTING:
+        checked: Callable[..., Any] = typeguard.typechecked
+        typeguard.typechecked = unchecked
+        try:
+            import feast
+        finally:
+            typeguard.typechecked = checked
+    return feast
+
+
+def open_store(folder: Path, *, registry: str = REGISTRY, offline: bool = True) -> Any:
+    """The ``feast.FeatureStore`` of ``folder``.
+
+    Args:
+        folder: where its settings are.
+        registry: another registry file in it.
+        offline: whether offline rows will be read, for which dask is imported.
 
     Raises:
         FeatureStoreError: the folder holds no feature store, or its registry does not answer.
     """
     settings = read_settings(folder)
+    import_feast()
     from feast import FeatureStore, RepoConfig
+    from feast.repo_config import FeastConfigBaseModel
 
     logging.getLogger("feast").setLevel(logging.ERROR)
     root = folder.resolve()
+    if not offline:
+        settings["offline_store"] = FeastConfigBaseModel()
     settings["registry"] = _registry(settings["registry"], root, registry)
     settings["online_store"] = _with_password(settings["online_store"])
     with store_errors(f"in {folder}"):
