@@ -8,7 +8,14 @@ from hemix.progress import say
 from hemix.serving.kubernetes.carry_out import STAY, carry_out, challenge
 from hemix.serving.kubernetes.served import Site
 from hemix.serving.registry.registry import Registry
-from hemix.serving.registry.transitions import Challenger, Note, RegistryState, Running, summary_of
+from hemix.serving.registry.transitions import (
+    Challenger,
+    Note,
+    RegistryState,
+    Running,
+    outdated,
+    summary_of,
+)
 from hemix.verdict import Verdict
 
 WHY = "deploy step"
@@ -23,6 +30,7 @@ def serve(
     share: float,
     verdict: Verdict,
     running: Running,
+    judged: str | None = None,
 ) -> RegistryState:
     """Add a version and serve it; the first to everyone, a later one to ``share`` of the users.
 
@@ -38,6 +46,8 @@ def serve(
         share: share of users of a later version, ``[0, 1]``.
         verdict: of the model gate; kept in the registry.
         running: what becomes of an experiment that runs: wait, replace or queue.
+        judged: the champion that the gates compared it with; when another is champion by now it
+            stays a candidate. None: not said.
 
     Raises:
         DefinitionError: pods cannot reach a location.
@@ -46,7 +56,9 @@ def serve(
     # Its files must be there before pods read them; as a candidate it serves no one.
     state = registry.add(model, share=None, why=WHY, verdict=verdict)
     move = STAY
-    if state.state_of(version) == "candidate" and state.challengers and running != "replace":
+    if outdated(state, judged):
+        pass  # it stays what it is; the step says so
+    elif state.state_of(version) == "candidate" and state.challengers and running != "replace":
         if running == "queue":
             one = Challenger(version=version, share=share)
             state = registry.move(lambda now: now.model_copy(update={"queue": (one,)}))

@@ -13,6 +13,7 @@ def deploy(
     share: float,
     deployment_key: str,
     revision: str,
+    champion: str,
     model: Input[Model],
     verdict: Input[Artifact],
     repository: Input[Artifact],
@@ -36,5 +37,6 @@ def deploy(
             share=share,
             cluster=cluster,
             running=running_experiment,
+            champion=champion,
             out_deployment=Path(deployment.path),
         )

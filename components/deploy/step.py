@@ -12,7 +12,8 @@ from hemix.serving.experiments.assignment import variants_of
 from hemix.serving.kubernetes.served import Site
 from hemix.serving.registry.opening import open_registry
 from hemix.serving.registry.signing import signing_told
-from hemix.serving.registry.transitions import check_share, running_policy, running_told
+from hemix.serving.registry.transitions import check_share, outdated, running_policy, running_told
+from hemix.storage import name_of
 from hemix.verdict import Verdict
 
 
@@ -26,6 +27,7 @@ def run(
     share: float,
     cluster: str = "",
     running: str = "wait",
+    champion: str | None = None,
     out_deployment: Path,
 ) -> None:
     """Put ``model`` into service when its verdict passed; the same call again changes nothing.
@@ -40,6 +42,8 @@ def run(
         cluster: deployment settings of a Kubernetes cluster as JSON or YAML text, which then serves
             the version; empty: the registry only.
         running: what becomes of an experiment that runs already: wait, replace or queue.
+        champion: location of the version that the gates compared it with, empty for none: when
+            another is champion by now, the version stays a candidate. None: not said.
         out_deployment: JSON: version, state, variants with their shares, folders.
 
     Raises:
@@ -54,6 +58,7 @@ def run(
     found.require()
     check_share(share)
     policy = running_policy(running)
+    judged = None if champion is None else name_of(champion) if champion else ""
     version = _version(model)
     site = Site.open(cluster, str(feature_store)) if cluster else None
     demanded = site is not None and bool(site.settings.secrets.signing)
@@ -62,9 +67,11 @@ def run(
     publish(repository, feature_store)
     store = open_registry(registry)
     if site is None:
-        state = store.add(model, share=share, why=WHY, verdict=found, running=policy)
+        state = store.add(model, share=share, why=WHY, verdict=found, running=policy, judged=judged)
     else:
-        state = serve(site, model, version, store, share=share, verdict=found, running=policy)
+        state = serve(
+            site, model, version, store, share=share, verdict=found, running=policy, judged=judged
+        )
     variants = variants_of(state)
     write_json(
         out_deployment,
@@ -79,7 +86,12 @@ def run(
             "feature_store": str(feature_store),
         },
     )
-    if state.state_of(version) == "candidate" and state.challengers:
+    if state.state_of(version) == "candidate" and outdated(state, judged):
+        say(
+            f"deploy: {version} was compared with {judged or 'no champion'}, and {state.champion} is "
+            "champion by now: it stays a candidate; the next run is compared with that one"
+        )
+    elif state.state_of(version) == "candidate" and state.challengers:
         place = "is next" if state.queue else "stays a candidate"
         say(f"deploy: {version} {place}: {running_told(state)} (running_experiment: {policy})")
     split = ", ".join(f"{v.name} {v.version} {v.share:.0%}" for v in variants)

@@ -87,7 +87,10 @@ def run_nodes(
             if outcome in STAYS[settings.keep]:
                 say(f"TrainJob {name} stays in namespace {cluster.namespace}.")
             else:
-                cluster.delete(manifest)
+                try:
+                    _remove(cluster, manifest)
+                except ClusterError as error:  # what ended the training is told, and not this alone
+                    say(f"{error.message} {error.hint} The cleaning pipeline tries again.")
             work.clear()
 
 
@@ -153,8 +156,8 @@ def _start(cluster: Cluster, manifest: Manifest, work: Work) -> Work:
             ] and not _condition(live, "Failed"):
                 say(f"TrainJob {name} is there already; going on with it.")
                 return work.model_copy(update={"attempt": annotations[ATTEMPT]})
-            cluster.delete(manifest)
-            _wait_until_gone(cluster, manifest)
+            _remove(cluster, manifest)
+            _wait_for_its_pods(cluster, name)
         cluster.apply(manifest)
     except MissingKind as error:
         raise ClusterError(error.message, hint="Install Kubeflow Trainer 2.2 or later.") from error
@@ -166,14 +169,37 @@ def _start(cluster: Cluster, manifest: Manifest, work: Work) -> Work:
     return work
 
 
-def _wait_until_gone(cluster: Cluster, manifest: Manifest) -> None:
+def _remove(cluster: Cluster, manifest: Manifest) -> None:
+    """Delete a job, and again, until it is gone: one that stays would hold its GPUs."""
     until = time.monotonic() + GONE_S
-    while cluster.get(manifest) is not None:
-        if time.monotonic() > until:
+    while True:
+        late = time.monotonic() > until
+        try:
+            cluster.delete(manifest)
+            if cluster.get(manifest) is None:
+                return
+        except ClusterError as error:
+            if late or isinstance(error, Forbidden | MissingKind):
+                raise
+            say(f"{error.message} Trying again.")
+        if late:
             raise ClusterError(
                 f"TrainJob {manifest['metadata']['name']} was deleted {GONE_S:.0f} s ago and is "
                 "still there.",
                 hint="See its finalizers: kubectl get trainjob -o yaml.",
+            )
+        time.sleep(0.5)
+
+
+def _wait_for_its_pods(cluster: Cluster, name: str) -> None:
+    """The nodes of a job that is gone end after it; two may not write to one checkpoint."""
+    until = time.monotonic() + GONE_S
+    while left := pods.names(cluster, name):
+        if time.monotonic() > until:
+            raise ClusterError(
+                f"The TrainJob {name} was deleted {GONE_S:.0f} s ago and its pods still run: "
+                f"{', '.join(left)}.",
+                hint="Delete them, then run the step again: it resumes from the checkpoint.",
             )
         time.sleep(0.5)
 

@@ -32,6 +32,15 @@ def troubles(cluster: Cluster, job: str) -> str:
     return " ".join(f"{trouble}." for trouble in found)
 
 
+def names(cluster: Cluster, job: str) -> list[str]:
+    """Pods of a TrainJob that have not ended."""
+    pods = cluster.list("v1", "Pod", selector=f"jobset.sigs.k8s.io/jobset-name={job}")
+    ended = ("Succeeded", "Failed")
+    return [
+        p["metadata"]["name"] for p in pods if (p.get("status") or {}).get("phase") not in ended
+    ]
+
+
 def _of(pod: dict[str, Any]) -> Iterator[str]:
     name = pod["metadata"]["name"]
     status = pod.get("status") or {}

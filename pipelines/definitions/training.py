@@ -156,6 +156,7 @@ def training(
                         share=share,
                         cluster=cluster,
                         running_experiment=running_experiment,
+                        champion=champion,
                         deployment_key=deployment_key,
                         revision=revision,
                     ).outputs["deployment"]

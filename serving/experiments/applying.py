@@ -9,7 +9,8 @@ from hemix.serving.experiments.assignment import MODEL_LAYER
 from hemix.serving.experiments.design import design_of
 from hemix.serving.experiments.layers import Experiments
 from hemix.serving.experiments.results import Decision
-from hemix.serving.registry.transitions import Note, next_in_line
+from hemix.serving.registry import transitions as moves
+from hemix.serving.registry.transitions import Note, RegistryState, next_in_line
 
 if TYPE_CHECKING:
     from hemix.serving.registry.registry import Registry
@@ -36,10 +37,18 @@ def apply(decision: Decision, registry: Registry) -> Decision:
     if design_of(MODEL_LAYER, state, Experiments()).epoch != decision.epoch:
         return decision
     why = f"experiment {decision.epoch}: {decision.reasons[0]}"
-    if decision.verdict == "promote":
-        registry.promote(decision.version, why=why)
-    else:
-        registry.rollback(decision.version, why=why)
+    step = moves.promote if decision.verdict == "promote" else moves.rollback
+    done = []
+
+    def decided(now: RegistryState) -> RegistryState:
+        """The decision, over the very state that it is about; over another one nothing."""
+        done[:] = [design_of(MODEL_LAYER, now, Experiments()).epoch == decision.epoch]
+        return step(now, decision.version, note=Note(why=why)) if done[0] else now
+
+    registry.require_there(decision.version)
+    registry.move(decided)
+    if not done[0]:
+        return decision
     if registry.state().queue:
         note = Note(why=f"next after experiment {decision.epoch}")
         registry.move(lambda state: next_in_line(state, note=note))

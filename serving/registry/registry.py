@@ -88,6 +88,7 @@ class Registry(abc.ABC):
         verdict: Verdict | str | None = None,
         who: str = "",
         running: Running = "replace",
+        judged: str | None = None,
     ) -> RegistryState:
         """Copy a model version in. The first becomes champion, a later one challenger.
 
@@ -102,6 +103,8 @@ class Registry(abc.ABC):
             who: acted, for the history.
             running: what becomes of an experiment that runs already: it is replaced (its version is
                 retired), goes on (wait), or goes on and this version is the next (queue).
+            judged: the champion that the gates compared it with, empty for none; when another is
+                champion by now it stays a candidate. None: not said.
 
         Raises:
             ModelVersionError: ``model`` is not what its manifest says; the message names the file.
@@ -115,7 +118,9 @@ class Registry(abc.ABC):
             return self._add(
                 folder,
                 version,
-                lambda s: moves.add(s, version, share=share, note=note, running=running),
+                lambda s: moves.add(
+                    s, version, share=share, note=note, running=running, judged=judged
+                ),
             )
 
     def challenge(
@@ -130,7 +135,7 @@ class Registry(abc.ABC):
             who: acted, for the history.
             verdict: summary of the model gate's.
         """
-        self._require_there(version)
+        self.require_there(version)
         note = Note(who=who, why=why, verdict=verdict)
         return self.move(lambda state: moves.challenge(state, version, share=share, note=note))
 
@@ -138,7 +143,7 @@ class Registry(abc.ABC):
         self, version: str, *, why: str = "", who: str = "", verdict: str = ""
     ) -> RegistryState:
         """Challenger -> champion; the champion before it is retired."""
-        self._require_there(version)
+        self.require_there(version)
         note = Note(who=who, why=why, verdict=verdict)
         return self.move(lambda state: moves.promote(state, version, note=note))
 
@@ -169,7 +174,7 @@ class Registry(abc.ABC):
             )
         return self._change(move)
 
-    def _require_there(self, version: str) -> None:
+    def require_there(self, version: str) -> None:
         """Before users get a version: what lies under its name is it (ModelVersionError)."""
         if version in self.state().versions:
             self.manifest(version)

@@ -121,8 +121,11 @@ def add(
     share: float | None,
     note: Note = NO_NOTE,
     running: Running = "replace",
+    judged: str | None = None,
 ) -> RegistryState:
     """The first version becomes champion; a later one challenger (``share``) or candidate (None).
+
+    One that was judged against another version than the champion of now stays a candidate.
 
     Args:
         state: before.
@@ -130,11 +133,14 @@ def add(
         share: share of users ``[0, 1)`` of a challenger; None: a candidate.
         note: for the history.
         running: what becomes of an experiment that runs already.
+        judged: the champion that the gates compared it with, empty for none; None: not said.
     """
     if version in state.versions:
         return state
     if share is not None:
         check_share(share)
+    if outdated(state, judged):
+        share = None
     state = _changed(state, versions={**state.versions, version: "candidate"})
     state = _noted(state, "add", version, note)
     if state.champion is None:
@@ -145,6 +151,11 @@ def add(
         one = Challenger(version=version, share=share)
         return _changed(state, queue=(one,)) if running == "queue" else state
     return _challenging(state, version, share)
+
+
+def outdated(state: RegistryState, judged: str | None) -> bool:
+    """Whether a version was compared with another champion (empty: none) than the one of now."""
+    return judged is not None and state.champion is not None and judged != state.champion
 
 
 def next_in_line(state: RegistryState, *, note: Note = NO_NOTE) -> RegistryState:

@@ -49,7 +49,12 @@ def step(
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
 
     def deploy(
-        version: str, *, share: float = 0.1, running: str = "replace", **settings: Any
+        version: str,
+        *,
+        share: float = 0.1,
+        running: str = "replace",
+        champion: str | None = None,
+        **settings: Any,
     ) -> dict[str, Any]:
         values = {"namespace": site.namespace, "storage": STORAGE, **settings}
         values["timeouts"] = {**FAST, **settings.get("timeouts", {})}
@@ -63,6 +68,7 @@ def step(
             share=share,
             running=running,
             cluster=json.dumps(values),
+            champion=champion,
             out_deployment=out,
         )
         found: dict[str, Any] = json.loads(out.read_text())
@@ -84,6 +90,8 @@ def test_champion_then_challenger_then_one_that_fails(
     verdicts = [event.verdict for event in registry.state().history]
     assert verdicts[-1] == "validate_model: 1 of 1 checks passed"
 
+    other = f"{tmp_path}/registry/versions/v0"  # another one was champion when it was judged
+    assert step("v3", champion=other)["state"] == "candidate"
     assert step("v3", running="wait")["state"] == "candidate"  # v2's experiment goes on
     assert site.shares() == {"v1": 0.9, "v2": 0.1}
     assert site.services() == {"ranker", "ranker-v1", "ranker-v2"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from hemix.errors import DataError, DefinitionError, EnvironmentProblem
 from hemix.models.data.toy import toy_spec
 from hemix.models.training.checkpoint import NAME
 from hemix.models.training.recipes import TrainingConfig, recipe_of
+from hemix.pipelines.cleaning import jobs
 from hemix.serving.kubernetes.api import Cluster
 from hemix.serving.kubernetes.errors import ClusterError
 from hemix.serving.kubernetes.refusals import refusal
@@ -279,6 +281,70 @@ def test_a_retried_step_goes_on_with_its_job_and_replaces_a_failed_one(
     nodes.run_nodes(third, TRAINING, on_volume(work), "v1", cluster=cluster)
     assert len(trainer.seen) == 2
     assert "is there already" in capsys.readouterr().out
+
+
+def test_the_first_failure_is_final_and_its_job_is_deleted_until_it_is_gone(
+    begin: Begin, cluster: Cluster, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = begin("Failed")
+    asked: list[str] = []
+    real = cluster.delete
+
+    def refused_once(manifest: dict[str, Any]) -> None:
+        asked.append(manifest["metadata"]["name"])
+        if len(asked) == 1:
+            raise ClusterError("The API server answered 500.")
+        real(manifest)
+
+    monkeypatch.setattr(cluster, "delete", refused_once)
+    with pytest.raises(EnvironmentProblem, match="JobsFailed"):
+        nodes.run_nodes(work, TRAINING, on_volume(work, keep="never"), "v1", cluster=cluster)
+    assert len(asked) == 2
+    assert trainer.jobs() == []
+    assert len(trainer.seen) == 1
+
+
+def test_a_second_training_waits_for_the_pods_of_the_first(
+    cluster: Cluster, api_server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = {"jobset.sigs.k8s.io/jobset-name": "hemix-train-v1"}
+    for name, phase in (("still", "Running"), ("ended", "Succeeded")):
+        metadata = {"name": name, "labels": labels}
+        body = {"apiVersion": "core.hemix.test/v1", "kind": "Pod", "metadata": metadata}
+        path = f"/apis/core.hemix.test/v1/namespaces/{namespace}/pods"
+        api_server.json("POST", path, {**body, "status": {"phase": phase}})
+    monkeypatch.setattr(nodes, "GONE_S", 0.1)
+    with pytest.raises(ClusterError, match="its pods still run: still"):
+        nodes._wait_for_its_pods(cluster, "hemix-train-v1")
+    api_server.json("DELETE", f"{path}/still")
+    nodes._wait_for_its_pods(cluster, "hemix-train-v1")
+
+
+def test_a_job_that_was_suspended_and_resumed_runs() -> None:
+    conditions = [{"type": "Suspended", "status": "False", "reason": "Resumed"}]
+    assert nodes._state({"status": {"conditions": conditions}}, {"ready": 2}) == "its nodes run"
+    conditions[0]["status"] = "True"
+    assert "suspended" in nodes._state({"status": {"conditions": conditions}}, {"ready": 2})
+
+
+def test_cleaning_removes_jobs_that_ended_long_ago(
+    begin: Begin, cluster: Cluster, work: Work
+) -> None:
+    trainer = begin("Complete")
+    nodes.run_nodes(work, TRAINING, on_volume(work, keep="always"), "v1", cluster=cluster)
+    now = datetime(2026, 1, 4, tzinfo=UTC)  # the Trainer of the tests dates everything 2026-01-01
+    assert jobs.ended(cluster, 5, now) == []
+    (found,) = jobs.ended(cluster, 2, now)
+    assert jobs.remove(cluster, found) == ""
+    assert trainer.jobs() == []
+    assert jobs.remove(cluster, found) == ""
+    held = {**found.manifest, "metadata": {**found.manifest["metadata"], "finalizers": ["x/held"]}}
+    for key in ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation"):
+        held["metadata"].pop(key, None)
+    cluster.apply({k: held[k] for k in ("apiVersion", "kind", "metadata", "spec")})
+    assert "still there 0 s after" in jobs.remove(cluster, found, gone_s=0.1)
+    cluster.apply({**{k: held[k] for k in ("apiVersion", "kind", "spec")},
+                   "metadata": {**held["metadata"], "finalizers": []}})  # fmt: skip
 
 
 def test_a_job_that_does_not_start_is_stopped(

@@ -20,7 +20,7 @@ from tests.infra.tools import need
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "infra" / "monitoring"
-OTHERS = {"up", "ALERTS", "kube_pod_status_phase", "kube_pod_created"}
+OTHERS = {"up", "ALERTS", "kube_pod_status_phase", "kube_pod_created", "kube_pod_completion_time"}
 """Prometheus' own, and kube-state-metrics'."""
 
 

@@ -74,3 +74,16 @@ def test_it_is_told() -> None:
     assert running_policy("queue") == "queue"
     with pytest.raises(RegistryError, match="'never' is not one of wait, replace, queue"):
         running_policy("never")
+
+
+def test_a_version_that_was_judged_against_another_champion_stays_a_candidate() -> None:
+    """Two trainings end together: the second was not compared with what the first became."""
+    first = add(RegistryState(), "a", share=0.1, judged="")
+    assert first.champion == "a"
+    assert add(first, "b", share=0.1, judged="").versions["b"] == "candidate"
+    assert add(first, "b", share=0.1, judged="a").versions["b"] == "challenger"
+    assert add(first, "b", share=0.1).versions["b"] == "challenger"  # not said
+    trial = add(first, "b", share=0.1, judged="a")
+    moved = promote(trial, "b")
+    assert add(moved, "c", share=0.1, judged="a", running="replace").shares == {"b": 1.0}
+    assert add(moved, "c", share=0.1, judged="b").versions["c"] == "challenger"

@@ -183,7 +183,13 @@ def _told() -> frozenset[str]:
 
     import hemix.serving.metrics  # registers them  # noqa: F401
 
-    found = {"up", "ALERTS", "kube_pod_status_phase", "kube_pod_created"}
+    found = {
+        "up",
+        "ALERTS",
+        "kube_pod_status_phase",
+        "kube_pod_created",
+        "kube_pod_completion_time",
+    }
     for family in REGISTRY.collect():
         endings = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
         found |= {family.name + end for end in endings.get(family.type, ("",))}

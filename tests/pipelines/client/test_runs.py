@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from hemix.pipelines.kfp_client import experiments, versions
 from hemix.pipelines.kfp_client.api import PipelinesApi
 from hemix.pipelines.kfp_client.connection import Connection
 from hemix.pipelines.kfp_client.errors import PipelineApiError
+from hemix.pipelines.kfp_client.lost import UNSAID, longest
 from hemix.pipelines.kfp_client.runs import submit
 from tests.kfp_server import KfpServer
+from tests.kfp_server.timeline import Script
 from tests.pipelines.client.conftest import TOKEN, Start
 
 pytestmark = pytest.mark.usefixtures("no_waits")
@@ -159,6 +162,31 @@ def test_a_second_run_is_not_started_beside_an_active_one(
     later = submit("small", {"day": "y"}, connection=connection, unless_active=True)
     assert later.started
     assert later.run_id != first.run_id
+
+
+def test_a_run_whose_workflow_is_gone_holds_nothing_up(
+    kfp: KfpServer, connection: Connection, small: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its record says RUNNING for ever; no step of it may take so long."""
+    kfp.script = lambda _: Script(task_s=1e7)
+    first = submit("small", {"day": "x"}, connection=connection, compiled=small)
+    kfp.advance(47 * 3600)
+    again = submit("small", {"day": "y"}, connection=connection, unless_active=True)
+    assert again.run_id == first.run_id
+    kfp.advance(3 * 3600)
+    later = submit("small", {"day": "y"}, connection=connection, unless_active=True)
+    assert later.started
+    told = capsys.readouterr().out
+    assert f"Run {first.run_id} is running since 2022-05-02 00:00" in told
+    assert connection.page_of(first.run_id) in told
+
+
+def test_how_long_a_step_may_take_is_said_by_its_pipeline() -> None:
+    task = {"retryPolicy": {"backoffMaxDuration": "7200s"}}
+    longer = {"retryPolicy": {"backoffMaxDuration": "324180s"}}
+    spec = {"root": {"dag": {"tasks": {"a": task}}}, "components": {"c": {"dag": {"tasks": {"b": longer}}}}}  # fmt: skip
+    assert longest(spec) == timedelta(seconds=324_180)
+    assert longest({"root": {}}) == UNSAID
 
 
 def test_in_a_namespace_everything_is_in_it(start: Start, small: str) -> None:
