@@ -27,7 +27,7 @@ from hemix.progress import say
 USERS = (50, 100, 300, 1_000, 10_000)
 POPULATION = 400_000
 REPLICATES = 300
-NAMES = ("auc", "gauc", "logloss", "normalized_entropy", "pcoc", "ece")
+NAMES = ("auc", "user_gauc", "logloss", "normalized_entropy", "pcoc", "ece")
 WORLDS = {
     "calibrated": (0.0, 0.0),
     "too high": (0.0, 0.4),
@@ -57,7 +57,7 @@ def truth_of(world: tuple[float, float], seed: int) -> dict[str, float]:
     """The metrics of the population."""
     of, labels, scores, lesser = draw(POPULATION, world, np.random.default_rng([seed, 1]))
     found = {
-        "gauc": metrics.gauc(labels, scores, of),
+        "user_gauc": metrics.gauc(labels, scores, of),
         "ece": 0.0 if not world[1] else calibration.ece(labels, scores),
     }
     for name in NAMES:

@@ -155,6 +155,7 @@ class SmallRun:
             lambda out: step.run(
                 definition=self.definition,
                 model=self.model,
+                events=self.events,
                 examples=self.examples,
                 transformed=self.transformed,
                 champion=None,

@@ -11,13 +11,22 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from hemix.components.evaluate.shared import BY_USER, KEYS, View, WindowRows, moments_of
 from hemix.errors import DataError
+from hemix.features.shared_state.columns import personal_columns
+from hemix.features.transform import TransformGraph
 from hemix.files import digest_of
+from hemix.models.rankers.base import Ranker
 from hemix.pipelines.local.record import RunRecord
 from hemix.spec import FeatureSpec
 
 Scores = dict[str, NDArray[np.float32]]
-"""Probabilities ``[rows of the test split]`` per task."""
+"""Probabilities ``[rows of the test split]`` per task, and of one state a user where they are known."""
+
+
+def one_state_of(task: str) -> str:
+    """Under which name :data:`Scores` hold a task's scores of one state a user."""
+    return f"{task} of one state a user"
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,8 @@ class RunData:
 
     transformed: Path
     transform: Path
+    examples: Path | None = None
+    events: Path | None = None
 
     @classmethod
     def of(cls, run: Path) -> Self:
@@ -47,7 +58,12 @@ class RunData:
                 f"{record.version}: the run has no finished transform step.",
                 hint="Let hemix run finish first.",
             )
-        return cls(transformed, transform)
+        made = {step.name for step in record.steps}
+        examples, events = (
+            record.artifact(step, output) if step in made else None
+            for step, output in (("build_examples", "examples"), ("ingest", "events"))
+        )
+        return cls(transformed, transform, examples, events)
 
     @cached_property
     def spec(self) -> FeatureSpec:
@@ -61,6 +77,41 @@ class RunData:
             for split in ("train", "validation", "test")
         }
         return digest_of([rows, self.spec.model_dump()], 8)
+
+    @cached_property
+    def one_state(self) -> View | None:
+        """What gives all test rows of a user the state of the user of one moment; None: they have it.
+
+        Raises:
+            DataError: the definition has counters of pairs or matches, and the run's examples and
+                events, of which these are counted, are gone.
+        """
+        graph = TransformGraph.load(self.transform)
+        moments = moments_of(pq.read_table(self.transformed / "test", columns=list(KEYS)))
+        if BY_USER not in moments:
+            return None
+        gone = self.examples is None or self.events is None
+        if gone and personal_columns(graph.definition):
+            raise DataError(
+                f"{self.transformed}: the examples and events of these rows are gone.",
+                hint="Run hemix run again: counters of pairs are counted in them.",
+            )
+        rows = WindowRows(
+            examples=self.examples or Path(),
+            events=self.events or Path(),
+            window=graph.definition.split.windows()["test"],
+            moments={BY_USER: moments[BY_USER]},
+        )
+        return rows.candidate_views(graph, self.transformed)[BY_USER]
+
+    def scores_of(self, ranker: Ranker) -> Scores:
+        """Test scores of a ranker a task, and under :func:`one_state_of` those of one state a user."""
+        from hemix.models.versions.inference import predict_table
+
+        rows = pq.read_table(self.transformed / "test")
+        own = dict(predict_table(ranker, rows))
+        shared = own if self.one_state is None else predict_table(ranker, self.one_state(rows, 0))
+        return own | {one_state_of(task): p for task, p in shared.items()}
 
     @cached_property
     def test(self) -> HeldOut:

@@ -77,19 +77,19 @@ def show(figures: dict[str, Any]) -> None:
     models = figures["models"]
     for task in figures["tasks"]:
         rows = {name: row for name, row in models.items() if task in row["test"]}
-        names = list(next(iter(rows.values()))["test"][task])
+        names = list(dict.fromkeys(n for row in rows.values() for n in row["test"][task]))
         table = Table(
             title=f"{figures['dataset']}, {task}: test split, mean ± deviation over seeds"
         )
         for heading in ("model", "seeds", *names, "AUC minus HeMix", "dense", "seconds"):
             table.add_column(heading, justify="left" if heading == "model" else "right")
         for name, row in sorted(rows.items(), key=lambda r: -r[1]["test"][task]["auc"]["mean"]):
-            cells = [row["test"][task][m] for m in names]
+            cells = [row["test"][task].get(m) for m in names]
             gap = row.get("difference", {}).get(task)
             table.add_row(
                 name,
                 str(row["seeds"]),
-                *(f"{c['mean']:.4f} ± {c['deviation']:.4f}" for c in cells),
+                *(f"{c['mean']:.4f} ± {c['deviation']:.4f}" if c else "" for c in cells),
                 f"{gap['auc']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}]" if gap else "",
                 f"{row['parameters']['dense']:,}",
                 f"{row['seconds']:.0f}",

@@ -9,9 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.accuracy.data import HeldOut, RunData, Scores, read_scores, write_scores
+from benchmarks.accuracy.data import (
+    HeldOut,
+    RunData,
+    Scores,
+    one_state_of,
+    read_scores,
+    write_scores,
+)
 from hemix.files import digest_of, read_json, write_json
 from hemix.models.metrics import pointwise as metrics
+from hemix.models.metrics.within_user import GAUC, within_user
 from hemix.models.training.recipes import Recipe, recipe_of
 from hemix.progress import say
 
@@ -23,16 +31,16 @@ def train(
 
     The record: ``validation`` AUC a task, ``parameters``, ``flops_per_sample``, ``seconds``.
     """
-    import pyarrow.parquet as pq
-
     from hemix.models.training.trainer import Trainer
-    from hemix.models.versions.inference import predict_table
 
     chosen = recipe_of(recipe, {**overrides, "training.seed": str(seed)})
     name = f"{recipe}-{seed}-{digest_of([_what_counts(chosen), data.digest], 8)}"
     kept, scored = folder / f"{name}.json", folder / f"{name}.npz"
     if kept.exists() and scored.exists():
-        return dict(read_json(kept)), read_scores(scored)
+        scores = read_scores(scored)
+        if all(one_state_of(task.name) in scores for task in data.spec.tasks):
+            return dict(read_json(kept)), scores
+        say(f"{name}: kept without scores of one state a user, and no weights: trained again")
     say(f"{recipe}, seed {seed} {dict(overrides) or ''}")
     with tempfile.TemporaryDirectory() as checkpoints:
         trained = Trainer(
@@ -43,7 +51,7 @@ def train(
             Path(checkpoints),
             tell=lambda _: None,
         ).run()
-    scores: Scores = dict(predict_table(trained.ranker, pq.read_table(data.transformed / "test")))
+    scores = data.scores_of(trained.ranker)
     record: dict[str, Any] = {
         "validation": {
             key.removeprefix("validation_").removesuffix("_auc"): value
@@ -71,15 +79,22 @@ def _what_counts(recipe: Recipe) -> list[Any]:
 
 
 def measure(test: HeldOut, scores: Scores) -> dict[str, dict[str, float]]:
-    """``auc``, ``gauc``, ``logloss`` and, of lists, ``impression_auc`` per task."""
+    """``auc``, ``logloss``, ``user_gauc`` and, of lists, ``impression_auc`` per task.
+
+    ``user_gauc`` is of one state a user, absent where the scores hold none (FuxiCTR's models).
+    """
     found: dict[str, dict[str, float]] = {}
-    for task, p in scores.items():
-        labels, p64 = test.labels[task], np.asarray(p, dtype=np.float64)
+    for task, labels in test.labels.items():
+        if task not in scores:
+            continue
+        p64 = np.asarray(scores[task], dtype=np.float64)
         found[task] = {
             "auc": float(metrics.auc(labels, p64)),
-            "gauc": float(metrics.gauc(labels, p64, test.users)),
             "logloss": float(metrics.logloss(labels, p64)),
         }
+        shared = scores.get(one_state_of(task))
+        if shared is not None:
+            found[task][GAUC] = float(within_user(GAUC, labels, shared, test.users))
         if test.lists:
             found[task]["impression_auc"] = float(
                 metrics.impression_auc(labels, p64, test.requests)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,8 @@ def shorten(
     spec = shorter_spec(data.spec, sequence, length)
     columns = {column.column for s in spec.sequences if s.name == sequence for column in s.columns}
     whole = folder / f"{sequence}-{length}-{train_share:.4f}"
-    if not whole.exists():
+    if not (whole / "transform" / "definition.json").exists():
+        shutil.rmtree(whole, ignore_errors=True)
         partial = whole.with_name(whole.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         for split in SPLITS:
@@ -57,10 +59,10 @@ def shorten(
                 into = partial / "transformed" / split / path.name
                 into.parent.mkdir(parents=True, exist_ok=True)
                 _rewrite(path, into, columns, length, share)
-        (partial / "transform").mkdir()
+        shutil.copytree(data.transform, partial / "transform")
         spec.write(partial / "transform" / "spec.json")
         partial.rename(whole)
-    return RunData(whole / "transformed", whole / "transform")
+    return replace(data, transformed=whole / "transformed", transform=whole / "transform")
 
 
 def shorter_spec(spec: FeatureSpec, sequence: str, length: int) -> FeatureSpec:

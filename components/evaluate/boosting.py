@@ -7,14 +7,17 @@ training and validation together, so it has seen the whole training window.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from hemix.components.evaluate.scoring import OWN, Viewed
+from hemix.components.evaluate.shared import View
 from hemix.components.evaluate.tables import read_split
 from hemix.models.metrics import pointwise as metrics
 from hemix.progress import say
@@ -67,12 +70,18 @@ def boosting_scores(
     spec: FeatureSpec,
     seed: int = 0,
     served: Callable[[pa.Table], pa.Table] = lambda table: table,
-) -> dict[str, NDArray[np.float32]]:
+    views: Mapping[str, View] = MappingProxyType({}),
+) -> Viewed:
     """Fit on ``train/`` and ``validation/``; probability of each ``test/`` row a task ``[B]``.
 
-    ``served`` makes the test rows what they are when served.
-
     A task whose training labels hold one class is scored with its rate.
+
+    Args:
+        transformed: the three splits.
+        spec: their contract.
+        seed: of the trees.
+        served: makes the test rows what they are when served.
+        views: what makes them share the state of a moment; each is scored beside the rows as they are.
     """
     import sklearn.ensemble  # noqa: F401  (loads OpenMP, which threadpool_limits must find)
     from threadpoolctl import threadpool_limits
@@ -81,10 +90,12 @@ def boosting_scores(
     tables = {
         split: read_split(transformed, split, columns) for split in ("train", "validation", "test")
     }
-    tables["test"] = served(tables["test"])
+    rows = tables.pop("test")
+    asked = {OWN: rows, **{kind: view(rows, 0) for kind, view in views.items()}}
+    tests = {kind: features_of(spec, served(table)) for kind, table in asked.items()}
     features = {split: features_of(spec, table) for split, table in tables.items()}
     both = np.concatenate([features["train"], features["validation"]])
-    scores: dict[str, NDArray[np.float32]] = {}
+    scores: Viewed = {kind: {} for kind in tests}
     with threadpool_limits(1 if len(both) < THREADED_ROWS else None, user_api="openmp"):
         for task in spec.tasks:
             train, validation = (
@@ -92,11 +103,13 @@ def boosting_scores(
             )
             labels = np.concatenate([train, validation])
             if metrics.undefined(train):
-                scores[task.name] = np.full(len(features["test"]), labels.mean(), dtype=np.float32)
+                for kind in tests:
+                    scores[kind][task.name] = np.full(rows.num_rows, labels.mean(), np.float32)
                 continue
             trees = _best_trees(spec, features, train, validation, seed)
             model = _boosting(spec, trees, seed).fit(both, labels)
-            scores[task.name] = model.predict_proba(features["test"])[:, 1].astype(np.float32)
+            for kind, test in tests.items():
+                scores[kind][task.name] = model.predict_proba(test)[:, 1].astype(np.float32)
             say(f"evaluate: boosting of {task.name} fitted, {trees} trees on {len(labels)} rows")
     return scores
 

@@ -12,6 +12,7 @@ def evaluate(
     champion: str,
     revision: str,
     model: Input[Model],
+    events: Input[Dataset],
     examples: Input[Dataset],
     transformed: Input[Dataset],
     evaluation: Output[Artifact],
@@ -28,6 +29,7 @@ def evaluate(
         run(
             definition=DatasetDefinition.parse(definition),
             model=Path(model.path),
+            events=Path(events.path),
             examples=Path(examples.path),
             transformed=Path(transformed.path),
             champion=local_copy(champion) if champion else None,

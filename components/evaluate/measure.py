@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,32 +16,46 @@ from hemix.components.evaluate.results import (
     TaskResult,
     WithinResult,
 )
+from hemix.components.evaluate.shared import BY_REQUEST, BY_USER
 from hemix.models.metrics import pointwise as metrics
 from hemix.models.metrics.bootstrap import METRICS, Estimate, UserBootstrap
 from hemix.models.metrics.calibration import calibration_bins
 from hemix.models.metrics.per_request import PER_REQUEST, ordered
+from hemix.models.metrics.within_user import PER_USER
 from hemix.progress import progress
 
 Labels = NDArray[np.int8]
 Scores = NDArray[np.float32]
 SMALLEST_SLICE = 100
 """Slices with fewer rows are left out: their intervals say nothing."""
+IN_REQUEST = ("impression_auc", *PER_REQUEST)
 FEWEST_GROUPS = 30
 """A mean over fewer users or requests with both classes is not reported."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """The test rows: ``labels[task] [B]``, ``scores[model][task] [B]``, codes of requests ``[B]``."""
+    """The test rows: ``labels[task] [B]``, ``scores[model][task] [B]``, codes of requests ``[B]``.
+
+    ``scores`` are of each row's own state. ``shared[kind]`` holds the same of one state a user or a
+    request (:mod:`hemix.components.evaluate.shared`), from which metrics within these are made. A
+    kind that is absent: metrics within a user are left out, those within a request are of ``scores``.
+    """
 
     draws: UserBootstrap
     requests: NDArray[np.int64]
     labels: Mapping[str, Labels]
     scores: Mapping[str, Mapping[str, Scores]]
+    shared: Mapping[str, Mapping[str, Mapping[str, Scores]]] = field(default_factory=dict)
 
     @property
     def rivals(self) -> tuple[str, ...]:
         return tuple(name for name in self.scores if name != CANDIDATE)
+
+    def asked_by(self, metric: str) -> Mapping[str, Mapping[str, Scores]]:
+        """The scores ``[model][task]`` that a metric is made of."""
+        kind = BY_USER if metric in PER_USER else BY_REQUEST if metric in IN_REQUEST else ""
+        return self.shared.get(kind, self.scores)
 
 
 def measure_task(sample: Sample, task: str) -> TaskResult:
@@ -51,14 +65,16 @@ def measure_task(sample: Sample, task: str) -> TaskResult:
     left_out = _too_few_groups(sample, labels)
     estimates: dict[str, dict[str, Estimate]] = {}
     for model in progress(sample.scores, f"evaluate: bootstrap of {task}"):
-        scores = sample.scores[model][task]
         estimates[model] = {
-            name: sample.draws.metric(name, labels, scores, sample.requests)
+            name: sample.draws.metric(
+                name, labels, sample.asked_by(name)[model][task], sample.requests
+            )
             for name in METRICS
             if name not in left_out
         }
     return TaskResult(
         positives=int(labels.sum()),
+        ordered_users=ordered(labels, sample.draws.users),
         ordered_requests=ordered(labels, sample.requests),
         rate=float(labels.mean()),
         metrics={
@@ -87,14 +103,22 @@ def measure_within(sample: Sample, given: Mapping[str, str]) -> dict[str, Within
         rows = np.flatnonzero(sample.labels[parent] > 0)
         if not rows.size:
             continue
+
+        def own(
+            of: Mapping[str, Mapping[str, Scores]],
+            task: str = task, parent: str = parent, rows: NDArray[np.int64] = rows,
+        ) -> dict[str, dict[str, Scores]]:  # fmt: skip
+            return {
+                model: {task: metrics.conditional(scores, task, parent)[rows].astype(np.float32)}
+                for model, scores in of.items()
+            }
+
         part = Sample(
             draws=sample.draws.subset(rows),
             requests=sample.requests[rows],
             labels={task: sample.labels[task][rows]},
-            scores={
-                model: {task: metrics.conditional(scores, task, parent)[rows].astype(np.float32)}
-                for model, scores in sample.scores.items()
-            },
+            scores=own(sample.scores),
+            shared={kind: own(scores) for kind, scores in sample.shared.items()},
         )
         result = measure_task(part, task)
         found[task] = WithinResult(given=parent, rows=rows.size, result=result)
@@ -145,10 +169,13 @@ def _order(names: NDArray[np.object_]) -> list[str]:
 
 def _too_few_groups(sample: Sample, labels: Labels) -> dict[str, Interval]:
     """Grouped metrics that too few groups with both classes stand behind, undefined and why."""
-    left_out = {}
+    left_out: dict[str, Interval] = {}
+    if BY_USER not in sample.shared:
+        note = "the rows were not scored on one state a user"
+        left_out |= {metric: Interval(value=None, note=note) for metric in PER_USER}
     for metric, group, codes in (
-        ("gauc", "users", sample.draws.users),
-        *((metric, "requests", sample.requests) for metric in ("impression_auc", *PER_REQUEST)),
+        *((metric, "users", sample.draws.users) for metric in PER_USER),
+        *((metric, "requests", sample.requests) for metric in IN_REQUEST),
     ):
         known = ordered(labels, codes)
         if known < FEWEST_GROUPS:

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from hemix.components.evaluate.tables import read_split
+from hemix.features.schema import label_column
+
 SMOOTHING = 20.0
 """Pseudo-impressions at the overall rate; an unseen item scores the overall rate."""
+
+
+def popularity_scores(transformed: Path, tasks: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    """Scores ``[B]`` a task of the test split, by the rates of training and validation together."""
+    labels = [label_column(task) for task in tasks]
+    seen = pa.concat_tables(
+        [read_split(transformed, split, ["item_id", *labels]) for split in ("train", "validation")]
+    )
+    asked = read_split(transformed, "test", ["item_id"])["item_id"]
+    return {
+        task: item_rates(seen["item_id"], seen[label].to_numpy(), asked)
+        for task, label in zip(tasks, labels, strict=True)
+    }
 
 
 def item_rates(

@@ -1,7 +1,9 @@
 """What ``evaluation/metrics.json`` holds; written by evaluate, read by validate_model and report.
 
-Models are ``candidate``, ``boosting``, ``popularity``, when there is one ``champion``, and, when a
-field has a ``serve_as``, ``as_logged``.
+Models are ``candidate``, ``boosting``, ``rule``, ``popularity``, when there is one ``champion``, and,
+when a field has a ``serve_as``, ``as_logged``.
+Metrics within a user (``user_...``) are of scores of one state a user, those within a request of one
+state a request; all others of each row's own state (:mod:`hemix.components.evaluate.shared`).
 Metrics are those of :data:`hemix.models.metrics.bootstrap.METRICS`. A number that the sample cannot define is
 ``null`` and its ``note`` says why (JSON has no NaN).
 """
@@ -22,6 +24,7 @@ CANDIDATE = "candidate"
 CHAMPION = "champion"
 BOOSTING = "boosting"
 POPULARITY = "popularity"
+RULE = "rule"
 AS_LOGGED = "as_logged"
 """The candidate with its fields' own values in place of ``serve_as``; no gate looks at it."""
 METRICS_FILE = "metrics.json"
@@ -31,6 +34,11 @@ PREDICTIONS_FILE = "predictions.parquet"
 def prediction_column(model: str, task: str) -> str:
     """Name of a model's probability column (float32) in ``predictions.parquet``."""
     return f"p_{model}_{task}"
+
+
+def shared_column(kind: str, model: str, task: str) -> str:
+    """Name of the same of the rows as of one moment a user or a request (``kind``)."""
+    return f"p_one_{kind}_{model}_{task}"
 
 
 def slice_column(dimension: str) -> str:
@@ -69,11 +77,12 @@ class CalibrationCurve(Frozen):
 class TaskResult(Frozen):
     """One task: ``metrics[model][metric]``, ``differences[rival][metric]`` (candidate - rival).
 
-    ``ordered_requests``: requests with a positive and a negative; metrics per request are means over
-    these, for in all others every order is as good.
+    ``ordered_users`` and ``ordered_requests``: those with a positive and a negative; metrics within a
+    user and a request are means over these, for in all others every order is as good.
     """
 
     positives: int
+    ordered_users: int = 0
     ordered_requests: int = 0
     rate: float
     metrics: dict[str, dict[str, Interval]]

@@ -28,9 +28,10 @@ def split_dataset(transformed: Path, split: str) -> ds.Dataset:
     return ds.dataset(folder, format="parquet", partitioning="hive")
 
 
-def read_split(transformed: Path, split: str, columns: Sequence[str]) -> pa.Table:
-    """Columns of one split, rows in stored order."""
-    return split_dataset(transformed, split).to_table(columns=list(columns))
+def read_split(transformed: Path, split: str, columns: Sequence[str] | None) -> pa.Table:
+    """Columns of one split, all when None, rows in stored order."""
+    wanted = None if columns is None else list(columns)
+    return split_dataset(transformed, split).to_table(columns=wanted)
 
 
 def batches(dataset: ds.Dataset, columns: Sequence[str] | None = None, **filters: pc.Expression

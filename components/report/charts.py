@@ -7,7 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from hemix.components.evaluate.results import BOOSTING, CANDIDATE, CHAMPION, POPULARITY, Results
+from hemix.components.evaluate.results import (
+    BOOSTING,
+    CANDIDATE,
+    CHAMPION,
+    POPULARITY,
+    RULE,
+    Results,
+)
 from hemix.components.evaluate.slices import ACTIVITY_NAMES, AGE_NAMES
 from hemix.components.pages.theme import COLOURS
 from hemix.components.report.facts import DataFacts
@@ -15,7 +22,7 @@ from hemix.components.report.facts import DataFacts
 WIDTH = 400
 SMALLEST_SLICE = 1000
 """Slices with fewer rows are in the table only: their intervals would flatten the picture."""
-MODELS = (CANDIDATE, CHAMPION, BOOSTING, POPULARITY)
+MODELS = (CANDIDATE, CHAMPION, BOOSTING, RULE, POPULARITY)
 SPLITS = ("train", "validation", "test", "outside")
 
 

@@ -10,19 +10,23 @@ from hemix.components.evaluate.results import (
     CANDIDATE,
     CHAMPION,
     POPULARITY,
+    RULE,
     Interval,
     Results,
     TaskResult,
 )
 from hemix.components.validate_model.policy import lower_is_better
 
-RIVALS = (CHAMPION, BOOSTING, POPULARITY)
+RIVALS = (CHAMPION, BOOSTING, RULE, POPULARITY)
 NAMES = {AS_LOGGED: "candidate, as logged"}
-HEADLINE = ("auc", "gauc", "ndcg_at_10", "mrr", "logloss")
+HEADLINE = ("auc", "user_gauc", "ndcg_at_10", "mrr", "logloss")
 """Metrics of which none may be surely worse than a rival's for the candidate to be called better."""
 METRICS = {
     "auc": ("AUC", "a positive above a negative"),
-    "gauc": ("GAUC", "AUC inside a user"),
+    "user_gauc": ("GAUC", "AUC inside a user, of one state a user"),
+    "user_ndcg_at_10": ("NDCG@10 by user", "order inside a user, the first places most"),
+    "user_mrr": ("MRR by user", "1 ÷ rank of a user's first positive"),
+    "user_hit_rate_at_1": ("Hit rate@1 by user", "users whose first is a positive"),
     "impression_auc": ("Request AUC", "AUC inside a request"),
     "ndcg_at_10": ("NDCG@10", "order inside a request, the first places most"),
     "mrr": ("MRR", "1 ÷ rank of a request's first positive"),
@@ -57,10 +61,12 @@ class MetricRow:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskQuality:
-    """One task's table; ``requests`` have a positive and a negative; ``models`` are ``(name, label)`` of its columns."""
+    """One task's table; ``users`` and ``requests`` have a positive and a negative; ``models`` are
+    ``(name, label)`` of its columns."""
 
     task: str
     rate: float
+    users: int
     requests: int
     models: tuple[tuple[str, str], ...]
     rows: tuple[MetricRow, ...]
@@ -185,6 +191,7 @@ def _quality(results: Results, task: str, result: TaskResult) -> TaskQuality:
     return TaskQuality(
         task=task,
         rate=result.rate,
+        users=result.ordered_users,
         requests=result.ordered_requests,
         models=tuple((model, label_of(results, model)) for model in models),
         rows=rows,

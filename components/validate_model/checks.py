@@ -9,6 +9,7 @@ from hemix.components.evaluate.results import (
     CANDIDATE,
     CHAMPION,
     POPULARITY,
+    RULE,
     Interval,
     Results,
 )
@@ -58,6 +59,30 @@ def rival_checks(policy: Policy, results: Results) -> list[Check]:
         for metric, margin in allowed.items()
         for found in [result.differences[rival][metric]]
     ]
+
+
+def rule_checks(policy: Policy, results: Results) -> list[Check]:
+    """Not surely worse than the rule: the whole interval lies within the margin or beyond it.
+
+    A check without an interval passes and says that nothing was judged: on a log whose users have one
+    row each there is no order within a user.
+    """
+    found: list[Check] = []
+    for task, result in results.tasks.items():
+        for metric, margin in policy.rule.items():
+            gap = result.differences.get(RULE, {}).get(metric)
+            if gap is None:
+                continue
+            lower = lower_is_better(metric)
+            name = f"{task} {metric} minus {RULE}, {'lower' if lower else 'upper'} end"
+            end, limit = (gap.low, margin) if lower else (gap.high, 0.0 - margin)
+            direction: Direction = "at_most" if lower else "at_least"
+            check = _check(name, gap, end, limit, direction, results.rows)
+            if end is None:
+                note = f"not judged: {check.note}"
+                check = check.model_copy(update={"passed": True, "note": note})
+            found.append(check)
+    return found
 
 
 def slice_checks(policy: Policy, results: Results) -> list[Check]:

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from hemix.models.metrics.bootstrap import CALIBRATED, METRICS
+from hemix.models.metrics.within_user import GAUC
 from hemix.texts.documents import checked, read
 from hemix.texts.frozen import Frozen
 from hemix.texts.placeholders import as_parameter
@@ -21,6 +22,11 @@ LATENCY = "latency p99 ms"
 
 
 def _metric(name: str) -> str:
+    if name == "gauc":
+        raise ValueError(
+            f"gauc of rows with the user's live state orders against the label and is not measured; "
+            f"{GAUC} is the same of one state a user"
+        )
     if name not in METRICS:
         raise ValueError(f"unknown metric {name!r}; known: {', '.join(METRICS)}")
     return name
@@ -44,8 +50,8 @@ def lower_is_better(metric: str) -> bool:
 
 
 class Limits(Frozen):
-    """Limits of a task's metrics: auc, gauc, impression_auc, ndcg_at_10, mrr, hit_rate_at_1,
-    logloss, normalized_entropy, pcoc, ece."""
+    """Limits of a task's metrics: auc, user_gauc, user_ndcg_at_10, user_mrr, user_hit_rate_at_1,
+    impression_auc, ndcg_at_10, mrr, hit_rate_at_1, logloss, normalized_entropy, pcoc, ece."""
 
     floors: dict[Metric, Number] = Field(default={})
     """Metric -> the least it must be."""
@@ -105,6 +111,10 @@ class Policy(Limits):
     """Metric -> how much worse than the champion's it may be."""
     popularity: dict[Directed, Margin]
     """Metric -> how much worse than item popularity's it may be."""
+    rule: dict[Directed, Margin]
+    """Metric -> how much worse than the rule's it may be, by the optimistic end: the model is refused
+    when the whole interval is worse. Where too few users or requests have a positive and a negative
+    for an interval it is not judged."""
     boosting: dict[Directed, Margin]
     """Metric -> how much worse than gradient boosting's it may be; empty: reported only."""
     slices: SlicePolicy

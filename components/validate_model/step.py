@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from hemix.components.evaluate.results import CANDIDATE, CHAMPION, Results
-from hemix.components.validate_model.checks import metric_checks, rival_checks, slice_checks
+from hemix.components.validate_model.checks import (
+    metric_checks,
+    rival_checks,
+    rule_checks,
+    slice_checks,
+)
 from hemix.components.validate_model.loaded import Rows, export_check, latency_check, parity_checks
 from hemix.components.validate_model.policy import Policy
 from hemix.errors import DataError
@@ -49,6 +54,7 @@ def run(
     checks = [
         *metric_checks(rules, results),
         *rival_checks(rules, results),
+        *rule_checks(rules, results),
         *slice_checks(rules, results),
     ]
     scorer = Scorer.load(model)

@@ -27,8 +27,9 @@ from hemix.models.metrics import pointwise as metrics
 from hemix.models.metrics.calibration import bin_codes
 from hemix.models.metrics.per_request import PER_REQUEST, per_request
 from hemix.models.metrics.pointwise import Codes, Floats
+from hemix.models.metrics.within_user import PER_USER, per_user, within_user
 
-RANKING = ("auc", "gauc", "impression_auc", *PER_REQUEST)
+RANKING = ("auc", *PER_USER, "impression_auc", *PER_REQUEST)
 CALIBRATED = ("logloss", "normalized_entropy", "pcoc", "ece")
 METRICS = (*RANKING, *CALIBRATED)
 FEWEST_USERS = 50
@@ -135,7 +136,8 @@ class UserBootstrap:
         Args:
             name: one of :data:`METRICS`.
             labels: 0 or 1 ``[B]``.
-            scores: probabilities ``[B]``.
+            scores: probabilities ``[B]``; of metrics within a user, of one state a user
+                (:mod:`hemix.models.metrics.within_user`).
             requests: codes ``[B]`` of the requests; needed by ``impression_auc`` and
                 :data:`hemix.models.metrics.per_request.PER_REQUEST` only. A request belongs to one
                 user.
@@ -145,10 +147,9 @@ class UserBootstrap:
         if name == "auc":
             value = metrics.auc(labels_B, scores_B)
             return self.estimate(value, self._auc(labels_B, scores_B))
-        if name == "gauc":
-            value = metrics.gauc(labels_B, scores_B, self.users)
-            groups = metrics.grouped_auc(labels_B, scores_B, self.users)
-            found = self._grouped(*groups, self.users)
+        if name in PER_USER:
+            value = within_user(name, labels_B, scores_B, self.users)
+            found = self._grouped(*per_user(name, labels_B, scores_B, self.users), self.users)
             return self.estimate(value, found, fewest=FEWEST_USERS_INSIDE)
         if name == "impression_auc":
             assert requests is not None, "impression_auc needs requests"

@@ -50,12 +50,17 @@ def grouped_auc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> tupl
 
     Returns:
         ``(auc [G], rows [G])``; a group with one class has AUC NaN.
+
+    Raises:
+        ValueError: a score is no number.
     """
     labels_B = np.asarray(labels, dtype=np.float64)
     scores_B = np.asarray(scores, dtype=np.float64)
     groups_B = np.asarray(groups, dtype=np.int64)
     if labels_B.size == 0:
         return np.zeros(0), np.zeros(0)
+    if np.isnan(scores_B).any():
+        raise ValueError(f"{int(np.isnan(scores_B).sum())} scores are no numbers")
     order = np.lexsort((scores_B, groups_B))
     labels_B, scores_B, groups_B = labels_B[order], scores_B[order], groups_B[order]
     rows_G = np.bincount(groups_B).astype(np.float64)
@@ -77,6 +82,8 @@ def grouped_auc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> tupl
 
 def gauc(labels: ArrayLike, scores: ArrayLike, users: ArrayLike) -> float:
     """AUC inside each user, averaged with weights = impressions, users with both classes only.
+
+    Of scores of one state a user: :mod:`hemix.models.metrics.within_user`.
 
     Source: Zhou et al., Deep Interest Network, KDD 2018, eq. 6 (impression weights).
     """

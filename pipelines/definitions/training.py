@@ -131,6 +131,7 @@ def training(
                 evaluation = evaluate(
                     definition=definition,
                     model=trained["model"],
+                    events=events,
                     examples=examples,
                     transformed=tables["transformed"],
                     champion=champion,

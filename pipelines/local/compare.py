@@ -16,7 +16,9 @@ from hemix.components.evaluate.results import (
     Interval,
     Results,
     prediction_column,
+    shared_column,
 )
+from hemix.components.evaluate.shared import BY_REQUEST, BY_USER
 from hemix.components.pages.theme import COLOURS
 from hemix.errors import DataError, StorageError
 from hemix.features.schema import label_column
@@ -147,10 +149,21 @@ def _gaps(first: Path, other: Path) -> tuple[dict[str, dict[str, Interval]], str
             draws=draws,
             requests=requests.astype(np.int64),
             labels={task: mine[labels].to_numpy()},
-            scores={
-                CANDIDATE: {task: theirs[name].to_numpy()},
-                FIRST: {task: mine[name].to_numpy()},
+            scores=_both(mine, theirs, name, task),
+            shared={
+                kind: _both(mine, theirs, column, task)
+                for kind in (BY_USER, BY_REQUEST)
+                for column in [shared_column(kind, CANDIDATE, task)]
+                if column in mine.column_names and column in theirs.column_names
             },
         )
         gaps[task] = measure_task(sample, task).differences[FIRST]
     return gaps, "" if gaps else "other labels than the first run's: nothing is paired"
+
+
+def _both(mine: Any, theirs: Any, column: str, task: str) -> dict[str, dict[str, Any]]:
+    """A column of scores of both runs, as a sample has them."""
+    return {
+        CANDIDATE: {task: theirs[column].to_numpy()},
+        FIRST: {task: mine[column].to_numpy()},
+    }

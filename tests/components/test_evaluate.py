@@ -14,7 +14,13 @@ from hemix.components.evaluate import popularity, slices, tables
 from hemix.components.evaluate.feature_facts import Features
 from hemix.components.evaluate.features import groups_of
 from hemix.components.evaluate.measure import Sample, measure_slices, measure_task, measure_within
-from hemix.components.evaluate.results import CANDIDATE, CHAMPION, Results, prediction_column
+from hemix.components.evaluate.results import (
+    CANDIDATE,
+    CHAMPION,
+    Results,
+    prediction_column,
+    shared_column,
+)
 from hemix.components.evaluate.scoring import champion_scores
 from hemix.components.evaluate.step import run
 from hemix.components.report.features import bars
@@ -23,6 +29,8 @@ from hemix.features.definition import DatasetDefinition
 from hemix.features.transform.statistics import Histogram
 from hemix.models.metrics import pointwise as metrics
 from hemix.models.metrics.bootstrap import UserBootstrap
+from hemix.models.metrics.within_user import PER_USER, within_user
+from hemix.models.versions.inference import Scorer, predict_table
 from hemix.spec import FeatureSpec
 from tests.small import SmallRun
 
@@ -31,7 +39,8 @@ def test_metrics_are_those_of_the_stored_predictions(small_evaluation: Path) -> 
     results = Results.read(small_evaluation)
     stored = pq.read_table(small_evaluation / "predictions.parquet")
     assert stored.num_rows == results.rows
-    assert {model.name for model in results.models} == {"candidate", "boosting", "popularity"}
+    rivals = {"boosting", "rule", "popularity"}
+    assert {model.name for model in results.models} == {"candidate", *rivals}
     for task, result in results.tasks.items():
         labels = stored[f"label_{task}"].to_numpy()
         assert result.positives == labels.sum()
@@ -51,6 +60,48 @@ def test_metrics_are_those_of_the_stored_predictions(small_evaluation: Path) -> 
         assert ours is not None
         assert theirs is not None
         assert gap == pytest.approx(ours - theirs)
+
+
+def test_metrics_within_a_user_are_of_the_state_of_his_first_row(
+    small_run: SmallRun, small_evaluation: Path
+) -> None:
+    """Each user's rows scored again, one user at a time, with the columns of the first of them."""
+    results = Results.read(small_evaluation)
+    stored = pq.read_table(small_evaluation / "predictions.parquet")
+    rows = tables.read_split(small_run.transformed, "test", None)
+    scorer = Scorer.load(small_run.model)
+    spec = scorer.spec
+    names = [f.name for f in spec.categorical if f.side == "user"]
+    names += [name for n in spec.numeric if n.side == "user" for name in (n.name, n.bucket)]
+    names += [c.column for s in spec.sequences for c in s.columns]
+    users, times = stored["user_id"].to_numpy(), stored["event_time"].cast("int64").to_numpy()
+    moved = 0
+    for user in np.unique(users)[:12]:
+        own = np.flatnonzero(users == user)
+        first = own[np.argmin(times[own])]
+        table = rows.take(pa.array(own))
+        for name in names:
+            same = rows[name].take(pa.array(np.full(len(own), first)))
+            table = table.set_column(table.column_names.index(name), name, same)
+        for task, p in predict_table(scorer, table).items():
+            shared = stored[shared_column("user", CANDIDATE, task)].to_numpy()[own]
+            np.testing.assert_allclose(shared, p, atol=1e-6)
+            moved += not np.allclose(
+                shared, stored[prediction_column(CANDIDATE, task)].to_numpy()[own]
+            )
+    assert moved, "the state of later rows is another"
+    codes = np.unique(users, return_inverse=True)[1]
+    for task, result in results.tasks.items():
+        labels = stored[f"label_{task}"].to_numpy()
+        assert 0 < result.ordered_users < results.users
+        for model, found in result.metrics.items():
+            assert "gauc" not in found
+            shared = stored[shared_column("user", model, task)].to_numpy()
+            for name in PER_USER:
+                expected = within_user(name, labels, shared, codes)
+                assert found[name].value == pytest.approx(expected)
+        rule = stored[prediction_column("rule", task)]
+        assert rule.equals(stored[shared_column("user", "rule", task)])
 
 
 def test_slices_cover_every_row_once(small_evaluation: Path) -> None:
@@ -80,6 +131,7 @@ def test_the_champion_scores_through_its_own_transform(
     run(
         definition=small_run.definition,
         model=small_run.model,
+        events=small_run.events,
         examples=small_run.examples,
         transformed=small_run.transformed,
         champion=small_run.model,
@@ -90,6 +142,10 @@ def test_the_champion_scores_through_its_own_transform(
         ours, theirs = (
             stored[prediction_column(model, task)].to_numpy() for model in (CANDIDATE, CHAMPION)
         )
+        shared, its = (
+            stored[shared_column("user", model, task)].to_numpy() for model in (CANDIDATE, CHAMPION)
+        )
+        np.testing.assert_allclose(shared, its, atol=1e-6)
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
     results = Results.read(tmp_path / "evaluation")
     assert results.tasks["click"].differences[CHAMPION]["auc"].value == pytest.approx(0, abs=1e-6)

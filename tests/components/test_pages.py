@@ -118,9 +118,10 @@ def report(text: str, folder: Path) -> str:
     )
     interval = Interval(value=0.7, low=0.6, high=0.8)
     metrics = dict.fromkeys(
-        ("auc", "gauc", "impression_auc", "logloss", "normalized_entropy", "pcoc", "ece"), interval
+        ("auc", "user_gauc", "impression_auc", "logloss", "normalized_entropy", "pcoc", "ece"),
+        interval,
     )
-    models = ("candidate", "champion", "boosting", "popularity")
+    models = ("candidate", "champion", "boosting", "rule", "popularity")
     curve = CalibrationCurve(rows=(5, 5), predicted=(0.1, 0.2), observed=(0.1, 0.3))
     task = TaskResult(
         positives=5, rate=0.5, metrics=dict.fromkeys(models, metrics),

@@ -52,6 +52,7 @@ def test_a_policy_overrides_what_it_names(tmp_path: Path) -> None:
         ("flors: {auc: 0.6}", "flors"),
         ("latency: {p99: 5}", r"latency\.p99"),
         ("floors: {acu: 0.6}", "unknown metric 'acu'"),
+        ("floors: {gauc: 0.6}", "user_gauc is the same of one state a user"),
         ("floors: {auc: high}", r"floors\.auc"),
         ("floors: {auc: .nan}", r"floors\.auc"),
         ("champion: {auc: -0.1}", r"champion\.auc"),
@@ -122,6 +123,7 @@ floors: {auc: 0.5}
 ceilings: {normalized_entropy: 2.0}
 bands: {pcoc: [0.1, 10]}
 popularity: {}
+rule: {}
 latency: {candidates: 20, requests: 10, p99_ms: 60000}
 parity: {rows: 64, requests: 5}
 """

@@ -18,6 +18,7 @@ from hemix.models.metrics.bootstrap import (
     UserBootstrap,
 )
 from hemix.models.metrics.per_request import PER_REQUEST, per_request
+from hemix.models.metrics.within_user import PER_USER, within_user
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 4), st.integers(0, 2)),
@@ -28,8 +29,8 @@ ROWS = st.lists(
 
 def measure(name: str, labels: np.ndarray, scores: np.ndarray, users: np.ndarray,
             requests: np.ndarray) -> float:  # fmt: skip
-    if name == "gauc":
-        return metrics.gauc(labels, scores, users)
+    if name in PER_USER:
+        return within_user(name, labels, scores, users)
     if name == "impression_auc":
         return metrics.impression_auc(labels, scores, requests)
     if name in PER_REQUEST:
@@ -154,8 +155,8 @@ def test_few_positives_have_no_interval_of_ece() -> None:
 def test_few_users_have_no_interval() -> None:
     random = np.random.default_rng(2)
     labels, scores = random.integers(0, 2, 5_000), random.random(5_000)
-    for name in ("auc", "gauc", "logloss", "pcoc", "ece"):
-        fewest = FEWEST_USERS_INSIDE if name in ("gauc", "ece") else FEWEST_USERS
+    for name in ("auc", "user_gauc", "user_mrr", "logloss", "pcoc", "ece"):
+        fewest = FEWEST_USERS_INSIDE if name in (*PER_USER, "ece") else FEWEST_USERS
         for users in (fewest - 1, fewest):
             draws = UserBootstrap.draw(np.arange(5_000) % users, replicates=20)
             found = draws.metric(name, labels, scores)

@@ -21,6 +21,7 @@ EASY = {
     "floors": {"auc": 0.5},
     "bands": {"pcoc": [0.5, 2.0]},
     "popularity": {},
+    "rule": {},
     "latency": {"candidates": 20, "requests": 10, "p99_ms": 600_000},
 }
 

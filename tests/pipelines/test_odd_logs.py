@@ -17,6 +17,7 @@ floors: {auc: 0.0}
 ceilings: {normalized_entropy: 9.0}
 bands: {pcoc: [0.0, 1000.0]}
 popularity: {}
+rule: {}
 latency: {candidates: 2, requests: 10, p99_ms: 60000.0}
 parity: {rows: 64, requests: 4}
 """
@@ -95,6 +96,7 @@ class Run:
         evaluate.run(
             definition=self.definition,
             model=at("model"),
+            events=at("events"),
             examples=at("examples"),
             transformed=at("transformed"),
             champion=None,

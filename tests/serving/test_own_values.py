@@ -317,6 +317,7 @@ def test_evaluation_reports_both_ways(hotels: Hotels) -> None:
     evaluate.run(
         definition=hotels.definition,
         model=root / "v1",
+        events=root / "events",
         examples=root / "examples",
         transformed=root / "transformed",
         champion=root / "v1",

@@ -1,0 +1,64 @@
+"""Which columns tell the state of the user, by what the definition says they are made of.
+
+- **The user's own**: everything of the user's side, which is attributes of the user, counters whose
+  key is the user, the time since the user's last events, both sequences. All rows of a moment share
+  them, so they are copied from the moment's row.
+- **The user's with the candidate**: counters of a pair, matches with a sequence, and statistics within
+  the request of such a counter. Each row has its own, and it is worked out again as of the moment
+  (:mod:`hemix.features.shared_state.personal`).
+
+All else (items and their counters, context, candidates' own columns, time fields) is the row's.
+"""
+
+from __future__ import annotations
+
+from hemix.features.definition import DatasetDefinition
+from hemix.features.schema import SEQUENCES, sequence_column
+from hemix.features.transform_plan import NumberPlan, TransformPlan
+from hemix.spec import FeatureSpec
+
+
+def own_columns(spec: FeatureSpec) -> tuple[str, ...]:
+    """Transformed columns of the user's own state."""
+    return (
+        *(field.name for field in spec.categorical if field.side == "user"),
+        *(name for n in spec.numeric if n.side == "user" for name in (n.name, n.bucket)),
+        *(column.column for sequence in spec.sequences for column in sequence.columns),
+    )
+
+
+def pair_columns(definition: DatasetDefinition) -> tuple[str, ...]:
+    """Raw columns of counters of a pair."""
+    pairs = (counter for counter in definition.counters if counter.is_pair)
+    return tuple(name for counter in pairs for name in counter.columns(definition.tasks))
+
+
+def personal_columns(definition: DatasetDefinition) -> tuple[str, ...]:
+    """Raw columns of the user with the candidate: pairs, matches, statistics of pairs."""
+    pairs = pair_columns(definition)
+    made = (one for one in definition.within_request if one.of in pairs)
+    return (*pairs, *definition.match_columns, *(name for one in made for name in one.columns))
+
+
+def personal_numbers(plan: TransformPlan, definition: DatasetDefinition) -> tuple[NumberPlan, ...]:
+    """The transformed numbers that are made of :func:`personal_columns`."""
+    personal = set(personal_columns(definition))
+    return tuple(number for number in plan.numbers if personal.intersection(number.inputs))
+
+
+def columns_of_rows(definition: DatasetDefinition) -> tuple[str, ...]:
+    """Raw columns of every row that :func:`personal_columns` are worked out of, beside the keys."""
+    keys = [c.keys[1] for c in definition.counters if c.is_pair]
+    return tuple(dict.fromkeys([*keys, *(match.column for match in definition.matches)]))
+
+
+def lists_of_moments(definition: DatasetDefinition) -> tuple[str, ...]:
+    """Raw lists of each moment's row that matches are worked out of."""
+    names = [
+        sequence_column(sequence, name)
+        for match in definition.matches
+        for sequence in SEQUENCES
+        if sequence in match.sequences
+        for name in (match.column, "gap_s")
+    ]
+    return tuple(dict.fromkeys(names))
