@@ -10,8 +10,8 @@ import torch
 from hemix.errors import DefinitionError
 from hemix.models.data.toy import toy_spec
 from hemix.models.training import checkpoint
-from hemix.models.training.distributed import World
-from hemix.models.training.recipes import Recipe
+from hemix.models.training.distributed import World, _outside
+from hemix.models.training.recipes import Recipe, recipe_of
 from hemix.models.training.state import State
 from hemix.models.training.trainer import Trainer
 from tests.models.files import write_split
@@ -23,6 +23,8 @@ from tests.models.train_toy import toy_recipe, train
 TOLERANCE = 2e-5
 SHORT = {"training__epochs": "1", "training__refit": "false"}
 SPARSE = {"model__embedding__sparse": "true", "training__embedding_optimizer": "adagrad"}
+
+SPARSE_FIELDS = {key.replace("__", "."): value for key, value in SPARSE.items()}
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,40 @@ def test_two_processes_take_the_course_of_one(
     train(data, tmp_path / "one", recipe)
     train_in(2, data, tmp_path / "two", recipe)
     assert_same_course(tmp_path / "two", tmp_path / "one")
+
+
+def test_an_ensemble_takes_it_too(data: Path, tmp_path: Path) -> None:
+    """Experts without rows in one process, shares and losses over the rows of both."""
+    recipe = recipe_of(
+        "adaensemble",
+        {
+            "model.layers": "2",
+            "model.exit_shares": "[]",
+            "model.experts": "[gated, cross, polynomial]",
+            "model.expert_shares": "[]",
+            "model.chosen": "1",
+            "model.attention": "[4]",
+            "model.embedding.width": "4",
+            "training.batch_size": "32",
+            "training.evaluations": "1",
+        },
+    )
+    train(data, tmp_path / "one", recipe)
+    train_in(2, data, tmp_path / "two", recipe)
+    assert_same_course(tmp_path / "two", tmp_path / "one")
+
+
+def test_first_order_weights_stay_out_of_the_dense_average() -> None:
+    """Where their gradients are sparse; and those of numbers, where there are none."""
+    spec = toy_spec().model_copy(update={"numeric": ()})
+    for sparse in (True, False):
+        recipe = recipe_of("fm", SPARSE_FIELDS if sparse else {})
+        ranker = recipe.build(spec)
+        out = {name for name, p in ranker.named_parameters() if _outside(ranker, p)}
+        numbers = {"embedding.buckets.weight", "embedding.directions"}
+        numbers |= {"first_order.buckets.weight", "first_order.directions"}
+        tables = {n for n, _ in ranker.named_parameters() if ".tables." in n} if sparse else set()
+        assert out == numbers | tables
 
 
 def test_any_number_of_processes_goes_on_from_a_checkpoint(data: Path, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import threading
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from hemix.errors import EnvironmentProblem, RequestError
@@ -15,6 +14,7 @@ from hemix.serving.client import rank
 from hemix.serving.experiments.assignment import assign, variants_of
 from hemix.serving.registry.opening import open_registry
 from tests.serving.live import TIME_MS, Endpoint, Workshop
+from tests.serving.offline import offline_scores
 from tests.serving.test_request import BAD
 
 pytestmark = pytest.mark.slow
@@ -42,47 +42,16 @@ def test_three_protocols_one_answer(endpoint: Endpoint, workshop: Workshop) -> N
 
 def test_scores_are_those_of_the_offline_path(endpoint: Endpoint, workshop: Workshop) -> None:
     """One row per candidate through ``apply_table`` and ``predict_table``: the slow, obvious way."""
-    from hemix.features.store.assemble import assemble
-    from hemix.features.store.online import OnlineFeatures
-    from hemix.features.transform.graph import TransformGraph
-    from hemix.models.versions.inference import Scorer, predict_table
-
     (user,), items = workshop.known(users=1)
     answer = ask(endpoint, "v1", user, items, context={"tab": 2}, timestamp_ms=TIME_MS)
     model = workshop.model(answer["version"])
-    graph = TransformGraph.load(model / "transform")
-    online = OnlineFeatures(endpoint.root / "feature_store", "ranker_small", timeout_s=30)
-    rows = online.read(user, items)
-    raw = assemble(
-        graph.definition,
-        graph.types,
-        user=rows[0],
-        items=rows[1],
-        context={"tab": 2},
-        time_ms=TIME_MS,
-    )
-    columns: dict[str, pa.Array] = {}
-    for name, column in raw.user.items():
-        value = pa.array(column[0] if isinstance(column, tuple) else column)
-        columns[name] = (
-            pa.array([value.to_pylist()] * len(items))
-            if isinstance(column, tuple)
-            else pa.array(value.to_pylist() * len(items))
-        )
-    columns |= {name: pa.array(column) for name, column in raw.items.items()}
-    wanted = graph.inputs()
-    table = pa.table({c.name: _typed(columns[c.name], c.kind, c.ragged) for c in wanted})
-    expected = predict_table(Scorer.load(model), graph.apply_table(table))
+    store = endpoint.root / "feature_store"
+    expected = offline_scores(model, store, "ranker_small", user, items, context={"tab": 2})
     for task, values in expected.items():
         np.testing.assert_allclose(answer["scores"][task], values, atol=2e-6)
         order = np.argsort(-np.float32(answer["scores"][task]), kind="stable")
         if task == next(iter(expected)):
             assert answer["ranked_item_ids"] == [items[at] for at in order]
-
-
-def _typed(array: pa.Array, kind: str, ragged: bool) -> pa.Array:
-    plain = {"int": pa.int64(), "string": pa.string(), "float": pa.float64()}[kind]
-    return array.cast(pa.list_(plain) if ragged else plain)
 
 
 def test_a_candidates_score_does_not_depend_on_the_others(

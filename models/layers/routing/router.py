@@ -16,8 +16,9 @@ all N and pi_e the wished share:
 
     balance = alpha sum_e f_e P_e / pi_e          z = zeta mean_b logsumexp(z_b)^2
 
-(the release forgets zeta). f is a count, so P alone has a gradient: with f of all processes the mean
-of their losses is that of the whole batch. Parts of an accumulated batch have an f of their own.
+(the release forgets zeta). f is a count, so P alone has a gradient: with the counts of all processes
+that train together the mean of their losses is that of the whole batch. Parts of an accumulated
+batch have an f of their own.
 
 Axes: B batch, D width, N networks.
 """
@@ -62,23 +63,40 @@ def top_gates(logits_BN: Tensor, k: int, over: Literal["chosen", "all"] = "chose
     return Routing(logits=logits_BN, gates=gates, chosen=chosen)
 
 
-def balance_loss(routing: Routing, prior: Sequence[float] | None = None) -> Tensor:
-    """``sum_e f_e P_e / pi_e``; without ``prior`` the wished shares are equal.
-
-    ``f`` is that of all processes that train together.
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """Over the rows of all processes that train together: ``share [N]`` of them sent to each
+    network, and ``weight``, by which a sum over this process's rows becomes a part of their mean
+    when the processes' losses are averaged.
     """
+
+    share: Tensor
+    weight: Tensor
+
+
+def counted(routing: Routing) -> Counted:
+    """Count the choices; every process must call it."""
+    chosen = routing.chosen.to(routing.logits.dtype)
+    counts = torch.cat([chosen.sum(0), chosen.new_tensor([len(chosen)])])
+    world = 1
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(counts)
+        world = dist.get_world_size()
+    rows = counts[-1].clamp(min=1)
+    return Counted(share=counts[:-1] / rows, weight=world / rows)
+
+
+def balance_loss(routing: Routing, counts: Counted, prior: Sequence[float] = ()) -> Tensor:
+    """``sum_e f_e P_e / pi_e``; without ``prior`` the wished shares are equal."""
     count = routing.logits.shape[1]
     wished = routing.logits.new_tensor(prior or [1 / count] * count)
-    share = routing.chosen.to(routing.logits.dtype).mean(0)
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(share)
-        share = share / dist.get_world_size()
-    return (share * routing.logits.softmax(1).mean(0) / wished).sum()
+    mean = routing.logits.softmax(1).sum(0) * counts.weight
+    return (counts.share * mean / wished).sum()
 
 
-def z_loss(routing: Routing) -> Tensor:
+def z_loss(routing: Routing, counts: Counted) -> Tensor:
     """``mean_b logsumexp(z_b)^2``, which keeps logits small."""
-    return routing.logits.logsumexp(1).square().mean()
+    return routing.logits.logsumexp(1).square().sum() * counts.weight
 
 
 class CosineRouter(nn.Module):

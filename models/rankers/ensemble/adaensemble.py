@@ -25,6 +25,7 @@ Axes: B batch, V vectors, E width, D = V E, L layers, N experts, T tasks.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,6 +41,7 @@ from hemix.models.layers.routing.router import (
     CosineRouter,
     Routing,
     balance_loss,
+    counted,
     top_gates,
     z_loss,
 )
@@ -121,8 +123,6 @@ class AdaEnsemble(FieldRanker):
         """Logits ``[B]`` per task; rows are computed up to their exit."""
         course = self.follow(x_BVE.flatten(1))
         self.course = course if self.training else None
-        if self.training:
-            self._remember(course)
         found = {}
         for task in self.spec.tasks:
             total = x_BVE.new_zeros(len(x_BVE))
@@ -176,12 +176,13 @@ class AdaEnsemble(FieldRanker):
         routings = [(one, c.expert_shares) for one in course.layers]
         # Shares of exits are those that serving would take, however many are open.
         exits = top_gates(course.exits.logits, 1)
-        total = course.exits.logits.new_zeros(())
+        total, measured = course.exits.logits.new_zeros(()), []
         for routing, shares in (*routings, (exits, c.exit_shares)):
-            if c.balance:
-                total = total + c.balance * balance_loss(routing, shares)
-            if c.z and len(routing.logits):
-                total = total + c.z * z_loss(routing)
+            counts = counted(routing)
+            measured.append(counts.share)
+            total = total + c.balance * balance_loss(routing, counts, shares)
+            total = total + c.z * z_loss(routing, counts)
+        self._remember(measured)
         if self.open_exits > 1:
             total = total + self._exit_losses(course, batch)
         return total
@@ -202,14 +203,13 @@ class AdaEnsemble(FieldRanker):
         return torch.stack(parts).sum() / max(1, len(course.exits.logits))
 
     @torch.no_grad()
-    def _remember(self, course: Course) -> None:
-        """Move the measured shares towards this batch's."""
-        for level, routing in enumerate(course.layers):
-            if len(routing.chosen):
-                share = routing.chosen.to(self.expert_share.dtype).mean(0)
+    def _remember(self, shares: Sequence[Tensor]) -> None:
+        """Move the measured shares towards this batch's; a layer that no row reached stays."""
+        *layers, exits = (share.to(self.exit_share.dtype) for share in shares)
+        for level, share in enumerate(layers):
+            if share.any():
                 self.expert_share[level].lerp_(share, 1 - REMEMBERED)
-        first = fn.one_hot(course.exits.logits.argmax(1), self.config.layers)
-        self.exit_share.lerp_(first.to(self.exit_share.dtype).mean(0), 1 - REMEMBERED)
+        self.exit_share.lerp_(exits, 1 - REMEMBERED)
 
     @torch.no_grad()
     def measured(self, batch: Batch) -> tuple[Tensor, Tensor]:

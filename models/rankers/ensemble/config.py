@@ -19,7 +19,6 @@ class AdaEnsembleConfig(FieldRankerConfig):
 
     search: ClassVar[Space] = {
         **FieldRankerConfig.search,
-        "layers": Range(low=2, high=4),
         "chosen": Range(low=1, high=4),
         "balance": Range(low=1e-3, high=1.0, log=True),
     }

@@ -14,16 +14,21 @@ Axes: B batch, V vectors of a row, E embedding width.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import model_validator
 from torch import Tensor
 
 from hemix.models.layers.interactions.pairs import FactorizationMachine
 from hemix.models.rankers.fields import FieldRanker, FirstOrderConfig
+from hemix.models.search_space import Space
 from hemix.spec import FeatureSpec
 
 
 class FMConfig(FirstOrderConfig):
-    """Shape of a factorisation machine."""
+    """Shape of a factorisation machine; there is nothing that ``dropout`` could drop."""
+
+    search: ClassVar[Space] = {k: v for k, v in FirstOrderConfig.search.items() if k != "dropout"}
 
     @model_validator(mode="after")
     def _consistent(self) -> FMConfig:

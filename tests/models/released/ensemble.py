@@ -12,7 +12,13 @@ from torch.nn import functional as fn
 
 from hemix.models.layers.routing.experts import EXPERTS, Expert
 from hemix.models.layers.routing.mixture import SparseMixture
-from hemix.models.layers.routing.router import CosineRouter, balance_loss, top_gates, z_loss
+from hemix.models.layers.routing.router import (
+    CosineRouter,
+    balance_loss,
+    counted,
+    top_gates,
+    z_loss,
+)
 from hemix.models.rankers.ensemble.adaensemble import AdaEnsemble
 from tests.models.released.networks import called
 from tests.models.released.polynomial import by_d
@@ -116,11 +122,13 @@ def router(case: Case) -> None:
     case.equal("logits", logits)
     case.equal("gates", routing.gates)
     case.equal("chosen", routing.chosen)
-    balance = hyper["alpha"] * balance_loss(routing, hyper["prior"])
+    counts = counted(routing)
+    balance = hyper["alpha"] * balance_loss(routing, counts, hyper["prior"] or ())
+    own = z_loss(routing, counts)
     case.equal("L_balance", balance)
-    case.equal("L_z", z_loss(routing))
+    case.equal("L_z", own)
     if any(case.arrays[key].any() for key in case.keys(r"dloss_\w+")):
-        case.gradients(balance + z_loss(routing), weights, lambda key: f"dloss_{key}")
+        case.gradients(balance + own, weights, lambda key: f"dloss_{key}")
     else:
         case.leave_out(r"dloss_\w+", "all 0 in this file, which no gradient of a z loss is")
     case.gradients((routing.gates * case.read("G")).sum(), weights, lambda key: f"dgates_{key}")
