@@ -177,7 +177,7 @@ def test_the_auxiliary_loss_is_that_of_the_last_pass_and_weighs_exits_by_their_g
                 label = float(batch.labels[task][row])
                 probability = float((logit if label else -logit).detach().sigmoid())
                 seen = 1.0 if task == "click" else float(batch.labels["click"][row])
-                total -= float(gate) * seen * float(torch.tensor(probability).log()) / 9
+                total -= float(gate.detach()) * seen * float(torch.tensor(probability).log()) / 9
     got = model.auxiliary_loss(batch)
     assert got is not None
     assert got.item() == pytest.approx(total, rel=1e-5)
