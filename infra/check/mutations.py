@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from hemix.infra.check.objects import Manifest, Object
+from hemix.infra.check.objects import LOADER, Manifest, Object
 
 Fault = Callable[[Manifest], bool]
 """Breaks a manifest in place; False when it has no place for this fault."""
@@ -121,7 +121,7 @@ def broken_pipelines(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, st
 def _retagged(text: str) -> str:
     import yaml
 
-    documents = list(yaml.safe_load_all(text))
+    documents = list(yaml.load_all(text, Loader=LOADER))
     for executor in documents[0]["deploymentSpec"]["executors"].values():
         image = str(executor["container"]["image"])
         executor["container"]["image"] = image.rpartition(":")[0] + ":latest"
@@ -132,7 +132,7 @@ def _retagged(text: str) -> str:
 def _misnamed(text: str) -> str:
     import yaml
 
-    documents = list(yaml.safe_load_all(text))
+    documents = list(yaml.load_all(text, Loader=LOADER))
     for task in documents[0]["root"]["dag"]["tasks"].values():
         task["componentRef"]["name"] = "comp-nowhere"
         break

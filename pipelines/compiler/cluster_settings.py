@@ -6,6 +6,8 @@ differs, and is laid over it key by key. Unknown keys and unknown steps are refu
 
 from __future__ import annotations
 
+import copy
+import functools
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,10 +17,11 @@ from pydantic import BeforeValidator, Field, model_validator
 from hemix import __version__
 from hemix.components.steps import BY_NAME, PREFIX, Image
 from hemix.features.declared_sources import Seconds
-from hemix.texts.documents import checked, read
+from hemix.texts.documents import Document, checked, read
 from hemix.texts.frozen import Frozen
 
 SHIPPED = Path(__file__).with_name("cluster.yaml")
+_WHAT = "a file of cluster settings"
 _TAG = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")
 _PREFIX = re.compile(r"^([a-z0-9-]+(\.[a-z0-9-]+)+|localhost|[a-z0-9.-]+:[0-9]+)(/[a-z0-9._/-]+)?$")
 
@@ -220,10 +223,16 @@ class ClusterSettings(Frozen):
         Raises:
             DefinitionError: no such file, not YAML, an unknown key or a value that does not fit.
         """
-        value = read(SHIPPED, "a file of cluster settings").value
-        document = read(path or SHIPPED, "a file of cluster settings")
+        shipped = _shipped()
+        document = shipped if path is None else read(path, _WHAT)
         hint = "docs/operator/pipelines.md lists the keys of the cluster settings."
-        return checked(ClusterSettings, document, over=_laid_over(value, document.value), hint=hint)
+        over = copy.deepcopy(_laid_over(shipped.value, document.value))
+        return checked(ClusterSettings, document, over=over, hint=hint)
+
+
+@functools.cache
+def _shipped() -> Document:
+    return read(SHIPPED, _WHAT)
 
 
 def bytes_of(quantity: str) -> float:
