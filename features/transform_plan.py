@@ -108,6 +108,8 @@ class TransformPlan:
     gaps: dict[str, str]
     sequences: tuple[SequenceFeature, ...]
     tasks: tuple[str, ...]
+    personal: frozenset[str] = frozenset()
+    """Raw columns of the user with the candidate: of pairs, of matches, and statistics of these."""
 
     def column(self, name: str) -> RawColumn:
         """The raw column called ``name``."""
@@ -152,6 +154,7 @@ class TransformPlan:
                     side=n.side,
                     bucket=f"{n.name}_bucket",
                     buckets=n.buckets,
+                    personal=not self.personal.isdisjoint(n.inputs),
                 )
                 for n in self.numbers
             ),
@@ -246,6 +249,14 @@ def _numbers(definition: DatasetDefinition, priors: dict[str, float]) -> tuple[N
     return tuple(numbers)
 
 
+def _personal(definition: DatasetDefinition) -> frozenset[str]:
+    pairs = [c for c in definition.counters if c.is_pair and c.by_user]
+    names = {name for c in pairs for name in c.columns(definition.tasks)}
+    names |= set(definition.match_columns)
+    made = (one for one in definition.within_request if one.of in names)
+    return frozenset(names | {name for one in made for name in one.columns})
+
+
 def _vocabulary(
     field: Categorical | None, name: str, measured: int, inputs: dict[str, str]
 ) -> VocabularyPlan:
@@ -313,4 +324,5 @@ def make_plan(
         gaps={sequence_column(s, "gap_s"): sequence_column(s, "gap_bucket") for s in SEQUENCES},
         sequences=tuple(sequences),
         tasks=definition.tasks,
+        personal=_personal(definition),
     )

@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from hemix.files import read_json, write_json
 from hemix.texts.frozen import Frozen, parse
 
@@ -35,13 +37,15 @@ class CategoricalFeature(Frozen):
 class NumericFeature(Frozen):
     """Column ``name`` (float32, scaled, 0 when missing) and its quantile bucket ids.
 
-    ``bucket`` is an int32 column with ids ``[0, buckets)``; 0 means missing.
+    ``bucket`` is an int32 column with ids ``[0, buckets)``; 0 means missing. ``personal``: it is of the
+    user *with* the candidate (a counter of a pair, a match), so each row has its own at each moment.
     """
 
     name: str
     side: Side
     bucket: str
     buckets: int
+    personal: bool = Field(default=False, exclude_if=lambda personal: not personal)
 
 
 class SequenceColumn(Frozen):

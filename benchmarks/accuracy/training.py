@@ -34,7 +34,7 @@ def train(
     from hemix.models.training.trainer import Trainer
 
     chosen = recipe_of(recipe, {**overrides, "training.seed": str(seed)})
-    name = f"{recipe}-{seed}-{digest_of([_what_counts(chosen), data.digest], 8)}"
+    name = f"{recipe}-{seed}-{digest_of([what_counts(chosen), data.digest], 8)}"
     kept, scored = folder / f"{name}.json", folder / f"{name}.npz"
     if kept.exists() and scored.exists():
         scores = read_scores(scored)
@@ -68,7 +68,7 @@ def train(
     return record, scores
 
 
-def _what_counts(recipe: Recipe) -> list[Any]:
+def what_counts(recipe: Recipe) -> list[Any]:
     """The recipe without settings left at their defaults: a new switch makes no old result void."""
     return [
         recipe.ranker,

@@ -3,7 +3,7 @@
 As logged, a user's rows of a window hold the state of ever later moments: counters and sequences that
 grow with the very clicks that are to be predicted. Among users with both labels an earlier click
 makes a later one less likely, so the user's own running rate orders his rows against the label
-(:doc:`objectives`). An endpoint orders all candidates of a request on one state. So a metric or a
+(docs/objectives.md). An endpoint orders all candidates of a request on one state. So a metric or a
 loss that compares rows of a user reads them on one state: that of the earliest of them, which none of
 their labels can have entered.
 """
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hemix.models.data.batch import Batch, Jagged
+from hemix.models.data.batch import Batch
 from hemix.spec import FeatureSpec
 
 
@@ -25,28 +25,34 @@ from hemix.spec import FeatureSpec
 class UserState:
     """The columns that are the user's state, whole rows of which may be taken from another moment.
 
-    ``ids``: columns of ids, buckets among them; ``numbers``; ``sequences``.
+    ``ids``: columns of ids, buckets among them; ``numbers``; ``sequences``. ``personal``: numbers of the
+    user with the candidate, and ``personal_buckets``, which another row's candidate does not have.
     """
 
     ids: tuple[str, ...]
     numbers: tuple[str, ...]
     sequences: tuple[str, ...]
+    personal: tuple[str, ...] = ()
+    personal_buckets: tuple[str, ...] = ()
 
 
 def user_state(spec: FeatureSpec) -> UserState:
-    """All columns of the side ``user``, and every sequence.
+    """All columns of the side ``user``, every sequence, and numbers of the user with the candidate.
 
     Example:
         >>> from hemix.models.data.toy import toy_spec
         >>> user_state(toy_spec())
-        UserState(ids=('user_id', 'age_bucket'), numbers=('age',), sequences=('global', 'realtime'))
+        UserState(ids=('user_id', 'age_bucket'), numbers=('age',), sequences=('global', 'realtime'), personal=(), personal_buckets=())
     """
-    numeric = [field for field in spec.numeric if field.side == "user"]
+    numeric = [field for field in spec.numeric if field.side == "user" and not field.personal]
+    personal = [field for field in spec.numeric if field.personal]
     fields = [field.name for field in spec.categorical if field.side == "user"]
     return UserState(
         ids=(*fields, *(field.bucket for field in numeric)),
         numbers=tuple(field.name for field in numeric),
         sequences=tuple(sequence.name for sequence in spec.sequences),
+        personal=tuple(field.name for field in personal),
+        personal_buckets=tuple(field.bucket for field in personal),
     )
 
 
@@ -69,17 +75,19 @@ def earliest(groups: Tensor, times: Tensor) -> Tensor:
 
 
 def state_of(spec: FeatureSpec, batch: Batch, rows: Tensor) -> Batch:
-    """The user's state of the rows ``rows`` (int64 ``[B']``) of ``batch``: its columns alone."""
+    """The user's state of the rows ``rows`` (int64 ``[B']``) of ``batch``: its columns alone.
+
+    What the user has with a candidate is missing (0, bucket 0): the moment's row is of another
+    candidate, and the row's own holds what happened since.
+    """
     columns = user_state(spec)
-
-    def taken(lists: Jagged) -> Jagged:
-        return lists.take(rows)
-
+    missing = {n: torch.zeros_like(batch.ids[n][rows]) for n in columns.personal_buckets}
+    zeros = {n: torch.zeros_like(batch.numbers[n][rows]) for n in columns.personal}
     return Batch(
         size=len(rows),
-        ids={name: batch.ids[name][rows] for name in columns.ids},
-        numbers={name: batch.numbers[name][rows] for name in columns.numbers},
-        lists={name: taken(batch.lists[name]) for name in columns.sequences},
+        ids={name: batch.ids[name][rows] for name in columns.ids} | missing,
+        numbers={name: batch.numbers[name][rows] for name in columns.numbers} | zeros,
+        lists={name: batch.lists[name].take(rows) for name in columns.sequences},
         labels={},
     )
 

@@ -10,15 +10,19 @@ from torch import Tensor, nn
 
 from hemix.models.data.batch import Batch
 from hemix.models.data.reader import ParquetReader
+from hemix.models.data.shared_state import state_of
 from hemix.models.data.toy import toy_spec
 from hemix.models.objective_config import ObjectiveConfig, TermConfig
 from hemix.models.rankers.base import Ranker
+from hemix.models.training import checkpoint
 from hemix.models.training.distributed import World
 from hemix.models.training.objectives.auxiliary import AUXILIARY, Auxiliary
 from hemix.models.training.recipes import Recipe
 from hemix.models.training.train_step import Steps
+from hemix.models.training.trainer import Trainer
+from hemix.models.training.validation import evaluate
 from tests.models.files import write_split
-from tests.models.ranks import train_in
+from tests.models.ranks import run_until, train_in
 from tests.models.test_distributed import assert_same_course
 from tests.models.train_toy import toy_recipe, train
 
@@ -191,3 +195,36 @@ def test_rows_of_a_user_stand_together_and_an_epoch_has_them_all(data: Path) -> 
         assert len(torch.unique(torch.cat([b.keys["request"] for b in batches]))) == 96
         runs = 1 + int((users.diff() != 0).sum())
         assert (runs == len(torch.unique(users))) == (together == "user")
+
+
+def test_counters_of_user_and_candidate_are_missing_on_a_shared_state(data: Path) -> None:
+    spec = toy_spec()
+    marked = tuple(n.model_copy(update={"personal": n.name == "clicks"}) for n in spec.numeric)
+    batch = batch_of(data)
+    state = state_of(spec.model_copy(update={"numeric": marked}), batch, torch.tensor([3, 3, 5]))
+    assert state.numbers["clicks"].tolist() == [0, 0, 0] == state.ids["clicks_bucket"].tolist()
+    assert state.numbers["age"].tolist() == batch.numbers["age"][[3, 3, 5]].tolist()
+
+
+def test_codebooks_resume_and_evaluation_does_not_write_them(data: Path, tmp_path: Path) -> None:
+    """Killed after three steps and gone on: the checkpoint of one that ran through, to the bit."""
+    recipe = toy_recipe(**ALL, **ONCE)
+    folders = data / "train", data / "validation"
+    through = Trainer(recipe, toy_spec(), *folders, tmp_path / "through")
+    through.run()
+    run_until(Trainer(recipe, toy_spec(), *folders, tmp_path / "again"), 3)
+    Trainer(recipe, toy_spec(), *folders, tmp_path / "again").run()
+    (one, _), (two, _) = (load_checkpoint(tmp_path / name) for name in ("through", "again"))
+    assert one.keys() == two.keys()
+    assert any("codebooks" in name for name in one)
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+    held = {n: v.clone() for n, v in through.ranker.state_dict().items()}
+    assert bool(held["objective.group_ce.codebooks.ready"])
+    evaluate(through.ranker, through.validation)
+    assert all(torch.equal(v, held[n]) for n, v in through.ranker.state_dict().items())
+
+
+def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
+    loaded = checkpoint.load(folder)
+    assert loaded is not None
+    return loaded

@@ -12,6 +12,7 @@ from hemix.errors import ModelVersionError
 from hemix.models.data.batch import Batch, Jagged
 from hemix.models.data.toy import toy_batch, toy_spec
 from hemix.models.rankers.base import Ranker
+from hemix.models.training.objectives.objective import Objective
 from hemix.models.training.recipes import recipe_of
 from hemix.models.training.warm_start import (
     NEW,
@@ -288,3 +289,21 @@ def test_what_does_not_fit_is_refused() -> None:
     refused(ranker(tasks, 1), "other tasks")
     wrong = replace(NEWER, values={**NEW_VALUES, "item_id": NEW_VALUES["item_id"][:-1]})
     refused(ranker(NEWER.spec, 1), "'item_id' holds", wrong)
+
+
+def test_codebooks_are_carried_and_an_objective_may_change() -> None:
+    """Codebooks and uncertainties go on; beside a log-loss version they begin anew; the reverse fits."""
+    fields = {f"training.objective.group_ce.{k}": v for k, v in (("weight", "1"), ("codes", "3"))}
+    held, other = ranker(OLD.spec, 0, **fields), ranker(NEWER.spec, 1, **fields)
+    assert isinstance(held.objective, Objective)
+    assert held.objective.group_ce is not None
+    held.objective.group_ce.learn(torch.arange(30), held.objective.table(held))
+    moved = move(held, other, OLD, NEWER)
+    for name in ("vectors", "counts", "sums", "ready"):
+        key = f"objective.group_ce.codebooks.{name}"
+        assert torch.equal(moved.weights[key], held.state_dict()[key])
+    assert "objective.group_ce.seen" not in moved.weights  # of rows that are numbered anew
+    assert bool(moved.weights["objective.group_ce.codebooks.ready"])
+    plain = ranker(OLD.spec, 2)
+    assert not any("codebooks" in name for name in move(plain, other, OLD, NEWER).weights)
+    assert not any("objective" in name for name in move(held, plain, OLD, OLD).weights)

@@ -1,0 +1,1 @@
+"""Objectives side by side: rules, boosting and each objective, ordered within a user on one state."""
