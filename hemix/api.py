@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from hemix.features.definition import DatasetDefinition
     from hemix.features.transform import TransformGraph
+    from hemix.models.pictures import Picture
     from hemix.models.rankers.base import Ranker
     from hemix.models.versions.inference import Scorer
     from hemix.models.versions.version import Manifest
@@ -218,6 +219,21 @@ class Version:
         if as_served:
             table = examples_as_served(self.graph.definition, table)
         return like(frame, self._scores(table))
+
+    def pictures(self, frame: Any = None, *, first: int = 8) -> tuple[Picture, ...]:
+        """What can be looked at inside the ranker: of its weights, and of rows when there are some.
+
+        Args:
+            frame: raw rows as :meth:`predict` takes them; None: the weights alone.
+            first: how many of them are looked at, from the first.
+
+        Raises:
+            DataError: columns are absent (all are named), or of a type that would change values.
+            DefinitionError: the ranker has nothing to show, or nothing without rows.
+        """
+        from hemix.components.explain.looking import pictures_of_version
+
+        return pictures_of_version(self.scorer.ranker, self.graph, frame, first=first)
 
     def _scores(self, table: pa.Table) -> dict[str, Any]:
         from hemix.models.versions.inference import predict_table

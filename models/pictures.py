@@ -9,6 +9,7 @@ Axes: ``B`` rows, ``V`` vectors of a row (:attr:`hemix.models.rankers.base.Ranke
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,6 +57,38 @@ class Picture:
             raise ValueError(
                 f"{self.title!r}: values of shape {tuple(self.values.shape)} for axes of {wanted}"
             )
+
+    def as_json(self) -> dict[str, Any]:
+        """For files and pages: four digits, None where there is nothing."""
+        values = self.values.detach().double().cpu().tolist()
+        return {
+            "title": self.title,
+            "reading": self.reading,
+            "about": self.about,
+            "unit": self.unit,
+            "middle": self.middle,
+            "axes": [{"title": axis.title, "labels": list(axis.labels)} for axis in self.axes],
+            "values": [
+                [_short(value) for value in line] if isinstance(line, list) else _short(line)
+                for line in values
+            ],
+        }
+
+
+def _short(value: float) -> float | None:
+    return float(f"{value:.4g}") if math.isfinite(value) else None
+
+
+def spoken(name: str) -> str:
+    """A field as people know it, without what the transform puts behind its name.
+
+    Example:
+        >>> spoken("user_id_index"), spoken("item_age_days_scaled"), spoken("tag")
+        ('user_id', 'item_age_days', 'tag')
+    """
+    for end in ("_index", "_scaled"):
+        name = name.removesuffix(end)
+    return name
 
 
 class Call(NamedTuple):
@@ -136,7 +169,7 @@ def pictures_of(
         with _watched(ranker, seen):
             ranker(batch)
     look = Look(
-        vectors=tuple(vectors),
+        vectors=tuple(map(spoken, vectors)),
         batch=batch,
         rows=tuple(rows),
         events=events or {},

@@ -56,7 +56,7 @@ def svg_of(chart: Any, name: str) -> str:
     """
     import vl_convert
 
-    specification = {**_drawable(chart.to_dict()), "config": config()}
+    specification = {**drawable(chart.to_dict()), "config": config()}
     text: str = vl_convert.vegalite_to_svg(specification)
     return themed(text, name)
 
@@ -65,19 +65,19 @@ def save_svg(chart: Any, path: Path) -> None:
     """Write an Altair chart as an SVG file of its own, in one piece."""
     import vl_convert
 
-    svg = vl_convert.vegalite_to_svg({**_drawable(chart.to_dict()), "config": config()})
+    svg = vl_convert.vegalite_to_svg({**drawable(chart.to_dict()), "config": config()})
     svg = re.sub(r'font-family="[^"]*"', f'font-family="{FONT}"', svg)
     with atomic_file(path) as temporary:
         temporary.write_text(svg)
 
 
-def _drawable(part: Any) -> Any:
+def drawable(part: Any) -> Any:
     """A specification whose texts hold no marks that Vega cannot read in an expression or draw."""
     if isinstance(part, str):
         return _UNDRAWABLE.sub(" ", part)
     if isinstance(part, dict):
-        return {_drawable(key): _drawable(value) for key, value in part.items()}
-    return [_drawable(entry) for entry in part] if isinstance(part, list) else part
+        return {drawable(key): drawable(value) for key, value in part.items()}
+    return [drawable(entry) for entry in part] if isinstance(part, list) else part
 
 
 def themed(svg: str, name: str) -> str:

@@ -6,6 +6,9 @@ for one request.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
@@ -13,7 +16,13 @@ from hemix.errors import DefinitionError
 from hemix.models.data.batch import Batch
 from hemix.models.layers.attention.mixed import MixedHeteroAttention
 from hemix.models.layers.dense import split_axis
-from hemix.models.rankers.hemix.model import HeMix
+from hemix.models.pictures import Axis, Look, Picture
+
+if TYPE_CHECKING:
+    from hemix.models.rankers.hemix.model import HeMix
+
+LATEST = 30
+"""How many events a picture shows, the latest."""
 
 
 @torch.inference_mode()
@@ -61,3 +70,64 @@ def queries(interest: MixedHeteroAttention, t_NnD: Tensor, static_1FD: Tensor) -
     every = torch.cat([t_NnD[:, : interest.dynamic], static_1FD.expand(len(t_NnD), -1, -1)], dim=1)
     weight = interest.query.expand(every.shape[1], -1, -1)
     return torch.einsum("nqd,qde->nqe", every, weight)
+
+
+def attention_pictures(model: HeMix, look: Look) -> Iterator[Picture]:
+    """What each query reads of the events of each row that is looked at, sequence by sequence.
+
+    A value is a weight times the number of events and the null item, the mean over the heads: 1
+    where a query reads as a mean does.
+    """
+    if look.batch is None:
+        return
+    for row, label in enumerate(look.rows):
+        one = look.batch.take(torch.tensor([row], device=next(model.parameters()).device))
+        for number, interest in enumerate(model.attention):
+            if isinstance(interest, MixedHeteroAttention):
+                yield from _one_picture(model, look, one, row, label, number)
+
+
+def _one_picture(
+    model: HeMix, look: Look, one: Batch, row: int, label: str, number: int
+) -> Iterator[Picture]:
+    """Args:
+    model: the ranker.
+    look: labels.
+    one: the row, as request and candidate.
+    row: its place in the look.
+    label: its name.
+    number: of the sequence.
+    """
+    interest, sequence = model.attention[number], model.sequences[number]
+    assert isinstance(interest, MixedHeteroAttention)
+    weights_QHL = attention_weights(model, one, one)[sequence.name][0]
+    count = weights_QHL.shape[-1]
+    if not count:
+        return
+    shares_QL = weights_QHL.mean(1) * (count + (interest.null is not None))
+    named = look.events.get(sequence.name)
+    events = list(named[row]) if named else [f"{at - count}" for at in range(count)]
+    static = len(shares_QL) - interest.dynamic
+    yield Picture(
+        title=f"What HeMix reads in {sequence.name!r}: {label}",
+        reading="Each line is a query, each column an event of the user, the latest on the right. 1: "
+        "read as much as every other event; 2: twice as much; 0: not at all. Dynamic queries are made "
+        "for this candidate, learned ones are the same for everybody.",
+        axes=(
+            Axis(
+                title="query",
+                labels=(
+                    *(f"dynamic {at + 1}" for at in range(interest.dynamic)),
+                    *(f"learned {at + 1}" for at in range(static)),
+                ),
+            ),
+            Axis(
+                title=f"event (latest {min(count, LATEST)} of {count})",
+                labels=tuple(events[-LATEST:]),
+            ),
+        ),
+        values=shares_QL[:, -LATEST:],
+        unit="times an even share",
+        middle=1.0,
+        about="rows",
+    )

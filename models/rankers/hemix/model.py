@@ -33,7 +33,7 @@ a per-token FFN.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -48,7 +48,9 @@ from hemix.models.layers.attention.mixed import Interest
 from hemix.models.layers.attention.reading import layout_of
 from hemix.models.layers.dense import CrossLayer, split_axis, xavier_slices_
 from hemix.models.layers.refinement.named import refinement, refinements_of
+from hemix.models.pictures import Look, Picture
 from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES, Ranker
+from hemix.models.rankers.hemix.attention_weights import attention_pictures
 from hemix.models.rankers.hemix.config import HeMixConfig
 from hemix.models.rankers.hemix.flops import flops
 from hemix.models.rankers.hemix.variants import EventEncoder, block_of, interests_of
@@ -359,6 +361,10 @@ class HeMix(Ranker):
     def _readout_width(self) -> int:
         tokens = self.count if self.config.readout == "flatten" else 1
         return tokens * self.config.token_width
+
+    def pictures(self, look: Look) -> Iterator[Picture]:
+        """What its queries read of the rows' events (:mod:`.attention_weights`)."""
+        return attention_pictures(self, look)
 
     def flops_per_sample(self) -> dict[str, int]:
         """Section 1.5's costs at full lengths, keys and values folded away (models/rankers/hemix/flops.py)."""

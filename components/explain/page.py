@@ -1,0 +1,51 @@
+"""The page of ``hemix explain``: every picture with the sentence that says how to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hemix.components.pages.drawing import svg_of
+from hemix.components.pages.escaping import environment
+from hemix.components.pages.heatmaps import chart_of, strongest
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def render(
+    pictures: Sequence[Mapping[str, Any]], *, version: str, ranker: str, rows: str = ""
+) -> str:
+    """The whole HTML text.
+
+    Args:
+        pictures: in JSON form, those of one ``about`` together.
+        version: its name.
+        ranker: its ranker and recipe, in words.
+        rows: where the rows come from; empty: none were looked at.
+    """
+    page = environment(TEMPLATES).get_template("page.html")
+    text: str = page.render(
+        version=version,
+        ranker=ranker,
+        rows=rows,
+        groups=[
+            (about, drawn(p for p in pictures if p["about"] == about))
+            for about in ("weights", "rows")
+        ],
+    )
+    return text
+
+
+def drawn(pictures: Any) -> list[dict[str, Any]]:
+    """Pictures with what a template shows: the SVG, and which value has the full colour."""
+    from markupsafe import Markup
+
+    found = []
+    for number, picture in enumerate(pictures):
+        chart = chart_of(picture)
+        if chart is not None:
+            svg = Markup(svg_of(chart, f"{picture['about']}-{number}"))
+            full = strongest(picture) if len(picture["axes"]) == 2 else None
+            found.append({**picture, "svg": svg, "full": full})
+    return found
