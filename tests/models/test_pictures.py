@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 import torch
@@ -14,8 +15,13 @@ from hemix.models.data.batch import Batch
 from hemix.models.data.toy import toy_batch, toy_spec
 from hemix.models.embedding.tables import EmbeddingConfig
 from hemix.models.pictures import Axis, Look, Picture, pictures_of
+from hemix.models.rankers.base import Ranker
 from hemix.models.rankers.crossing.dcnv2 import DCNv2
+from hemix.models.rankers.crossing.gdcn import GDCNS
+from hemix.models.rankers.ensemble.adaensemble import AdaEnsemble
+from hemix.models.rankers.hemix.model import HeMix
 from hemix.models.rankers.interactions.autoint import AutoInt
+from hemix.models.rankers.polynomial.xdeepint import XDeepInt
 from hemix.models.rankers.vector import VectorRankerConfig
 
 
@@ -122,3 +128,92 @@ def test_a_vector_of_a_row_changes_with_the_feature_of_its_name(interest: str) -
         }
         assert nothing == named
         table.copy_(old)
+
+
+ONES: dict[str, tuple[type[Ranker], dict[str, Any], set[str]]] = {
+    "hemix": (HeMix, {"token_width": 8}, {"rows"}),
+    "gdcn": (GDCNS, {"deep": (4,), "crosses": 2}, {"weights", "rows"}),
+    "adaensemble": (AdaEnsemble, {}, {"weights", "rows"}),
+    "xdeepint": (XDeepInt, {"subspaces": 2}, {"weights"}),
+    "refined": (DCNv2, {"refine": "senet"}, {"rows"}),
+}
+
+
+@pytest.mark.parametrize("one", ONES.values(), ids=ONES)
+def test_rankers_show_what_they_have(
+    one: tuple[type[Ranker], dict[str, Any], set[str]],
+) -> None:
+    kind, fields, about = one
+    torch.manual_seed(0)
+    config = kind.config_type(embedding=EmbeddingConfig(width=4), **fields)
+    ranker, batch = kind(toy_spec(), config).eval(), toy_batch(rows=5)
+    alone = pictures_of(ranker, ranker.vector_names)
+    found = pictures_of(ranker, ranker.vector_names, batch)
+    assert {picture.about for picture in found} == about
+    assert [p.title for p in found if p.about == "weights"] == [p.title for p in alone]
+    for picture in found:
+        shown = picture.as_json()
+        assert shown["reading"].endswith(".")
+        assert len(shown["values"]) == len(shown["axes"][0]["labels"])
+        assert picture.values.isfinite().any()
+
+
+@torch.no_grad()
+def test_a_pair_s_importance_is_the_norm_of_its_block_and_gates_are_those_of_the_row() -> None:
+    torch.manual_seed(0)
+    config = GDCNS.config_type(embedding=EmbeddingConfig(width=4), deep=(4,), crosses=2)
+    ranker, batch = GDCNS(toy_spec(), config).eval(), toy_batch(rows=3)
+    first, _, mean, gates, _ = pictures_of(ranker, ranker.vector_names, batch)
+    weight = ranker.crosses.layers[0].linear.weight
+    i, j = 2, 5
+    block = [weight[4 * i + a, 4 * j + b] ** 2 for a in range(4) for b in range(4)]
+    assert float(first.values[i, j]) == pytest.approx(float(sum(block)) ** 0.5)
+    state = ranker.encode_request(batch)
+    flat = ranker.row_vectors(state.vectors, batch).flatten(1)
+    entry = torch.sigmoid(ranker.crosses.layers[0].gate.weight @ flat[1])[4 * i : 4 * i + 4]
+    torch.testing.assert_close(gates.values[1, i], entry.mean())
+    torch.testing.assert_close(mean.values[0], gates.values.mean(0))
+
+
+@torch.no_grad()
+def test_weights_of_pairs_are_folded_over_subspaces_and_zeroes_are_counted() -> None:
+    config = XDeepInt.config_type(embedding=EmbeddingConfig(width=4), subspaces=2, layers=1)
+    ranker = XDeepInt(toy_spec(), config)
+    (weight,) = ranker.network.weights
+    size = len(weight) // 2
+    weight.zero_()
+    weight[1, 2], weight[size + 1, 2] = 3.0, -1.0
+    (picture,) = pictures_of(ranker, ranker.vector_names)
+    assert float(picture.values[1, 2]) == 1.0  # (3 + 0 + 1 + 0) / 4
+    assert float(picture.values.sum()) == 1.0
+    assert "100% of the weights" in picture.title or "99% of the weights" in picture.title
+
+
+@torch.no_grad()
+def test_rows_that_left_have_no_route() -> None:
+    torch.manual_seed(1)
+    ranker, batch = AdaEnsemble(toy_spec(), AdaEnsemble.config_type()).eval(), toy_batch(rows=40)
+    found = pictures_of(ranker, ranker.vector_names, batch)
+    *layers, depth = (picture for picture in found if picture.about == "rows")
+    assert len(depth.values.unique()) > 1, "all leave at one depth: nothing is tested"
+    for level, picture in enumerate(layers):
+        there = ~picture.values.isnan().any(1)
+        assert torch.equal(there, depth.values > level)
+        torch.testing.assert_close(picture.values[there].sum(1), torch.ones(int(there.sum())))
+
+
+@torch.no_grad()
+def test_an_even_reading_is_one() -> None:
+    model = HeMix(toy_spec(), HeMix.config_type(token_width=8)).eval()
+    for interest in model.attention:
+        interest.query.zero_()
+    batch = toy_batch(rows=3)
+    found = pictures_of(model, model.vector_names, batch)
+    assert found
+    for picture in found:
+        torch.testing.assert_close(picture.values, torch.ones_like(picture.values))
+    names = {
+        name: [["an item"] * int(n) for n in lists.lengths] for name, lists in batch.lists.items()
+    }
+    labelled = pictures_of(model, model.vector_names, batch, events=names)
+    assert {label for p in labelled for label in p.axes[1].labels} == {"an item"}

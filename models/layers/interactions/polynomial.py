@@ -15,6 +15,7 @@ Axes: B batch, V vectors of a row, E width, L layers, h subspaces, N = V h, C = 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from hemix.models.layers.batch_rng import Dropout
 from hemix.models.layers.dense import xavier_slices_
+from hemix.models.pictures import Axis, Look, Picture
 
 Activation = Literal["none", "tanh", "relu", "sigmoid"]
 ACTIVATIONS = {"none": nn.Identity, "tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
@@ -94,6 +96,24 @@ class PolynomialInteractions(nn.Module):
         found = self.layers(x_BVE)
         wanted = found[-1:] if self.residual else found
         return torch.cat([unstacked(x_BNC, self.subspaces) for x_BNC in wanted], 1)
+
+    def pictures(self, look: Look) -> Iterator[Picture]:
+        """The size of each pair's weight, layer by layer; the mean over subspaces."""
+        for number, weight in enumerate(self.weights, 1):
+            size = weight.shape[0] // self.subspaces
+            folded = weight.reshape(self.subspaces, size, self.subspaces, size).abs().mean((0, 2))
+            zero = float((weight == 0).double().mean())
+            names = look.vectors
+            if len(names) != size:
+                names = tuple(str(at + 1) for at in range(size))
+            yield Picture(
+                title=f"Pairs of fields in polynomial layer {number}: {zero:.0%} of the weights are 0",
+                reading="How large the weight is by which the field of a line is multiplied with that of "
+                "a column; an empty cell is a pair that the layer does not use.",
+                axes=(Axis(title="field", labels=names), Axis(title="times", labels=names)),
+                values=folded,
+                unit="size of the weight",
+            )
 
     def flops(self, vectors: int, width: int) -> int:
         """Of a row: each layer one product of matrices, one product and one sum of entries."""

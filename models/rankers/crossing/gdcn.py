@@ -19,7 +19,7 @@ Branches: ``cross``, in GDCN-P also ``deep``. Axes: B batch, V vectors, D the su
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -28,6 +28,8 @@ from torch import Tensor, nn
 
 from hemix.models.layers.dense import MLP, mlp_flops
 from hemix.models.layers.interactions.crosses import GatedCross
+from hemix.models.pictures import Look, Picture
+from hemix.models.rankers.crossing.gdcn_pictures import gated_pictures
 from hemix.models.rankers.fields import FieldRanker, FieldRankerConfig
 from hemix.models.search_space import Choice, Range, Space
 from hemix.spec import FeatureSpec
@@ -125,6 +127,10 @@ class GCN(FieldRanker):
             deep = self.deep(x["deep"].flatten(1) if parallel else u)
             u = torch.cat([u, deep], 1) if parallel else deep
         return {task: tower(u) for task, tower in self.tower.items()}
+
+    def pictures(self, look: Look) -> Iterator[Picture]:
+        """Importances of pairs of fields, and gates (:mod:`.gdcn_pictures`)."""
+        return gated_pictures(self.crosses, look, self.config.embedding.width)
 
     def flops_per_sample(self) -> dict[str, int]:
         """All but the events' share of the attention is a candidate's."""

@@ -25,7 +25,7 @@ Axes: B batch, V vectors, E width, D = V E, L layers, N experts, T tasks.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,7 +45,9 @@ from hemix.models.layers.routing.router import (
     top_gates,
     z_loss,
 )
+from hemix.models.pictures import Look, Picture
 from hemix.models.rankers.ensemble.config import AdaEnsembleConfig
+from hemix.models.rankers.ensemble.pictures import route_pictures
 from hemix.models.rankers.fields import FieldRanker
 from hemix.spec import FeatureSpec
 
@@ -212,16 +214,26 @@ class AdaEnsemble(FieldRanker):
         self.exit_share.lerp_(exits, 1 - REMEMBERED)
 
     @torch.no_grad()
-    def measured(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Shares of rows as served: of each layer's rows at each expert, ``[L, N]``, and of all rows
-        at each exit, ``[L]``. A layer that no row reaches has 0.
-        """
+    def course_of(self, batch: Batch) -> Course:
+        """How whole rows go as served."""
         training = self.training
         self.eval()
         state = self.encode_request(batch)
         x_BVE = self.inputs(self.row_vectors(state.vectors, batch))[self.branches[0]]
         course = self.follow(x_BVE.flatten(1))
         self.train(training)
+        return course
+
+    def pictures(self, look: Look) -> Iterator[Picture]:
+        """Routes and exits (:mod:`.pictures`)."""
+        return route_pictures(self, look)
+
+    @torch.no_grad()
+    def measured(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Shares of rows as served: of each layer's rows at each expert, ``[L, N]``, and of all rows
+        at each exit, ``[L]``. A layer that no row reaches has 0.
+        """
+        course = self.course_of(batch)
         experts = [one.chosen.double().sum(0) / max(1, len(one.chosen)) for one in course.layers]
         return torch.stack(experts), course.exits.chosen.double().mean(0)
 
