@@ -8,7 +8,7 @@ from typing import Any
 
 from hemix.components.pages.drawing import svg_of
 from hemix.components.pages.escaping import environment
-from hemix.components.pages.heatmaps import chart_of, strongest
+from hemix.components.pages.heatmaps import chart_of, palest, strongest
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -38,7 +38,8 @@ def render(
 
 
 def drawn(pictures: Any) -> list[dict[str, Any]]:
-    """Pictures with what a template shows: the SVG, and which value has the full colour."""
+    """Pictures with what a template shows: the SVG, which values have no colour and the full one, and
+    whether the picture before is read in the same way."""
     from markupsafe import Markup
 
     found = []
@@ -46,6 +47,8 @@ def drawn(pictures: Any) -> list[dict[str, Any]]:
         chart = chart_of(picture)
         if chart is not None:
             svg = Markup(svg_of(chart, f"{picture['about']}-{number}"))
-            full = strongest(picture) if len(picture["axes"]) == 2 else None
-            found.append({**picture, "svg": svg, "full": full})
+            heat = len(picture["axes"]) == 2
+            colours = {"pale": palest(picture), "full": strongest(picture)} if heat else {}
+            said = bool(found) and found[-1]["reading"] == picture["reading"]
+            found.append({**picture, **colours, "svg": svg, "heat": heat, "said": said})
     return found

@@ -9,14 +9,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hemix.components.pages.drawing import drawable
 from hemix.components.pages.theme import COLOURS
 
 WIDTH = 820
-LEGIBLE = 45
-"""More places than this on an axis have every other name, or fewer."""
+MOST = 45
+"""A heat map shows so many places of an axis: the strongest, in their order."""
 
 
 def chart_of(picture: Mapping[str, Any]) -> Any:
@@ -26,9 +27,18 @@ def chart_of(picture: Mapping[str, Any]) -> Any:
     return (_bars if len(picture["axes"]) == 1 else _heat)(picture)
 
 
+def palest(picture: Mapping[str, Any]) -> float:
+    """The value without colour: the middle; else 0, or the least where all are far from it."""
+    if picture["middle"] is not None:
+        return float(picture["middle"])
+    values = [value for value in _flat(picture["values"]) if value is not None]
+    least, most = min(values, default=0.0), max(values, default=0.0)
+    return least if 0 < 0.5 * most < least < most else 0.0
+
+
 def strongest(picture: Mapping[str, Any]) -> float:
-    """The value that has the full colour: the farthest from the middle, or from 0."""
-    middle = picture["middle"] or 0.0
+    """The value of the full colour: the farthest from the palest."""
+    middle = palest(picture)
     values = [value for value in _flat(picture["values"]) if value is not None]
     return max(values, key=lambda value: abs(value - middle), default=middle)
 
@@ -41,15 +51,14 @@ def _heat(picture: Mapping[str, Any]) -> Any:
     """Full colour is far from the middle: blue above it, orange below; nothing is the page."""
     import altair as alt
 
-    down, across = picture["axes"]
-    middle = picture["middle"] or 0.0
-    rows = [
-        {"down": i, "across": j, "value": v, "far": abs(v - middle), "above": v >= middle}
-        for i, line in enumerate(picture["values"])
+    middle = palest(picture)
+    (down, across), values = _strongest_places(picture, middle)
+    frame = pd.DataFrame(
+        {"down": i, "across": j, "far": abs(v - middle), "above": v >= middle}
+        for i, line in enumerate(values)
         for j, v in enumerate(line)
         if v is not None
-    ]
-    frame = pd.DataFrame(rows)
+    )
     most = float(frame["far"].max()) or 1.0
     if picture["middle"] == 1.0:  # times an even share: what is nearly even should look so
         most = max(most, 0.5)
@@ -69,6 +78,23 @@ def _heat(picture: Mapping[str, Any]) -> Any:
     )
     height = max(_cell(len(down["labels"])), 16 if len(down["labels"]) < 30 else 0)
     return cells.properties(width=size * len(across["labels"]), height=height * len(down["labels"]))
+
+
+def _strongest_places(
+    picture: Mapping[str, Any], middle: float
+) -> tuple[list[dict[str, Any]], list[list[float | None]]]:
+    """Axes and values cut to :data:`MOST` places each; an axis that is cut says so."""
+    axes, values = list(picture["axes"]), picture["values"]
+    far = np.abs(np.array(values, dtype=float) - middle)
+    sums = [np.nansum(far, axis=1), np.nansum(far, axis=0)]
+    if axes[0]["labels"] == axes[1]["labels"]:  # pairs of the same: the same on both
+        sums = [sums[0] + sums[1]] * 2
+    kept = [np.sort(np.argsort(-each, kind="stable")[:MOST]) for each in sums]
+    for at, (axis, places) in enumerate(zip(axes, kept, strict=True)):
+        if len(places) < len(axis["labels"]):
+            title = f"{axis['title']} ({len(places)} of {len(axis['labels'])}, the strongest)"
+            axes[at] = {"title": title, "labels": [axis["labels"][place] for place in places]}
+    return axes, [[values[i][j] for j in kept[1]] for i in kept[0]]
 
 
 def _bars(picture: Mapping[str, Any]) -> Any:
@@ -94,19 +120,17 @@ def _bars(picture: Mapping[str, Any]) -> Any:
 
 def _cell(count: int) -> float:
     """Edge of a cell: readable, and all of them on the page."""
-    return min(26.0, max(4.0, WIDTH * 0.8 / count))
+    return min(26.0, WIDTH * 0.8 / count)
 
 
 def _axis(labels: Sequence[str], *, angle: int) -> Any:
     import altair as alt
 
-    step = -(-len(labels) // (3 * LEGIBLE))
     return alt.Axis(
         labelExpr=f"{json.dumps([drawable(label) for label in labels])}[datum.value]",
-        values=list(range(0, len(labels), step)),
         labelAngle=angle,
         labelLimit=150,
-        labelFontSize=11 if len(labels) <= LEGIBLE else 8,
+        labelFontSize=11 if len(labels) <= 30 else 10,
         labelOverlap=False,
         domain=False,
         ticks=False,

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from hemix.cli.models import MODELS
+from hemix.errors import DefinitionError
 from hemix.files import atomic_file, write_json
 from hemix.texts.shown import shown
 
@@ -53,6 +54,8 @@ def explain_command(
     from hemix.components.explain.page import render
     from hemix.models.versions.version import MANIFEST
 
+    if output.suffix != ".html":
+        raise DefinitionError(f"{output}: the page is a file NAME.html; the JSON stands beside it.")
     frame = None if rows is None else read_rows(rows, first)
     is_folder = (Path(version) / MANIFEST).is_file()
     loaded = load_version(version) if is_folder else load_version(models, version)
