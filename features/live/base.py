@@ -1,7 +1,8 @@
 """What a publication knew, in one file: rows of the recent past, and sums of what is older.
 
 A base answers for any instant from ``as_of`` on: behaviours that a sequence of such an instant can
-hold, interactions from ``horizon`` on as rows, older ones as sums a key. It holds all that the log
+hold, interactions (and behaviours that counters count) from ``horizon`` on as rows, older ones as
+sums a key. It holds all that the log
 held then, also of after ``as_of``; live events are added to it by identity (the keys by which ingest
 drops repeats), so that it does not matter which events came both ways. Values and cut are one file,
 replaced by one rename.
@@ -29,15 +30,16 @@ from hemix.features.arrays.dense_ranks import Ints, flat, integers, present, ran
 from hemix.features.arrays.time_index import TimeIndex, order_behaviors
 from hemix.features.definition import DatasetDefinition
 from hemix.features.examples import sequences
-from hemix.features.examples.counter_columns import key_of
+from hemix.features.examples.counter_columns import Counting
 from hemix.features.examples.log import Log, read_rows, read_tasks
 from hemix.features.examples.sequences import DAY_MS
+from hemix.features.live.older import acts_of, sums_of
 from hemix.features.live.pair_lists import acted_lately, shown_before, shown_columns
-from hemix.features.schema import TIME, ColumnTypes, label_column
+from hemix.features.schema import TIME, ColumnTypes
 from hemix.features.sources.dimensions import Dimension
 from hemix.files import atomic_file
 
-FORMAT = 2
+FORMAT = 3
 
 
 def base_name(digest: str) -> str:
@@ -114,7 +116,9 @@ class Base:
         as_of_ms, horizon_ms: as the module says. ``until_ms``: the log's last event, plus one.
         behaviors: ``behaviors_schema``, by user. interactions: ids, time, labels, by user and time.
         shown: older interactions that counters of pairs look at, by user.
-        sums: a counter each: its key, ``impression`` and one column per task; of what is older.
+        acts: behaviours from the horizon on that counters of one key count, each once, by user and
+            time: ``user_id``, ``item_id``, ``event_time``, ``action``.
+        sums: a counter each, of what is older (:func:`sums_of`): of interactions, and of behaviours.
     """
 
     log: HeldLog
@@ -124,7 +128,8 @@ class Base:
     behaviors: pa.Table
     interactions: pa.Table
     shown: pa.Table
-    sums: tuple[pa.Table, ...]
+    acts: pa.Table
+    sums: tuple[tuple[pa.Table, pa.Table], ...]
 
 
 def build_base(
@@ -164,13 +169,20 @@ def build_base(
     )
     names = ["item_id", "valid_from", *_item_columns(definition)]
     kept = ["request_id", "user_id", *shown_columns(definition)]
+    acts = acts_of(log, behaviors)
+    late = pa.array(integers(acts["event_time"]) >= horizon)
+    old_acts = acts.filter(pc.invert(late))
     members = {
         "behaviors": _behaviors(log, behaviors, now),
         "interactions": rows.select(kept),
         "shown": shown_before(log, old),
         "items": log.items.table.select(names),
-        **{f"sums-{n}": _sums(log, n, old) for n in range(len(definition.counters))},
+        "acts": acts.filter(late),
     }
+    for number, counter in enumerate(definition.counters):
+        events, actions = Counting.of(definition, counter)
+        members[f"sums-{number}"] = sums_of(log, events, old)
+        members[f"acted-{number}"] = sums_of(log, actions, old_acts)
     about = {
         "format": FORMAT,
         "as_of_ms": now,
@@ -221,7 +233,10 @@ def read_base(path: Path) -> Base:
             behaviors=tables["behaviors"].combine_chunks(),
             interactions=tables["interactions"].combine_chunks(),
             shown=tables["shown"].combine_chunks(),
-            sums=tuple(tables[f"sums-{n}"] for n in range(len(definition.counters))),
+            acts=tables["acts"].combine_chunks(),
+            sums=tuple(
+                (tables[f"sums-{n}"], tables[f"acted-{n}"]) for n in range(len(definition.counters))
+            ),
         )
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, pa.ArrowException) as error:
         raise StorageError(
@@ -266,25 +281,6 @@ def _behaviors(log: Log, behaviors: pa.Table, now: int) -> pa.Table:
     kept |= times >= now - log.delay_ms
     kept |= acted_lately(log, behaviors.take(pa.array(order)))
     return behaviors.take(pa.array(order[kept]))
-
-
-def _sums(log: Log, number: int, old: pa.Table) -> pa.Table:
-    """How many older interactions each key of a counter has: all, and those of each task."""
-    counter = log.definition.counters[number]
-    key = flat(key_of(log, counter, old))
-    there = pa.array(present(key))
-    key, old = key.filter(there), old.filter(there)
-    (groups,), distinct = ranks([key])
-    ids = key.take(pa.array(np.unique(groups, return_index=True)[1]))
-    columns: dict[str, pa.Array] = {
-        "key": ids,
-        "impression": pa.array(np.bincount(groups, minlength=distinct).astype(np.int64)),
-    }
-    for task in log.definition.tasks:
-        positive = flat(old[label_column(task)]).to_numpy() == 1
-        counts = np.bincount(groups[positive], minlength=distinct)
-        columns[label_column(task)] = pa.array(counts.astype(np.int64))
-    return pa.table(columns)
 
 
 def _put(file: zipfile.ZipFile, name: str, data: bytes) -> None:

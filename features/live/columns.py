@@ -25,7 +25,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from hemix.features.arrays.dense_ranks import Ints
@@ -33,6 +32,7 @@ from hemix.features.arrays.gather import gather
 from hemix.features.counting.counts import Asked, Events, count
 from hemix.features.examples import sequences
 from hemix.features.examples.behaviors import Timeline
+from hemix.features.examples.counter_columns import Counting
 from hemix.features.examples.log import Log
 from hemix.features.examples.write_partitions import sequence_columns
 from hemix.features.live.pair_lists import Lists, pair_lists_of
@@ -45,22 +45,20 @@ Columns = dict[str, Column]
 
 @dataclass(frozen=True, kw_only=True)
 class Counted:
-    """What a counter counts for one request: its queries' interactions, and sums of older ones.
+    """What a counter counts of one table for one request: its queries' events, and sums of older ones.
 
     Args:
-        times: int64 ``[n]``, milliseconds; in any order.
-        labels: task -> int8 ``[n]``.
-        groups: int64 ``[n]``, which of the request's keys.
+        events: those of the request's keys, in any order.
         queries: int64 ``[q]``, the key of each query; -1 is a missing one. A counter of the user
             has one query, one of the item N.
-        before: event -> int64 ``[q]``, how many older interactions ``ever`` counts besides.
+        before: what is counted -> int64 ``[q]``, how many older ones ``ever`` counts besides.
+        before_last_ms: what is counted -> int64 ``[q]``, when the last older one was, or NEVER.
     """
 
-    times: Ints
-    labels: Mapping[str, npt.NDArray[np.int8]]
-    groups: Ints
+    events: Events
     queries: Ints
     before: Mapping[str, Ints]
+    before_last_ms: Mapping[str, Ints]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +67,13 @@ class Known:
 
     Args:
         behaviors: of the user, in ``behaviors_schema``; in any order, repeats too.
-        counted: one a counter of the definition, in its order; None of a pair.
+        counted: one a counter of the definition, in its order, of interactions and of behaviours
+            (None where it counts none); None of a pair.
         shown: the user's interactions, where counters of pairs count them.
     """
 
     behaviors: pa.Table
-    counted: Sequence[Counted | None]
+    counted: Sequence[tuple[Counted | None, Counted | None] | None]
     shown: pa.Table | None = None
 
 
@@ -124,30 +123,26 @@ def sequences_at(log: Log, timeline: Timeline, time_ms: int) -> Columns:
     return columns
 
 
-def counts_at(log: Log, counter: Counter, counted: Counted, time_ms: int) -> Columns:
-    """The columns ``[q]`` of a counter."""
-    events = log.definition.counter_events(counter)
-    flags = {event: counted.labels[event] == 1 for event in events if event != "impression"}
-    found = count(
-        Events(
-            groups=counted.groups,
-            times=counted.times,
-            flags={event: flags.get(event) for event in events},
-        ),
-        Asked(
-            groups=counted.queries,
-            times=np.full(len(counted.queries), time_ms, np.int64),
-        ),
-        windows=counter.windows,
-        delay_ms=log.delay_ms,
-    ).counts
+def counts_at(log: Log, counter: Counter, parts: Sequence[Counted | None], time_ms: int) -> Columns:
+    """The columns ``[q]`` of a counter, of its part of the interactions and of the behaviours."""
     columns: Columns = {}
-    for event in events:
-        for window in counter.windows:
-            values = found[event, window]
-            if counter.window_seconds(window) is None:
-                values = values + counted.before[event]
-            columns[counter.column(event, window)] = values
+    for counting, counted in zip(Counting.of(log.definition, counter), parts, strict=True):
+        if counted is None:
+            continue
+        times = np.full(len(counted.queries), time_ms, np.int64)
+        found = count(
+            counted.events,
+            Asked(groups=counted.queries, times=times),
+            windows=counter.windows,
+            delay_ms=log.delay_ms,
+        )
+        for name, before in counted.before.items():
+            for window in counter.windows:
+                if counter.window_seconds(window) is None:
+                    found.counts[name, window] += before
+            last = found.last_ms[name]
+            np.maximum(last, counted.before_last_ms[name], out=last)
+        columns |= counting.columns(found, times)
     return columns
 
 

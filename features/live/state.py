@@ -8,26 +8,22 @@ label included (ingest's rule: of rows that share request, user, item and time t
 from __future__ import annotations
 
 import threading
-from array import array
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from hemix.errors import DefinitionError
-from hemix.features.arrays.dense_ranks import Ints, flat, integers, present
-from hemix.features.definition import DatasetDefinition
-from hemix.features.examples.counter_columns import key_of
+from hemix.features.arrays.dense_ranks import flat, integers
+from hemix.features.live.acts import Acts
 from hemix.features.live.base import Base
-from hemix.features.live.columns import Counted, Known
+from hemix.features.live.columns import Known
 from hemix.features.live.events import Id, LiveEvent
+from hemix.features.live.keys import Keys
 from hemix.features.live.pair_lists import shown_columns, shown_table
-from hemix.features.parts import Counter
+from hemix.features.live.rows import ALWAYS, NEVER, Rows, places
 from hemix.features.schema import TIME, behaviors_schema, label_column, pairs_of
 
-ALWAYS, NEVER = -(2**63), 2**63 - 1
-"""When what the base holds became known, and what has not happened."""
 Identity = tuple[str, Id, Id, int]
 
 
@@ -37,24 +33,24 @@ class LiveState:
     def __init__(self, base: Base) -> None:
         self.base, self.log = base, base.log
         definition = base.log.definition
-        require_supported(definition)
         self._lock = threading.Lock()
         table = base.interactions
-        self._rows = _Rows(table, definition.tasks)
-        self._base_users = _places(table["user_id"])
+        self._rows = Rows(table, definition.tasks)
+        self._base_users = places(table["user_id"])
         self._base_items = flat(table["item_id"])
         self._base_requests = flat(table["request_id"])
         self._identities: dict[Identity, int] = {}
         self._touched: dict[Id, dict[int, tuple[Id, int]]] = {}
+        self._acts = Acts(base, self._rows)
         self._counters = [
-            None if counter.is_pair else _Keys(self, counter, sums)
+            None if counter.is_pair else Keys(base, counter, sums, self._rows, self._acts)
             for counter, sums in zip(definition.counters, base.sums, strict=True)
         ]
         self._counts_shown = bool(pairs_of(definition, action=False))
-        self._shown_users = _places(base.shown["user_id"])
+        self._shown_users = places(base.shown["user_id"])
         self._contexts: dict[int, dict[str, Any]] = {}
         self._behaviors = base.behaviors
-        self._behavior_users = _places(base.behaviors["user_id"])
+        self._behavior_users = places(base.behaviors["user_id"])
         self._live_behaviors: dict[Id, dict[tuple[Id, int, str], int]] = {}
         self.events = 0
         """Live events that were taken in."""
@@ -103,6 +99,10 @@ class LiveState:
         mine = self._live_behaviors.setdefault(event.user_id, {})
         identity = (event.item_id, event.time_ms, event.action)
         mine[identity] = min(event.known_ms, mine.get(identity, NEVER))
+        if (row := self._acts.tell(event)) is not None:
+            for keys in self._counters:
+                if keys is not None:
+                    keys.tell(row, event)
 
     def _interaction(self, event: LiveEvent) -> None:
         identity = (event.request_id, event.user_id, event.item_id, event.time_ms)
@@ -111,9 +111,10 @@ class LiveState:
             row = self._in_base(identity)
         if row is None:
             row = self._rows.append(event.time_ms)
+            self._acts.show(event)
             for keys in self._counters:
                 if keys is not None:
-                    keys.append(row, event)
+                    keys.show(row, event)
         self._identities[identity] = row
         touched = self._touched.setdefault(event.user_id, {})
         touched[row] = (event.item_id, event.time_ms)
@@ -225,155 +226,6 @@ class LiveState:
             if self._rows.labels[task].values[row] <= until:
                 found = action
         return found
-
-
-class _Column:
-    """int64 values that grow."""
-
-    def __init__(self, values: Ints) -> None:
-        self._data = values
-        self.size = len(values)
-
-    @property
-    def values(self) -> Ints:
-        return self._data[: self.size]
-
-    def append(self, value: int) -> None:
-        if self.size == len(self._data):
-            grown = np.empty(max(1024, self.size * 3 // 2), np.int64)
-            grown[: self.size] = self._data
-            self._data = grown
-        self._data[self.size] = value
-        self.size += 1
-
-
-class _Rows:
-    """Interactions: when they happened, when they became known, when each label became known as 1."""
-
-    def __init__(self, table: pa.Table, tasks: Sequence[str]) -> None:
-        self.base = table.num_rows
-        self.times = _Column(integers(table["event_time"]).copy())
-        self.known = _Column(np.full(self.base, ALWAYS, np.int64))
-        self.labels: dict[str, _Column] = {}
-        for task in tasks:
-            positive = flat(table[label_column(task)]).to_numpy() == 1
-            self.labels[task] = _Column(np.where(positive, ALWAYS, NEVER).astype(np.int64))
-
-    def append(self, time_ms: int) -> int:
-        """A new interaction, of which nothing is known yet; its row."""
-        self.times.append(time_ms)
-        for column in (self.known, *self.labels.values()):
-            column.append(NEVER)
-        return self.times.size - 1
-
-    def learn(self, row: int, event: LiveEvent) -> None:
-        """What an event says of its interaction."""
-        assert event.labels is not None
-        self.known.values[row] = min(event.known_ms, int(self.known.values[row]))
-        for task, value in event.labels.items():
-            if value == 1 and task in self.labels:
-                label = self.labels[task].values
-                label[row] = min(event.known_ms, int(label[row]))
-
-
-class _Keys:
-    """The interactions of every key of one counter: the base's in one array, the live ones a key."""
-
-    def __init__(self, state: LiveState, counter: Counter, sums: pa.Table) -> None:
-        self._state, self._counter, self._log = state, counter, state.log
-        self._of_user = counter.key == "user_id"
-        self._events = state.log.definition.counter_events(counter)
-        key = flat(key_of(state.log, counter, state.base.interactions))
-        there = np.flatnonzero(present(key))
-        encoded = key.take(pa.array(there)).dictionary_encode()
-        codes = encoded.indices.to_numpy().astype(np.int64)
-        order = np.argsort(codes, kind="stable")
-        self._order = there[order]
-        edges = np.searchsorted(codes[order], np.arange(len(encoded.dictionary) + 1))
-        self._places = {
-            value: (int(edges[n]), int(edges[n + 1]))
-            for n, value in enumerate(encoded.dictionary.to_pylist())
-        }
-        self._live: dict[Any, array[int]] = {}
-        self._sums = {name: integers(sums[name]) for name in sums.column_names if name != "key"}
-        self._sum_of = {value: n for n, value in enumerate(sums["key"].to_pylist())}
-
-    def append(self, row: int, event: LiveEvent) -> None:
-        """Note a new interaction under its key, that of its own time."""
-        if (key := self._key(event)) is not None:
-            self._live.setdefault(key, array("q")).append(row)
-
-    def counted(self, user_id: Id, item_ids: Sequence[Id], time_ms: int, until: int) -> Counted:
-        """The interactions of a request's keys that are known at ``until``."""
-        asked = [user_id] if self._of_user else self._keys_at(item_ids, time_ms)
-        groups = {key: n for n, key in enumerate(dict.fromkeys(k for k in asked if k is not None))}
-        found: list[Ints] = []
-        lengths: list[int] = []
-        for key in groups:
-            start, end = self._places.get(key, (0, 0))
-            rows = self._order[start:end]
-            if (live := self._live.get(key)) is not None:
-                rows = np.concatenate([rows, np.array(live, np.int64)])
-            found.append(rows)
-            lengths.append(len(rows))
-        rows = np.concatenate(found) if found else np.zeros(0, np.int64)
-        group = np.repeat(np.arange(len(groups)), lengths)
-        columns = self._state._rows
-        seen = columns.known.values[rows] <= until
-        if not seen.all():
-            rows, group = rows[seen], group[seen]
-        tasks = [event for event in self._events if event != "impression"]
-        places = np.array([self._sum_of.get(key, -1) for key in asked], np.int64)
-        return Counted(
-            times=columns.times.values[rows],
-            labels={t: (columns.labels[t].values[rows] <= until).astype(np.int8) for t in tasks},
-            groups=group,
-            queries=np.array([-1 if key is None else groups[key] for key in asked], np.int64),
-            before={event: self._before(event, places) for event in self._events},
-        )
-
-    def _before(self, event: str, places: Ints) -> Ints:
-        sums = self._sums["impression" if event == "impression" else label_column(event)]
-        if not len(sums):
-            return np.zeros(len(places), np.int64)
-        return np.where(places >= 0, sums[np.maximum(places, 0)], 0)
-
-    def _key(self, event: LiveEvent) -> Any:
-        """The key of an interaction: an id, or the item's attribute as of its time; None: missing."""
-        if self._of_user:
-            return event.user_id
-        return self._keys_at([event.item_id], event.time_ms)[0]
-
-    def _keys_at(self, item_ids: Sequence[Id], time_ms: int) -> list[Any]:
-        """The key of each item as of an instant (``key_of``); None where it is missing."""
-        name = self._counter.keys[0]
-        if name == "item_id":
-            return list(item_ids)
-        value = self._log.dimension.value
-        return [value(name, item_id, time_ms) for item_id in item_ids]
-
-
-def require_supported(definition: DatasetDefinition) -> None:
-    """Raises DefinitionError: it has counters that are not kept live yet; names the first."""
-    for number, counter in enumerate(definition.counters):
-        if not counter.is_pair and (counter.actions or counter.since_last):
-            raise DefinitionError(
-                f"counters[{number}]: actions and since_last of one key are not kept live.",
-                hint="Count them of a pair, or serve them from publications, without live events.",
-            )
-
-
-def _places(column: pa.Array | pa.ChunkedArray) -> dict[Any, tuple[int, int]]:
-    """Value -> first row and end of its rows; equal values stand together."""
-    encoded = flat(column).dictionary_encode()
-    codes = encoded.indices.to_numpy()
-    starts = np.flatnonzero(np.diff(codes, prepend=-1)) if len(codes) else np.zeros(0, np.int64)
-    ends = [*starts[1:].tolist(), len(codes)]
-    values = encoded.dictionary.to_pylist()
-    return {
-        values[codes[start]]: (int(start), int(end))
-        for start, end in zip(starts.tolist(), ends, strict=False)
-    }
 
 
 def _stays(held: pa.Table, gone: set[tuple[Id, int, str]]) -> list[bool]:

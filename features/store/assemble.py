@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -32,6 +32,7 @@ from hemix.features.store.per_candidate import (
 )
 from hemix.features.store.rows import OnlineRows, column_dtype
 from hemix.features.transform.columns import Column
+from hemix.features.within_request import WithinRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ def assemble(
     pairs = pair_columns(definition, lists, {**columns, **item_columns}, time_ms)
     for name, values in pairs.items():
         (item_columns if definition.side_of(name) == "item" else columns)[name] = values
-    item_columns |= request_statistics(definition, item_columns)
+    item_columns |= request_statistics(definition.within_request, item_columns)
     return RequestColumns(user=columns, items=item_columns)
 
 
@@ -144,11 +145,11 @@ def candidate_columns(
 
 
 def request_statistics(
-    definition: DatasetDefinition, items: Mapping[str, Column]
+    wanted: Iterable[WithinRequest], items: Mapping[str, Column]
 ) -> dict[str, Column]:
     """How each candidate stands in the request, float64 ``[N]``, of its raw item columns."""
     columns: dict[str, Column] = {}
-    for made in definition.within_request:
+    for made in wanted:
         values = items[made.of]
         assert not isinstance(values, tuple), "a number is one value a candidate"
         one = np.zeros(len(values), np.int64)

@@ -15,7 +15,6 @@ from hemix.features.definition import DatasetDefinition
 from hemix.features.feature_views import views_digest
 from hemix.features.live.base import base_name
 from hemix.features.live.events import LiveEvent
-from hemix.features.live.state import require_supported
 from hemix.features.live.stores.base import EventStore
 from hemix.features.schema import ColumnTypes
 from hemix.serving.events.contract import EventContract
@@ -94,13 +93,12 @@ class EventDesk:
         self._thread: threading.Thread | None = None
 
     def follow(self, definition: DatasetDefinition, types: ColumnTypes) -> Follower | None:
-        """The follower of a definition's views; None when it has no base or cannot be kept live."""
+        """The follower of a definition's views; None when it has no base."""
         digest = views_digest(definition, types)
         with self._opening:
             if digest in self._followers:
                 return self._followers[digest]
             try:
-                require_supported(definition)
                 if not (self._features() / base_name(digest)).exists():
                     logger.warning("%s has no base: it serves without live events.", digest)
                     return None

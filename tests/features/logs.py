@@ -157,7 +157,8 @@ def comparable(rows: list[Row]) -> list[Row]:
 
 
 COUNTING = [
-    {"key": "author_id", "actions": ["like"], "windows": ["ever"], "since_last": True},
+    {"key": "author_id", "actions": ["like", "seen"], "windows": ["ever"], "since_last": True},
+    {"key": "item_id", "events": ["click"], "windows": ["1h"], "since_last": True},
     {"key": "user_id", "actions": ["click"], "windows": ["2s"], "since_last": True},
     {
         "key": ["user_id", "item_id"],
@@ -170,15 +171,14 @@ COUNTING = [
     {"key": ["user_id", "tab"], "windows": ["1h"], "last": 2, "since_last": True},
 ]
 """Counters of actions and of pairs, with the time since the last event."""
-PAIRS = COUNTING[2:]
 
 
 def definition(
-    *, counting: bool = False, pairs: bool = False, **sequences: Any
+    *, counting: bool = False, matching: bool = True, **sequences: Any
 ) -> DatasetDefinition:
     """A definition with every kind of column.
 
-    ``counting``: also those of :data:`COUNTING` and matches; ``pairs``: those of :data:`PAIRS` alone.
+    ``counting``: also those of :data:`COUNTING` and, with ``matching``, matches.
     """
     return DatasetDefinition.parse(
         {
@@ -226,13 +226,13 @@ def definition(
                 {"key": "item_id", "events": ["like", "impression"], "windows": ["2s", "ever"]},
                 {"key": "author_id", "windows": ["1d"]},
                 {"key": "tag", "events": ["click"], "windows": ["1h", "ever"]},
-                *(COUNTING if counting else PAIRS if pairs else ()),
+                *(COUNTING if counting else ()),
             ],
             "matches": [
                 {"column": "item_id", "last": [1, 2]},
                 {"column": "author_id", "sequences": ["realtime"]},
             ]
-            if counting
+            if counting and matching
             else [],
             "within_request": [
                 {"of": "price", "statistics": list(STATISTICS)},
@@ -254,7 +254,7 @@ def logs(
     splits: Sequence[tuple[str | int, bool]] = SPLITS,
     *,
     counting: bool = False,
-    pairs: bool = False,
+    matching: bool = True,
 ) -> SmallLog:
     """Ties, repeats, bounds instead of times, midnights, late, unknown and versioned items."""
     texts = draw(st.booleans())
@@ -279,7 +279,7 @@ def logs(
     window, overlap = draw(st.sampled_from(splits))
     made = definition(
         counting=counting,
-        pairs=pairs,
+        matching=matching,
         global_length=draw(st.integers(1, 4)),
         realtime_length=draw(st.integers(1, 3)),
         realtime_window=window,

@@ -70,7 +70,7 @@ def test_only_the_last_events_are_looked_at_and_all_of_the_oldests_instant() -> 
 
 
 def test_a_request_counts_from_its_users_lists_as_time_goes_on() -> None:
-    made = definition(pairs=True)
+    made = definition(counting=True, matching=False)
     lists = {
         "shown_event_time_ms": np.array([T - HOUR, T - 1000], np.int64),
         "shown_item_id": ids("b:c", "c"),

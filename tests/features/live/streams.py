@@ -119,7 +119,7 @@ def streams(draw: st.DrawFn, *, late: bool) -> Stream:
     ``late``: an event may become known long after it happened, also after the publication that does
     not hold it; else each is known when it happens.
     """
-    log = draw(logs(max_rows=12, pairs=True))
+    log = draw(logs(max_rows=12, counting=True, matching=False))
     shuffle = random.Random(draw(st.integers(0, 2**16)))
     interactions = one_row_a_key(log.interactions, log.definition.tasks)
     as_of = MIDNIGHT + draw(st.sampled_from([-2 * DAY, -DAY, -1, 0, 1, 1001, DAY]))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from hemix.features.live.columns import columns_at
 from hemix.features.live.events import LiveEvent
 from hemix.features.live.state import LiveState
 from hemix.features.schema import ColumnTypes
+from hemix.features.store.assemble import RequestColumns
+from hemix.features.store.overlay import overlaid
 from tests.features.live.streams import Stream, derived, derives, expected, served
 from tests.features.logs import DAY, MIDNIGHT, SmallLog, definition
 
@@ -37,9 +42,11 @@ def event(item: int, time: int, *, known: int | None = None, **what: Any) -> Liv
     return LiveEvent(event_id="e", item_id=item, time_ms=time, known_ms=known_ms, **values)
 
 
-def stream(events: list[LiveEvent], held: list[dict[str, Any]], **sequences: Any) -> Stream:
+def stream(
+    events: list[LiveEvent], held: list[dict[str, Any]], *, counting: bool = False, **sequences: Any
+) -> Stream:
     log = SmallLog(
-        definition=derives(definition(**sequences)),
+        definition=derives(definition(counting=counting, matching=False, **sequences)),
         types=ColumnTypes(
             user_id=pa.int64(),
             item_id=pa.int64(),
@@ -146,3 +153,37 @@ def test_events_of_before_the_horizon_are_left_to_the_next_publication() -> None
     state = LiveState(stream([], [row(1, NOON - 3 * DAY, click=1)]).base())
     state.add([event(1, NOON - 3 * DAY)])
     assert (clicks(state, NOON + 1), state.too_old, state.events) == (1, 1, 0)
+
+
+def test_statistics_of_counters_follow_the_events() -> None:
+    made = stream([event(1, NOON + 10)], [])
+    items = [
+        {"item_id": n, "author_id": n, "tag": "", "size": 1.0, "created_at": None, "valid_from": 0}
+        for n in (1, 2)
+    ]
+    state = LiveState(replace(made, published=replace(made.published, items=items)).base())
+    state.add(made.events)
+    known = state.known(1, [1, 2], NOON + 20, all_known=True)
+    live = columns_at(state.log, known, NOON + 20)
+    of_publication = RequestColumns(
+        user=dict(live.user),
+        items={**live.items, "author_click_1d_rank_in_request": np.array([1.0, 1.0])},
+    )
+    found = overlaid(state.log.definition, of_publication, live, NOON + 20).items
+    assert np.asarray(found["author_click_1d"]).tolist() == [1, 0]
+    assert np.asarray(found["author_click_1d_rank_in_request"]).tolist() == [2.0, 1.0]
+    assert np.asarray(found["author_click_1d_ratio_to_mean_in_request"]).tolist() == [2.0, 0.0]
+
+
+def test_the_last_one_may_be_older_than_the_base_holds_rows_of() -> None:
+    """Seconds since the last event, and counts for ever, reach back beyond the horizon."""
+    old = row(1, NOON - 400 * DAY, click=1)
+    held = stream([], [old, row(2, NOON - 5 * DAY)], counting=True)
+    state = LiveState(held.base())
+    asked = row(1, NOON + 1000)
+    assert (found := served(state, asked)) == expected(held.oracle(NOON + 1000), asked, [*found])
+    assert found["user_action_click_since"] == 400 * 86_400 + 1
+    assert found["user_action_click_2s"] == 0
+    state.add([event(2, NOON + 500)])
+    assert served(state, asked)["user_action_click_since"] == 0
+    assert served(state, asked)["user_action_click_2s"] == 1
