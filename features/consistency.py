@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from hemix.features.checking.rates import rate_faults
 from hemix.features.names import clashes
 from hemix.texts.documents import Contradictions
 from hemix.texts.plain_yaml import Fault, Place
@@ -255,6 +256,9 @@ def _sequences_and_counters(definition: DatasetDefinition) -> Iterator[Fault]:
         if name not in categorical:
             yield _fault(f"{name!r} must be listed (it needs a vocabulary)", "categorical")
     yield from _counters(definition, items)
+    yield from rate_faults(definition, actions_of(definition))
+    for index, rate in enumerate(definition.rates):
+        yield from _twice(rate, "rates", index, ("windows",))
     for index, match in enumerate(definition.matches):
         known = {"item_id", *definition.sequences.columns}
         if match.column not in known:

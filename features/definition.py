@@ -30,7 +30,7 @@ from hemix.features.declared_sources import (
     TableSource,
 )
 from hemix.features.fields import Categorical, Numeric
-from hemix.features.parts import Counter, Match
+from hemix.features.parts import Counter, Match, Rate
 from hemix.features.split import Part, Split
 from hemix.features.within_request import WithinRequest
 from hemix.files import digest_of
@@ -85,6 +85,8 @@ class DatasetDefinition(Part):
     """The user's histories."""
     counters: tuple[Counter, ...] = ()
     """Counts of past events, as features."""
+    rates: tuple[Rate, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """Rates of events, smoothed towards those of wider keys, as features."""
     matches: tuple[Match, ...] = Field(default=(), exclude_if=lambda value: not value)
     """Matches between the candidate and the sequences, as features."""
     within_request: tuple[WithinRequest, ...] = Field(default=(), exclude_if=lambda made: not made)

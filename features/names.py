@@ -15,7 +15,7 @@ import pyarrow as pa
 from hemix.features import schema
 from hemix.features.feature_views import TIMESTAMP, view_specs
 from hemix.features.schema import ColumnTypes, label_column
-from hemix.features.transform_plan import make_plan
+from hemix.features.transform_plan import make_plan, overall_columns
 from hemix.texts.plain_yaml import Fault, Place
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def tables(definition: DatasetDefinition, *, whole: bool = True) -> dict[str, li
 
 
 def _planned(definition: DatasetDefinition, types: ColumnTypes) -> dict[str, list[str]]:
-    plan = make_plan(definition, types, dict.fromkeys(definition.tasks, 0.5))
+    priors = (*definition.tasks, *overall_columns(definition))
+    plan = make_plan(definition, types, dict.fromkeys(priors, 0.5))
     spec = plan.spec(dict.fromkeys((v.name for v in plan.vocabularies), 1))
     made = [
         *(column.name for column in spec.categorical),
@@ -95,6 +96,8 @@ def _message(definition: DatasetDefinition, table: str, name: str) -> str:
         mend += f", or leave {name} out of time_fields"
     if name in definition.counter_columns:
         mend += ", or count something else in counters"
+    if any(name.startswith(f"{rate.stem}_") for rate in definition.rates):
+        mend += ", or leave one of the rates out"
     if name in definition.match_columns:
         mend += ", or match something else in matches"
     if name in definition.within_request_columns:
@@ -107,6 +110,8 @@ def _place(definition: DatasetDefinition, name: str) -> Place:
     chosen: dict[str, Place] = {}
     for index, counter in enumerate(definition.counters):
         chosen[counter.prefix] = ("counters", index)
+    for index, rate in enumerate(definition.rates):
+        chosen[rate.stem] = ("rates", index)
     for index, match in enumerate(definition.matches):
         chosen |= dict.fromkeys(match.columns, ("matches", index))
     for index, task in enumerate(definition.tasks):

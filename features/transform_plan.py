@@ -6,7 +6,7 @@ are ``user_id_index``; a number ``n`` becomes ``n_scaled`` and ``n_bucket``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -29,7 +29,7 @@ from hemix.spec import (
 if TYPE_CHECKING:
     from hemix.features.definition import DatasetDefinition
     from hemix.features.fields import Categorical
-    from hemix.features.parts import Counter
+    from hemix.features.parts import Counter, Rate
 
 Kind = Literal["int", "string", "float"]
 SIDES: tuple[Side, ...] = ("user", "item", "context")
@@ -72,24 +72,26 @@ class VocabularyPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class NumberPlan:
-    """A number: a raw column, or a smoothed rate of two counters.
+    """A number: a raw column, or a smoothed rate of counters.
 
-    The rate is ``(positives + w * prior) / (impressions + w)`` with ``w`` =
-    :data:`RATE_PRIOR_WEIGHT` and ``prior`` the positive share of the training split.
+    ``levels`` are pairs of columns, nearest first: how many events, out of how many. Each level's
+    rate is ``(events + smoothing * rate of the next level) / (per + smoothing)``; after the last
+    one stands ``prior``, the rate of the training split.
     """
 
     name: str
     side: Side
     scale: Literal["log", "linear"]
     buckets: int
-    positives: str = ""
-    impressions: str = ""
+    levels: tuple[tuple[str, str], ...] = ()
+    smoothing: float = RATE_PRIOR_WEIGHT
     prior: float = 0.0
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """The raw columns it is made of."""
-        return (self.positives, self.impressions) if self.positives else (self.name,)
+        columns = [name for level in self.levels for name in level]
+        return tuple(columns) or (self.name,)
 
 
 def scaling_width(numbers: Sequence[NumberPlan]) -> int:
@@ -118,6 +120,11 @@ class TransformPlan:
     def numbers_of(self, side: Side) -> tuple[NumberPlan, ...]:
         """The numbers of one side, in order."""
         return tuple(number for number in self.numbers if number.side == side)
+
+    def lent(self, sides: Collection[Side]) -> tuple[RawColumn, ...]:
+        """Raw columns of other sides that numbers of ``sides`` are made of, one value a row."""
+        wanted = {name for n in self.numbers if n.side in sides for name in n.inputs}
+        return tuple(c for c in self.raw if c.name in wanted and c.side not in sides)
 
     def spec(self, sizes: dict[str, int]) -> FeatureSpec:
         """The specification, given how many values each learned vocabulary holds."""
@@ -207,8 +214,52 @@ def _raw_columns(definition: DatasetDefinition, types: ColumnTypes) -> tuple[Raw
     return tuple(columns)
 
 
+def overall_columns(definition: DatasetDefinition) -> dict[str, tuple[str, str]]:
+    """Rates with actions, whose overall rate no label tells: name -> the widest key's two columns."""
+    labels = ("impression", *definition.tasks)
+    return {
+        rate.column(window): levels[-1]
+        for rate in definition.rates
+        if rate.event not in labels or rate.per not in labels
+        for window, levels in _levels(definition, rate)
+    }
+
+
+def _levels(
+    definition: DatasetDefinition, rate: Rate
+) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
+    """Each window of a rate, and the columns that the rate is made of there."""
+    counters, tasks = definition.counters, definition.tasks
+    for window in rate.windows_of(counters, tasks):
+        yield window, rate.levels(counters, tasks, window)
+
+
+def _rates(definition: DatasetDefinition, priors: Mapping[str, float]) -> Iterator[NumberPlan]:
+    for rate in definition.rates:
+        for window, levels in _levels(definition, rate):
+            name = rate.column(window)
+            sides = {definition.side_of(column) for level in levels for column in level}
+            if name in priors:
+                prior = priors[name]
+            elif rate.per == "impression":
+                prior = priors[rate.event]
+            else:
+                prior = priors[rate.event] / priors[rate.per] if priors[rate.per] else 0.0
+            yield NumberPlan(
+                name=name,
+                side=next(side for side in ("item", "context", "user") if side in sides),
+                scale="linear",
+                buckets=COUNTER_BUCKETS,
+                levels=levels,
+                smoothing=rate.smoothing,
+                prior=prior,
+            )
+
+
 def _numbers(definition: DatasetDefinition, priors: dict[str, float]) -> tuple[NumberPlan, ...]:
     side = definition.side_of
+    rates = list(_rates(definition, priors))
+    declared = {rate.name for rate in rates}
     numbers = [
         NumberPlan(name=n.name, side=side(n.name), scale=n.scale, buckets=n.buckets)
         for n in definition.numeric
@@ -226,17 +277,20 @@ def _numbers(definition: DatasetDefinition, priors: dict[str, float]) -> tuple[N
         for task in (task for task in definition.tasks if task in events):
             for window in counter.windows:
                 positives = counter.column(task, window)
+                name = rate_name(definition, counter, task, window)
+                if name in declared:
+                    continue
                 numbers.append(
                     NumberPlan(
-                        name=rate_name(definition, counter, task, window),
+                        name=name,
                         side=side(positives),
                         scale="linear",
                         buckets=COUNTER_BUCKETS,
-                        positives=positives,
-                        impressions=counter.column("impression", window),
+                        levels=((positives, counter.column("impression", window)),),
                         prior=priors[task],
                     )
                 )
+    numbers += rates
     scales = {n.name: n.scale for n in numbers}
     for made in definition.within_request:
         for statistic, name in zip(made.statistics, made.columns, strict=True):
@@ -281,7 +335,7 @@ def make_plan(
     Args:
         definition: of the data set.
         types: of its columns.
-        priors: each task's positive share of the training split.
+        priors: each task's positive share of the training split, and the overall rates of :func:`overall_columns`.
         buckets: hash buckets of vocabularies that say ``auto``; one where it names none.
     """
     shared = {c.name: c.vocabulary or c.name for c in definition.categorical}

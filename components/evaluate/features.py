@@ -15,6 +15,7 @@ from hemix.components.evaluate.results import Interval
 from hemix.components.evaluate.tables import split_dataset
 from hemix.features.definition import DatasetDefinition
 from hemix.features.transform.statistics import Statistics, psi, statistics_of_files
+from hemix.features.transform_plan import rate_name
 from hemix.models.metrics.bootstrap import Estimate, UserBootstrap
 from hemix.models.versions.inference import Scorer, predict_table
 from hemix.progress import progress
@@ -86,11 +87,20 @@ def groups_of(definition: DatasetDefinition, spec: FeatureSpec) -> dict[str, tup
         for made in definition.within_request
         for name in made.columns
     }
-    rates = [counter.prefix for counter in definition.counters]
+    together |= {
+        rate_name(definition, counter, task, window): f"counters of {counter.prefix}"
+        for counter in definition.counters
+        for task in definition.tasks
+        for window in counter.windows
+    }
+    together |= {
+        rate.column(window): f"rates of {rate.prefix}"
+        for rate in definition.rates
+        for window in rate.windows_of(definition.counters, definition.tasks)
+    }
     for number in spec.numeric:
         name = number.name.removesuffix("_scaled")
-        owner = next((p for p in rates if name.startswith(f"{p}_") and "_rate_" in name), None)
-        group = together.get(name) or (f"counters of {owner}" if owner else name)
+        group = together.get(name, name)
         groups.setdefault(group, []).extend((number.name, number.bucket))
     for sequence in spec.sequences:
         groups[f"{sequence.name} sequence"] = [column.column for column in sequence.columns]

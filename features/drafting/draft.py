@@ -198,6 +198,10 @@ class _Draft:
         yield "  - {key: user_id}"
         yield "  - {key: item_id}"
         yield "  - {key: [user_id, item_id], since_last: true}"
+        if self.labels:
+            task = _name(self.labels[0].name)
+            yield "rates:   # of a key that was seldom seen, drawn towards the parents' rates"
+            yield f"  - {{key: [user_id, item_id], event: {task}, parents: [item_id]}}"
         yield "matches:"
         yield "  - {column: item_id}"
 

@@ -33,7 +33,7 @@ from hemix.features.transform.columns import (
 from hemix.features.transform.engine import tensorflow
 from hemix.features.transform.preprocessing import preprocessing_fn
 from hemix.features.transform.unseen import bucket_sizes
-from hemix.features.transform_plan import RawColumn, TransformPlan, make_plan
+from hemix.features.transform_plan import RawColumn, TransformPlan, make_plan, overall_columns
 from hemix.files import atomic_folder, refuse_patterns, write_json
 from hemix.progress import say
 
@@ -41,7 +41,8 @@ BATCH_ROWS = 8192
 
 
 def survey(definition: DatasetDefinition, types: ColumnTypes, examples: Path) -> dict[str, float]:
-    """Check columns and splits before any work; each task's positive share of the training split.
+    """Check columns and splits before any work; each task's positive share of the training split,
+    and the overall rate there of each rate of actions.
 
     Raises:
         DataError: a column is missing or a split holds no rows; the message names it.
@@ -49,7 +50,9 @@ def survey(definition: DatasetDefinition, types: ColumnTypes, examples: Path) ->
     """
     labels = {task: label_column(task) for task in definition.tasks}
     rows = dict.fromkeys(split_windows(definition), 0)
-    positives = dict.fromkeys(labels, 0)
+    overall = overall_columns(definition)
+    columns = [*labels.values(), *(name for pair in overall.values() for name in pair)]
+    sums = dict.fromkeys(columns, 0)
     needed = examples_schema(definition, types).names
     for file in example_files(examples):
         if absent := sorted(set(needed) - set(column_names(file))):
@@ -60,10 +63,10 @@ def survey(definition: DatasetDefinition, types: ColumnTypes, examples: Path) ->
         for split, window in split_windows(definition).items():
             if not day_may_hold(file, window):
                 continue
-            for batch in read_batches(file, window, 1 << 16, [*labels.values()]):
+            for batch in read_batches(file, window, 1 << 16, [*sums]):
                 rows[split] += batch.num_rows
-                for task, name in labels.items() if split == "train" else ():
-                    positives[task] += pc.sum(batch.column(name)).as_py() or 0
+                for name in sums if split == "train" else ():
+                    sums[name] += pc.sum(batch.column(name)).as_py() or 0
     for split, window in split_windows(definition).items():
         if not rows[split]:
             raise DataError(
@@ -71,7 +74,12 @@ def survey(definition: DatasetDefinition, types: ColumnTypes, examples: Path) ->
                 f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC.",
                 hint=f"Check split.{split} in the definition.",
             )
-    return {task: count / rows["train"] for task, count in positives.items()}
+    shares = {task: sums[name] / rows["train"] for task, name in labels.items()}
+    rates = {
+        name: sums[event] / sums[per] if sums[per] else 0.0
+        for name, (event, per) in overall.items()
+    }
+    return shares | rates
 
 
 def _as_lists(batch: pa.RecordBatch, raw: tuple[RawColumn, ...]) -> pa.RecordBatch:

@@ -20,6 +20,8 @@ from hemix.files import digest_of, read_json, sha256_folder
 from hemix.spec import FeatureSpec, Side
 
 ALL_SIDES: frozenset[Side] = frozenset({"user", "item", "context"})
+REQUEST_SIDES: frozenset[Side] = frozenset({"user", "context"})
+ITEM_SIDES: frozenset[Side] = frozenset({"item"})
 TABLE_ROWS = 8192
 
 
@@ -79,8 +81,10 @@ class TransformGraph:
         return self._digest
 
     def inputs(self, sides: Collection[Side] = ALL_SIDES) -> tuple[RawColumn, ...]:
-        """The raw columns that ``apply_columns`` needs for these sides."""
-        return tuple(column for column in self.plan.raw if column.side in sides)
+        """The raw columns that ``apply_columns`` needs for these sides: theirs, and those of other
+        sides that their rates are made of."""
+        lent = self.plan.lent(sides)
+        return tuple(c for c in self.plan.raw if c.side in sides or c in lent)
 
     def warm(self, sides: Collection[Side] = ALL_SIDES) -> None:
         """Build the function of these sides and run it once on a row of missing values."""
@@ -115,6 +119,24 @@ class TransformGraph:
             if error.args[0] in {column.name for column in self.plan.raw}:
                 raise DataError(f"Column {error.args[0]!r} is missing.") from error
             raise
+
+    def apply_request(
+        self, user: Mapping[str, Column], items: Mapping[str, Column]
+    ) -> tuple[dict[str, Column], dict[str, Column]]:
+        """Transform one request: user and context columns of 1 row, item columns of N rows.
+
+        Raises:
+            DataError: a needed column is absent; the message names it.
+        """
+        rows = len(items["item_id"])
+        lent = {
+            column.name: np.repeat(np.asarray(user[column.name]), rows)
+            for column in self.plan.lent(ITEM_SIDES)
+        }
+        return (
+            self.apply_columns(user, REQUEST_SIDES),
+            self.apply_columns({**items, **lent}, ITEM_SIDES),
+        )
 
     def apply_table(self, table: pa.Table) -> pa.Table:
         """Transform a table of examples, any size: keys and labels (when present), then features.

@@ -15,7 +15,6 @@ from hemix.features.transform.analyzer import MISSING_LINE, number_scaling, voca
 from hemix.features.transform_plan import (
     FARTHEST,
     GAP_BOUNDARIES,
-    RATE_PRIOR_WEIGHT,
     SIDES,
     NumberPlan,
     TransformPlan,
@@ -135,10 +134,12 @@ def _raw_number(number: NumberPlan, inputs: Mapping[str, Any]) -> Any:
         y = tf.cast(x, tf.float64)
         nothing = tf.constant(float("nan"), tf.float64)
         parts.append(tf.where(x < 0, nothing, y) if x.dtype == tf.int64 else y)
-    if not number.positives:
+    if not number.levels:
         return parts[0]
-    weight = RATE_PRIOR_WEIGHT
-    return (parts[0] + weight * number.prior) / (parts[1] + weight)
+    rate: Any = number.prior
+    for events, per in zip(parts[-2::-2], parts[::-2], strict=True):  # the widest key first
+        rate = (events + number.smoothing * rate) / (per + number.smoothing)
+    return rate
 
 
 def _numbers(plan: TransformPlan, inputs: Mapping[str, Any]) -> Tensors:

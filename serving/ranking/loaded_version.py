@@ -19,7 +19,7 @@ from hemix.features.schema import ColumnTypes
 from hemix.features.store.assemble import assemble
 from hemix.features.store.online import OnlineFeatures, store_breaker
 from hemix.features.store.overlay import overlaid
-from hemix.features.transform.graph import TransformGraph
+from hemix.features.transform.graph import ITEM_SIDES, REQUEST_SIDES, TransformGraph
 from hemix.features.transform.statistics import Statistics
 from hemix.serving.events.desk import EventDesk
 from hemix.serving.events.follower import Follower
@@ -30,7 +30,6 @@ from hemix.serving.metrics import DEPENDENCY_ALONE, Stage
 from hemix.serving.monitoring.drift import FeatureBins
 from hemix.serving.ranking.trial import require_finite_weights, try_out
 from hemix.serving.registry.signing import require_signed
-from hemix.spec import Side
 from hemix.storage import is_remote
 
 if TYPE_CHECKING:
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
     Columns = dict[str, Column]
     Encoded = tuple[Columns, Columns]
 
-USER_SIDES: frozenset[Side] = frozenset({"user", "context"})
-ITEM_SIDES: frozenset[Side] = frozenset({"item"})
 WARM_SIZES = (1, 100, 1000)
 
 
@@ -143,10 +140,7 @@ class LoadedModel:
 
     def transform(self, raw: RequestColumns) -> Encoded:
         """Ids and numbers: user and context columns of 1 row, item columns of N rows."""
-        return (
-            self.graph.apply_columns(raw.user, USER_SIDES),
-            self.graph.apply_columns(raw.items, ITEM_SIDES),
-        )
+        return self.graph.apply_request(raw.user, raw.items)
 
     def score(self, encoded: Encoded) -> dict[str, Floats]:
         """Probabilities of each task, float32 ``[N]``."""
@@ -184,7 +178,7 @@ def load_model(folder: Path) -> LoadedModel:
     manifest = verify(folder)
     model = LoadedModel(
         name=manifest.version,
-        graph=TransformGraph.load(folder / "transform", warm=[USER_SIDES, ITEM_SIDES]),
+        graph=TransformGraph.load(folder / "transform", warm=[REQUEST_SIDES, ITEM_SIDES]),
         scorer=Scorer.load(folder),
     )
     require_finite_weights(model.name, model.scorer)

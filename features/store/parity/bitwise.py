@@ -83,10 +83,8 @@ def served_columns(
             candidates=candidates,
             time_ms=probes.time_ms,
         )
-        for found, made in (
-            (columns.user, graph.apply_columns(columns.user, {"user", "context"})),
-            (columns.items, graph.apply_columns(columns.items, {"item"})),
-        ):
+        of_user, of_items = graph.apply_request(columns.user, columns.items)
+        for found, made in ((columns.user, of_user), (columns.items, of_items)):
             once = found is columns.user
             for into, part in ((raw, found), (transformed, made)):
                 for name, column in part.items():

@@ -70,19 +70,26 @@ class Numbers:
 
 
 def raw_numbers(
-    definition: DatasetDefinition, row: dict[str, Any], prior: float
+    definition: DatasetDefinition, row: dict[str, Any], prior: float, clicks_per_seen: float
 ) -> dict[str, float]:
     """Numbers of one example before scaling, smoothed rates among them."""
     numbers = {n.name: row[n.name] for n in definition.numeric}
     numbers["item_age_days"] = row["item_age_days"]
     for name in definition.counter_columns:
         numbers[name] = float(row[name]) if row[name] >= 0 else math.nan
-    for counter in definition.counters:
+    for counter in definition.counters[:2]:
         for window in counter.windows:
             clicks = row[counter.column("click", window)]
             seen = row[counter.column("impression", window)]
             name = f"{counter.prefix}_click_rate_{window}"
             numbers[name] = (clicks + 20 * prior) / (seen + 20)
+    user = (row["user_click_1d"] + 20 * prior) / (row["user_impression_1d"] + 20)
+    numbers["author_click_rate_1d"] = (row["author_click_1d"] + 20 * user) / (
+        row["author_impression_1d"] + 20
+    )
+    numbers["kind_click_per_seen_rate_1d"] = (row["kind_click_1d"] + 2.5 * clicks_per_seen) / (
+        row["kind_action_seen_1d"] + 2.5
+    )
     return numbers
 
 

@@ -88,7 +88,10 @@ def test_numbers(
     rows: list[Any], training: list[Any], transformed: list[Any], fitted: Fitted
 ) -> None:
     prior = sum(row["label_click"] for row in training) / len(training)
-    raw = [reference.raw_numbers(DEFINITION, row, prior) for row in rows]
+    clicks, seen = (
+        sum(row[name] for row in training) for name in ("kind_click_1d", "kind_action_seen_1d")
+    )
+    raw = [reference.raw_numbers(DEFINITION, row, prior, clicks / seen) for row in rows]
     learned = raw[: len(training)]
     names = {n.name.removesuffix("_scaled") for n in fitted.graph.spec.numeric}
     assert names == set(raw[0])

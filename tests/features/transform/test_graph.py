@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from hemix.features.transform_plan import FARTHEST
 from hemix.files import sha256_folder
 from hemix.spec import Side
 from tests.features.transform.conftest import Fitted
-from tests.features.transform.tiny import DEFINITION, examples_table, write_examples
+from tests.features.transform.tiny import DEFINITION, PRIORS, examples_table, write_examples
 
 SIDES: tuple[Side, ...] = ("user", "item", "context")
 KEYS = ["request_id", "user_id", "item_id", "event_time", "label_click"]
@@ -106,7 +107,7 @@ import sys
 from pathlib import Path
 from hemix.components.transform.step import run
 from hemix.features.transform.engine import tensorflow
-from tests.features.transform.tiny import DEFINITION
+from tests.features.transform.tiny import PRIORS, DEFINITION
 tf = tensorflow()
 for _ in range(3):
     tf.function(lambda x: x + 1)(tf.constant(1))
@@ -209,7 +210,7 @@ def test_digest_names_the_content(fitted: Fitted, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(fitted.transform, copy)
     assert TransformGraph.load(copy).digest() == fitted.graph.digest()
-    (copy / "priors.json").write_text('{"click": 0.5}')
+    (copy / "priors.json").write_text(json.dumps(PRIORS))
     assert TransformGraph.load(copy).digest() != fitted.graph.digest()
 
 

@@ -6,9 +6,9 @@ import pyarrow as pa
 from hemix.features.definition import DatasetDefinition
 from hemix.features.transform.analyzer import Counts, vocabulary_lines
 from hemix.features.transform_plan import make_plan
-from tests.features.transform.tiny import DEFINITION, TYPES
+from tests.features.transform.tiny import DEFINITION, PRIORS, TYPES
 
-PLAN = make_plan(DEFINITION, TYPES, {"click": 0.4})
+PLAN = make_plan(DEFINITION, TYPES, PRIORS)
 
 
 def test_transformed_columns_never_take_a_raw_name() -> None:
@@ -36,7 +36,7 @@ def test_a_named_vocabulary_is_shared() -> None:
     for field in value["categorical"]:
         if field["name"] == "city":
             field["vocabulary"] = "author"
-    plan = make_plan(DatasetDefinition.parse(value), TYPES, {"click": 0.4})
+    plan = make_plan(DatasetDefinition.parse(value), TYPES, PRIORS)
     shared = next(v for v in plan.vocabularies if v.name == "author")
     assert {"author", "city", "global_author", "realtime_author"} == set(shared.inputs)
     assert not [v for v in plan.vocabularies if v.name == "city"]
@@ -45,8 +45,25 @@ def test_a_named_vocabulary_is_shared() -> None:
 def test_a_counter_without_impressions_has_no_rate() -> None:
     value = DEFINITION.model_dump(mode="json")
     value["counters"] = [{"key": "user_id", "events": ["click"], "windows": ["1d"]}]
-    plan = make_plan(DatasetDefinition.parse(value), TYPES, {"click": 0.4})
-    assert not [n for n in plan.numbers if n.positives]
+    del value["rates"]
+    plan = make_plan(DatasetDefinition.parse(value), TYPES, PRIORS)
+    assert not [n for n in plan.numbers if n.levels]
+
+
+def test_a_declared_rate_stands_in_the_place_of_the_counters_own() -> None:
+    found = {n.name: n for n in PLAN.numbers if n.levels}
+    user = ("user_click_1d", "user_impression_1d")
+    assert found["author_click_rate_1d"].levels == (
+        ("author_click_1d", "author_impression_1d"),
+        user,
+    )
+    assert found["user_click_rate_1d"].levels == (user,)
+    of_actions = found["kind_click_per_seen_rate_1d"]
+    assert of_actions.levels == (("kind_click_1d", "kind_action_seen_1d"),)
+    assert (of_actions.smoothing, of_actions.prior) == (2.5, 0.5)
+    # What the item side reads of the user's is lent to it, once a candidate.
+    assert [c.name for c in PLAN.lent({"item"})] == [*reversed(user)]
+    assert PLAN.lent({"user"}) == PLAN.lent({"item", "user"}) == ()
 
 
 def test_vocabulary_files() -> None:

@@ -15,7 +15,7 @@ from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import TIME
 from hemix.features.transform.unseen import FEWEST, bucket_sizes
 from hemix.features.transform_plan import make_plan
-from tests.features.transform.tiny import DEFINITION, TYPES
+from tests.features.transform.tiny import DEFINITION, PRIORS, TYPES
 
 DAYS = {"train": datetime(2022, 1, 1, 5, tzinfo=UTC), "later": datetime(2022, 1, 3, 5, tzinfo=UTC)}
 
@@ -62,13 +62,13 @@ def test_what_the_definition_says_goes_first(tmp_path: Path) -> None:
     made = definition(oov_buckets=7, min_count=1)
     sizes = bucket_sizes(made, write(tmp_path, [1], [2]))
     assert sizes == {}
-    plan = make_plan(made, TYPES, {"click": 0.5}, sizes)
+    plan = make_plan(made, TYPES, PRIORS, sizes)
     item = next(v for v in plan.vocabularies if v.name == "item_id")
     assert (item.oov_buckets, item.min_count) == (7, 1)
 
 
 def test_values_seen_once_train_the_buckets_of_new_ones() -> None:
-    plan = make_plan(definition(), TYPES, {"click": 0.5}, {"item_id": 256})
+    plan = make_plan(definition(), TYPES, PRIORS, {"item_id": 256})
     found = {v.name: (v.oov_buckets, v.min_count) for v in plan.vocabularies}
     assert found["item_id"] == (256, 2)
     assert found["author"] == (1, 1)

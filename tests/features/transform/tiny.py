@@ -59,7 +59,15 @@ DEFINITION = DatasetDefinition.parse(
         ],
         "numeric": [{"name": "age", "scale": "linear", "buckets": 5}, {"name": "price"}],
         "sequences": {"columns": ["author"], "global_length": 6, "realtime_length": 4},
-        "counters": [{"key": "user_id"}, {"key": "author", "windows": ["1d", "ever"]}],
+        "counters": [
+            {"key": "user_id"},
+            {"key": "author", "windows": ["1d", "ever"]},
+            {"key": "kind", "events": ["click"], "actions": ["seen"], "windows": ["1d"]},
+        ],
+        "rates": [
+            {"key": "author", "event": "click", "windows": ["1d"], "parents": ["user_id"]},
+            {"key": "kind", "event": "click", "per": "seen", "smoothing": 2.5},
+        ],
         "split": {
             "train": {"start": "2022-01-01", "end": "2022-01-04"},
             "validation": {"start": "2022-01-03", "end": "2022-01-04"},
@@ -67,6 +75,9 @@ DEFINITION = DatasetDefinition.parse(
         },
     }
 )
+
+PRIORS = {"click": 0.4, "kind_click_per_seen_rate_1d": 0.5}
+"""What a plan of it needs to know of the training split."""
 
 
 def _strings(rng: np.random.Generator, prefix: str, n: int, size: int) -> list[str]:
