@@ -221,11 +221,11 @@ def overall_columns(definition: DatasetDefinition) -> dict[str, tuple[str, str]]
         rate.column(window): levels[-1]
         for rate in definition.rates
         if rate.event not in labels or rate.per not in labels
-        for window, levels in _levels(definition, rate)
+        for window, levels in rate_levels(definition, rate)
     }
 
 
-def _levels(
+def rate_levels(
     definition: DatasetDefinition, rate: Rate
 ) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
     """Each window of a rate, and the columns that the rate is made of there."""
@@ -236,7 +236,7 @@ def _levels(
 
 def _rates(definition: DatasetDefinition, priors: Mapping[str, float]) -> Iterator[NumberPlan]:
     for rate in definition.rates:
-        for window, levels in _levels(definition, rate):
+        for window, levels in rate_levels(definition, rate):
             name = rate.column(window)
             sides = {definition.side_of(column) for level in levels for column in level}
             if name in priors:

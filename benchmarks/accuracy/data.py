@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hemix.components.evaluate.shared import BY_USER, KEYS, View, WindowRows, moments_of
 from hemix.errors import DataError
-from hemix.features.shared_state.columns import personal_columns
+from hemix.features.shared_state.columns import is_personal
 from hemix.features.transform import TransformGraph
 from hemix.files import digest_of
 from hemix.models.rankers.base import Ranker
@@ -91,7 +91,7 @@ class RunData:
         if BY_USER not in moments:
             return None
         gone = self.examples is None or self.events is None
-        if gone and personal_columns(graph.definition):
+        if gone and is_personal(graph.definition):
             raise DataError(
                 f"{self.transformed}: the examples and events of these rows are gone.",
                 hint="Run hemix run again: counters of pairs are counted in them.",

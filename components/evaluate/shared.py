@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from hemix.components.evaluate.tables import batches, examples_dataset, inside, split_dataset
 from hemix.features.shared_state.columns import (
+    columns_of_moments,
     columns_of_rows,
-    lists_of_moments,
+    is_personal,
     own_columns,
-    personal_columns,
 )
 from hemix.features.shared_state.moments import Moments, rows_at
 from hemix.features.shared_state.personal import personal_values
@@ -66,7 +66,7 @@ class WindowRows:
     ) -> dict[str, View]:
         views: dict[str, View] = {}
         definition = graph.definition
-        wanted = personal_columns(definition)
+        wanted = is_personal(definition)
         rows = None
         for kind, moments in self.moments.items():
             personal: Mapping[str, pa.Array] = {}
@@ -74,7 +74,7 @@ class WindowRows:
                 if rows is None:
                     names = list(dict.fromkeys([*KEYS, *columns_of_rows(definition)]))
                     rows = pa.concat_tables(self._examples(names))
-                lists = list(lists_of_moments(definition)) or ["user_id"]
+                lists = list(columns_of_moments(definition)) or ["user_id"]
                 first = rows_at(self._examples(lists), moments.first)
                 raw = personal_values(definition, self.events, rows, moments, first)
                 personal = transformed_personal(graph, raw)

@@ -26,7 +26,7 @@ from hemix.features.examples.counter_columns import Counting
 from hemix.features.examples.log import Log, read_rows, read_tasks, read_types
 from hemix.features.examples.user_counters import exact_events, pair_values
 from hemix.features.schema import sequence_column
-from hemix.features.shared_state.columns import pair_columns
+from hemix.features.shared_state.columns import columns_of_rates, pair_columns
 from hemix.features.shared_state.moments import Moments
 
 Values = dict[str, npt.NDArray[Any]]
@@ -39,7 +39,8 @@ def personal_values(
     moments: Moments,
     first: pa.Table,
 ) -> Values:
-    """The raw columns of :func:`hemix.features.shared_state.columns.personal_columns`, ``[B]`` each.
+    """The raw columns of :func:`hemix.features.shared_state.columns.personal_columns`, ``[B]`` each,
+    and the counters beside them that rates are made of.
 
     Args:
         definition: the data set definition.
@@ -48,7 +49,7 @@ def personal_values(
             :func:`hemix.features.shared_state.columns.columns_of_rows`.
         moments: the groups of these rows.
         first: examples of the moments' own rows ``[G]`` with
-            :func:`hemix.features.shared_state.columns.lists_of_moments`.
+            :func:`hemix.features.shared_state.columns.columns_of_moments`.
 
     Raises:
         DataError: a file of the events is damaged or lacks columns.
@@ -57,7 +58,10 @@ def personal_values(
     if pair_columns(definition):
         found |= _pairs(definition, events, rows, moments)
     found |= _matches(definition, rows, moments, first)
-    return found | _statistics(definition, rows, found)
+    found |= _statistics(definition, rows, found)
+    of_moment, of_row = columns_of_rates(definition)
+    found |= {name: integers(rows[name]) for name in of_row}
+    return found | {name: integers(first[name])[moments.of_row] for name in of_moment}
 
 
 def _pairs(definition: DatasetDefinition, events: Path, rows: pa.Table, moments: Moments) -> Values:

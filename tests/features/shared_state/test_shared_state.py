@@ -13,8 +13,9 @@ from hemix.features.definition import DatasetDefinition
 from hemix.features.parts import Counter
 from hemix.features.schema import ColumnTypes, examples_schema
 from hemix.features.shared_state.columns import (
+    columns_of_moments,
+    columns_of_rates,
     columns_of_rows,
-    lists_of_moments,
     own_columns,
     personal_columns,
     personal_numbers,
@@ -25,6 +26,14 @@ from hemix.features.shared_state.rows import SharedRows
 from hemix.features.transform_plan import make_plan
 from tests.features.logs import SmallLog, comparable, definition, logs
 from tests.features.oracle import Oracle, Row, standing
+
+TYPES = ColumnTypes(
+    user_id=pa.int64(),
+    item_id=pa.int64(),
+    users={"city": pa.string(), "fans": pa.float64()},
+    items={"author_id": pa.int64(), "tag": pa.string(), "size": pa.float64()},
+    context={"tab": pa.int64(), "price": pa.float64()},
+)
 
 
 class OfMoments(Oracle):
@@ -85,7 +94,7 @@ def test_columns_of_user_and_candidate_equal_the_oracle(log: SmallLog) -> None:
                 [*("request_id", "user_id", "event_time"), *columns_of_rows(log.definition)]
             ),
             moments,
-            rows_at([rows.select(lists_of_moments(log.definition))], moments.first),
+            rows_at([rows.select(columns_of_moments(log.definition))], moments.first),
         )
     expected = slow(log, examples, "user_id")
     assert set(found) == set(personal_columns(log.definition)) == set(expected[0])
@@ -133,14 +142,7 @@ def test_statistics_of_pairs_go_with_them_and_others_stay() -> None:
 
 def test_which_transformed_columns_are_whose() -> None:
     made = with_statistics()
-    types = ColumnTypes(
-        user_id=pa.int64(),
-        item_id=pa.int64(),
-        users={"city": pa.string(), "fans": pa.float64()},
-        items={"author_id": pa.int64(), "tag": pa.string(), "size": pa.float64()},
-        context={"tab": pa.int64(), "price": pa.float64()},
-    )
-    plan = make_plan(made, types, {"click": 0.5, "like": 0.5})
+    plan = make_plan(made, TYPES, {"click": 0.5, "like": 0.5})
     spec = plan.spec(dict.fromkeys((v.name for v in plan.vocabularies), 3))
     own = set(own_columns(spec))
     assert {"user_id_index", "city_index", "fans_scaled", "user_click_rate_ever_bucket"} <= own
@@ -197,3 +199,37 @@ def test_a_view_replaces_what_is_the_users_in_any_batches() -> None:
     assert parts.combine_chunks().equals(whole.combine_chunks())
     assert whole.schema == table.schema
     assert view(table.select(["item_index"])).column_names == ["item_index"]
+
+
+def test_rates_of_user_and_candidate_are_of_the_moment() -> None:
+    value = definition(counting=True, matching=False).model_dump(mode="json")
+    both = {"event": "like", "windows": ["ever"]}
+    value["rates"] = [
+        {"key": ["user_id", "item_id"], "parents": ["item_id", "user_id"], **both},
+        {"key": "item_id", "parents": ["user_id"], **both},
+        {"key": "user_id", **both},
+    ]
+    made = DatasetDefinition.parse(value)
+    own = ("user_like_ever", "user_impression_ever")
+    assert columns_of_rates(made) == (own, ("item_like_ever", "item_impression_ever"))
+    value["counters"] = [c for c in value["counters"] if isinstance(c["key"], str)]
+    value["rates"] = value["rates"][1:]
+    made = DatasetDefinition.parse(value)
+    rows = pa.table(
+        {
+            "item_like_ever": [1, 2, 3],
+            "item_impression_ever": [4, 5, 6],
+            **{name: [7, 8, 9] for name in own},
+        }
+    )
+    seconds = pa.chunked_array([pa.array([3000, 1000, 2000])])
+    moments = Moments.of(pa.chunked_array([pa.array(["a", "b", "a"])]), seconds)
+    first = rows_at([rows.select(columns_of_moments(made))], moments.first)
+    found = personal_values(made, Path("unread"), rows, moments, first)
+    assert {name: values.tolist() for name, values in found.items()} == {
+        "item_like_ever": [1, 2, 3],
+        "item_impression_ever": [4, 5, 6],
+        **{name: [9, 8, 9] for name in own},
+    }
+    plan = make_plan(made, TYPES, {"click": 0.5, "like": 0.5})
+    assert [n.name for n in personal_numbers(plan, made)] == ["item_like_rate_ever"]
