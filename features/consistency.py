@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from hemix.features.checking.rates import rate_faults
 from hemix.features.names import clashes
+from hemix.features.rates.faults import rate_faults
 from hemix.texts.documents import Contradictions
 from hemix.texts.plain_yaml import Fault, Place
 

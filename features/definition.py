@@ -30,7 +30,8 @@ from hemix.features.declared_sources import (
     TableSource,
 )
 from hemix.features.fields import Categorical, Numeric
-from hemix.features.parts import Counter, Match, Rate
+from hemix.features.parts import Counter, Match
+from hemix.features.rates.rate import Rate
 from hemix.features.split import Part, Split
 from hemix.features.within_request import WithinRequest
 from hemix.files import digest_of

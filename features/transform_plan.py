@@ -29,7 +29,8 @@ from hemix.spec import (
 if TYPE_CHECKING:
     from hemix.features.definition import DatasetDefinition
     from hemix.features.fields import Categorical
-    from hemix.features.parts import Counter, Rate
+    from hemix.features.parts import Counter
+    from hemix.features.rates.rate import Rate
 
 Kind = Literal["int", "string", "float"]
 SIDES: tuple[Side, ...] = ("user", "item", "context")
@@ -111,7 +112,8 @@ class TransformPlan:
     sequences: tuple[SequenceFeature, ...]
     tasks: tuple[str, ...]
     personal: frozenset[str] = frozenset()
-    """Raw columns of the user with the candidate: of pairs, of matches, and statistics of these."""
+    """Raw columns of the user with the candidate: of pairs, of matches, and statistics of these.
+    Rates of another side that read the user's counters are of user and candidate too."""
 
     def column(self, name: str) -> RawColumn:
         """The raw column called ``name``."""
@@ -161,7 +163,8 @@ class TransformPlan:
                     side=n.side,
                     bucket=f"{n.name}_bucket",
                     buckets=n.buckets,
-                    personal=not self.personal.isdisjoint(n.inputs),
+                    personal=not self.personal.isdisjoint(n.inputs)
+                    or (n.side != "user" and any(sides[name] == "user" for name in n.inputs)),
                 )
                 for n in self.numbers
             ),

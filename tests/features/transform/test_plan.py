@@ -61,6 +61,8 @@ def test_a_declared_rate_stands_in_the_place_of_the_counters_own() -> None:
     of_actions = found["kind_click_per_seen_rate_1d"]
     assert of_actions.levels == (("kind_click_1d", "kind_action_seen_1d"),)
     assert (of_actions.smoothing, of_actions.prior) == (2.5, 0.5)
+    spec = PLAN.spec({v.name: 3 for v in PLAN.vocabularies})
+    assert [n.name for n in spec.numeric if n.personal] == ["author_click_rate_1d_scaled"]
     # What the item side reads of the user's is lent to it, once a candidate.
     assert [c.name for c in PLAN.lent({"item"})] == [*reversed(user)]
     assert PLAN.lent({"user"}) == PLAN.lent({"item", "user"}) == ()

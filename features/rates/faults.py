@@ -9,7 +9,7 @@ from hemix.texts.plain_yaml import Fault
 
 if TYPE_CHECKING:
     from hemix.features.definition import DatasetDefinition
-    from hemix.features.parts import Rate
+    from hemix.features.rates.rate import Rate
 
 
 def rate_faults(definition: DatasetDefinition, actions: set[str] | None) -> Iterator[Fault]:

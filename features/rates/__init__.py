@@ -1,0 +1,1 @@
+"""Rates of events, smoothed towards those of wider keys."""
