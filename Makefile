@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.made-from-$(shell cat pyproject.toml constraints.txt infra/environment.py | cksum | tr ' ' '-')
 # One more than two cores have: many tests wait for processes that they started.
 PYTEST_WORKERS ?= 3
+# The many processes of a run compile our modules once, not each anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 help:
 	@echo "make demo   train two versions on a real log, serve both, rank for held-out users"

@@ -13,6 +13,8 @@ from benchmarks.ab.real import read_log
 from benchmarks.ab.studies import study
 from benchmarks.experiments import app
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_small_run_ends_with_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiments, "LIFTS", (0.05,))

@@ -16,6 +16,7 @@ from benchmarks.sequences import agree
 from hemix.features.examples import build as ours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("window", "overlap"), [("day", False), ("10m", True), ("last", False), ("last", True)]
 )

@@ -13,6 +13,8 @@ from hemix.serving.experiments.results import Decision
 from hemix.serving.registry.opening import open_registry
 from tests.serving.experiments.logged import World, write_outcomes
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def better(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 from hemix.features.transform.engine import tensorflow
 tensorflow()
@@ -18,6 +20,7 @@ optimizer.step()
 """
 
 
+@pytest.mark.slow
 def test_torch_trains_after_tensorflow() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()

@@ -21,6 +21,8 @@ from hemix.models.training.recipes import recipe_of
 from tests.models.files import write_split
 from tests.models.ranks import train_in
 
+pytestmark = pytest.mark.slow
+
 DEADLY = "tests.components.deadly_worker"
 OVERRIDES = {
     "model.token_width": "8",

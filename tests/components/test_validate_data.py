@@ -20,6 +20,8 @@ from hemix.features.definition import DatasetDefinition
 from hemix.verdict import Check, Verdict
 from tests.logs import views, write_log
 
+pytestmark = pytest.mark.slow
+
 
 def validate(definition: DatasetDefinition, events: Path, out: Path) -> Verdict:
     return step.run(

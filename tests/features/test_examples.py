@@ -28,6 +28,8 @@ from tests.features.logs import (
     read_examples,
 )
 
+pytestmark = pytest.mark.slow
+
 CHEAP = settings(
     max_examples=100,
     deadline=None,

@@ -31,6 +31,7 @@ def rendered() -> dict[str, list[Object]]:
     return {name: kustomized(ROOT / "infra" / "kustomize" / "overlays" / name) for name in OVERLAYS}
 
 
+@pytest.mark.slow
 def test_everything_is_accepted_and_everything_broken_refused(
     crd_kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,8 @@ from hemix.infra.check.rules import flows, settings
 from hemix.infra.check.rules.world import world
 from tests.infra.tools import need
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _kubectl() -> None:

@@ -13,6 +13,8 @@ from hemix.models.rankers.registry import RANKERS, build
 from hemix.models.training.recipes import RECIPES
 from tests.models.files import learnable_batch
 
+pytestmark = pytest.mark.slow
+
 AT_ONCE = (
     *("hemix", "dcnv2", "din", "sim", "eta", "longer", "hstu", "onetrans"),
     *("dlrm", "autoint", "wukong", "hiformer", "rankmixer", "tokenmixer_large"),

@@ -16,6 +16,8 @@ from kfp.dsl import Artifact, Output
 from hemix.errors import DataError, HemixError
 from hemix.pipelines.local.execution import LocalRun, StepResult
 
+pytestmark = pytest.mark.slow
+
 
 @dsl.component(base_image="hemix/python:test", install_kfp_package=False)
 def count_up(start: int, made: Output[Artifact]) -> int:

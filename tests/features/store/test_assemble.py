@@ -20,6 +20,8 @@ from hemix.features.store.assemble import RequestColumns
 from hemix.features.store.rows import column_dtype
 from tests.features.store import data
 
+pytestmark = pytest.mark.slow
+
 HOUR = 3_600_000
 NOW = int(data.AS_OF.timestamp() * 1000)
 

@@ -23,6 +23,8 @@ from hemix.storage import is_remote, join, list_files, read_bytes
 from tests.features.store import data
 from tests.features.store.servers import free_port, make_database
 
+pytestmark = pytest.mark.services
+
 Build = Callable[..., Path]
 Publish = Callable[[Path], object]
 _databases = count(1)
