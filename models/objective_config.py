@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from hemix.texts.frozen import Frozen
 
 By = Literal["user", "request"]
+Mask = Literal["random", "feature", "dimension"]
 
 
 class TermConfig(Frozen):
@@ -68,6 +69,21 @@ class GroupCEConfig(Comparing):
     """A code with less than this share of the mean count is replaced."""
 
 
+class CL4CTRConfig(TermConfig):
+    """CL4CTR's self-supervised terms on the field embeddings; set `weight` to 1 to use them."""
+
+    alpha: float = Field(default=1.0, ge=0)
+    """Weight of the contrastive term; 0: no encoder."""
+    beta: float = Field(default=0.01, ge=0)
+    """Weight of alignment and uniformity."""
+    mask: Mask = "random"
+    """What is hidden of a view: single numbers, whole fields, or dimensions of all fields."""
+    dropped: float = Field(default=0.5, gt=0, lt=1)
+    """Share that is hidden."""
+    released_cosine: bool = False
+    """Add 1e-4 to the product of two norms in the uniformity, as in the released code."""
+
+
 class ObjectiveConfig(Frozen):
     """The terms whose weighted sum a training minimises."""
 
@@ -89,6 +105,8 @@ class ObjectiveConfig(Frozen):
     """Regression-compatible ListCE: sigmoids in place of exponentials."""
     group_ce: GroupCEConfig = GroupCEConfig()
     """RCR in groups of users with alike embeddings, level by level."""
+    cl4ctr: CL4CTRConfig = CL4CTRConfig()
+    """Contrast, alignment and uniformity of the field embeddings."""
 
     def active(self) -> dict[str, TermConfig]:
         """The terms whose weight is not 0, in order."""

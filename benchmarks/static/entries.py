@@ -50,5 +50,5 @@ def entries(
                 own = shared | {"model.refine_separate": "true"}
                 found[f"{base} + 2 {name}"] = Entry(base, base, own)
         if cl4ctr:
-            found[f"{base} + cl4ctr"] = Entry(base, base, {"training.cl4ctr.alpha": "1"})
+            found[f"{base} + cl4ctr"] = Entry(base, base, {"training.objective.cl4ctr.weight": "1"})
     return found

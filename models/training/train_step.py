@@ -79,6 +79,7 @@ class Steps:
 
     def _backward(self, batch: Batch) -> Tensor:
         """Add the batch's gradient up; its mean loss. ``told`` says what it is made of."""
+        self.objective.prepare(self.ranker, batch, self.world.joined)
         if not self.config.objective.compares:
             losses = [self._part(part, parts, batch.size) for part, parts in self._parts(batch)]
             self.told = _means([told for _, told in losses])

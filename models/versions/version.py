@@ -20,11 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 import hemix
 from hemix.errors import ModelVersionError
 from hemix.files import atomic_folder, digest_of, read_json, sha256_folder, write_json
 from hemix.models.rankers.base import Ranker
+from hemix.models.training.objectives.auxiliary import Auxiliary
+from hemix.models.training.objectives.objective import Objective
 from hemix.models.training.recipes import Recipe
 from hemix.models.training.warm_start import WarmStart
 from hemix.models.versions import zero_rows
@@ -108,7 +111,7 @@ def write(
     """
     with atomic_folder(folder, durable=True) as temporary:
         shutil.copytree(transform, temporary / TRANSFORM)
-        weights = {name: value.cpu().contiguous() for name, value in ranker.state_dict().items()}
+        weights = {name: value.cpu().contiguous() for name, value in _kept(ranker).items()}
         save_file(zero_rows.packed(weights, ranker.table_weights()), temporary / WEIGHTS)
         if eager is not None:
             pq.write_table(eager, temporary / REFERENCE_SCORES)
@@ -186,6 +189,8 @@ def load(folder: Path) -> ModelVersion:
     manifest = verify(folder)
     recipe = Recipe.parse(manifest.config)
     ranker = recipe.build(manifest.spec)
+    if isinstance(ranker.objective, Objective):
+        ranker.objective.leave_training()
     path = folder / WEIGHTS
     try:
         shapes = {name: value.shape for name, value in ranker.state_dict().items()}
@@ -196,6 +201,19 @@ def load(folder: Path) -> ModelVersion:
         ) from error
     ranker.eval()
     return ModelVersion(folder=folder, manifest=manifest, ranker=ranker)
+
+
+def _kept(ranker: Ranker) -> dict[str, Tensor]:
+    """The weights that a version holds: all but those of training alone."""
+    objective = ranker.objective
+    terms = objective.auxiliary.items() if isinstance(objective, Objective) else ()
+    left_out = tuple(
+        f"objective.auxiliary.{name}."
+        for name, term in terms
+        if isinstance(term, Auxiliary) and term.training_only
+    )
+    state: dict[str, Tensor] = ranker.state_dict()
+    return {n: w for n, w in state.items() if not n.startswith(left_out)}
 
 
 def _packages() -> dict[str, str]:

@@ -53,6 +53,7 @@ class DCN(FieldRanker):
 
     name = "dcn"
     config_type = DCNConfig
+    interactions = ("crosses",)
     branches: tuple[str, ...] = ("cross", "deep")
 
     def __init__(self, spec: FeatureSpec, config: DCNConfig) -> None:

@@ -60,6 +60,7 @@ class DCNv2(FieldRanker):
 
     name = "dcnv2"
     config_type = DCNv2Config
+    interactions = ("cross",)
 
     def __init__(self, spec: FeatureSpec, config: DCNv2Config) -> None:
         beside = bool(config.deep) and config.structure == "parallel"

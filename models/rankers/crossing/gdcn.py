@@ -99,6 +99,7 @@ class GCN(FieldRanker):
 
     name = "gcn"
     config_type: ClassVar[type[GCNConfig]] = GCNConfig
+    interactions = ("crosses",)
     structure: ClassVar[Literal["alone", "stacked", "parallel"]] = "alone"
 
     def __init__(self, spec: FeatureSpec, config: GCNConfig) -> None:

@@ -87,6 +87,8 @@ class VectorHead(nn.Module):
 class PolynomialRanker(FieldRanker):
     """A polynomial network and the head; a subclass makes the network."""
 
+    interactions = ("network", "head")
+
     def __init__(self, spec: FeatureSpec, config: PolynomialConfig) -> None:
         super().__init__(spec, config)
         self.config, vectors = config, sum(self.groups)

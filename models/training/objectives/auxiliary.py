@@ -3,14 +3,14 @@
 A term that compares no rows of different processes belongs here: a penalty, a self-supervised loss.
 To add one: a field of :class:`hemix.models.objective_config.ObjectiveConfig` with a
 configuration class of its own, and its class in :data:`AUXILIARY` under the field's name. It is then
-weighed, logged by that name, trained (its parameters are the ranker's) and kept in checkpoints and
-versions; evaluation and serving never call it.
+weighed, logged by that name, trained (its parameters are the ranker's) and kept in checkpoints, and
+in versions unless it is ``training_only``; evaluation and serving never call it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -19,7 +19,15 @@ from hemix.models.rankers.base import Ranker
 
 
 class Auxiliary(nn.Module):
-    """A loss of a ranker and a batch. Of parts of a batch the mean by rows is taken."""
+    """A loss of a ranker and a batch. Of parts of a batch the mean by rows is taken.
+
+    ``training_only``: no model version holds its parameters.
+    """
+
+    training_only: ClassVar[bool] = False
+
+    def prepare(self, ranker: Ranker, batch: Batch, joined: Callable[[Tensor], Tensor]) -> None:
+        """Before a step: all rows of this process; ``joined`` puts rows of all processes together."""
 
     def forward(self, ranker: Ranker, batch: Batch) -> Tensor:
         """The loss, a scalar; ``batch`` holds the rows of this process (and part)."""

@@ -28,6 +28,7 @@ from hemix.models.rankers.base import Ranker
 from hemix.models.training.losses import multi_task_bce
 from hemix.models.training.objectives.auxiliary import AUXILIARY, Auxiliary
 from hemix.models.training.objectives.bpr import bpr
+from hemix.models.training.objectives.cl4ctr import CL4CTR
 from hemix.models.training.objectives.group_ce import GroupCE
 from hemix.models.training.objectives.groups import Groups, Rows
 from hemix.models.training.objectives.in_batch_softmax import (
@@ -51,6 +52,7 @@ GROUPED: dict[str, Callable[[Tensor, Tensor, Groups], Tensor]] = {
     "jrc": jrc,
     "rcr": rcr,
 }
+AUXILIARY["cl4ctr"] = CL4CTR
 SOFTMAX, GROUP_CE, QUANTISED = "in_batch_softmax", "group_ce", "quantised"
 Told = dict[str, Tensor]
 """What is logged of a step: each term's loss by name (before its weight), and shares of usable rows."""
@@ -101,6 +103,18 @@ class Objective(nn.Module):
             hint=f"Set training.objective.group_ce.field to one of: "
             f"{', '.join(field.name for field in fields) or '(the definition has none)'}.",
         )
+
+    def prepare(self, ranker: Ranker, batch: Batch, joined: Callable[[Tensor], Tensor]) -> None:
+        """What auxiliary terms need of the whole batch, before its parts."""
+        for term in self.auxiliary.values():
+            assert isinstance(term, Auxiliary)
+            term.prepare(ranker, batch, joined)
+
+    def leave_training(self) -> None:
+        """Forget what no model version holds."""
+        for name, term in list(self.auxiliary.items()):
+            if isinstance(term, Auxiliary) and term.training_only:
+                del self.auxiliary[name]
 
     # ---- before the losses ----------------------------------------------------------------------
 
