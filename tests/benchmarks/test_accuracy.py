@@ -12,12 +12,12 @@ import pytest
 
 from benchmarks import scaling
 from benchmarks.ablation import VARIANTS
-from benchmarks.accuracy import picture, search, table
+from benchmarks.accuracy import picture, search, table, within_user
 from benchmarks.accuracy.__main__ import compare
-from benchmarks.accuracy.data import HeldOut, RunData
+from benchmarks.accuracy.data import HeldOut, RunData, one_state_of
 from benchmarks.accuracy.repeated import published
 from benchmarks.accuracy.shapes import COMPARED, SHAPES, shape_of
-from benchmarks.accuracy.training import train
+from benchmarks.accuracy.training import measure, train
 from benchmarks.interest import SWITCH
 from benchmarks.measuring import results
 from benchmarks.scaling import shapes
@@ -38,6 +38,27 @@ def log(rows: int = 400) -> HeldOut:
         requests=np.arange(rows),
         labels={"click": random.integers(0, 2, rows).astype(float)},
     )
+
+
+def test_a_users_state_of_the_moment_is_what_gauc_is_of() -> None:
+    test = log()
+    scores = scores_of(test, 2.0, 0)
+    assert "user_gauc" not in measure(test, scores)["click"], "as logged it is not measured"
+    perfect = {one_state_of("click"): test.labels["click"].astype(np.float32)}
+    found = measure(test, scores | perfect)["click"]
+    assert found["user_gauc"] == 1.0
+    assert found["auc"] == measure(test, scores)["click"]["auc"] < 1.0
+
+
+def test_the_running_rate_and_labels_shuffled_inside_each_user() -> None:
+    labels = np.array([1, 0, 1, 1, 0], np.int8)
+    users, times = np.array([1, 0, 1, 1, 0]), np.array([5, 1, 7, 7, 2])
+    found = within_user.running_rate(labels, users, times, 0.5)
+    np.testing.assert_allclose(found, [0.5, 0.5, 1.5 / 2, 1.5 / 2, 0.5 / 2])
+    many, owners = np.arange(300) % 2, np.arange(300) // 30
+    shuffled = within_user.shuffled_inside(many.astype(np.int8), owners, 1)
+    assert not np.array_equal(shuffled, many)
+    assert (np.bincount(owners, weights=shuffled) == np.bincount(owners, weights=many)).all()
 
 
 def scores_of(test: HeldOut, noise: float, seed: int) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from hemix.cli.main import app
 from hemix.components.evaluate.measure import Sample, measure_task
-from hemix.components.evaluate.results import Bootstrap, Results
+from hemix.components.evaluate.results import Bootstrap, Results, shared_column
 from hemix.errors import DataError, StorageError
 from hemix.models.metrics import pointwise
 from hemix.models.metrics.bootstrap import UserBootstrap
@@ -25,7 +25,9 @@ USERS = np.arange(ROWS) // 6
 LABELS = (np.random.default_rng(0).random(ROWS) < 0.4).astype(np.int8)
 
 
-def write_run(root: Path, version: str, strength: float, *, first_user: int = 0) -> Path:
+def write_run(
+    root: Path, version: str, strength: float, *, first_user: int = 0, one_state: bool = True
+) -> Path:
     """A run whose candidate knows the label as well as ``strength`` says; its record."""
     scores = np.random.default_rng(1).random(ROWS) * 0.5 + LABELS * strength
     scores = (scores / 2).astype(np.float32)
@@ -41,12 +43,16 @@ def write_run(root: Path, version: str, strength: float, *, first_user: int = 0)
         "label_click": LABELS,
         "p_candidate_click": scores,
     }
+    shared = {"user": {"candidate": {"click": scores / 2}}} if one_state else {}
+    if one_state:
+        columns[shared_column("user", "candidate", "click")] = scores / 2
     pq.write_table(pa.table(columns), folder / "predictions.parquet")
     sample = Sample(
         draws=UserBootstrap.draw(users, replicates=50, seed=3),
         requests=np.arange(ROWS) // 3,
         labels={"click": LABELS},
         scores={"candidate": {"click": scores}},
+        shared=shared,
     )
     moment = datetime(2024, 3, 1, tzinfo=UTC)
     Results(
@@ -74,6 +80,17 @@ def write_run(root: Path, version: str, strength: float, *, first_user: int = 0)
     (root / "runs").mkdir(exist_ok=True)
     record.write(root / "runs" / f"{version}.json", root / "run.json")
     return root / "runs" / f"{version}.json"
+
+
+def test_what_an_earlier_release_did_not_score_on_one_state_has_no_gap(tmp_path: Path) -> None:
+    old = write_run(tmp_path, "v1", 0.1, one_state=False)
+    new, newer = (write_run(tmp_path, v, s) for v, s in (("v2", 0.4), ("v3", 0.5)))
+    first, second = compare([str(old), str(new)])
+    assert first.metric("click", "user_gauc").value is None  # type: ignore[union-attr]
+    assert second.gaps["click"]["user_gauc"].value is None
+    assert second.gaps["click"]["auc"].value is not None
+    _, third = compare([str(new), str(newer)])
+    assert third.gaps["click"]["user_gauc"].value > 0  # type: ignore[operator]
 
 
 def test_gaps_to_the_first_are_paired_on_the_same_rows(tmp_path: Path) -> None:

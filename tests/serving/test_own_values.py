@@ -75,10 +75,16 @@ DEFINITION: dict[str, Any] = {
     ],
     "numeric": [{"name": "stars"}, {"name": "price", "per": "candidate"}],
     "sequences": {"global_length": 4, "realtime_length": 2},
-    "counters": [{"key": "item_id", "windows": ["ever"]}],
+    "counters": [
+        {"key": "item_id", "windows": ["ever"]},
+        {"key": "user_id", "windows": ["ever"]},
+        {"key": ["user_id", "item_id"], "events": ["impression"], "windows": ["ever"]},
+    ],
+    "matches": [{"column": "item_id"}],
     "within_request": [
         {"of": "price", "statistics": ["rank", "ratio_to_mean"]},
         {"of": "item_impression_ever", "statistics": ["rank"]},
+        {"of": "user_item_impression_ever", "statistics": ["rank"]},
     ],
     "split": {
         "train": {"start": "2024-03-01", "end": "2024-03-03"},
@@ -336,6 +342,50 @@ def test_evaluation_reports_both_ways(hotels: Hotels) -> None:
     version = hemix.load_version(root / "v1")
     assert np.array_equal(version.predict(rows)["book"].to_numpy(), candidate)
     assert np.array_equal(version.predict(rows, as_served=False)["book"].to_numpy(), logged)
+    log = pl.read_parquet(list((root / "examples").rglob("*.parquet")), hive_partitioning=False)
+    shared = of_one_state(hotels.definition, rows, log)
+    for name in (CANDIDATE, "champion"):
+        mine = found[f"p_one_user_{name}_book"].to_numpy()
+        assert np.array_equal(version.predict(shared)["book"].to_numpy(), mine)
+    assert (mine != candidate).mean() > 0.5
+    assert "p_one_request_candidate_book" not in found.columns, "a search is at one instant"
+
+
+def of_one_state(
+    definition: DatasetDefinition, rows: pl.DataFrame, log: pl.DataFrame
+) -> pl.DataFrame:
+    """The rows with the state of their user's first, one at a time."""
+    (match,) = definition.matches
+    sequences = ("global", "realtime")
+    mine = [name for name in rows.columns if definition.side_of(name) == "user"]
+    mine += [name for name in rows.columns if name.startswith(tuple(f"{s}_" for s in sequences))]
+    mine = [name for name in mine if name not in definition.match_columns]
+    made = []
+    for row in rows.iter_rows(named=True):
+        first = (
+            rows.filter(pl.col("user_id") == row["user_id"]).sort("event_time").row(0, named=True)
+        )
+        before = log.filter(pl.col("event_time") < first["event_time"])
+        pair = (pl.col("user_id") == row["user_id"]) & (pl.col("item_id") == row["item_id"])
+        row |= {name: first[name] for name in mine}
+        row["user_item_impression_ever"] = before.filter(pair).height
+        for sequence in sequences:
+            events = first[f"{sequence}_item_id"]
+            gaps = [
+                gap
+                for gap, item in zip(first[f"{sequence}_gap_s"], events, strict=True)
+                if item == row["item_id"]
+            ]
+            row[match.count(sequence)] = len(gaps)
+            row[match.since(sequence)] = gaps[-1] if gaps else -1
+        made.append(row)
+    for row in made:
+        peers = [
+            r["user_item_impression_ever"] for r in made if r["request_id"] == row["request_id"]
+        ]
+        rank = 1.0 + sum(count < row["user_item_impression_ever"] for count in peers)
+        row["user_item_impression_ever_rank_in_request"] = rank
+    return pl.DataFrame(made, schema=rows.schema)
 
 
 def test_a_field_of_the_request_that_varies_within_one_is_told(hotels: Hotels) -> None:
