@@ -79,7 +79,7 @@ def differences(
     for task, y in test.labels.items():
         name = f"{task}/shared"
         held = {
-            row: [draws.metric("gauc", y, p[name]) for p in seeds if name in p]
+            row: [draws.metric("user_gauc", y, p[name]) for p in seeds if name in p]
             for row, seeds in runs.items()
         }
         against = held[reference]
