@@ -9,6 +9,7 @@ import torch
 
 from hemix.errors import DefinitionError
 from hemix.models.data.toy import toy_spec
+from hemix.models.rankers.ensemble.adaensemble import AdaEnsemble
 from hemix.models.training import checkpoint
 from hemix.models.training.distributed import World, _outside
 from hemix.models.training.recipes import Recipe, recipe_of
@@ -84,7 +85,10 @@ def test_an_ensemble_takes_it_too(data: Path, tmp_path: Path) -> None:
             "training.evaluations": "1",
         },
     )
-    train(data, tmp_path / "one", recipe)
+    alone = train(data, tmp_path / "one", recipe).ranker
+    assert isinstance(alone, AdaEnsemble)
+    assert alone.open_exits == 1  # told of the training's end
+    assert alone.exit_share.tolist() != [0.5, 0.5]  # measured by it
     train_in(2, data, tmp_path / "two", recipe)
     assert_same_course(tmp_path / "two", tmp_path / "one")
 

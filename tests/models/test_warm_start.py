@@ -81,7 +81,11 @@ def ranker(spec: FeatureSpec, seed: int, recipe: str = "compact", **fields: str)
         overrides |= {"model.token_width": "8", "model.tower": "[8]"}
     overrides |= {key.replace("__", "."): value for key, value in fields.items()}
     torch.manual_seed(seed)
-    return recipe_of(recipe, overrides).build(spec).eval()
+    made = recipe_of(recipe, overrides).build(spec).eval()
+    for weight in made.embedding_parameters():
+        if not weight.any():  # first-order weights begin at 0
+            torch.nn.init.normal_(weight, std=0.5)
+    return made
 
 
 def with_weights(spec: FeatureSpec, weights: dict[str, torch.Tensor], recipe: str) -> Ranker:
@@ -219,7 +223,7 @@ def raw_batches(rows: int = 60) -> tuple[Batch, Batch]:
     return batch(OLD_VALUES, OLD_SCALES), batch(NEW_VALUES, NEW_SCALES)
 
 
-@pytest.mark.parametrize("recipe", ["compact", "dcnv2", "din"])
+@pytest.mark.parametrize("recipe", ["compact", "dcnv2", "din", "fm"])
 def test_known_rows_score_as_before_where_edges_are_the_same(recipe: str) -> None:
     old = ranker(OLD.spec, 0, recipe)
     moved = move(old, ranker(NEWER.spec, 1, recipe), OLD, NEWER)
