@@ -23,9 +23,6 @@ from torch.nn import functional as fn
 from hemix.models.layers.dense import split_axis
 from hemix.models.layers.interactions.dynamic import InstanceNet
 
-FILTERS, WIDTH, POOL = 16, 4, 2
-HIDDEN, HEADS, EPSILON = 8, 4, 1e-3
-
 
 def linear(width: int, out: int, *, bias: bool = True) -> nn.Linear:
     """A linear layer by Xavier, its bias 0."""
@@ -112,58 +109,92 @@ class Polynomial(Expert):
 
 
 class Convolution(Expert):
-    """A row as a line of numbers under 16 filters; no activation but the pooling."""
+    """A row as a line of numbers under filters; no activation but the pooling.
 
-    def __init__(self, vectors: int, width: int) -> None:
+    Args:
+        vectors: V.
+        width: E.
+        filters: how many.
+        span: numbers under a filter.
+        pool: neighbouring results of which the largest is kept.
+
+    Example:
+        >>> Convolution(12, 4)(torch.ones(3, 48), torch.ones(3, 48)).shape
+        torch.Size([3, 48])
+    """
+
+    def __init__(
+        self, vectors: int, width: int, filters: int = 16, span: int = 4, pool: int = 2
+    ) -> None:
         super().__init__(vectors, width)
-        line = max(vectors // 2, WIDTH + POOL - 1)
-        self.pooled = (line - WIDTH + 1) // POOL
+        line = max(vectors // 2, span + pool - 1)
+        self.pool, self.pooled = pool, (line - span + 1) // pool
         self.inner = linear(self.flat, line)
-        self.filters = nn.Parameter(nn.init.xavier_uniform_(torch.empty(FILTERS, 1, WIDTH)))
-        self.bias = nn.Parameter(torch.zeros(FILTERS))
-        self.out = linear(self.pooled * FILTERS, self.flat)
+        self.filters = nn.Parameter(nn.init.xavier_uniform_(torch.empty(filters, 1, span)))
+        self.bias = nn.Parameter(torch.zeros(filters))
+        self.out = linear(self.pooled * filters, self.flat)
 
     def forward(self, x_BD: Tensor, x0_BD: Tensor) -> Tensor:
         line_B1I = self.inner(x_BD)[:, None]
         y_BFP = fn.conv1d(line_B1I, self.filters.to(line_B1I.dtype), self.bias.to(line_B1I.dtype))
-        pairs = split_axis(y_BFP[:, :, : self.pooled * POOL], 2, (self.pooled, POOL))
-        y: Tensor = self.out(pairs.max(3).values.transpose(1, 2).flatten(1))
+        pools = split_axis(y_BFP[:, :, : self.pooled * self.pool], 2, (self.pooled, self.pool))
+        y: Tensor = self.out(pools.max(3).values.transpose(1, 2).flatten(1))
         return y
 
     def flops(self) -> int:
-        line = self.inner.out_features
-        filters = 2 * FILTERS * WIDTH * (line - WIDTH + 1)
-        return 2 * self.flat * line + filters + 2 * self.pooled * FILTERS * self.flat
+        (count, _, span), line = self.filters.shape, self.inner.out_features
+        filters = 2 * count * span * (line - span + 1)
+        return 2 * self.flat * line + filters + 2 * self.pooled * count * self.flat
 
 
 class Attention(Expert):
-    """Self-attention among a row's vectors."""
+    """Self-attention among a row's vectors.
 
-    def __init__(self, vectors: int, width: int) -> None:
+    Args:
+        vectors: V.
+        width: E.
+        hidden: width of all heads together.
+        heads: how many.
+        epsilon: added to the variance under the norm.
+
+    Example:
+        >>> Attention(5, 4)(torch.ones(3, 20), torch.ones(3, 20)).shape
+        torch.Size([3, 20])
+    """
+
+    def __init__(
+        self,
+        vectors: int,
+        width: int,
+        hidden: int = 8,
+        heads: int = 4,
+        epsilon: float = 1e-3,
+    ) -> None:
         super().__init__(vectors, width)
-        self.query, self.key, self.value = (linear(width, HIDDEN) for _ in range(3))
-        self.project = linear(HIDDEN, HIDDEN)
-        self.scale, self.shift = nn.Parameter(torch.ones(HIDDEN)), nn.Parameter(torch.zeros(HIDDEN))
-        self.out = linear(vectors * HIDDEN, self.flat)
+        self.heads, self.epsilon = heads, epsilon
+        self.query, self.key, self.value = (linear(width, hidden) for _ in range(3))
+        self.project = linear(hidden, hidden)
+        self.scale, self.shift = nn.Parameter(torch.ones(hidden)), nn.Parameter(torch.zeros(hidden))
+        self.out = linear(vectors * hidden, self.flat)
 
     def forward(self, x_BD: Tensor, x0_BD: Tensor) -> Tensor:
         x_BVE = split_axis(x_BD, 1, (self.vectors, self.width))
         q, k, v = (
-            split_axis(fn.gelu(layer(x_BVE)), 2, (HEADS, HIDDEN // HEADS)).transpose(1, 2)
+            split_axis(fn.gelu(layer(x_BVE)), 2, (self.heads, -1)).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
         )
         read_BVH = fn.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         y_BVH = fn.gelu(self.project(read_BVH))
         y_BVH = y_BVH - y_BVH.mean(1, keepdim=True)
         spread_B1H = y_BVH.square().mean(1, keepdim=True)
-        y_BVH = y_BVH * torch.rsqrt(spread_B1H + EPSILON) * self.scale + self.shift
+        y_BVH = y_BVH * torch.rsqrt(spread_B1H + self.epsilon) * self.scale + self.shift
         y: Tensor = self.out(y_BVH.flatten(1))
         return y
 
     def flops(self) -> int:
-        v = self.vectors
-        attention = 4 * v * v * HIDDEN + 2 * v * HIDDEN * HIDDEN
-        return 6 * self.flat * HIDDEN + attention + 2 * v * HIDDEN * self.flat
+        v, hidden = self.vectors, self.project.out_features
+        attention = 4 * v * v * hidden + 2 * v * hidden * hidden
+        return 6 * self.flat * hidden + attention + 2 * v * hidden * self.flat
 
 
 EXPERTS: dict[str, type[Expert]] = {

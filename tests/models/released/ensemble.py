@@ -78,11 +78,21 @@ ROUTER = {
 }
 
 
-def make_expert(kind: str, hyper: Mapping[str, Any]) -> Expert:
+def make_expert(
+    kind: str, leaves: Mapping[str, Tensor], prefix: str, hyper: Mapping[str, Any]
+) -> Expert:
     """Ours, of the file's shape."""
-    cls = EXPERTS[KINDS[kind]]
-    more = {"reduction": hyper["reduction"]} if kind == "gated" else {}
-    return cls(hyper["F"], hyper["K"], **more)
+    more: dict[str, Any] = {}
+    if kind == "gated":
+        more = {"reduction": hyper["reduction"]}
+    elif kind == "cnn":
+        span, _, filters = leaves[f"{prefix}Kc"].shape
+        more = {"filters": filters, "span": span, "pool": hyper.get("pool", 2)}
+    elif kind == "attn":
+        epsilon = hyper.get("instance_norm_eps", 1e-3)
+        more = {"hidden": len(leaves[f"{prefix}WQ"]), "heads": hyper.get("heads", 4)}
+        more |= {"epsilon": epsilon}
+    return EXPERTS[KINDS[kind]](hyper["F"], hyper["K"], **more)
 
 
 def named(leaves: Mapping[str, Tensor], names: Mapping[str, str], prefix: str) -> dict[str, Tensor]:
@@ -107,7 +117,7 @@ def make_router(
 def expert(case: Case) -> None:
     kind = case.module.rpartition(":")[2].strip()
     weights, inputs = case.leaves(NAMES[kind]), case.leaves(["xl", "x0"])
-    ours = make_expert(kind, case.hyper)
+    ours = make_expert(kind, weights, "", case.hyper)
     y = called(ours, named(weights, NAMES[kind], ""), inputs["xl"], inputs["x0"])
     case.equal("y", y)
     case.gradients((y * case.read("G")).sum(), {**weights, **inputs}, by_d)
@@ -159,7 +169,7 @@ def make_mixture(
     """Ours, of the file's shape."""
     hyper = case.hyper
     return SparseMixture(
-        {KINDS[kind]: make_expert(kind, hyper) for kind in kinds},
+        {KINDS[kind]: make_expert(kind, leaves, f"{prefix}{kind}.", hyper) for kind in kinds},
         make_router(leaves, f"{prefix}router.", hyper),
         chosen=hyper.get("k") or hyper["k_experts"],
         combine=combine,
