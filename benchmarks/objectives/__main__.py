@@ -29,7 +29,6 @@ from benchmarks.objectives.rules import boosting, rule
 from benchmarks.objectives.training import train
 from hemix.errors import DataError
 from hemix.files import read_json
-from hemix.models.metrics import pointwise
 from hemix.progress import say
 
 RANKERS = ("compact", "dcnv2", "din")
@@ -62,13 +61,8 @@ def compare(
     scores, fields = rule(splits)
     runs: dict[str, list[Scores]] = {RULE: [scores]}
     rows: dict[str, Any] = {RULE: {"fields": fields, "test": summary(splits.test, [scores])}}
-    boosted = boosting(splits)
-    rows[BOOSTING] = {
-        "test": {
-            task: {"auc": {"mean": round(pointwise.auc(splits.test.labels[task], p), 5)}}
-            for task, p in boosted.items()
-        }
-    }
+    runs[BOOSTING] = [boosting(splits)]
+    rows[BOOSTING] = {"test": summary(splits.test, runs[BOOSTING])}
     for ranker in rankers:
         for objective in objectives:
             tried = settings(objective, by=by, levels=levels, codes=codes)

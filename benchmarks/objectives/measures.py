@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.accuracy.data import Scores
 from benchmarks.accuracy.table import spread
 from benchmarks.objectives.held_out import Judged
 from hemix.models.metrics import pointwise as metrics
 from hemix.models.metrics.bootstrap import UserBootstrap
+from hemix.models.metrics.per_request import ndcg_at
+from hemix.models.metrics.within_user import GAUC
 
 NDCG_AT = 5
 COLD = {"cold_0": (0, 0), "cold_1_3": (1, 3), "cold_4_more": (4, 1 << 62)}
@@ -28,7 +29,7 @@ def measure(test: Judged, scores: Scores) -> dict[str, dict[str, float]]:
         p, own = (np.asarray(scores[n], float) for n in (f"{task}/shared", task))
         found[task] = {
             "gauc": float(metrics.gauc(y, p, test.users)),
-            f"ndcg_at_{NDCG_AT}": ndcg(y, p, test.users),
+            f"ndcg_at_{NDCG_AT}": float(np.nanmean(ndcg_at(NDCG_AT, y, p, test.users))),
             "auc": float(metrics.auc(y, own)),
             "logloss": float(metrics.logloss(y, own)),
             "pcoc": float(metrics.pcoc(y, own)),
@@ -42,20 +43,6 @@ def measure(test: Judged, scores: Scores) -> dict[str, dict[str, float]]:
                 users = np.unique(test.users[rows], return_inverse=True)[1]
                 found[task][f"gauc_{name}"] = float(metrics.gauc(y[rows], p[rows], users))
     return found
-
-
-def ndcg(labels: NDArray[Any], scores: NDArray[Any], users: NDArray[Any]) -> float:
-    """Mean NDCG@5 over users with both labels; rows of one score share their discounts."""
-    from sklearn.metrics import ndcg_score
-
-    order = np.argsort(users, kind="stable")
-    cuts = np.flatnonzero(np.diff(users[order])) + 1
-    values = [
-        ndcg_score(labels[rows][None], scores[rows][None], k=NDCG_AT)
-        for rows in np.split(order, cuts)
-        if 0 < labels[rows].sum() < len(rows)
-    ]
-    return float(np.mean(values)) if values else float("nan")
 
 
 def summary(test: Judged, runs: Sequence[Scores]) -> dict[str, Any]:
@@ -79,14 +66,15 @@ def differences(
     for task, y in test.labels.items():
         name = f"{task}/shared"
         held = {
-            row: [draws.metric("user_gauc", y, p[name]) for p in seeds if name in p]
+            row: [draws.metric(GAUC, y, p[name]) for p in seeds if name in p]
             for row, seeds in runs.items()
         }
         against = held[reference]
         for row, estimates in held.items():
             if row == reference or not estimates or not against:
                 continue
-            count = max(len(estimates), len(against)) if 1 in (len(estimates), len(against)) else min(len(estimates), len(against))  # fmt: skip
+            counts = len(estimates), len(against)
+            count = max(counts) if 1 in counts else min(counts)
             pairs = [
                 (estimates[i % len(estimates)], against[i % len(against)]) for i in range(count)
             ]

@@ -46,6 +46,15 @@ def per_request(name: str, labels: ArrayLike, scores: ArrayLike, requests: Array
     return np.where(mixed, found, np.nan)
 
 
+def ndcg_at(k: int, labels: ArrayLike, scores: ArrayLike, requests: ArrayLike) -> Floats:
+    """NDCG at any depth of each request ``[G]``; NaN where all labels are alike. See :func:`per_request`."""
+    runs = _Runs.of(labels, scores, requests)
+    if not runs.size_G.size:
+        return np.zeros(0)
+    mixed = (runs.positives_G > 0) & (runs.positives_G < runs.size_G)
+    return np.where(mixed, runs.ndcg(k), np.nan)
+
+
 def ordered(labels: ArrayLike, requests: ArrayLike) -> int:
     """How many requests have a positive and a negative."""
     labels_B, requests_B = np.asarray(labels, np.float64), np.asarray(requests, np.int64)

@@ -10,7 +10,7 @@ import yaml
 
 from hemix.errors import DefinitionError
 from hemix.models.rankers.registry import find
-from hemix.models.search_space import Choice, Domain, Space, Value, parse_space, prefixed
+from hemix.models.search_space import Choice, Domain, Range, Space, Value, parse_space, prefixed
 from hemix.models.training.recipes import Recipe, TrainingConfig
 from hemix.texts.documents import read
 
@@ -29,10 +29,17 @@ DECIDED = (
 """Fields of a training that the search itself sets, or that change nothing in what is learnt."""
 
 
+TERM_WEIGHT = Range(low=0.01, high=3.0, log=True)
+"""Tried for each term that the recipe's objective has, log loss left out."""
+
+
 def default_space(recipe: Recipe) -> dict[str, Domain]:
     """What the recipe's ranker and its training declare; the recipe's own values are always in it."""
     declared = prefixed("training", TrainingConfig.search)
     declared |= prefixed("model", find(recipe.ranker).config_type.search)
+    # Beside log loss of weight 1 a term's own weight says how much it counts.
+    terms = [name for name in recipe.training.objective.active() if name != "bce"]
+    declared |= {f"training.objective.{name}.weight": TERM_WEIGHT for name in terms}
     return {field: _with(domain, value_of(recipe, field)) for field, domain in declared.items()}
 
 

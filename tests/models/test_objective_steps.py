@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 
+from hemix.features.definition import EXAMPLES, DatasetDefinition
+from hemix.features.schema import ColumnTypes
+from hemix.features.shared_state.columns import own_columns, personal_numbers
+from hemix.features.transform_plan import make_plan
 from hemix.models.data.batch import Batch
 from hemix.models.data.reader import ParquetReader
-from hemix.models.data.shared_state import state_of
+from hemix.models.data.shared_state import state_of, user_state
 from hemix.models.data.toy import toy_spec
 from hemix.models.objective_config import Comparing, ObjectiveConfig, TermConfig
 from hemix.models.rankers.base import Ranker
@@ -229,3 +235,26 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, object]]
     loaded = checkpoint.load(folder)
     assert loaded is not None
     return loaded
+
+
+def test_the_metric_and_the_loss_mean_the_same_state() -> None:
+    """Evaluation asks the definition and training the contract; both name the same columns."""
+    kuairand = EXAMPLES / "kuairand" / "definition.yaml"
+    value = yaml.safe_load(kuairand.read_text())
+    value["counters"].append({"key": ["user_id", "tag"], "windows": ["1d"]})
+    definition = DatasetDefinition.model_validate(value)
+    types = ColumnTypes(
+        user_id=pa.int64(),
+        item_id=pa.int64(),
+        users=dict.fromkeys(definition.user_columns, pa.int64()),
+        items=dict.fromkeys(definition.item_columns, pa.int64()),
+        context=dict.fromkeys(definition.context_columns, pa.int64()),
+    )
+    plan = make_plan(definition, types, dict.fromkeys(definition.tasks, 0.5))
+    spec = plan.spec({vocabulary.name: 9 for vocabulary in plan.vocabularies})
+    state = user_state(spec)
+    columns = [c.column for sequence in spec.sequences for c in sequence.columns]
+    assert {*state.ids, *state.numbers, *columns} == set(own_columns(spec))
+    personal = [f"{number.name}_scaled" for number in personal_numbers(plan, definition)]
+    assert len(personal) > 2
+    assert sorted(state.personal) == sorted(personal)

@@ -251,3 +251,12 @@ def test_a_wrong_space_is_named(text: str, named: str, tmp_path: Path) -> None:
 def test_a_missing_space_is_named(tmp_path: Path) -> None:
     with pytest.raises(DefinitionError, match=r"nothing\.yaml: cannot read"):
         read_space(tmp_path / "nothing.yaml", recipe_of("compact"))
+
+
+def test_weights_of_the_recipe_s_terms_are_searched() -> None:
+    """Beside log loss a term's weight is a field to search; the recipe's own value is in it."""
+    plain = default_space(recipe_of("compact"))
+    assert not any("objective" in field for field in plain)
+    more = default_space(recipe_of("compact", {"training.objective.rcr.weight": "5.0"}))
+    assert set(more) - set(plain) == {"training.objective.rcr.weight"}
+    assert more["training.objective.rcr.weight"].holds(5.0)
