@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,9 +16,11 @@ from hemix.errors import DataError
 from hemix.features.shared_state.columns import is_personal
 from hemix.features.transform import TransformGraph
 from hemix.files import digest_of
-from hemix.models.rankers.base import Ranker
 from hemix.pipelines.local.record import RunRecord
 from hemix.spec import FeatureSpec
+
+if TYPE_CHECKING:
+    from hemix.models.rankers.base import Ranker
 
 Scores = dict[str, NDArray[np.float32]]
 """Probabilities ``[rows of the test split]`` per task, and of one state a user where they are known."""
