@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
 from collections.abc import Iterator
 from datetime import datetime
@@ -176,10 +177,13 @@ def recipes_command() -> None:
 
       hemix recipes
     """
+    from hemix.models.rankers.registry import RANKERS
     from hemix.models.training.recipes import RECIPES
 
     for name, make in RECIPES.items():
-        first = (make.__doc__ or "").strip().splitlines()
+        # A ranker's own recipe is what the ranker's file says in its first line.
+        about = sys.modules[RANKERS[name].__module__] if name in RANKERS else make
+        first = (about.__doc__ or "").strip().splitlines()
         typer.echo(f"{name:<18} {make().ranker:<16} {first[0] if first else ''}")
     typer.echo("\nhemix run --recipe NAME; a file of your own: docs/tuning.md.")
 

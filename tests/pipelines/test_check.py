@@ -140,7 +140,8 @@ def test_recipes_are_listed() -> None:
     result = CliRunner().invoke(app, ["recipes"])
     assert result.exit_code == 0
     assert "compact" in result.output
-    assert "dcnv2" in result.output
+    assert "DCN V2: cross layers of a matrix each" in result.output
+    assert "partial" not in result.output
 
 
 def test_the_session_log_of_the_tutorial_fits_its_definition(tmp_path: Path) -> None:
