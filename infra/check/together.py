@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from hemix.infra.check import pod_defaults, sources
 from hemix.infra.check.objects import Manifest, Object
 from hemix.infra.check.rules import accounts, flows, ours, references, room, settings
+from hemix.infra.check.rules.working import pods, serving, watching
 from hemix.infra.check.rules.world import World, world
 from hemix.pipelines.compiler.cluster_settings import ClusterSettings
 
@@ -32,6 +33,9 @@ def each(found: World) -> Iterator[str]:
         ours.problems(found),
         room.problems(found),
         flows.problems(found),
+        pods.problems(found),
+        serving.problems(found),
+        watching.problems(found),
     )
 
 

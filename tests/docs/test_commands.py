@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 import subprocess
@@ -35,10 +36,16 @@ def commands(text: str, program: str) -> list[str]:
     return found
 
 
+@functools.cache
+def root() -> Any:
+    """All commands, built once."""
+    return typer.main.get_command(app)
+
+
 def wrong(command: str) -> str:
     """Why the command line's own parser refuses it; what is left out (``...``) is not missed."""
     words = [w for w in shlex.split(command)[1:] if w not in ("...", "…")]
-    at: Any = typer.main.get_command(app)
+    at = root()
     while hasattr(at, "commands") and words and not words[0].startswith("-"):
         name = words.pop(0)
         if name.isupper():

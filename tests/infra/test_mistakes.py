@@ -37,6 +37,7 @@ def test_each_mistake_is_another_one() -> None:
     assert len(set(titles)) == len(titles)
     assert len(mistakes.REVIEWED) == 65
     assert len(mistakes.FURTHER) > 200
+    assert len(mistakes.OPERATORS) > 100
 
 
 def _policies(site: str) -> list[Object]:

@@ -1,13 +1,14 @@
 """Kinds of mistakes: one rendered object broken by hand each, which the checkers must refuse.
 
 ``reviewed`` are those that a reading of the controllers' sources found to pass once; ``further`` are
-more of the same kinds. ``make cluster-check`` and the tests go through all of them.
+more of the same kinds; ``operators`` were written without a look at the rules. ``make cluster-check`` and the tests go through all of them.
 """
 
 from hemix.infra.check.mistakes.further import FURTHER
 from hemix.infra.check.mistakes.mistake import Mistake, refused, site_of
+from hemix.infra.check.mistakes.operators import OPERATORS
 from hemix.infra.check.mistakes.reviewed import REVIEWED
 
-MISTAKES: tuple[Mistake, ...] = (*REVIEWED, *FURTHER)
+MISTAKES: tuple[Mistake, ...] = (*REVIEWED, *FURTHER, *OPERATORS)
 
-__all__ = ["FURTHER", "MISTAKES", "REVIEWED", "Mistake", "refused", "site_of"]
+__all__ = ["FURTHER", "MISTAKES", "OPERATORS", "REVIEWED", "Mistake", "refused", "site_of"]

@@ -1,0 +1,156 @@
+"""A later set, written without a look at the rules: what operators get wrong in a night."""
+
+from __future__ import annotations
+
+from hemix.infra.check.mistakes.mistake import ADD, GONE, Mistake, mistake
+
+_JOB = "Deployment hemix-flink-jobmanager"
+_SERVER = "Deployment hemix-flink-jobserver"
+_WORKER = "Deployment hemix-flink-taskmanager"
+_REDIS = "StatefulSet hemix-redis"
+_POD = ("spec", "template", "spec")
+_C0 = (*_POD, "containers", 0)
+_V = "InferenceService ranker-20220430"
+_R = "InferenceService ranker"
+_P = ("spec", "predictor")
+_M = (*_P, "model")
+_RC = (*_P, "containers", 0)
+_T = "TrainJob"
+_NODE = (
+    *("spec", "runtimePatches", 0, "trainingRuntimeSpec", "template", "spec", "replicatedJobs", 0),
+    *("template", "spec", "template", "spec"),
+)
+_RUNTIME = ("spec", "template", "spec", "replicatedJobs", 0, "template")
+_RULES = "PrometheusRule hemix-alerts"
+
+OPERATORS: tuple[Mistake, ...] = (
+    mistake("a namespace without a version of its level", "Namespace",
+            ("metadata", "labels", "pod-security.kubernetes.io/enforce"), GONE),
+    mistake("a quota of pods below what is applied", "ResourceQuota", ("spec", "hard", "pods"), "3"),
+    mistake("a quota without Services", "ResourceQuota", ("spec", "hard", "services"), "0"),
+    mistake("a quota of claims below redis'", "ResourceQuota", ("spec", "hard", "persistentvolumeclaims"), "0"),
+    mistake("a quota of storage below redis'", "ResourceQuota", ("spec", "hard", "requests.storage"), "10Gi"),
+    mistake("a quota that counts CPUs in the wrong unit", "ResourceQuota", ("spec", "hard", "requests.cpu"), "200m"),
+    mistake("a quota with a scope that is none", "ResourceQuota", ("spec", "scopes"), ["NotTerminated"]),
+    mistake("limits whose least is above the default", "LimitRange", ("spec", "limits", 0, "min"), {"memory": "2Gi"}),
+    mistake("a container above the most of its LimitRange", "LimitRange", ("spec", "limits", 0, "max"), {"memory": "8Gi"}),
+    mistake("memory in milli", _JOB, (*_C0, "resources", "limits", "memory"), "1600m"),
+    mistake("a Service of UDP for TCP", "Service hemix-redis", ("spec", "ports", 0, "protocol"), "UDP"),
+    mistake("a Service's port that clients do not know", "Service hemix-redis", ("spec", "ports", 0, "port"), 6380),
+    mistake("a Service under another name", "Service hemix-redis", ("metadata", "name"), "redis"),
+    mistake("a Service's session affinity of a typo", "Service hemix-flink", ("spec", "sessionAffinity"), "clientIP"),
+    mistake("a Service that publishes to the outside by address", "Service hemix-flink", ("spec", "externalIPs"), ["203.0.113.7"]),
+    mistake("an ExternalName with a selector's job", "Service hemix-flink-jobserver", ("spec", "type"), "ExternalName"),
+    mistake("redis with two pods that know nothing of each other", _REDIS, ("spec", "replicas"), 2),
+    mistake("redis without a place that stays", _REDIS, ("spec", "volumeClaimTemplates"), GONE),
+    mistake("redis' data under another path", _REDIS, (*_C0, "volumeMounts", 0, "mountPath"), "/var/lib/redis"),
+    mistake("redis in a volume that is read only", _REDIS, (*_C0, "volumeMounts", 0, "readOnly"), True),
+    mistake("a redis that is killed while it writes", _REDIS, (*_POD, "terminationGracePeriodSeconds"), 0),
+    mistake("an update strategy that is none", _REDIS, ("spec", "updateStrategy"), {"type": "Recreate"}),
+    mistake("a policy of pods that is none", _REDIS, ("spec", "podManagementPolicy"), "Ordered"),
+    mistake("a liveness probe that kills redis while it loads", _REDIS, (*_C0, "startupProbe"), GONE),
+    mistake("a claim of another class's mode", "PersistentVolumeClaim", ("spec", "accessModes"), ["ReadWriteOnce"]),
+    mistake("a claim of a block device", "PersistentVolumeClaim", ("spec", "volumeMode"), "Block"),
+    mistake("an image by a short digest", _WORKER, (*_C0, "image"), "docker.io/library/flink@sha256:abc"),
+    mistake("an image with a scheme", _WORKER, (*_C0, "image"), "https://docker.io/library/flink:1.20.1"),
+    mistake("an image in capitals", _WORKER, (*_C0, "image"), "docker.io/Library/Flink:1.20.1"),
+    mistake("another version of Flink in one part", _JOB, (*_C0, "image"), "docker.io/library/flink:1.19.1-scala_2.12-java17"),
+    mistake("a command that is a text", _JOB, (*_C0, "command"), "/opt/flink/bin/jobmanager.sh start-foreground"),
+    mistake("a variable's number without quotes", _JOB, (*_C0, "env", 1, "value"), 7),
+    mistake("a variable with a blank in its name", _JOB, (*_C0, "env", 1, "name"), "FLINK LOG DIR"),
+    mistake("a variable used before it is set", _WORKER, (*_C0, "args", 0), "-Dtaskmanager.host=$(HOST_IP)"),
+    mistake("a priority class that is not there", _JOB, (*_POD, "priorityClassName"), "high"),
+    mistake("a node by name", _JOB, (*_POD, "nodeName"), "worker-3"),
+    mistake("a container's request in words", _JOB, (*_C0, "resources", "requests", "cpu"), "half"),
+    mistake("a grace period below the pause before it stops", _V, (*_P, "terminationGracePeriodSeconds"), 5),
+    mistake("pods that spread over a key without a maximum", _V, (*_P, "topologySpreadConstraints", 0, "maxSkew"), 0),
+    mistake("pods that spread by another label", _V,
+            (*_P, "topologySpreadConstraints", 0, "labelSelector", "matchLabels"), {"app": "ranker"}),
+    mistake("pods that wait for an even spread", _V, (*_P, "topologySpreadConstraints", 0, "whenUnsatisfiable"), "DoNotScheduleAnyway"),
+    mistake("a roll-out that takes all pods away", _V, (*_P, "deploymentStrategy", "rollingUpdate"), {"maxSurge": 0, "maxUnavailable": "100%"}),
+    mistake("a startup probe that ends before a model is loaded", _V, (*_M, "startupProbe", "failureThreshold"), 1),
+    mistake("a probe that waits longer than its period lets it", _V, (*_M, "readinessProbe", "timeoutSeconds"), 0),
+    mistake("a probe of a port that is not the server's", _V, (*_M, "livenessProbe", "httpGet", "port"), 8085),
+    mistake("a deployment mode of a typo", _V, ("metadata", "annotations", "serving.kserve.io/deploymentMode"), "RawDeployments"),
+    mistake("a version's label of another deployment", _V, ("metadata", "labels", "hemix/deployment"), "other"),
+    mistake("a ranker whose timeout is below its deadline", _R, (*_P, "timeout"), 0),
+    mistake("a ranker's secret of another key", _R, (*_RC, "env", 3, "valueFrom", "secretKeyRef", "key"), "accesskey"),
+    mistake("a ranker that reads features elsewhere than the runs write", _R, (*_RC, "args", 10), "models/feature_store"),
+    mistake("a ranker that listens on itself only", _R, (*_RC, "args", 14), "127.0.0.1"),
+    mistake("a ranker's predictors mounted elsewhere", _R, (*_RC, "volumeMounts", 1, "mountPath"), "/etc/hemix"),
+    mistake("a file of predictors by subPath, which never changes", _R, (*_RC, "volumeMounts", 1, "subPath"), "predictors.yaml"),
+    mistake("shares of more than all users", "ConfigMap ranker-predictors", ("data", "predictors.yaml"),
+            "salt: s\npredictors:\n- {version: 20220430-1a2b3c4d, state: champion, share: 0.9,"
+            " url: 'http://ranker-20220430-1a2b3c4d-predictor.hemix'}\n- {version: 20220507-5e6f7a8b,"
+            " state: challenger, share: 0.3, url: 'http://ranker-20220507-5e6f7a8b-predictor.hemix'}\n"),
+    mistake("two champions", "ConfigMap ranker-predictors", ("data", "predictors.yaml"),
+            "salt: s\npredictors:\n- {version: 20220430-1a2b3c4d, state: champion, share: 0.5,"
+            " url: 'http://ranker-20220430-1a2b3c4d-predictor.hemix'}\n- {version: 20220507-5e6f7a8b,"
+            " state: champion, share: 0.5, url: 'http://ranker-20220507-5e6f7a8b-predictor.hemix'}\n"),
+    mistake("a scaler that asks every 0 seconds", "ScaledObject ranker", ("spec", "pollingInterval"), 0),
+    mistake("a threshold in words", "ScaledObject ranker", ("spec", "triggers", 0, "metadata", "threshold"), "fifty"),
+    mistake("a scaler's fallback below its least", "ScaledObject ranker", ("spec", "fallback", "replicas"), 0),
+    mistake("a Prometheus without a scheme", "ScaledObject ranker",
+            ("spec", "triggers", 0, "metadata", "serverAddress"), "prometheus.monitoring:9090"),
+    mistake("a utilisation of 700 %", "ScaledObject ranker-20220430", ("spec", "triggers", 0, "metadata", "value"), "700"),
+    mistake("a route of a host with a port", "HTTPRoute ranker", ("spec", "hostnames"), ["rank.example.com:443"]),
+    mistake("a route's path without a slash", "HTTPRoute ranker", ("spec", "rules", 0, "matches", 1, "path", "value"), "v1/models/ranker"),
+    mistake("a route's path by a pattern of globs", "HTTPRoute ranker", ("spec", "rules", 0, "matches", 1, "path", "type"), "Glob"),
+    mistake("a route that does not lead to the model", "HTTPRoute ranker", ("spec", "rules", 0, "matches", 1, "path", "value"), "/v1/models/rank"),
+    mistake("a route that ends before the ranker's deadline", "HTTPRoute ranker", ("spec", "rules", 0, "timeouts", "request"), "5ms"),
+    mistake("a Gateway's listener of plain HTTP", "Gateway", ("spec", "listeners", 0, "protocol"), "HTTP"),
+    mistake("a Gateway's certificate of a ConfigMap", "Gateway", ("spec", "listeners", 0, "tls", "certificateRefs", 0, "kind"), "ConfigMap"),
+    mistake("two listeners of one name", "Gateway", ("spec", "listeners", ADD),
+            {"name": "https", "port": 8443, "protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "hemix-tls"}]}}),
+    mistake("a monitor that reads each minute what alerts count in five", "ServiceMonitor hemix-ranker",
+            ("spec", "endpoints", 0, "interval"), "10m", ("spec", "endpoints", 0, "scrapeTimeout"), "10s"),
+    mistake("a monitor over HTTPS", "ServiceMonitor hemix-ranker", ("spec", "endpoints", 0, "scheme"), "https"),
+    mistake("a monitor of the other role's pods", "ServiceMonitor hemix-ranker",
+            ("spec", "selector", "matchLabels", "app.kubernetes.io/component"), "predictor"),
+    mistake("an alert that waits for a day", _RULES, ("spec", "groups", 0, "rules", 0, "for"), "1440m"),
+    mistake("an alert of one name twice", _RULES, ("spec", "groups", 0, "rules", 1, "alert"), "HemixRankerDown"),
+    mistake("a group of rules twice", _RULES, ("spec", "groups", 1, "name"), "hemix-availability"),
+    mistake("a severity that no one is woken by", _RULES, ("spec", "groups", 0, "rules", 0, "labels", "severity"), "crit"),
+    mistake("an alert over a label that is not there", _RULES, ("spec", "groups", 0, "rules", 0, "expr"), 'absent(up{job="ranker"} == 1)'),
+    mistake("a policy that selects by a typo", "NetworkPolicy redis", ("spec", "podSelector", "matchLabels"), {"app.kubernetes.io/name": "redis"}),
+    mistake("a policy in another namespace", "NetworkPolicy pipeline", ("metadata", "namespace"), "kubeflow"),
+    mistake("an account in another namespace", "ServiceAccount hemix-pipeline", ("metadata", "namespace"), "default"),
+    mistake("runs that may not forget runs", "Role hemix-pipeline", ("rules", 6, "verbs"), ["create", "get", "list"]),
+    mistake("TrainJobs that may not be removed", "Role hemix-pipeline", ("rules", 4, "verbs"), ["create", "get", "list", "patch", "watch"]),
+    mistake("a Role for a binding of the cluster", "RoleBinding hemix-deployer", ("roleRef", "kind"), "ClusterRole"),
+    mistake("a TrainJob of no node", _T, ("spec", "trainer", "numNodes"), 0),
+    mistake("a TrainJob of more GPUs than the quota", _T, ("spec", "trainer", "numNodes"), 40),
+    mistake("a TrainJob without a limit of GPUs", _T, ("spec", "trainer", "resourcesPerNode", "limits", "nvidia.com/gpu"), GONE),
+    mistake("a TrainJob that ends before it has begun", _T, ("spec", "activeDeadlineSeconds"), 0),
+    mistake("a TrainJob that is suspended for ever", _T, ("spec", "suspend"), True),
+    mistake("a TrainJob of another manager", _T, ("spec", "managedBy"), "kueue"),
+    mistake("a node's shared memory on the disk", _T, (*_NODE, "volumes", 1, "emptyDir"), {"sizeLimit": "1Gi"}),
+    mistake("a node's claim that is not there", _T, (*_NODE, "volumes", 2, "persistentVolumeClaim", "claimName"), "training"),
+    mistake("a runtime of another framework", "TrainingRuntime", ("metadata", "labels", "trainer.kubeflow.org/framework"), "jax"),
+    mistake("a runtime whose step has another name", "TrainingRuntime",
+            (*_RUNTIME, "metadata", "labels", "trainer.kubeflow.org/trainjob-ancestor-step"), "train"),
+    mistake("a runtime's restarts below none", "TrainingRuntime", ("spec", "template", "spec", "failurePolicy", "maxRestarts"), -1),
+    mistake("an initializer that lacks memory", "ClusterStorageContainer", ("spec", "container", "resources", "limits", "memory"), "256Mi"),
+    mistake("an initializer of another kind of work", "ClusterStorageContainer", ("spec", "workloadType"), "initcontainer"),
+    mistake("a launcher's region in another place's name", "ConfigMap kfp-launcher", ("data", "providers"),
+            "s3: {defaults: {endpoint: s3.example.com, region: x, forcePathStyle: true, credentials: {fromEnv: true}}}"),
+    mistake("a launcher's settings under another name", "ConfigMap kfp-launcher", ("metadata", "name"), "kfp-launcher-config"),
+    mistake("a launcher's endpoint with a scheme", "ConfigMap kfp-launcher", ("data", "providers"),
+            "s3: {default: {endpoint: 'https://s3.example.com', region: x, forcePathStyle: true, credentials: {fromEnv: false,"
+            " secretRef: {secretName: hemix-storage, accessKeyKey: AWS_ACCESS_KEY_ID, secretKeyKey: AWS_SECRET_ACCESS_KEY}}}}"),
+    mistake("a profile without its owner's label", "Namespace",
+            ("metadata", "labels", "app.kubernetes.io/part-of"), "hemix", site="profile"),
+    mistake("a token of another audience", "PodDefault",
+            ("spec", "volumes", 0, "projected", "sources", 0, "serviceAccountToken", "audience"), "kfp", site="profile"),
+    mistake("a token mounted elsewhere", "PodDefault", ("spec", "volumeMounts", 0, "mountPath"), "/var/run/secrets/kfp", site="profile"),
+    mistake("redis that listens to no one", "ConfigMap hemix-redis", ("data", "redis.conf"),
+            "port 6380\nprotected-mode yes\ndir /data\nappendonly yes\nappendfsync everysec\nmaxmemory-policy noeviction\n"),
+    mistake("redis that forgets at a restart", "ConfigMap hemix-redis", ("data", "redis.conf"),
+            "port 6379\nprotected-mode yes\ndir /data\nappendonly no\nsave \"\"\nmaxmemory-policy noeviction\n"),
+    mistake("redis' data in a folder that is read only", "ConfigMap hemix-redis", ("data", "redis.conf"),
+            "port 6379\nprotected-mode yes\ndir /var/lib/redis\nappendonly yes\nappendfsync everysec\nmaxmemory-policy noeviction\n"),
+    mistake("a budget of another ranker", "PodDisruptionBudget ranker", ("spec", "selector", "matchLabels"),
+            {"serving.kserve.io/inferenceservice": "rankers"}),
+    mistake("a budget of an old API", "PodDisruptionBudget ranker", ("apiVersion",), "policy/v1beta1"),
+    mistake("a server's job that reaches no pool", _SERVER, (*_C0, "ports", 0, "containerPort"), 8097),
+)  # fmt: skip

@@ -1,0 +1,102 @@
+"""The endpoint, its route, scaling and trainings: values that are taken and then do no good."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from hemix.infra.check.rules.world import World, title_of
+
+Manifest = dict[str, Any]
+DEPLOYMENT = "hemix/deployment"
+_HOST = re.compile(r"(\*\.)?([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)*[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_MODEL = re.compile(r"/v[12]/models/([^/:]+)")
+_PLACES = ("--features", "--exposures", "--model", "--predictors")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+LEAST_S = 60
+"""A training that may not go on for longer trains nothing."""
+
+
+def problems(world: World) -> Iterator[str]:
+    """What would be seen by users, or by no one, first."""
+    rankers = {m["metadata"]["name"]: m for m in world.of("InferenceService")}
+    for manifest in world.manifests:
+        name = (manifest["metadata"].get("labels") or {}).get(DEPLOYMENT)
+        if name is not None and name not in rankers:
+            yield f"{title_of(manifest)}: is of the deployment {name}, which is not there"
+    deadline = 0.0
+    for manifest in rankers.values():
+        predictor = (manifest.get("spec") or {}).get("predictor") or {}
+        for container in predictor.get("containers") or ():
+            words = [str(word) for word in container.get("args") or ()]
+            said = dict(itertools.pairwise(words))
+            deadline = max(deadline, _number(said.get("--deadline")))
+            if "timeout" in predictor and _number(predictor["timeout"]) < deadline:
+                yield f"{title_of(manifest)}: requests end after {predictor['timeout']} s, and may take {deadline:g}"
+            for option in _PLACES:
+                place = said.get(option, "/")
+                if not place.startswith(("/", "s3://")):
+                    yield f"{title_of(manifest)}: {option} {place} is neither s3:// nor a whole path"
+    models = {str((m["metadata"].get("annotations") or {}).get("hemix/model-version")) for m in rankers.values()}  # fmt: skip
+    for manifest in world.of("HTTPRoute"):
+        found = _route(manifest, {*rankers, *models}, deadline)
+        yield from (f"{title_of(manifest)}: {problem}" for problem in found)
+    for manifest in world.of("ScaledObject"):
+        yield from (f"{title_of(manifest)}: {problem}" for problem in _scaler(manifest))
+    for manifest in world.of("TrainJob"):
+        spec = manifest.get("spec") or {}
+        if spec.get("suspend"):
+            yield f"{title_of(manifest)}: is suspended, and no one resumes it"
+        if _number(spec.get("activeDeadlineSeconds", LEAST_S)) < LEAST_S:
+            yield f"{title_of(manifest)}: may go on for {spec['activeDeadlineSeconds']} s"
+    for manifest in world.of("TrainingRuntime"):
+        yield from (f"{title_of(manifest)}: {problem}" for problem in _runtime(manifest))
+
+
+def _route(manifest: Manifest, known: set[str], deadline: float) -> Iterator[str]:
+    spec = manifest.get("spec") or {}
+    for host in spec.get("hostnames") or ():
+        if not _HOST.fullmatch(str(host)):
+            yield f"{host!r} is no host's name"
+    for rule in spec.get("rules") or ():
+        for match in rule.get("matches") or ():
+            path = str((match.get("path") or {}).get("value", ""))
+            model = _MODEL.match(path)
+            if model and model[1] not in known:
+                yield f"{path} is a model that no one serves"
+        request = str((rule.get("timeouts") or {}).get("request", ""))
+        timeout = re.fullmatch(r"([0-9.]+)(ms|s|m|h)", request)
+        if timeout and float(timeout[1]) * _UNITS[timeout[2]] < deadline:
+            yield f"ends requests after {request}, and they may take {deadline:g} s"
+
+
+def _scaler(manifest: Manifest) -> Iterator[str]:
+    spec = manifest.get("spec") or {}
+    fallback = (spec.get("fallback") or {}).get("replicas")
+    if fallback is not None and fallback < spec.get("minReplicaCount", 1):
+        yield f"without figures it goes to {fallback} pods, below its least"
+    for trigger in spec.get("triggers") or ():
+        if trigger.get("metricType") == "Utilization":
+            value = _number((trigger.get("metadata") or {}).get("value"))
+            if not 0 < value <= 100:
+                yield f"a utilisation of {value:g} % is never met"
+
+
+def _runtime(manifest: Manifest) -> Iterator[str]:
+    spec = manifest.get("spec") or {}
+    framework = (manifest["metadata"].get("labels") or {}).get("trainer.kubeflow.org/framework")
+    policy = spec.get("mlPolicy") or {}
+    if framework is not None and framework not in policy:
+        yield f"is of the framework {framework}, and its mlPolicy is not"
+    inner = ((spec.get("template") or {}).get("spec") or {}).get("failurePolicy") or {}
+    if inner.get("maxRestarts", 0) < 0:
+        yield f"maxRestarts {inner['maxRestarts']}"
+
+
+def _number(text: Any) -> float:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return 0.0
