@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hemix.components.evaluate.boosting import boosting_scores
 from hemix.components.evaluate.features import look_at_features
+from hemix.components.evaluate.looked import look_inside, write_pictures
 from hemix.components.evaluate.measure import Sample, measure_slices, measure_task, measure_within
 from hemix.components.evaluate.popularity import popularity_scores
 from hemix.components.evaluate.results import (
@@ -78,7 +79,8 @@ def run(
         out_evaluation: folder with ``metrics.json`` (:class:`Results`) and ``predictions.parquet``
             (keys, labels, slice columns, probabilities ``p_<model>_<task>``, and those of one state
             a user ``p_one_user_<model>_<task>``) and
-            ``features.json`` (:class:`hemix.components.evaluate.features.Features`).
+            ``features.json`` (:class:`hemix.components.evaluate.features.Features`) and
+            ``pictures.json`` (:mod:`hemix.components.evaluate.looked`).
 
     Raises:
         DataError: a split is empty, examples and transformed rows differ, or the champion
@@ -145,8 +147,10 @@ def run(
         definition, window, test, raw, scored, _given(model, definition.tasks)
     )
     features = look_at_features(definition, model, transformed, served_rows(model))
+    pictures = look_inside(model, transformed, served_rows(model))
     with atomic_folder(out_evaluation) as folder:
         features.write(folder)
+        write_pictures(folder, pictures)
         pq.write_table(_predictions(test, slices, scored), folder / PREDICTIONS_FILE)
         results.write(folder)
     _tell(results)

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hemix.components.pages.drawing import svg_of
 from hemix.components.pages.escaping import environment
-from hemix.components.pages.heatmaps import chart_of, palest, strongest
+from hemix.components.pages.heatmaps import drawn
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -35,20 +34,3 @@ def render(
         ],
     )
     return text
-
-
-def drawn(pictures: Any) -> list[dict[str, Any]]:
-    """Pictures with what a template shows: the SVG, which values have no colour and the full one, and
-    whether the picture before is read in the same way."""
-    from markupsafe import Markup
-
-    found = []
-    for number, picture in enumerate(pictures):
-        chart = chart_of(picture)
-        if chart is not None:
-            svg = Markup(svg_of(chart, f"{picture['about']}-{number}"))
-            heat = len(picture["axes"]) == 2
-            colours = {"pale": palest(picture), "full": strongest(picture)} if heat else {}
-            said = bool(found) and found[-1]["reading"] == picture["reading"]
-            found.append({**picture, **colours, "svg": svg, "heat": heat, "said": said})
-    return found

@@ -6,13 +6,13 @@ They take the JSON form of :class:`hemix.models.pictures.Picture`, so that pages
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hemix.components.pages.drawing import drawable
+from hemix.components.pages.drawing import drawable, svg_of
 from hemix.components.pages.theme import COLOURS
 
 WIDTH = 820
@@ -25,6 +25,23 @@ def chart_of(picture: Mapping[str, Any]) -> Any:
     if all(value is None for value in _flat(picture["values"])):
         return None
     return (_bars if len(picture["axes"]) == 1 else _heat)(picture)
+
+
+def drawn(pictures: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Pictures with what a template shows: the SVG, which values have no colour and the full one, and
+    whether the picture before is read in the same way."""
+    from markupsafe import Markup
+
+    found: list[dict[str, Any]] = []
+    for number, picture in enumerate(pictures):
+        chart = chart_of(picture)
+        if chart is not None:
+            svg = Markup(svg_of(chart, f"{picture['about']}-{number}"))
+            heat = len(picture["axes"]) == 2
+            colours = {"pale": palest(picture), "full": strongest(picture)} if heat else {}
+            said = bool(found) and found[-1]["reading"] == picture["reading"]
+            found.append({**picture, **colours, "svg": svg, "heat": heat, "said": said})
+    return found
 
 
 def palest(picture: Mapping[str, Any]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from hemix.components.evaluate.feature_facts import Features
 from hemix.components.evaluate.results import Results
 from hemix.components.pages.drawing import svg_of
 from hemix.components.pages.escaping import environment
+from hemix.components.pages.heatmaps import drawn
 from hemix.components.report import charts
 from hemix.components.report.facts import DataFacts
 from hemix.components.report.features import features_view
@@ -24,6 +25,8 @@ from hemix.spec import FeatureSpec
 from hemix.verdict import Check
 
 TEMPLATES = Path(__file__).with_name("templates")
+MOST_INSIDE = 6
+"""So many pictures of what the ranker looks at; hemix explain has the rest."""
 T = TypeVar("T")
 
 
@@ -41,6 +44,8 @@ class Page:
     features: Features | Missing
     deployment: DeploymentView | Missing
     run: RunView | Missing
+    inside: tuple[Mapping[str, Any], ...] = ()
+    """Pictures of what the ranker looks at, in JSON form."""
 
 
 def render(page: Page) -> str:
@@ -61,6 +66,8 @@ def render(page: Page) -> str:
         latency=_latency(page.gates),
         pictures={name: Markup(svg) for name, svg in _pictures(page).items()},
         dimensions=_dimensions(page.results),
+        inside=drawn(page.inside[:MOST_INSIDE]),
+        more_inside=len(page.inside[MOST_INSIDE:]),
     )
 
 

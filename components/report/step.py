@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hemix.components.evaluate.feature_facts import Features
+from hemix.components.evaluate.looked import read_pictures
 from hemix.components.evaluate.results import Results
 from hemix.components.report.facts import read_facts
 from hemix.components.report.lineage import read_deployment, read_model, read_run
@@ -62,6 +63,7 @@ def run(
         features=read(evaluation, _features, gates),
         deployment=read(deployment, read_deployment, gates),
         run=read_run(record),
+        inside=read_pictures(evaluation) if evaluation is not None else (),
     )
     text = render(page)
     with atomic_file(out_report) as temporary:

@@ -102,8 +102,9 @@ class FeatureEmbedding(nn.Module):
 
     def field_names(self, sides: Collection[Side] = SIDES) -> tuple[str, ...]:
         """The fields of ``sides`` in the order of :meth:`fields`."""
-        named = (*self.spec.categorical, *self.spec.numeric)
-        return tuple(field.name for field in named if field.side in sides)
+        categorical = [field.name for field in self.spec.categorical if field.side in sides]
+        numeric = [field.name for field in self.spec.numeric if field.side in sides]
+        return (*categorical, *numeric)
 
     def lookup(self, vocabulary: str, ids: Tensor) -> Tensor:
         """Rows of one table: ids ``[...]`` -> ``[..., E]``."""

@@ -14,6 +14,7 @@ import pytest
 
 import hemix
 from hemix.cli.outputs.explain import explain_command
+from hemix.components.evaluate.looked import ROWS, read_pictures
 from hemix.components.explain.looking import pictures_of_version, read_rows
 from hemix.components.explain.page import render
 from hemix.components.pages.heatmaps import MOST, chart_of, palest, strongest
@@ -122,3 +123,10 @@ def test_a_large_picture_shows_the_strongest_places() -> None:
     title = drawn["encoding"]["x"]["title"]
     assert title == f"b ({MOST} of 80, the strongest)"
     assert "field 70" in drawn["encoding"]["x"]["axis"]["labelExpr"]
+
+
+def test_evaluate_looks_at_rows_of_a_few_users(small_evaluation: Path, tmp_path: Path) -> None:
+    pictures = read_pictures(small_evaluation)
+    users = {re.search(r"user (\S+),", str(picture["title"]))[1] for picture in pictures}
+    assert 1 < len(users) <= ROWS
+    assert read_pictures(tmp_path) == (), "an evaluation of an earlier release"

@@ -142,6 +142,8 @@ def test_the_page_tells_the_run(page: Path, small_run: SmallRun) -> None:
     assert f"{results.rows:,} later impressions" in text
     assert "live as challenger, 10 % of users" in text
     assert "AUC of long view" in text
+    assert "Inside the model" in text
+    assert "What HeMix reads in 'global': user " in text
     assert "Not run" not in text
     # activity, two training curves, AUC and calibration a task, at least a slice chart a task
     assert found.svgs >= 9

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from hemix.api import load_version
 from hemix.cli.models import MODELS
 from hemix.errors import DefinitionError
 from hemix.files import atomic_file, write_json
@@ -49,7 +50,6 @@ def explain_command(
 
       hemix explain runs/mine/registry/versions/VERSION --output looked-into.html
     """
-    from hemix.api import load_version
     from hemix.components.explain.looking import read_rows
     from hemix.components.explain.page import render
     from hemix.models.versions.version import MANIFEST

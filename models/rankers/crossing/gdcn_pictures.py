@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from hemix.models.layers.dense import split_axis
 from hemix.models.layers.interactions.crosses import GatedCross
 from hemix.models.pictures import Axis, Look, Picture
 
@@ -53,7 +54,7 @@ def gated_pictures(crosses: GatedCrosses, look: Look, width: int) -> Iterator[Pi
         )
     for call in look.calls(crosses):
         gates_LBV = torch.stack(
-            [g.unflatten(1, (vectors, width)).mean(2) for g in crosses.gates(call.inputs[0])]
+            [split_axis(g, 1, (vectors, width)).mean(2) for g in crosses.gates(call.inputs[0])]
         )
         yield Picture(
             title="Gates of the fields, mean over the rows",
