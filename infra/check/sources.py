@@ -19,6 +19,7 @@ _SETTINGS = {
         "secrets: {signing: hemix-signing, redis: hemix-redis}\n"
         "ranker: {scaling: {by: keda, prometheus: 'http://prometheus.monitoring:9090'}}\n"
         "predictor: {scaling: {by: keda}}\n"
+        "storage: {events: 'redis://hemix-redis:6379/1'}\n"
     ),
     "GPU and a volume": (
         "predictor: {resources: {cpu: '1', memory: 6Gi, gpu: 1}, scaling: {by: none, min_replicas: 1}}\n"

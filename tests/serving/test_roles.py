@@ -10,16 +10,17 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hemix.serving.client import rank
+from hemix.serving.client import push_events, rank
 from hemix.serving.experiments.assignment import assign, variants_of
 from hemix.serving.two_roles.routing_table import PredictorsFile
-from tests.serving.live import TIME_MS, Endpoint, Workshop
-from tests.serving.roles import Split, start_split
+from tests.serving.live import TIME_MS, Endpoint, Workshop, started, wait_ready
+from tests.serving.roles import Split, start_split, transformer_options
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -198,6 +199,29 @@ def test_the_transformer_counts_what_it_serves(split: Split, workshop: Workshop)
     assert 0 <= metrics['hemix_unknown_share{kind="user"}'] <= 1
     for stage in ("encode", "predict", "total"):
         assert metrics[f'hemix_stage_seconds_count{{stage="{stage}"}}'] > 0
+
+
+def test_an_event_is_in_the_next_answer_of_a_transformer(
+    split: Split, endpoint: Endpoint, workshop: Workshop, tmp_path: Path
+) -> None:
+    """The predictor has no store of events: what it scores came with the request."""
+    (user, *_), items = workshop.known()
+    options = transformer_options(endpoint.root, tmp_path, split.file)
+    store = ("--events", str(tmp_path / "events.db"))
+    with started(tmp_path, *options, *store, log=tmp_path / "transformer.log") as told:
+        wait_ready(told)
+
+        def scores(time_ms: int) -> Any:
+            answer = ask(told, "v1", user, items, timestamp_ms=time_ms)
+            assert answer["flags"] == []
+            return answer["scores"]
+
+        before = scores(TIME_MS)
+        event = {"user_id": user, "item_id": items[0], "labels": {"click": 1, "long_view": 1}}
+        when = {"event_time": TIME_MS - 60_000, "known_at": TIME_MS - 1}
+        answer = push_events([{"event_id": "e", **event, **when}], url=told.url)
+        assert (answer["accepted"], answer["durable"]) == (1, True)
+        assert scores(TIME_MS) != before
 
 
 def test_a_changed_file_is_taken_over_and_a_broken_one_is_not(split: Split) -> None:

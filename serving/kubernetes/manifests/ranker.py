@@ -118,6 +118,7 @@ def _pods(
         *("--features", features),
         *("--exposures", exposures),
         *(("--outcomes", settings.storage.outcomes) if settings.storage.outcomes else ()),
+        *_events(settings),
         *pods.listening(role, settings.timeouts.request),
     ]
     return {
@@ -141,6 +142,15 @@ def _pods(
     }
 
 
+def _events(settings: DeploymentSettings) -> tuple[str, ...]:
+    """Options of a transformer that takes live events; none where it takes none."""
+    storage = settings.storage
+    if not storage.events:
+        return ()
+    letters = storage.dead_letters or f"{DATA}/dead_letters"
+    return ("--events", storage.events, "--dead-letters", letters)
+
+
 def route(settings: DeploymentSettings) -> Manifest:
     """The way in: only the ranker's own paths, never ``/metrics``."""
     rollout = settings.rollout if settings.rollout and settings.rollout.role == COMPONENT else None
@@ -149,6 +159,8 @@ def route(settings: DeploymentSettings) -> Manifest:
         {"path": {"type": "PathPrefix", "value": f"/v1/models/{MODEL_NAME}"}},
         {"path": {"type": "PathPrefix", "value": f"/v2/models/{MODEL_NAME}"}},
     ]
+    if settings.storage.events:
+        paths.append({"path": {"type": "Exact", "value": "/v1/events"}})
     rule: dict[str, Any] = {
         "matches": paths,
         "timeouts": {"request": _duration(settings.timeouts.request)},

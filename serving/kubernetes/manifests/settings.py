@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from hemix import __version__
 from hemix.serving.experiments.layers import Experiments
@@ -24,12 +24,23 @@ _IMAGE = re.compile(
     r"^[a-z0-9][a-zA-Z0-9._:/-]*(:(?P<tag>[A-Za-z0-9_][\w.-]{0,127})|@sha256:[0-9a-f]{64})$"
 )
 
+_REDIS = re.compile(r"^rediss?://[^/@:\s]+(:[0-9]+)?(/[0-9]+)?$")
+
 
 def _pinned(image: str) -> str:
     match = _IMAGE.match(image)
     if match is None or match["tag"] == "latest":
         raise ValueError(f"image {image!r} must be pinned by a tag that is not latest, or a digest")
     return image
+
+
+def _shared_by_pods(events: str) -> str:
+    if events and not _REDIS.match(events):
+        raise ValueError(
+            f"{events!r} is not redis://HOST:PORT/DB: pods share no file, and the password is "
+            "that of secrets.redis"
+        )
+    return events
 
 
 ImageRef = Annotated[str, Field(min_length=1), BeforeValidator(_pinned)]
@@ -142,6 +153,12 @@ class Storage(Frozen):
     outcomes: str = ""
     """Where outcomes arrive, for calibration: a location, or a path on `claim`; empty: the pods do
     not measure calibration."""
+    events: Annotated[str, AfterValidator(_shared_by_pods)] = ""
+    """Where live events are kept, a redis that all pods of the transformer share:
+    redis://HOST:PORT/DB, its password in `secrets.redis`; empty: the ranker takes none."""
+    dead_letters: str = ""
+    """Folder of refused events, a path on `claim`; empty: a folder on `claim`, or, without one, of
+    the pod, which ends with it."""
     claim: str = ""
     """A PersistentVolumeClaim that the transformer mounts at /var/lib/hemix."""
     claim_mode: Literal["ReadWriteMany", "ReadWriteOnce"] = "ReadWriteMany"

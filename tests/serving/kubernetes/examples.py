@@ -17,7 +17,8 @@ SETTINGS = {
     "gpu and a claim": (
         "predictor: {resources: {gpu: 1, memory: 16Gi, cpu: 2, cpu_limit: '4'}}\n"
         "ranker: {secret_env: {PGPASSWORD: {secret: hemix-postgres, key: password}}}\n"
-        "storage: {models: 'pvc://data/registry', features: /var/lib/hemix/store, claim: data}\n"
+        "storage: {models: 'pvc://data/registry', features: /var/lib/hemix/store, claim: data,\n"
+        "  events: 'redis://hemix-redis:6379/1'}\n"
         "service_port: 8080\n"
     ),
     "an image of the ranker on trial": "rollout: {image: 'example.com/serve:2', percent: 10}\n",

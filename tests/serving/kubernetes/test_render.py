@@ -153,6 +153,22 @@ def test_the_ranker_answers_by_the_name_that_is_routed_and_probed() -> None:
     assert ranker.MODEL_NAME == MODEL_NAME
 
 
+def test_live_events_reach_the_transformer_and_have_a_way_in() -> None:
+    told = {}
+    for name in ("as shipped", "gpu and a claim"):
+        manifests = _rendered(SETTINGS[name]).manifests
+        (service,) = [
+            m for m in manifests if m["metadata"]["name"] == "ranker" and "predictor" in m["spec"]
+        ]
+        (container,) = service["spec"]["predictor"]["containers"]
+        paths = str([m for m in manifests if m["kind"] == "HTTPRoute"])
+        told[name] = ("--events" in container["args"], "/v1/events" in paths)
+        runtimes = str([m for m in manifests if m["kind"] == "ServingRuntime"])
+        assert "--events" not in runtimes, "a predictor needs none"
+    assert told == {"as shipped": (False, False), "gpu and a claim": (True, True)}
+    assert "/var/lib/hemix/dead_letters" in container["args"]
+
+
 def test_only_the_public_key_reaches_a_pod() -> None:
     keys = [
         variable["valueFrom"]["secretKeyRef"]["key"]
@@ -240,6 +256,8 @@ def test_the_champion_before_has_pods_for_a_stated_time() -> None:
         ("rollout: {image: 'a:1', percent: 5, role: predictor}", "needs inner_gateway"),
         ("rollout: {image: 'a:1', percent: 101}", r"rollout\.percent"),
         ("namespace: Not_A_Name", "namespace"),
+        ("storage: {events: /var/lib/hemix/events.db}", r"storage\.events: .*redis://HOST:PORT/DB"),
+        ("storage: {events: 'redis://u:word@redis'}", r"secrets\.redis"),
         ("[1, 2]", "a mapping"),
         ("a: [", "not valid YAML"),
     ],
