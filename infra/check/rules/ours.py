@@ -20,6 +20,8 @@ from hemix.serving.two_roles.routing_table import parse_predictors
 Manifest = dict[str, Any]
 _PATHS = re.compile(r"^/v[12]/models/[a-z]|^/[a-z][-a-z0-9]*$")
 """What a route may let in: models, or an inner gateway's name of a version; never ``/metrics``."""
+_EVENTS = "/v1/events"
+"""Let in beside models where the ranker takes live events."""
 _OURS = {
     "app.kubernetes.io/name": "hemix",
     "app.kubernetes.io/managed-by": "hemix",
@@ -41,10 +43,17 @@ def problems(world: World) -> Iterator[str]:
         yield from (f"{title_of(manifest)}: {problem}" for problem in _service(manifest))
     for manifest in world.of("HTTPRoute"):
         for path in _let_in(manifest):
-            yield f"{title_of(manifest)}: lets {path} in, and more than models with it"
+            if path != _EVENTS or not _takes_events(world):
+                yield f"{title_of(manifest)}: lets {path} in, and more than models with it"
     for manifest in world.of("ConfigMap"):
         yield from (f"{title_of(manifest)}: {problem}" for problem in _config(manifest))
     yield from _figures(world)
+
+
+def _takes_events(world: World) -> bool:
+    """True when pods of ours keep live events."""
+    containers = (c for pod in world.pods for c in pod.spec.get("containers", ()))
+    return any("--events" in container.get("args", ()) for container in containers)
 
 
 # ---- pods ---------------------------------------------------------------------------------------
