@@ -180,9 +180,9 @@ def build_base(
         "acts": acts.filter(late),
     }
     for number, counter in enumerate(definition.counters):
-        events, actions = Counting.of(definition, counter)
-        members[f"sums-{number}"] = sums_of(log, events, old)
-        members[f"acted-{number}"] = sums_of(log, actions, old_acts)
+        shown, acted = Counting.of(definition, counter)
+        members[f"sums-{number}"] = sums_of(log, shown, old)
+        members[f"acted-{number}"] = sums_of(log, acted, old_acts)
     about = {
         "format": FORMAT,
         "as_of_ms": now,
