@@ -46,6 +46,7 @@ class Machine:
         return subprocess.Popen(
             [
                 *(sys.executable, "-m", "hemix", "run", "--output", self.root),
+                *("--recipe", "tiny"),  # the main job trains the default one
                 *("--policy", str(self.folder / "policy.yaml")),
                 *("--definition", str(self.definition), "--set", "training.epochs=1"),
             ],
