@@ -22,6 +22,7 @@ from hemix.cli import tune as tune_commands
 from hemix.cli.backfill import backfill_command
 from hemix.cli.outputs.clean import clean_command
 from hemix.cli.outputs.compare import compare_command
+from hemix.cli.outputs.dimensions import dimensions_command
 from hemix.cli.outputs.explain import explain_command
 from hemix.cli.schedule import schedule_app
 from hemix.cli.submit import submit_command
@@ -216,6 +217,7 @@ for commands in (
     commands.register(app)
 app.command("clean")(clean_command)
 app.command("compare")(compare_command)
+app.command("dimensions")(dimensions_command)
 app.command("explain")(explain_command)
 app.command("submit")(submit_command)
 app.add_typer(schedule_app)

@@ -75,11 +75,11 @@ def collisions(spec: FeatureSpec, hashed: Mapping[str, int]) -> dict[str, Collis
     return found
 
 
-def require_known(spec: FeatureSpec, hashed: Mapping[str, int]) -> None:
-    """Raise DefinitionError when ``hashed`` names what is no vocabulary."""
+def require_known(spec: FeatureSpec, hashed: Mapping[str, int], key: str = "hashed") -> None:
+    """Raise DefinitionError when ``hashed``, the value of ``key``, names what is no vocabulary."""
     known = [vocabulary.name for vocabulary in spec.vocabularies]
     if unknown := sorted(set(hashed) - set(known)):
         raise DefinitionError(
-            f"model.embedding.hashed: there is no vocabulary {unknown[0]!r}.",
+            f"model.embedding.{key}: there is no vocabulary {unknown[0]!r}.",
             hint=f"Known: {', '.join(known)}.",
         )

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from hemix.models.data.batch import SIDES, Batch
 from hemix.models.embedding import hashing
 from hemix.models.embedding.hashing import FEWEST_ROWS
 from hemix.models.embedding.lookup import Lookup
+from hemix.models.embedding.widths import Alignment
 from hemix.models.layers import batch_rng
 from hemix.models.layers.attention.events import Events
 from hemix.models.layers.dense import split_axis
@@ -52,6 +53,22 @@ class EmbeddingConfig(Frozen):
     hashed: dict[str, Annotated[int, Field(ge=FEWEST_ROWS)]] = Field(default={})
     """Vocabulary -> number of rows of its table, for fewer rows than ids: frequent ids keep a row
     of their own, the others share by hash."""
+    widths: dict[str, Annotated[int, Field(ge=1)]] = Field(default={})
+    """Vocabulary -> width of its table, at most `width`; hemix dimensions chooses them. Rankers that
+    need vectors of one width map narrow rows to it."""
+
+    @model_validator(mode="after")
+    def _narrow(self) -> EmbeddingConfig:
+        for name, width in self.widths.items():
+            if width > self.width:
+                raise ValueError(
+                    f"widths: {name} has {width}, which is more than embedding.width {self.width}"
+                )
+        return self
+
+    def width_of(self, vocabulary: str) -> int:
+        """d_v: how wide the rows of a vocabulary's table are."""
+        return self.widths.get(vocabulary, self.width)
 
 
 class FeatureEmbedding(nn.Module):
@@ -68,13 +85,15 @@ class FeatureEmbedding(nn.Module):
 
     bucket_offsets: Tensor
 
-    def __init__(self, spec: FeatureSpec, config: EmbeddingConfig) -> None:
+    def __init__(self, spec: FeatureSpec, config: EmbeddingConfig, *, plain: bool = False) -> None:
+        """``plain``: rows of narrow tables stay as they are, with zeros behind them."""
         super().__init__()
         self.spec = spec
         self.config = config
+        hashing.require_known(spec, config.widths, key="widths")
         self.tables = Named(
             {
-                v.name: self._table(hashing.rows_of(v, config.hashed))
+                v.name: self._table(hashing.rows_of(v, config.hashed), config.width_of(v.name))
                 for v in spec.vocabularies
                 if _used(spec, v.name)
             }
@@ -86,12 +105,15 @@ class FeatureEmbedding(nn.Module):
         self.buckets = self._table(max(sum(sizes), 1))
         self.directions = nn.Parameter(torch.randn(len(sizes), config.width) * config.direction_std)
         self.dropout = batch_rng.Dropout(config.dropout)
-        self._lookup: Lookup | None = None
+        self.alignment = Alignment(
+            {name: config.width_of(name) for name in self.tables}, config.width, plain=plain
+        )
+        self._lookup: dict[int, Lookup] | None = None
         self._replaced: tuple[str, Tensor] | None = None
         self._places: dict[str, Tensor] = {}
 
-    def _table(self, size: int) -> nn.Embedding:
-        table = nn.Embedding(size, self.config.width, sparse=self.config.sparse)
+    def _table(self, size: int, width: int | None = None) -> nn.Embedding:
+        table = nn.Embedding(size, width or self.config.width, sparse=self.config.sparse)
         nn.init.normal_(table.weight, std=self.config.std)
         return table
 
@@ -159,13 +181,24 @@ class FeatureEmbedding(nn.Module):
                 ids[BUCKETS] += [state.ids[f.bucket] + o for f, o in own if f.bucket in state.ids]
         weights = {name: table.get_parameter("weight") for name, table in self.tables.items()}
         weights[BUCKETS] = self.buckets.get_parameter("weight")
-        lookup = Lookup(weights, ids, self._places, sparse=self.config.sparse)
-        self._lookup = lookup
+        widths = {name: weights[name].shape[1] for name in ids}
+        sparse = self.config.sparse
+        self._lookup = lookups = {
+            width: Lookup(
+                weights,
+                {n: i for n, i in ids.items() if widths[n] == width},
+                self._places,
+                sparse=sparse,
+            )
+            for width in dict.fromkeys(widths.values())
+        }
         try:
             yield
-            lookup.close()
+            for lookup in lookups.values():
+                lookup.close()
         except BaseException:
-            lookup.forget()
+            for lookup in lookups.values():
+                lookup.forget()
             raise
         finally:
             self._lookup = None
@@ -173,10 +206,22 @@ class FeatureEmbedding(nn.Module):
     def _columns(self, names: Sequence[str], ids: Sequence[Tensor]) -> Tensor:
         """One column a table of ``names``: C times ids ``[...]`` -> ``[..., C, E]``."""
         ids = [self._hashed(name, [one])[0] for name, one in zip(names, ids, strict=True)]
-        if self._lookup is not None:
-            return self._lookup(names, ids)
-        parts = [self.tables[name](one) for name, one in zip(names, ids, strict=True)]
-        return torch.stack(parts, -2)
+        widths = [self.config.width_of(name) for name in names]
+        if self._lookup is None:
+            parts = [self.tables[name](one) for name, one in zip(names, ids, strict=True)]
+        elif set(widths) == {self.config.width}:
+            return self._lookup[self.config.width](names, ids)
+        else:
+            parts = [ids[0]] * len(names)
+            for width in dict.fromkeys(widths):
+                places = [at for at, one in enumerate(widths) if one == width]
+                found = self._lookup[width](
+                    [names[at] for at in places], [ids[at] for at in places]
+                )
+                for at, part in zip(places, found.unbind(-2), strict=True):
+                    parts[at] = part
+        aligned = [self.alignment(name, part) for name, part in zip(names, parts, strict=True)]
+        return torch.stack(aligned, -2)
 
     def _hashed(self, vocabulary: str, ids: Sequence[Tensor]) -> list[Tensor]:
         size, rows = self.spec.vocabulary(vocabulary).size, self.config.hashed.get(vocabulary)
@@ -222,7 +267,7 @@ class FeatureEmbedding(nn.Module):
             bucket_BFE: Tensor = (
                 self.buckets(ids_BF)
                 if self._lookup is None
-                else self._lookup([BUCKETS], [ids_BF])[..., 0, :]
+                else self._lookup[self.config.width]([BUCKETS], [ids_BF])[..., 0, :]
             )
             vectors.append(bucket_BFE + x_BF[:, :, None] * self.directions[chosen])
         if not vectors:

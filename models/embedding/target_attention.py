@@ -191,6 +191,13 @@ class Interests(nn.ModuleList):
             for at in one.columns
         )
 
+    @property
+    def vocabularies(self) -> tuple[str, ...]:
+        """The vocabularies of :attr:`names`."""
+        return tuple(
+            one.sequence.columns[at].vocabulary for one in self._each() for at in one.columns
+        )
+
     def flops(self) -> tuple[int, int]:
         """A request's share and a candidate's, at full lengths."""
         each = [one.flops(one.sequence.max_length) for one in self._each()]

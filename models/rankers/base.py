@@ -73,9 +73,14 @@ class Ranker(nn.Module):
     def __init__(self, spec: FeatureSpec, config: RankerConfig) -> None:
         super().__init__()
         self.spec = spec
-        self.embedding = FeatureEmbedding(spec, config.embedding)
+        self.embedding = FeatureEmbedding(spec, config.embedding, plain=self.keeps_narrow(config))
         self.outputs = TaskOutputs()
         self.objective: nn.Module = nn.Module()
+
+    @classmethod
+    def keeps_narrow(cls, config: RankerConfig) -> bool:
+        """Whether narrow tables' rows enter as they are (zeros behind them), not mapped to one width."""
+        return False
 
     def towers(self, width: int, config: RankerConfig) -> nn.ModuleDict:
         """One tower per task over a vector of ``width``."""
@@ -181,16 +186,21 @@ class Ranker(nn.Module):
         At full sequence length and float32 rows; ``request`` and ``candidate`` as in
         :meth:`flops_per_sample`. Dense weights serve a whole batch and are left out.
         """
-        row = 4 * self.embedding.config.width
+        config = self.embedding.config
 
         def fields(sides: Collection[Side]) -> int:
-            categorical = sum(field.side in sides for field in self.spec.categorical)
+            ids = [field.vocabulary for field in self.spec.categorical if field.side in sides]
             numeric = sum(field.side in sides for field in self.spec.numeric)
-            return categorical * (4 + row) + numeric * (8 + row)
+            categorical = sum(4 + 4 * config.width_of(name) for name in ids)
+            return categorical + numeric * (8 + 4 * config.width)
 
-        events = sum(len(s.columns) * s.max_length for s in self.sequences)
+        events = sum(
+            s.max_length * (4 + 4 * config.width_of(column.vocabulary))
+            for s in self.sequences
+            for column in s.columns
+        )
         return {
-            "request": fields(REQUEST_SIDES) + events * (4 + row),
+            "request": fields(REQUEST_SIDES) + events,
             "candidate": fields(ITEM_SIDES),
         }
 

@@ -15,14 +15,16 @@ training (``embedding.id_dropout``) are drawn apart from those of the vectors.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from hemix.models.data.batch import Batch
 from hemix.models.embedding.tables import FeatureEmbedding
-from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES
+from hemix.models.embedding.widths import live_columns
+from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES, RankerConfig
+from hemix.models.rankers.refined import RefinedConfig
 from hemix.models.rankers.vector import RequestVectors, VectorRanker, VectorRankerConfig
 from hemix.spec import FeatureSpec
 
@@ -54,11 +56,19 @@ class RequestFields:
 class FieldRanker(VectorRanker):
     """Base of such rankers: a subclass defines ``branch_logits`` (or ``logits`` of one branch)."""
 
+    side_by_side: ClassVar[bool] = False
+    """Whether the ranker reads its vectors through :meth:`flat` alone."""
+    live: Tensor
+
     def __init__(self, spec: FeatureSpec, config: FieldRankerConfig) -> None:
         super().__init__(spec, config)
+        self.shape = config
+        live = live_columns(self.vector_widths, config.embedding.width)
+        self.register_buffer("live", live, persistent=False)
         self.first_order: FeatureEmbedding | None = None
         if isinstance(config, FirstOrderConfig) and config.first_order:
-            weights = {"width": len(spec.tasks), "std": 0.0, "direction_std": 0.0, "dropout": 0.0}
+            weights: dict[str, object] = dict.fromkeys(("std", "direction_std", "dropout"), 0.0)
+            weights |= {"width": len(spec.tasks), "widths": {}}
             self.first_order = FeatureEmbedding(
                 spec.model_copy(update={"sequences": ()}),
                 config.embedding.model_copy(update=weights),
@@ -89,10 +99,26 @@ class FieldRanker(VectorRanker):
             task: logit + first_BT[:, index] for index, (task, logit) in enumerate(logits.items())
         }
 
+    @classmethod
+    def keeps_narrow(cls, config: RankerConfig) -> bool:
+        """Where vectors only stand side by side, unless a refinement needs them of one width."""
+        return cls.side_by_side and isinstance(config, RefinedConfig) and config.refine == "none"
+
+    @property
+    def _cut(self) -> bool:
+        """Whether narrow vectors have zeros behind them, which :meth:`flat` leaves out."""
+        return self.keeps_narrow(self.shape) and bool(self.embedding.config.widths)
+
     @property
     def flat_width(self) -> int:
         """D: the width of all vectors of a row side by side."""
+        if self._cut:
+            return sum(self.vector_widths)
         return sum(self.groups) * self.embedding.config.width
+
+    def flat(self, x_BVE: Tensor) -> Tensor:
+        """All vectors of a row side by side ``[B, D]``; narrow ones without what fills them up."""
+        return x_BVE.flatten(1)[:, self.live] if self._cut else x_BVE.flatten(1)
 
     def input_flops(self) -> tuple[int, int]:
         """Of the attention over the sequences and the first-order sums."""

@@ -24,7 +24,7 @@ from hemix.models.layers.refinement.named import refinement, refinements_of
 from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES, Ranker, RankerConfig
 from hemix.models.rankers.refined import RefinedConfig
 from hemix.models.search_space import Choice, Space
-from hemix.spec import FeatureSpec
+from hemix.spec import FeatureSpec, Side
 
 
 class VectorRankerConfig(RefinedConfig):
@@ -85,6 +85,23 @@ class VectorRanker(Ranker):
         item = self.embedding.field_count(ITEM_SIDES)
         after = [item, *columns] if self.interests else [*columns, item]
         return tuple(n for n in (self.embedding.field_count(REQUEST_SIDES), *after) if n)
+
+    @property
+    def vector_widths(self) -> list[int]:
+        """How many numbers of each vector a table gives, in the order of :meth:`logits`."""
+        config, spec = self.embedding.config, self.spec
+
+        def fields(sides: tuple[Side, ...]) -> list[int]:
+            ids = [config.width_of(f.vocabulary) for f in spec.categorical if f.side in sides]
+            return ids + [config.width for f in spec.numeric if f.side in sides]
+
+        means = [
+            config.width_of(column.vocabulary) for one in spec.sequences for column in one.columns
+        ]
+        if self.interests:
+            found = [config.width_of(name) for name in self.interests.vocabularies]
+            return [*fields(REQUEST_SIDES), *fields(ITEM_SIDES), *found]
+        return [*fields(REQUEST_SIDES), *means, *fields(ITEM_SIDES)]
 
     @property
     def request_count(self) -> int:

@@ -42,6 +42,15 @@ class Recipe(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _quantised_tables(self) -> Recipe:
+        if self.model.embedding.widths and self.training.objective.group_ce.weight:
+            raise ValueError(
+                "objective.group_ce quantises rows of one width: set model.embedding.widths={} or "
+                "objective.group_ce.weight=0"
+            )
+        return self
+
     def build(self, spec: FeatureSpec) -> Ranker:
         """A new ranker with random weights (from torch's global generator) and its outputs.
 
@@ -279,7 +288,12 @@ def _named(name: str) -> Recipe:
     return Recipe.of(recipe_files.document_of(name))
 
 
-FREE = (("training", "task_weights"), ("training", "given"), ("model", "embedding", "hashed"))
+FREE = (
+    ("training", "task_weights"),
+    ("training", "given"),
+    ("model", "embedding", "hashed"),
+    ("model", "embedding", "widths"),
+)
 """Mappings whose keys are not fixed."""
 
 

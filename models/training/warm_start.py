@@ -280,6 +280,11 @@ def require_fit(old: Ranker, new: Ranker) -> None:
             f"Warm start: model.embedding.width is {widths[1]}, the earlier version has {widths[0]}.",
             hint=hint,
         )
+    if old.embedding.config.widths != new.embedding.config.widths:
+        raise ModelVersionError(
+            "Warm start: model.embedding.widths differs from that of the earlier version.",
+            hint=hint,
+        )
     before, now = (
         {
             name: list(p.shape)

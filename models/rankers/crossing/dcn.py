@@ -53,6 +53,7 @@ class DCN(FieldRanker):
 
     name = "dcn"
     config_type = DCNConfig
+    side_by_side = True
     interactions = ("crosses",)
     branches: tuple[str, ...] = ("cross", "deep")
 
@@ -65,11 +66,11 @@ class DCN(FieldRanker):
 
     def branch_logits(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Logits ``[B]`` per task from the vectors of each branch."""
-        x0_BD = x_BD = x["cross"].flatten(1)
+        x0_BD = x_BD = self.flat(x["cross"])
         for cross in self.crosses:
             x_BD = cross(x0_BD, x_BD)
         if self.deep is not None:
-            x_BD = torch.cat([x_BD, self.deep(x["deep"].flatten(1))], 1)
+            x_BD = torch.cat([x_BD, self.deep(self.flat(x["deep"]))], 1)
         return {task: tower(x_BD) for task, tower in self.tower.items()}
 
     def flops_per_sample(self) -> dict[str, int]:

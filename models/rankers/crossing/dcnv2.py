@@ -60,6 +60,7 @@ class DCNv2(FieldRanker):
 
     name = "dcnv2"
     config_type = DCNv2Config
+    side_by_side = True
     interactions = ("cross",)
 
     def __init__(self, spec: FeatureSpec, config: DCNv2Config) -> None:
@@ -80,12 +81,12 @@ class DCNv2(FieldRanker):
 
     def branch_logits(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Logits ``[B]`` per task from the vectors of each branch."""
-        x0_BD = u = x["cross"].flatten(1)
+        x0_BD = u = self.flat(x["cross"])
         for cross in self.cross:
             u = cross(x0_BD, u)
         if self.deep is not None:
             beside = "deep" in self.branches
-            deep = self.deep(x["deep"].flatten(1) if beside else u)
+            deep = self.deep(self.flat(x["deep"]) if beside else u)
             u = torch.cat([u, deep], 1) if beside else deep
         return {task: tower(u) for task, tower in self.tower.items()}
 

@@ -99,6 +99,7 @@ class GCN(FieldRanker):
 
     name = "gcn"
     config_type: ClassVar[type[GCNConfig]] = GCNConfig
+    side_by_side = True
     interactions = ("crosses",)
     structure: ClassVar[Literal["alone", "stacked", "parallel"]] = "alone"
 
@@ -122,10 +123,10 @@ class GCN(FieldRanker):
 
     def branch_logits(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Logits ``[B]`` per task from the vectors of each branch."""
-        u: Tensor = self.crosses(x["cross"].flatten(1))
+        u: Tensor = self.crosses(self.flat(x["cross"]))
         if self.deep is not None:
             parallel = self.structure == "parallel"
-            deep = self.deep(x["deep"].flatten(1) if parallel else u)
+            deep = self.deep(self.flat(x["deep"]) if parallel else u)
             u = torch.cat([u, deep], 1) if parallel else deep
         return {task: tower(u) for task, tower in self.tower.items()}
 
