@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ LINEAR = {"query": "Q", "key": "K", "value": "V"}
 
 def heads(ours: str, theirs: str = "") -> dict[str, str]:
     """Weights and biases of an attention's projections."""
-    found = {}
+    found: dict[str, str] = {}
     for name, letter in LINEAR.items():
         found[f"{ours}{name}.weight"] = f"{theirs}W_{letter}"
         found[f"{ours}{name}.bias"] = f"{theirs}b_{letter}"
@@ -33,7 +34,7 @@ def heads(ours: str, theirs: str = "") -> dict[str, str]:
 
 def mlp(case: Case, ours: str, theirs: str) -> dict[str, str]:
     """Weights of an MLP with batch norms (and PReLU slopes) as its norms."""
-    found = {}
+    found: dict[str, str] = {}
     for index in range(len(case.keys(rf"{theirs}_W_\d+"))):
         found |= {
             f"{ours}.linears.{index}.weight": f"{theirs}_W_{index}",
@@ -179,7 +180,7 @@ def refined(case: Case) -> None:
             Both(module), {f"module.{k}": v for k, v in given.items()}, leaves["E"]
         )
         case.equal(f"out{suffix}", out)
-        case.gradients((out * weigh).sum(), leaves, lambda key, s=suffix: f"grad_{key}{s}")
+        case.gradients((out * weigh).sum(), leaves, partial("grad_{1}{0}".format, suffix))
         if suffix == "" and "weights" in case:
             case.equal("weights", looked)
 
