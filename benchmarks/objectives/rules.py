@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 
 from benchmarks.accuracy.data import Scores
 from benchmarks.objectives.held_out import Judged, Splits
+from hemix.components.evaluate.boosting import boosting_scores
+from hemix.components.evaluate.scoring import OWN
+from hemix.features.shared_state.columns import own_columns
+from hemix.features.shared_state.moments import Moments, rows_at
+from hemix.features.shared_state.rows import SharedRows
 from hemix.models.metrics import pointwise as metrics
 
 SMOOTHING = 20.0
@@ -66,11 +71,6 @@ def rule(splits: Splits) -> tuple[Scores, dict[str, list[str]]]:
 
 def boosting(splits: Splits) -> Scores:
     """Test scores of evaluate's gradient boosting, of rows as they are and on one state."""
-    from hemix.components.evaluate.boosting import OWN, boosting_scores
-    from hemix.features.shared_state.columns import own_columns
-    from hemix.features.shared_state.moments import Moments, rows_at
-    from hemix.features.shared_state.rows import SharedRows
-
     data = splits.data
     names = ["user_id", "event_time", *own_columns(data.spec)]
     table = pq.read_table(data.transformed / "test", columns=list(dict.fromkeys(names)))

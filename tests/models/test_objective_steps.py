@@ -18,7 +18,7 @@ from hemix.models.data.batch import Batch
 from hemix.models.data.reader import ParquetReader
 from hemix.models.data.shared_state import state_of, user_state
 from hemix.models.data.toy import toy_spec
-from hemix.models.objective_config import Comparing, ObjectiveConfig, TermConfig
+from hemix.models.objective_config import Comparing, GroupedConfig, ObjectiveConfig, TermConfig
 from hemix.models.rankers.base import Ranker
 from hemix.models.training import checkpoint
 from hemix.models.training.distributed import World
@@ -141,7 +141,9 @@ def test_an_auxiliary_term_of_parts_is_that_of_the_whole(
 
     def step(weight: float, parts: str) -> tuple[float, dict[str, Tensor], Steps]:
         recipe = toy_recipe(training__batch_size="48", training__accumulate=parts)
-        objective = Wider(length=TermConfig(weight=weight), rcr={"weight": compare})
+        objective = Wider(
+            length=TermConfig(weight=weight), rcr=GroupedConfig(weight=float(compare))
+        )
         training = recipe.training.model_copy(update={"objective": objective})
         recipe = recipe.model_copy(update={"training": training})
         return steps_of(recipe, batch)

@@ -27,7 +27,15 @@ LLOYD = 10
 
 
 class Codebooks(nn.Module):
-    """``levels`` codebooks of ``codes`` vectors of ``width``."""
+    """Codebooks, and how far they are.
+
+    Args:
+        levels: how many there are (L).
+        codes: vectors of each (K).
+        width: of a vector (E).
+        decay: of the moving averages.
+        expiry: a code with less than this share of the mean count is replaced.
+    """
 
     vectors: Tensor
     counts: Tensor

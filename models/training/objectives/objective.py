@@ -127,7 +127,8 @@ class Objective(nn.Module):
 
     def table(self, ranker: Ranker) -> Tensor:
         """The table ``[V, E]`` of the users, without a gradient."""
-        return ranker.embedding.tables[self.user_field.vocabulary].weight.detach()
+        table = ranker.embedding.tables[self.user_field.vocabulary]
+        return table.get_parameter("weight").detach()
 
     @property
     def quantises(self) -> bool:
@@ -221,7 +222,8 @@ class Objective(nn.Module):
         self, rows: Rows, codes: Tensor, term: GroupCEConfig, training: TrainingConfig
     ) -> tuple[Tensor, Told]:
         assert self.group_ce is not None
-        total, told = [], {}
+        total: list[Tensor] = []
+        told: Told = {}
         for task, weight, logits, labels in _tasks(rows, "user", training):
             loss, more = self.group_ce.loss(logits, labels, codes)
             total.append(weight * loss)
