@@ -12,6 +12,7 @@ from rich.table import Table
 from hemix.cli.models import MODELS
 from hemix.errors import DefinitionError
 from hemix.files import atomic_file
+from hemix.serving.registry.opening import find_registry
 from hemix.texts.shown import shown
 
 
@@ -47,7 +48,6 @@ def dimensions_command(
     from hemix.models.training.recipe_files import as_yaml
     from hemix.models.versions.dimensions import of_version
     from hemix.models.versions.version import MANIFEST, load
-    from hemix.serving.registry.opening import find_registry
 
     if not 0 < ratio <= 1:
         raise DefinitionError(f"--ratio {ratio}: it must be above 0 and at most 1.")
