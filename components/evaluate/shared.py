@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from hemix.components.evaluate.tables import batches, examples_dataset, inside, split_dataset
 from hemix.features.shared_state.columns import (
@@ -62,7 +64,7 @@ class WindowRows:
         return self._views(graph, lambda rows: graph.apply_table(rows_at(self._examples(), rows)))
 
     def _views(
-        self, graph: TransformGraph, transformed: Callable[[object], pa.Table]
+        self, graph: TransformGraph, transformed: Callable[[NDArray[np.int64]], pa.Table]
     ) -> dict[str, View]:
         views: dict[str, View] = {}
         definition = graph.definition

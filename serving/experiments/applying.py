@@ -38,7 +38,7 @@ def apply(decision: Decision, registry: Registry) -> Decision:
         return decision
     why = f"experiment {decision.epoch}: {decision.reasons[0]}"
     step = moves.promote if decision.verdict == "promote" else moves.rollback
-    done = []
+    done: list[bool] = []
 
     def decided(now: RegistryState) -> RegistryState:
         """The decision, over the very state that it is about; over another one nothing."""

@@ -10,6 +10,7 @@ import typer
 
 from hemix import storage
 from hemix.cli import options as o
+from hemix.pipelines.kfp_client.api import PipelinesApi
 from hemix.texts.shown import shown
 
 if TYPE_CHECKING:
@@ -79,7 +80,6 @@ def clean_root(
     """A cluster's root: as the pipeline ``cleaning`` does, but for TrainJobs."""
     from hemix.pipelines.cleaning.clean import Places, clean
     from hemix.pipelines.cleaning.step import tell
-    from hemix.pipelines.kfp_client.api import PipelinesApi
     from hemix.pipelines.kfp_client.compiled import PIPELINE_ROOT
     from hemix.pipelines.retention import Retention
     from hemix.serving.registry.opening import find_registry
