@@ -54,6 +54,7 @@ from hemix.models.rankers.base import Ranker
 from hemix.models.rankers.hemix.config import HeMixConfig
 from hemix.models.rankers.hemix.model import HeMix
 from hemix.models.training.distributed import World, pick_device
+from hemix.models.training.objectives.objective import Objective
 from hemix.models.training.recipes import recipe_of
 from hemix.models.training.train_step import Steps
 from hemix.progress import say
@@ -102,6 +103,7 @@ def make(variant: str, setup: Setup) -> tuple[Steps, list[Batch]]:
     device = torch.device(setup.device)
     torch.manual_seed(0)
     model = (PlainHeMix if variant == "plain" else HeMix)(spec, chosen.model).train().to(device)
+    model.objective = Objective(chosen.training.objective, model)
     batches = [
         made_up_batch(spec, setup.rows, seed, full=setup.full).to(device) for seed in range(BATCHES)
     ]

@@ -34,13 +34,20 @@ TERM_WEIGHT = Range(low=0.01, high=3.0, log=True)
 
 
 def default_space(recipe: Recipe) -> dict[str, Domain]:
-    """What the recipe's ranker and its training declare; the recipe's own values are always in it."""
+    """What the recipe's ranker and its training declare; the recipe's own values are always in it.
+
+    A field that is searched by its logarithm and is 0 in the recipe has no place in such a range: it
+    stays 0, and a space of one's own may name it.
+    """
     declared = prefixed("training", TrainingConfig.search)
     declared |= prefixed("model", find(recipe.ranker).config_type.search)
     # Beside log loss of weight 1 a term's own weight says how much it counts.
     terms = [name for name in recipe.training.objective.active() if name != "bce"]
     declared |= {f"training.objective.{name}.weight": TERM_WEIGHT for name in terms}
-    return {field: _with(domain, value_of(recipe, field)) for field, domain in declared.items()}
+    space = {field: _with(domain, value_of(recipe, field)) for field, domain in declared.items()}
+    return {
+        field: domain for field, domain in space.items() if domain.holds(value_of(recipe, field))
+    }
 
 
 def _with(domain: Domain, value: Any) -> Domain:

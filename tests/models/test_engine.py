@@ -177,12 +177,12 @@ def test_the_meter_counts_what_was_waited_for(monkeypatch: pytest.MonkeyPatch) -
 
     for _ in meter.waiting(slow()):
         now += 1.0
-        meter.add(torch.tensor(0.5))
+        meter.add(torch.tensor(0.5), {})
     assert meter.read() == (0.5, 20 / 8, 6 / 8)
     now += 4.0
     with meter.aside():
         now += 100.0
-    meter.add(torch.tensor(0.25))
+    meter.add(torch.tensor(0.25), {})
     assert meter.read() == (0.25, 10 / 4, 0.0)
 
 

@@ -265,7 +265,8 @@ def test_the_order_of_candidates_moves_no_score(
         item_ids=["h3", "h1", "h2"],
         candidates={"price": [50, 80.5, None]},
     )
-    np.testing.assert_array_equal(one.scores["book"][[2, 0, 1]], turned.scores["book"])
+    # A matrix product rounds a row by its place among the rows: one place of float32 at most.
+    np.testing.assert_array_max_ulp(one.scores["book"][[2, 0, 1]], turned.scores["book"], maxulp=4)
 
 
 def test_tensors_say_the_same(ranker: tuple[LocalRanker, Path], hotels: Hotels) -> None:

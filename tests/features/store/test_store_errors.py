@@ -66,8 +66,9 @@ def test_a_publish_on_a_full_disk_leaves_what_serves_and_can_be_repeated(tmp_pat
         repositories.append(out)
     refused = []
     with tiny_disk(tmp_path / "disk", "8k") as disk:
-        for repository, first in zip(repositories, (8, 152), strict=True):
-            for kilobytes in range(first, 800, 24):
+        kilobytes = 8
+        for repository in repositories:
+            for kilobytes in range(kilobytes, 800, 24):  # noqa: B020 - from what the last one took
                 give_room(disk, f"{kilobytes}k")
                 try:
                     publish(repository, disk / "live")
