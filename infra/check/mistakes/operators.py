@@ -76,7 +76,7 @@ OPERATORS: tuple[Mistake, ...] = (
     mistake("a ranker whose timeout is below its deadline", _R, (*_P, "timeout"), 0),
     mistake("a ranker's secret of another key", _R, (*_RC, "env", 3, "valueFrom", "secretKeyRef", "key"), "accesskey"),
     mistake("a ranker that reads features elsewhere than the runs write", _R, (*_RC, "args", 10), "models/feature_store"),
-    mistake("a ranker that listens on itself only", _R, (*_RC, "args", 14), "127.0.0.1"),
+    mistake("a ranker that listens on itself only", _R, (*_RC, "args", 18), "127.0.0.1"),
     mistake("a ranker's predictors mounted elsewhere", _R, (*_RC, "volumeMounts", 1, "mountPath"), "/etc/hemix"),
     mistake("a file of predictors by subPath, which never changes", _R, (*_RC, "volumeMounts", 1, "subPath"), "predictors.yaml"),
     mistake("shares of more than all users", "ConfigMap ranker-predictors", ("data", "predictors.yaml"),
