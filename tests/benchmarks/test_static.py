@@ -58,10 +58,10 @@ def test_the_look_up_puts_a_seen_pair_first_then_popularity(folder: Path, tmp_pa
 
 
 def test_every_row_is_a_recipe_that_can_be_built() -> None:
-    asked = entries(("fm", "dcnv2"), ("senet",), separate=True)
+    asked = entries(("fm", "dcnv2"), ("senet",), separate=True, cl4ctr=True)
     assert list(asked) == [
-        *("fm", "fm + senet"),
-        *("dcnv2", "dcnv2 + senet", "dcnv2 + 2 senet"),
+        *("fm", "fm + senet", "fm + cl4ctr"),
+        *("dcnv2", "dcnv2 + senet", "dcnv2 + 2 senet", "dcnv2 + cl4ctr"),
     ]
     for entry in asked.values():
         for setting in settings.tried(3):
