@@ -19,6 +19,8 @@ from tests.models.files import write_split
 from tests.models.ranks import run_until, train_in
 from tests.models.train_toy import toy_recipe, train
 
+pytestmark = pytest.mark.slow
+
 # float32 sums of two halves differ from the sum of the whole in the last bit (6e-8 of 1), and each
 # step adds such a difference to the weights. A wrong gradient shows at 1e-2.
 TOLERANCE = 2e-5

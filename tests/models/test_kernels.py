@@ -16,6 +16,8 @@ from hemix.models.layers.attention import reading, tiled
 from hemix.models.layers.attention.blocks import SHARED, blocks_of
 from hemix.models.layers.attention.events import Events
 
+pytestmark = pytest.mark.slow
+
 
 def test_kernels_equal_tiles_in_triton_s_interpreter() -> None:
     pytest.importorskip("triton", reason="Triton has wheels for Linux on x86-64 only")

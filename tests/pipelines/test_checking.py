@@ -11,6 +11,8 @@ from hemix.errors import DefinitionError
 from hemix.pipelines.compiler.checking import check
 from tests.pipelines.ir import Document, documents, text
 
+pytestmark = pytest.mark.slow
+
 Break = Callable[[Document, Document], None]
 
 

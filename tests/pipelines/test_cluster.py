@@ -15,6 +15,8 @@ from hemix.pipelines.compiler.cluster_settings import SHIPPED, ClusterSettings, 
 from hemix.pipelines.compiler.compiler import compiled, compiled_component
 from tests.pipelines.ir import documents, tasks_of
 
+pytestmark = pytest.mark.slow
+
 DIGEST = "sha256:" + "ab" * 32
 MINE: dict[str, Any] = {
     "images": {

@@ -20,6 +20,8 @@ from hemix.pipelines.compiler.compiler import (
 )
 from tests.pipelines.ir import documents, tasks_of, text_of
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).parent / "golden"
 
 

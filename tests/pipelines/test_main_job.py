@@ -16,6 +16,8 @@ from hemix.components.steps import STEPS
 from hemix.pipelines.local.record import RunRecord
 from tests.small import write_narrow
 
+pytestmark = pytest.mark.slow
+
 # What a small slice on any machine can hold; the shipped policy is for real data and quiet machines.
 EASY = {
     "floors": {"auc": 0.5},

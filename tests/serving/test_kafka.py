@@ -20,6 +20,8 @@ from hemix.serving.events.desk import EventDesk
 from hemix.serving.events.kafka import KafkaConfig, KafkaEvents, OffsetsGone
 from tests.serving.test_event_desk import GOOD, Opened, contract, dead, opened, published
 
+pytestmark = pytest.mark.services
+
 __all__ = ["contract", "opened", "published"]
 PARTITIONS = 4
 

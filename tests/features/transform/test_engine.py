@@ -8,6 +8,8 @@ from importlib.util import find_spec
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def test_only_notes_are_held_back() -> None:
     program = (

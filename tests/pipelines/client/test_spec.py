@@ -7,6 +7,8 @@ import pytest
 from hemix.pipelines.compiler.compiler import compiled
 from hemix.pipelines.kfp_client.spec import gates_of, inputs_of, spec_of, tasks_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def retraining() -> dict[str, object]:
