@@ -47,6 +47,42 @@ def train(
         "learning_rate": float(overrides.get("training.learning_rate", 1e-3)),
         "dropout": float(overrides.get("model.dropout", 0.0)),
     }
+    return ask(
+        "benchmarks.rivals.fuxictr_peer",
+        asked,
+        python=python,
+        data=data,
+        folder=folder,
+        machine={"threads": threads},
+        hint="Its environment: benchmarks/rivals/requirements-fuxictr.txt.",
+    )
+
+
+def ask(
+    program: str,
+    asked: Mapping[str, Any],
+    *,
+    python: Path,
+    data: RunData,
+    folder: Path,
+    machine: Mapping[str, Any],
+    hint: str,
+) -> tuple[dict[str, Any], Scores]:
+    """The record and the test scores of a training, by ``program`` unless ``folder`` has them.
+
+    Args:
+        program: module that takes the file of a request.
+        asked: what names the training: ``model``, ``seed`` and all that its result depends on.
+        python: that runs the program.
+        data: the rows.
+        folder: where finished trainings are kept.
+        machine: further entries of the request, which no result depends on.
+        hint: what to do when the program fails.
+
+    Raises:
+        EnvironmentProblem: the peer's process failed; the message ends with its last line.
+    """
+    model, seed = asked["model"], asked["seed"]
     name = f"fuxictr-{model}-{seed}-{digest_of([asked, data.digest], 8)}"
     kept, scored = folder / f"{name}.json", folder / f"{name}.npz"
     if kept.exists() and scored.exists():
@@ -54,23 +90,23 @@ def train(
     say(f"fuxictr {model}, seed {seed}, rate {asked['learning_rate']}, dropout {asked['dropout']}")
     with tempfile.TemporaryDirectory() as working:
         place = Path(working)
-        asked |= {
-            "transformed": str(data.transformed), "transform": str(data.transform),
-            "scores": str(place / "scores.npz"), "record": str(place / "record.json"),
-            "threads": threads,
-        }  # fmt: skip
-        (place / "request.json").write_text(json.dumps(asked))
+        request = {
+            **asked,
+            **machine,
+            "transformed": str(data.transformed),
+            "transform": str(data.transform),
+            "scores": str(place / "scores.npz"),
+            "record": str(place / "record.json"),
+        }
+        (place / "request.json").write_text(json.dumps(request))
         done = subprocess.run(
-            [python, "-m", "benchmarks.rivals.fuxictr_peer", place / "request.json"],
+            [python, "-m", program, place / "request.json"],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode:
             last = (done.stderr.strip() or "no message").splitlines()[-1]
-            raise EnvironmentProblem(
-                f"fuxictr {model} failed: {last}",
-                hint="Its environment: benchmarks/rivals/requirements-fuxictr.txt.",
-            )
+            raise EnvironmentProblem(f"fuxictr {model} failed: {last}", hint=hint)
         record, scores = read_json(place / "record.json"), read_scores(place / "scores.npz")
     folder.mkdir(parents=True, exist_ok=True)
     write_scores(scored, scores)
