@@ -15,7 +15,7 @@ served and stay out. A value that training did not see has the rate of its hash 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,16 +91,17 @@ def rule_scores(
             total += rate_odds(seen, both, ids["test"][name], sizes[name])
         scores = (1 / (1 + np.exp(-total))).astype(np.float32)
         found[task.name] = Rule(scores=scores, fields=chosen)
-        say(f"evaluate: rule of {task.name}: rates of {', '.join(chosen) or 'no field'}")
+        say(f"evaluate: rule of {task.name}: rates of {_named(chosen)}")
     return found
 
 
 def told_rules(rules: Mapping[str, Rule]) -> str:
     """What each task's rule is made of, for a person to read."""
-    return "; ".join(
-        f"{task}: {', '.join(n.removesuffix('_index') for n in rule.fields) or 'no field'}"
-        for task, rule in rules.items()
-    )
+    return "; ".join(f"{task}: {_named(rule.fields)}" for task, rule in rules.items())
+
+
+def _named(columns: Sequence[str]) -> str:
+    return ", ".join(name.removesuffix("_index") for name in columns) or "no field"
 
 
 def rate_odds(ids: Ids, labels: NDArray[np.int8], asked: Ids, size: int) -> Odds:
