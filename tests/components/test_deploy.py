@@ -10,7 +10,7 @@ from hemix.serving.registry.opening import open_registry
 from hemix.serving.registry.signing import require_signed
 from hemix.serving.registry.signing_keys import SIGNING_KEY, VERIFY_KEY
 from tests.serving.live import Workshop
-from tests.serving.test_signing import key_pair
+from tests.serving.registry.test_signing import key_pair
 
 pytestmark = pytest.mark.slow
 

@@ -28,7 +28,7 @@ from hemix.serving.kubernetes.errors import ClusterError
 from hemix.serving.kubernetes.refusals import refusal
 from tests.components.trainer import Trainer
 from tests.models.files import write_split
-from tests.models.train_toy import train
+from tests.models.training.train_toy import train
 from tests.serving.kubernetes.conftest import (  # noqa: F401
     api_server,
     cluster,

@@ -19,7 +19,7 @@ from hemix.models.data.toy import toy_spec
 from hemix.models.training.checkpoint import NAME
 from hemix.models.training.recipes import recipe_of
 from tests.models.files import write_split
-from tests.models.ranks import train_in
+from tests.models.training.ranks import train_in
 
 pytestmark = pytest.mark.slow
 

@@ -18,7 +18,7 @@ from hemix.models.tuning.results import Results, TrialRow
 from hemix.models.tuning.study import StudySettings
 from hemix.pipelines.local.record import RunRecord, StepRecord
 from tests.models.files import write_split
-from tests.models.tune_toy import SPACE, base
+from tests.models.tuning.tune_toy import SPACE, base
 
 SMALL = [
     "--set",
