@@ -82,12 +82,15 @@ class RunData:
 
     @cached_property
     def one_state(self) -> View | None:
-        """What gives all test rows of a user the state of the user of one moment; None: they have it.
+        """What gives all test rows of a user the state of the user of one moment; None: they have it,
+        or nothing of a user moves (no sequence, no number).
 
         Raises:
             DataError: the definition has counters of pairs or matches, and the run's examples and
                 events, of which these are counted, are gone.
         """
+        if not self.spec.sequences and not self.spec.numeric:
+            return None
         graph = TransformGraph.load(self.transform)
         moments = moments_of(pq.read_table(self.transformed / "test", columns=list(KEYS)))
         if BY_USER not in moments:

@@ -67,3 +67,8 @@ def test_every_row_is_a_recipe_that_can_be_built() -> None:
         for setting in settings.tried(3):
             recipe_of(entry.recipe, {**settings.FIXED, **setting, **entry.overrides})
     assert settings.tried(4) == settings.tried(4)
+
+
+def test_nothing_of_a_user_moves_in_a_static_log(folder: Path, tmp_path: Path) -> None:
+    data = frappe.prepared(folder, tmp_path / "working")
+    assert data.one_state is None
