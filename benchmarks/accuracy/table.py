@@ -19,7 +19,10 @@ REPLICATES = 200
 def summary(
     records: Sequence[dict[str, Any]], scores: Sequence[Scores], test: HeldOut
 ) -> dict[str, Any]:
-    """Mean and deviation (n - 1) over the seeds of one model."""
+    """Mean and deviation (n - 1) over the seeds of one model.
+
+    ``zero_rows``: over the seeds whose records have them.
+    """
     measured = [measure(test, p) for p in scores]
     row = {
         "seeds": len(records),
@@ -33,6 +36,8 @@ def summary(
         },
         "seconds": round(float(np.mean([r["seconds"] for r in records])), 1),
     }
+    if counted := [r["zero_rows"] for r in records if "zero_rows" in r]:
+        row["zero_rows"] = {key: spread([c[key] for c in counted]) for key in counted[0]}
     return row | {k: records[0][k] for k in ("parameters", "flops_per_sample") if k in records[0]}
 
 

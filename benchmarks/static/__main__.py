@@ -2,8 +2,10 @@
 
 ``python -m benchmarks.static --frappe FOLDER`` trains each base with the same settings
 (``--trials``, one seed, judged by validation AUC), then once a seed with its best one. What is put
-on top of a base (``--refine``, ``--separate``, ``--cl4ctr``) keeps the base's settings, as in the
-published tables, and is compared with it, paired by seed. Beside them: the untrained look-up, and
+on top of a base (``--refine``, ``--separate``, ``--cl4ctr``, ``--widths``, ``--fdo``,
+``--group-ftrl``) keeps the base's settings, as in the published tables, and is compared with it,
+paired by seed. FDO's widths are those of the base's first seed, trained anew from scratch; of
+Group-FTRL the rate is tried anew. Both have a picture of what is traded. Beside them: the untrained look-up, and
 with ``--peer PYTHON --zoo FOLDER`` FuxiCTR's own models and trainer.
 
 Deep networks are 128 and 64 wide here (published: 400, three times), so that a table of this size
@@ -14,62 +16,43 @@ A finished training is kept under ``--folder`` and not done again. The last line
 from __future__ import annotations
 
 import argparse
-import functools
 import json
+import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks.accuracy import search, table
-from benchmarks.accuracy.data import RunData, Scores
-from benchmarks.accuracy.repeated import Train, over_seeds
-from benchmarks.accuracy.training import train
+from benchmarks.accuracy import table
+from benchmarks.accuracy.repeated import Train
 from benchmarks.measuring.results import write_result
-from benchmarks.static import frappe, peer, picture, rules, settings
-from benchmarks.static.entries import BASES, REFINEMENTS, entries
+from benchmarks.static import frappe, peer, picture, rules, trades
+from benchmarks.static.comparing import Ours, Row, compare
+from benchmarks.static.entries import BASES, RATIOS, REFINEMENTS, STRENGTHS, entries
 from hemix.models.metrics import pointwise
 
 REBUILT = "rebuilt train file: positives exact, negatives drawn anew"
 
 
-def compare(
-    trainers: dict[str, tuple[str, Train]], data: RunData, *, trials: int, seeds: int
-) -> dict[str, Any]:
-    """Rows by name; a trainer comes with the name of its base, whose settings it keeps."""
-    rows: dict[str, Any] = {}
-    scores: dict[str, list[Scores]] = {}
-    chosen: dict[str, dict[str, Any]] = {}
-    for number, (name, (base, trainer)) in enumerate(trainers.items()):
-        if name == base:
-            first = functools.partial(trainer, 0)
-            setting, searched = search.best(
-                settings.tried(trials),
-                lambda s, first=first: first(s)[0],  # type: ignore[misc]
-            )
-            chosen[name] = {"setting": setting, "trials": [round(s, 5) for s in searched]}
-        said = f"{number + 1}/{len(trainers)} {name}"
-        own = functools.partial(trainer, setting=chosen[base]["setting"])
-        rows[name], scores[name] = over_seeds(said, own, seeds=seeds, data=data)
-        rows[name] |= {"base": base, **chosen[base]}
-    for base in {base for base, _ in trainers.values()}:
-        family = {name: scores[name] for name, (of, _) in trainers.items() if of == base}
-        if len(family) > 1:
-            for name, gap in table.differences(family, base, data.test).items():
-                rows[name]["difference"] = gap
-                rows[name]["paired"] = _paired(data, family[name], family[base])
-    return rows
+def _above(most: float = math.inf) -> Callable[[str], float]:
+    """The type of an option: a number above 0, at most ``most``."""
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not 0 < value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {most:g}")
+        return value
+
+    return number
 
 
-def _paired(data: RunData, ours: list[Scores], base: list[Scores]) -> dict[str, float]:
-    """Test AUC minus the base's, seed by seed: mean and deviation."""
-    labels = data.test.labels[frappe.TASK]
+def _list(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
 
-    def auc(scores: Scores) -> float:
-        return float(pointwise.auc(labels, scores[frappe.TASK].astype(np.float64)))
 
-    return table.spread([auc(a) - auc(b) for a, b in zip(ours, base, strict=True)])
+def _or(given: list[float] | None, known: tuple[float, ...]) -> tuple[float, ...]:
+    """What follows an option: nothing without it, ``known`` when nothing follows."""
+    return () if given is None else tuple(given) or known
 
 
 def main() -> int:
@@ -83,6 +66,19 @@ def main() -> int:
     )
     parser.add_argument("--separate", action="store_true", help="also a refinement a branch")
     parser.add_argument("--cl4ctr", action="store_true", help="also CL4CTR's auxiliary loss")
+    parser.add_argument(
+        "--widths", nargs="*", type=int, default=[], metavar="E",
+        help="also one smaller width for all tables",
+    )  # fmt: skip
+    parser.add_argument(
+        "--fdo", nargs="*", type=_above(1), metavar="RATIO",
+        help=f"also a width a table, from the trained base (without ratios: {_list(RATIOS)})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--group-ftrl", nargs="*", type=_above(), metavar="STRENGTH",
+        help="also Group-FTRL, its draw to 0 in parts of the release's "
+        f"(without strengths: {_list(STRENGTHS)})",
+    )  # fmt: skip
     parser.add_argument("--trials", type=int, default=4, help="settings each base tries (4)")
     parser.add_argument("--seeds", type=int, default=5, help="at least 2 (default 5)")
     parser.add_argument("--threads", type=int, default=1, help="threads of a training (1)")
@@ -101,12 +97,6 @@ def main() -> int:
     data = frappe.prepared(arguments.frappe, arguments.folder)
     kept = arguments.folder / "trained"
 
-    def ours(recipe: str, overrides: dict[str, str]) -> Train:
-        return lambda seed, setting: train(
-            recipe=recipe, seed=seed, overrides={**settings.FIXED, **setting, **overrides},
-            data=data, folder=kept,
-        )  # fmt: skip
-
     def theirs(model: str) -> Train:
         return lambda seed, setting: peer.train(
             python=arguments.peer, zoo=arguments.zoo, model=model, seed=seed, setting=setting,
@@ -115,24 +105,30 @@ def main() -> int:
 
     asked = entries(
         tuple(arguments.bases), tuple(arguments.refine),
-        separate=arguments.separate, cl4ctr=arguments.cl4ctr,
+        separate=arguments.separate, cl4ctr=arguments.cl4ctr, widths=tuple(arguments.widths),
+        fdo=_or(arguments.fdo, RATIOS), group_ftrl=_or(arguments.group_ftrl, STRENGTHS),
     )  # fmt: skip
-    trainers = {name: (e.base, ours(e.recipe, e.overrides)) for name, e in asked.items()}
+    rows = Ours(asked=asked, data=data, folder=kept).rows()
     if arguments.peer:
-        trainers |= {(n := f"fuxictr {model}"): (n, theirs(model)) for model in peer.MODELS}
+        rows |= {
+            (n := f"fuxictr {model}"): Row(base=n, like=n, train=theirs(model))
+            for model in peer.MODELS
+        }
     lookup = pointwise.auc(data.test.labels[frappe.TASK], rules.lookup(data, "test"))
     figures: dict[str, Any] = {
         "dataset": "frappe",
         "data": REBUILT,
         "tasks": [frappe.TASK],
         "lookup": round(float(lookup), 5),
-        "models": compare(trainers, data, trials=arguments.trials, seeds=arguments.seeds),
+        "models": compare(rows, data, trials=arguments.trials, seeds=arguments.seeds),
     }
     table.show(figures)
     if not arguments.no_write:
         command = ["python", "-m", "benchmarks.static", *sys.argv[1:]]
         path = write_result(arguments.name, figures, command)
         picture.draw(figures, path.with_name(f"{arguments.name}.svg"))
+        for kind, draw in (("fdo", trades.fdo), ("group-ftrl", trades.group_ftrl)):
+            draw(figures, path.with_name(f"{arguments.name}-{kind}.svg"))
     print(json.dumps(figures))
     return 0
 

@@ -12,7 +12,6 @@ kept for a missing id and 1 for an unknown one, and neither occurs.
 from __future__ import annotations
 
 import io
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -46,14 +45,6 @@ STARTS = (0, 957, 5039, 5046, 5053, 5055, 5058, 5060, 5069, 5149, 5382)
 """First global id of each field, and the end of the last."""
 RESERVED = 2
 TASK = "used"
-
-
-class StaticData(RunData):
-    """Rows without a moment: a user has one state, which all rows of that user hold already."""
-
-    @cached_property
-    def one_state(self) -> None:
-        return None
 
 
 def spec() -> FeatureSpec:
@@ -101,7 +92,7 @@ def read(path: Path) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
     return (table["label"].to_numpy() > 0).astype(np.int8), (ids - low).astype(np.int32)
 
 
-def prepared(folder: Path, working: Path) -> StaticData:
+def prepared(folder: Path, working: Path) -> RunData:
     """The three files as transformed rows under ``working``, written once."""
     transformed, transform = working / "transformed", working / "transform"
     for split, name in SPLITS.items():
@@ -121,4 +112,4 @@ def prepared(folder: Path, working: Path) -> StaticData:
         partial.rename(target)
     transform.mkdir(parents=True, exist_ok=True)
     spec().write(transform / "spec.json")
-    return StaticData(transformed, transform)
+    return RunData(transformed, transform)

@@ -2,12 +2,17 @@
 
 Regularisation of the tables and the learning rate decide more on Frappe than the architecture does,
 so those are what is tried: L2 in the gradient of the tables (Adam, as the published work trains),
-rates, dropout. Refined models keep the settings of the model they refine.
+rates, dropout. Refined models keep the settings of the model they refine. Group-FTRL has no weight
+decay, and its rate means another thing than Adam's: it is tried anew, as often, the rest kept.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+
+from hemix.models.ftrl_config import GroupFTRLConfig
 
 FIXED = {
     "training.batch_size": "4096",
@@ -45,3 +50,24 @@ def tried(trials: int, seed: int = 0) -> list[dict[str, str]]:
             }
         )
     return found
+
+
+GROUP_FTRL_RATES = ("0.02", "0.1", "0.5", "0.05", "0.2", "1")
+"""The release's, then around it."""
+
+
+def rates(base: Mapping[str, str], trials: int) -> list[dict[str, str]]:
+    """At most ``trials`` settings of Group-FTRL: those of ``base`` with another rate of the tables."""
+    return [
+        {**base, "training.embedding_learning_rate": rate} for rate in GROUP_FTRL_RATES[:trials]
+    ]
+
+
+def group_ftrl(strength: float) -> dict[str, str]:
+    """The recipe's fields for Group-FTRL with ``strength`` times the release's draw to 0."""
+    drawn = strength * GroupFTRLConfig().group_l1
+    return {
+        "training.embedding_optimizer": "group_ftrl",
+        "training.embedding_weight_decay": "0",
+        "training.group_ftrl.group_l1": f"{drawn:.6g}",
+    }

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.static import frappe, rules, settings
+from benchmarks.accuracy.training import train
+from benchmarks.static import frappe, looks, rules, settings, trades
+from benchmarks.static.comparing import Ours, compare
 from benchmarks.static.entries import entries
 from hemix.errors import DataError
-from hemix.models.training.recipes import recipe_of
+from hemix.models.training.recipes import Recipe, recipe_of
+from hemix.models.training.trainer import Trainer
 
 
 def line(label: int, user: int, item: int) -> str:
@@ -58,11 +61,18 @@ def test_the_look_up_puts_a_seen_pair_first_then_popularity(folder: Path, tmp_pa
 
 
 def test_every_row_is_a_recipe_that_can_be_built() -> None:
-    asked = entries(("fm", "dcnv2"), ("senet",), separate=True, cl4ctr=True)
+    asked = entries(
+        ("fm", "dcnv2"), ("senet",), separate=True, cl4ctr=True, widths=(8,), group_ftrl=(0.1, 1.0)
+    )
+    smaller = ("width 8", "group_ftrl 0.1", "group_ftrl 1")
     assert list(asked) == [
-        *("fm", "fm + senet", "fm + cl4ctr"),
+        *("fm", "fm + senet", "fm + cl4ctr", *(f"fm + {name}" for name in smaller)),
         *("dcnv2", "dcnv2 + senet", "dcnv2 + 2 senet", "dcnv2 + cl4ctr"),
+        *(f"dcnv2 + {name}" for name in smaller),
     ]
+    assert {e.like for e in asked.values()} == {
+        *("fm", "fm + group_ftrl 0.1", "dcnv2", "dcnv2 + group_ftrl 0.1")
+    }
     for entry in asked.values():
         for setting in settings.tried(3):
             recipe_of(entry.recipe, {**settings.FIXED, **setting, **entry.overrides})
@@ -72,3 +82,61 @@ def test_every_row_is_a_recipe_that_can_be_built() -> None:
 def test_nothing_of_a_user_moves_in_a_static_log(folder: Path, tmp_path: Path) -> None:
     data = frappe.prepared(folder, tmp_path / "working")
     assert data.one_state is None
+
+
+def test_narrow_tables_and_zero_rows_are_rows_beside_the_base(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("training.epochs", "1"), ("model.embedding.width", "4")):
+        monkeypatch.setitem(settings.FIXED, name, value)
+    trained: list[Recipe] = []
+    run = Trainer.run
+    monkeypatch.setattr(Trainer, "run", lambda self: trained.append(self.recipe) or run(self))
+    data = frappe.prepared(folder, tmp_path / "working")
+    asked = entries(("fm",), fdo=(0.5,), group_ftrl=(1e-9, 1e3))
+    ours = Ours(asked=asked, data=data, folder=tmp_path / "kept")
+    found = compare(ours.rows(), data, trials=1, seeds=2)
+
+    assert list(found) == list(asked)
+    compare(ours.rows(), data, trials=1, seeds=2)
+    assert len(trained) == 8  # what was tried is the first seed's, and nothing is trained twice
+    narrow = [r.model.embedding.widths for r in trained if r.model.embedding.widths]
+    assert len(narrow) == 2
+    assert narrow[0] == narrow[1]  # of the base's first seed
+    assert narrow[0]["weekday"] == 1  # all of its rows that were seen are one
+    sizes = {name: row["parameters"]["embedding"] for name, row in found.items()}
+    assert sizes["fm + fdo 0.5"] < sizes["fm"]
+    assert found["fm"]["zero_rows"]["seen"]["mean"] == 0
+    weak, strong = (found[f"fm + group_ftrl {name}"] for name in ("1e-09", "1000"))
+    assert strong["zero_rows"]["all"] == strong["zero_rows"]["seen"] == {"mean": 1, "deviation": 0}
+    assert weak["zero_rows"]["seen"]["mean"] < weak["zero_rows"]["all"]["mean"] < 1
+    assert weak["setting"]["training.embedding_learning_rate"] == settings.GROUP_FTRL_RATES[0]
+    assert all("paired" in row for name, row in found.items() if name != "fm")
+
+    figures = {"tasks": [frappe.TASK], "models": found}
+    for name, draw in (("fdo", trades.fdo), ("ftrl", trades.group_ftrl)):
+        assert draw(figures, tmp_path / f"{name}.svg")
+        assert "test AUC" in (tmp_path / f"{name}.svg").read_text()
+    alone = {"tasks": [frappe.TASK], "models": {"fm": found["fm"]}}
+    assert not trades.fdo(alone, tmp_path / "none.svg")
+    assert not (tmp_path / "none.svg").exists()
+
+
+def test_a_kept_training_that_lacks_what_is_asked_for_is_done_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = frappe.prepared(folder, tmp_path / "working")
+    asked = {**settings.FIXED, **settings.FIRST, "training.epochs": "1"}
+
+    def once(**also: object) -> dict[str, object]:
+        return train(
+            recipe="fm", seed=0, overrides=asked, data=data, folder=tmp_path / "kept", also=also
+        )[0]  # fmt: skip
+
+    first = once()
+    assert once() == first
+    both = once(widths=looks.widths(data, 0.9))
+    assert {k: v for k, v in both.items() if k not in ("widths", "seconds")} == {
+        k: v for k, v in first.items() if k != "seconds"
+    }
+    assert set(once(again=lambda recipe, ranker: recipe.name)) == {*both, "again"}
