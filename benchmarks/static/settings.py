@@ -22,30 +22,30 @@ FIXED = {
     "model.embedding.width": "16",
     "model.embedding.id_dropout": "0",
 }
-"""Batch, width and optimizer of the published calibration; at most 20 epochs, stopped early."""
+"""Batch, width and optimizer of the published calibration; 20 epochs, with a rate that falls to 0."""
 FIRST = {
-    "training.learning_rate": "0.01",
-    "training.embedding_learning_rate": "0.01",
+    "training.learning_rate": "0.02",
+    "training.embedding_learning_rate": "0.02",
     "training.embedding_weight_decay": "1e-5",
 }
 
 
 def tried(trials: int, seed: int = 0) -> list[dict[str, str]]:
-    """``trials`` settings: that of the published calibration, then random ones, drawn once.
+    """``trials`` settings: the one that a factorisation machine does best with, then random ones.
 
     Example:
         >>> len(tried(3)), tried(1)[0]["training.learning_rate"]
-        (3, '0.01')
+        (3, '0.02')
     """
     random = np.random.default_rng(seed)
     found = [dict(FIRST)]
     while len(found) < trials:
-        rate = f"{10 ** random.uniform(-2.7, -1.7):.2g}"
+        rate = f"{10 ** random.uniform(-2.3, -1.5):.2g}"
         found.append(
             {
                 "training.learning_rate": rate,
                 "training.embedding_learning_rate": rate,
-                "training.embedding_weight_decay": str(random.choice([1e-5, 1e-4, 1e-3, 1e-2])),
+                "training.embedding_weight_decay": str(random.choice([1e-5, 1e-3, 1e-2, 5e-2])),
                 "model.dropout": str(random.choice([0.0, 0.3])),
             }
         )
