@@ -113,7 +113,7 @@ def of_run(run: Path, arguments: Namespace, fixed: dict[str, str]) -> dict[str, 
     """The rows of one run; raises DataError when it is of another log."""
     record = read_json(run / "run.json")
     dataset = str(record["metrics"]["dataset"])
-    if dataset != arguments.log:
+    if dataset not in (arguments.log, f"{arguments.log}_rates"):
         raise DataError(
             f"{run}: a run of {dataset}, not of {arguments.log}.", hint=f"Give --log {dataset}."
         )
