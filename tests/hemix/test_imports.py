@@ -7,6 +7,7 @@ inside its functions, and nobody else needs to hold back.
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -50,19 +51,24 @@ def imports(node: ast.AST, inside: bool = False) -> Iterator[tuple[int, str, boo
         yield from imports(child, inside or function)
 
 
-LAZY: list[tuple[str, int, str]] = []
-AT_TOP: dict[str, set[str]] = defaultdict(set)
-for module, source in SOURCES.items():
-    for line, target, inside in imports(ast.parse(source.read_text())):
-        if inside:
-            LAZY.append((module, line, target))
-        else:
-            AT_TOP[module].add(target)
+@functools.cache
+def found() -> tuple[list[tuple[str, int, str]], dict[str, set[str]]]:
+    """``(module, line, target)`` of each import inside a function; module -> targets at its top."""
+    lazy: list[tuple[str, int, str]] = []
+    at_top: dict[str, set[str]] = defaultdict(set)
+    for module, source in SOURCES.items():
+        for line, target, inside in imports(ast.parse(source.read_text())):
+            if inside:
+                lazy.append((module, line, target))
+            else:
+                at_top[module].add(target)
+    return lazy, at_top
 
 
 def libraries(module: str) -> set[str]:
     """Everything outside the standard library that importing ``module`` loads."""
-    found: set[str] = set()
+    outside: set[str] = set()
+    at_top = found()[1]
     seen: set[str] = set()
     left = [module]
     while left:
@@ -72,17 +78,18 @@ def libraries(module: str) -> set[str]:
         seen.add(here)
         top = here.partition(".")[0]
         if here not in SOURCES:
-            found |= {top} - set(sys.stdlib_module_names)
+            outside |= {top} - set(sys.stdlib_module_names)
             continue
-        left += AT_TOP[here]
+        left += at_top.get(here, ())
         parents = here.split(".")[:-1]
         left += [".".join(parents[: n + 1]) for n in range(len(parents))]
-    return found - {"hemix", "benchmarks"}
+    return outside - {"hemix", "benchmarks"}
 
 
 def test_nothing_of_ours_is_imported_late_without_need() -> None:
     late = []
-    for module, line, target in LAZY:
+    lazy = found()[0]
+    for module, line, target in lazy:
         # The source of a component is cut out by kfp and must import all that it needs.
         component = module.endswith(".component")
         if component or target not in SOURCES or (module, target) == ("hemix", "hemix.api"):
@@ -90,5 +97,5 @@ def test_nothing_of_ours_is_imported_late_without_need() -> None:
         light = set() if module.startswith(DOORS) else ALWAYS
         if not libraries(target) - libraries(module) - light:
             late.append(f"{SOURCES[module].relative_to(ROOT)}:{line}: {target}")
-    assert len(LAZY) > 200
+    assert len(lazy) > 200
     assert not late

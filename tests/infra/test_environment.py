@@ -71,3 +71,10 @@ def test_constraints_hold_every_declared_pin() -> None:
         version = pinned.get(canonicalize_name(requirement.name))
         assert version, f"constraints.txt lacks {requirement.name}"
         assert requirement.specifier.contains(version), f"{requirement} is pinned to {version}"
+
+
+def test_a_checker_of_links_does_not_slow_every_step_down() -> None:
+    """kfp, kubernetes and altair bring jsonschema, which brings this where it is installed."""
+    names = {line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().split()}
+    assert "jsonschema" in names
+    assert "rfc3987-syntax" not in names

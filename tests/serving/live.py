@@ -149,10 +149,9 @@ def serve_process(root: Path, *options: str, log: Path) -> subprocess.Popen[str]
 
 
 def hemix_serve(*options: str, cwd: Path, log: Path) -> subprocess.Popen[str]:
-    """Start ``hemix serve``, without what only developers have installed: it takes 2 s to import."""
+    """Start ``hemix serve``."""
     code = (
-        "import sys; sys.modules['kubernetes_validate'] = None\n"
-        "import typer; from hemix.cli.rank import register; app = typer.Typer(); register(app);"
+        "import sys; import typer; from hemix.cli.rank import register; app = typer.Typer(); register(app);"
         "from hemix.errors import HemixError\n"
         "try: app()\n"
         "except HemixError as error: print(error, file=sys.stderr); sys.exit(error.exit_code)\n"
