@@ -20,6 +20,7 @@ from hemix.cli import rank as rank_commands
 from hemix.cli import start as start_commands
 from hemix.cli import tune as tune_commands
 from hemix.cli.backfill import backfill_command
+from hemix.cli.inputs.keys import keys_command
 from hemix.cli.outputs.clean import clean_command
 from hemix.cli.outputs.compare import compare_command
 from hemix.cli.outputs.dimensions import dimensions_command
@@ -88,7 +89,7 @@ def run_command(
             metavar="KEY=VALUE",
             help="Set one value; repeat for more. A key whose first part is a key of the "
             "definition (split.train.end, sequences.global_length, root) changes the definition; "
-            "any other (training.seed) is a field of the recipe.",
+            "any other (training.seed) is a field of the recipe. [bold]hemix keys[/bold] lists them.",
         ),
     ] = None,
     output: Annotated[
@@ -219,6 +220,7 @@ app.command("clean")(clean_command)
 app.command("compare")(compare_command)
 app.command("dimensions")(dimensions_command)
 app.command("explain")(explain_command)
+app.command("keys")(keys_command)
 app.command("submit")(submit_command)
 app.add_typer(schedule_app)
 app.command("backfill")(backfill_command)

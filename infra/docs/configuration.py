@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-import types
-import typing
 from collections.abc import Iterator
 from typing import Any
-
-from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
 from hemix.components.monitor.policy import MonitorPolicy
 from hemix.components.train.cluster_settings import TrainCluster
@@ -21,8 +16,8 @@ from hemix.pipelines.compiler.cluster_settings import ClusterSettings
 from hemix.pipelines.retention import Retention
 from hemix.serving.experiments.policy import ExperimentPolicy
 from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
+from hemix.texts.fields import REQUIRED, Config, classes, default_text, type_name
 
-Config = type[BaseModel]
 RUNNERS: tuple[Config, ...] = (Direct, Portable, Flink, Spark, Dataflow, Dask)
 _ROLE = re.compile(r":(?:class|func|meth|mod|data):")
 
@@ -68,14 +63,8 @@ def reached(root: Config) -> Iterator[Config]:
             continue
         seen[kind] = None
         for field in kind.model_fields.values():
-            stack += _classes(field.annotation)
+            stack += classes(field.annotation)
     yield from seen
-
-
-def _classes(annotation: Any) -> list[Config]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [kind for part in typing.get_args(annotation) for kind in _classes(part)]
 
 
 def _table(kind: Config, is_root: bool) -> str:
@@ -84,35 +73,16 @@ def _table(kind: Config, is_root: bool) -> str:
     if kind.model_fields:
         lines += ["| field | type | default | meaning |", "|---|---|---|---|"]
     for name, field in kind.model_fields.items():
-        default = "required" if field.is_required() else _default(field)
         meaning = _cell(field.description or "")
-        lines.append(f"| `{name}` | {_type(field.annotation)} | {default} | {meaning} |")
+        lines.append(
+            f"| `{name}` | `{_cell(type_name(field.annotation))}` | {_default(field)} | {meaning} |"
+        )
     return "\n".join([*lines, ""])
 
 
 def _default(field: Any) -> str:
-    value = field.get_default(call_default_factory=True)
-    if value is PydanticUndefined or isinstance(value, BaseModel):
-        return ""
-    return f"`{_cell(repr(value))}`"
-
-
-def _type(annotation: Any) -> str:
-    return f"`{_cell(_name(annotation))}`"
-
-
-def _name(annotation: Any) -> str:
-    origin = typing.get_origin(annotation)
-    if origin is typing.Annotated:
-        return _name(typing.get_args(annotation)[0])
-    if origin is typing.Literal:
-        return " or ".join(repr(value) for value in typing.get_args(annotation))
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_name(part) for part in typing.get_args(annotation))
-    if origin is not None:
-        inside = ", ".join("..." if p is ... else _name(p) for p in typing.get_args(annotation))
-        return f"{origin.__name__}[{inside}]"
-    return "None" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
+    text = default_text(field)
+    return text if text in ("", REQUIRED) else f"`{_cell(text)}`"
 
 
 def _cell(text: str) -> str:
