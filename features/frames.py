@@ -37,7 +37,7 @@ def as_table(frame: Any, needed: Sequence[RawColumn]) -> pa.Table:
         DataError: it is no frame, columns are absent (all are named), or a column holds what would
             have to be guessed; the message names the column, the row and the value.
     """
-    present = _column_names(frame)
+    present = column_names(frame)
     if missing := [column for column in needed if column.name not in present]:
         named = ", ".join(f"{column.name} ({type_name(column)})" for column in missing)
         raise DataError(
@@ -61,7 +61,12 @@ def _library(frame: Any) -> str:
     return type(frame).__module__.partition(".")[0]
 
 
-def _column_names(frame: Any) -> set[str]:
+def column_names(frame: Any) -> set[str]:
+    """Names of the columns of a pandas, polars or Arrow frame.
+
+    Raises:
+        DataError: it is no frame, or two columns are called the same.
+    """
     if isinstance(frame, pa.Table | pa.RecordBatch):
         names = list(frame.schema.names)
     elif _library(frame) in ("pandas", "polars") and hasattr(frame, "columns"):
@@ -78,7 +83,7 @@ def _column_names(frame: Any) -> set[str]:
 
 def _column(frame: Any, column: RawColumn) -> pa.Array:
     place = Place(key="predict", column=column.name, url="the frame")
-    array = _arrow(frame, column)
+    array = arrow_column(frame, column.name, type_name(column))
     if not column.ragged:
         return _values(array, column, place)
     if element(array.type) is None:
@@ -89,9 +94,12 @@ def _column(frame: Any, column: RawColumn) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values)
 
 
-def _arrow(frame: Any, column: RawColumn) -> pa.Array | pa.ChunkedArray:
-    """One column as Arrow has it; NaN of a pandas column is null."""
-    name = column.name
+def arrow_column(frame: Any, name: str, what: str) -> pa.Array | pa.ChunkedArray:
+    """One column as Arrow has it; NaN of a pandas column is null.
+
+    Raises:
+        DataError: it holds values of several types; ``what`` says what each should be.
+    """
     if isinstance(frame, pa.Table | pa.RecordBatch):
         return frame.column(name)
     if _library(frame) == "polars":
@@ -101,7 +109,7 @@ def _arrow(frame: Any, column: RawColumn) -> pa.Array | pa.ChunkedArray:
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"The frame's column {name!r} holds values of several types ({error}).",
-            hint=f"Make every value a {type_name(column)}, or missing.",
+            hint=f"Make every value a {what}, or missing.",
         ) from error
 
 

@@ -197,7 +197,9 @@ class Version:
         """Probabilities of each task for each raw row, through the version's own transform.
 
         Raw rows are those that ``build_examples`` writes: keys, context, attributes, counters,
-        statistics within the request and sequences as the log has them (`columns`). Other columns
+        and sequences as the log has them (`columns`). Statistics within the request may be left out
+        where ``request_id``, or ``user_id`` and ``event_time``, say which rows are of one request:
+        they are made of those rows, as the endpoint makes them of the candidates. Other columns
         are not looked at. Missing values may be None, NaN or the frame's own null.
 
         Args:
@@ -210,12 +212,14 @@ class Version:
             frame keeps its index.
 
         Raises:
-            DataError: columns are absent (all are named), or of a type that would change values.
+            DataError: columns are absent (all are named), the rows of a request cannot be told, or a
+                column is of a type that would change values.
         """
-        from hemix.features.frames import as_table, like
+        from hemix.features.derived.of_frames import raw_rows
+        from hemix.features.frames import like
         from hemix.features.served_as import examples_as_served
 
-        table = as_table(frame, self.graph.inputs())
+        table = raw_rows(frame, self.graph.inputs(), self.graph.definition)
         if as_served:
             table = examples_as_served(self.graph.definition, table)
         return like(frame, self._scores(table))

@@ -151,7 +151,9 @@ def run(
     with atomic_folder(out_evaluation) as folder:
         features.write(folder)
         write_pictures(folder, pictures)
-        pq.write_table(_predictions(test, slices, scored), folder / PREDICTIONS_FILE)
+        pq.write_table(
+            _predictions(test, slices, scored), folder / PREDICTIONS_FILE, compression="zstd"
+        )
         results.write(folder)
     _tell(results)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from hemix.features.store.objects import OFFLINE
-from hemix.features.store.settings import ONLINE, SQLITE, store_errors
+from hemix.features.store.settings import SQLITE, store_errors
 from hemix.progress import say
 
 if TYPE_CHECKING:
@@ -51,9 +51,6 @@ def materialise(store: Any, info: RepositoryInfo, views: Iterable[str], folder: 
     def place(row: Any) -> bytes:
         return serialize_entity_key(row[0], store.config.entity_key_serialization_version)
 
-    if info.online_store == SQLITE:
-        with store_errors(info.online_store):
-            lay_out_by_key(folder / ONLINE)
     provider = store._get_provider()
     for name in views:
         table = pq.read_table(offline_file(folder, name, info.as_of), partitioning=None)
@@ -70,29 +67,6 @@ def materialise(store: Any, info: RepositoryInfo, views: Iterable[str], folder: 
             store.registry.apply_materialization(
                 view, store.project, info.as_of - timedelta(milliseconds=1), info.as_of
             )
-
-
-def lay_out_by_key(database: Path) -> None:
-    """Make Feast's empty sqlite tables anew, with rows in their key's own tree: half the bytes.
-
-    As Feast makes them, a table's key stands three times: in its rows, in the index of its primary
-    key, and in one of the entity alone, which the primary key begins with. That last index is kept
-    by name, and holds nothing. Tables with rows stay as they are.
-    """
-    connection = sqlite3.connect(database)
-    try:
-        made = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'")
-        for name, text in made.fetchall():
-            if "PRIMARY KEY(entity_key, feature_name)" not in text or "WITHOUT ROWID" in text:
-                continue
-            if connection.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone():
-                continue
-            connection.execute(f'DROP TABLE "{name}"')
-            connection.execute(f"{text} WITHOUT ROWID")
-            connection.execute(f'CREATE INDEX "{name}_ek" ON "{name}" (entity_key) WHERE 0')
-        connection.commit()
-    finally:
-        connection.close()
 
 
 def allow_readers_while_writing(database: Path) -> None:

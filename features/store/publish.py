@@ -192,7 +192,9 @@ def _settle(live: Path, online_store: str, feature_registry: str | None) -> None
         write_settings(live, project=LIVE_PROJECT, online=wanted, registry=registry)
         return
     settings = read_settings(live)
-    what = [online_store] if settings["online_store"] != wanted else []
+    # Feast's own layout, of before: it is published to and read as it is.
+    kinds = [wanted, {"type": SQLITE, "path": ONLINE}] if online_store == SQLITE else [wanted]
+    what = [online_store] if settings["online_store"] not in kinds else []
     if feature_registry and settings["registry"] != registry:
         what.append(f"registered in {feature_registry}")
     if what:

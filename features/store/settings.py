@@ -28,6 +28,8 @@ from hemix.limits import chain, limit_of
 from hemix.unforeseen import described
 
 SQLITE = "sqlite"
+PACKED_SQLITE = "hemix.features.store.packed_sqlite.PackedSqliteOnlineStore"
+"""By this name Feast finds the store that ``sqlite`` means here."""
 REGISTRY = "registry.db"
 SQL_REGISTRY = "registry.sqlite"
 ONLINE = "online.db"
@@ -50,7 +52,7 @@ def online_settings(online_store: str, *, key_ttl_s: int | None = None) -> dict[
         DefinitionError: neither ``sqlite`` nor ``redis://host:port/db``, or with a password.
     """
     if online_store == SQLITE:
-        return {"type": "sqlite", "path": ONLINE}
+        return {"type": PACKED_SQLITE, "path": ONLINE}
     try:
         url = urlsplit(online_store)
         good = url.scheme in ("redis", "rediss") and url.hostname

@@ -103,7 +103,7 @@ def _chosen(root: Path, records: list[RunRecord]) -> Iterator[Removal]:
                 yield _removal(place, f"{record.version} is made; a new run makes them again")
     trained = {r.version for r in records} - {r.version for r in unfinished}
     for version in sorted(trained):
-        place = root / "checkpoints" / version / "checkpoint.safetensors"
+        place = Path(RunFolder(root).checkpoint(version))
         if _ours(root, place):
             yield _removal(place, f"{version} is trained")
 

@@ -81,6 +81,10 @@ class RunFolder:
     def checkpoints(self, version: str) -> str:
         return join(self.location, "checkpoints", version)
 
+    def checkpoint(self, version: str) -> str:
+        """The file that an interrupted training goes on from."""
+        return join(self.checkpoints(version), "checkpoint.safetensors")
+
     def logs(self, version: str) -> Path:
         """On this machine; a remote root gets a copy of each step's log when the step has ended."""
         return self.root / "logs" / version

@@ -60,6 +60,8 @@ def run(request: RunRequest, observer: RunObserver) -> RunRecord:
         assert failed or not left, f"no gate failed, yet {left} did not run"
         try:
             run.end("gate_failed" if failed else "succeeded", _why(failed))
+            if not failed and not request.folder.remote:
+                remove(request.folder.checkpoint(planned.version))  # nothing will go on from it
             write_report(planned.definition, run.record, request.folder)
         finally:
             # The gate is what the user must hear of, even when the report breaks too.

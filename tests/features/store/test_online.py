@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from hemix.errors import FeatureStoreError, RequestError
 from hemix.features.feature_views import Entity
 from hemix.features.schema import MISSING_INT
 from hemix.features.store import OnlineFeatures
+from hemix.features.store.settings import open_store
 from hemix.features.store.tables import view_tables
 from tests.features.store import data
 
@@ -230,17 +233,29 @@ def _until(check: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_sqlite_holds_each_key_once(repository: Path, online_store: str) -> None:
+def test_sqlite_holds_one_record_a_key(repository: Path, online_store: str) -> None:
     if online_store != "sqlite":
         pytest.skip("of sqlite")
-    connection = sqlite3.connect(repository / "online.db")
-    tables = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'")
-    found = tables.fetchall()
-    assert len(found) == 5
-    for name, text in found:
-        assert "WITHOUT ROWID" in text
-        plan = connection.execute(
-            f'EXPLAIN QUERY PLAN SELECT value FROM "{name}" WHERE entity_key IN (?)', [b"x"]
+    with contextlib.closing(sqlite3.connect(repository / "online.db")) as connection:
+        tables = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
         ).fetchall()
-        assert "USING PRIMARY KEY (entity_key=?)" in plan[0][-1]
-    connection.close()
+        assert len(tables) == 5
+        for (name,) in tables:
+            count = f'SELECT count(*), count(DISTINCT entity_key) FROM "{name}"'
+            rows, keys = connection.execute(count).fetchone()
+            assert rows == keys > 0
+            plan = connection.execute(
+                f'EXPLAIN QUERY PLAN SELECT "values" FROM "{name}" WHERE entity_key IN (?)', [b"x"]
+            ).fetchall()
+            assert "USING INDEX" in plan[0][-1]
+
+
+def test_a_packed_row_needs_every_feature_of_its_view(repository: Path, online_store: str) -> None:
+    if online_store != "sqlite":
+        pytest.skip("of sqlite")
+    store = open_store(repository)
+    view = next(v for v in store.list_feature_views() if v.name.startswith("item_counters"))
+    provider = store._get_provider()
+    with pytest.raises(ValueError, match=f"a row of {view.name} lacks the feature "):
+        provider.online_write_batch(store.config, view, [(None, {}, datetime.now(UTC), None)], None)

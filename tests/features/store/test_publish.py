@@ -17,7 +17,12 @@ from hemix.features.store import OnlineFeatures, build_repository
 from hemix.features.store import materialise as materialise_module
 from hemix.features.store import publish as publish_to
 from hemix.features.store.remote import live_folder
-from hemix.features.store.settings import REDIS_PASSWORD
+from hemix.features.store.settings import (
+    LIVE_PROJECT,
+    REDIS_PASSWORD,
+    read_settings,
+    write_settings,
+)
 from hemix.files import sha256_folder
 from hemix.storage import is_remote, join, list_files, read_bytes
 from tests.features.store import data
@@ -178,6 +183,19 @@ def test_a_live_store_of_another_kind_is_refused(
     another = "sqlite" if place.registry == "file" else "file"
     with pytest.raises(FeatureStoreError, match=f"is not registered in {another}"):
         publish_to(repository, place.live, place.online, another)
+    assert _clicks(place, "ranker_v1") == [6, 3, 6]
+
+
+@pytest.mark.parametrize("place", [("sqlite", "file", "folder")], indirect=True, ids=["sqlite"])
+def test_a_live_store_in_feasts_own_layout_goes_on(
+    build: Build, publish: Publish, place: Place
+) -> None:
+    live = Path(place.live)
+    live.mkdir()
+    feasts_own = {"type": "sqlite", "path": "online.db"}
+    write_settings(live, project=LIVE_PROJECT, online=feasts_own)
+    publish(build("ranker_v1"))
+    assert read_settings(live)["online_store"] == feasts_own
     assert _clicks(place, "ranker_v1") == [6, 3, 6]
 
 

@@ -14,13 +14,14 @@ import polars as pl
 import pytest
 import torch
 
+import hemix
 from hemix.components.evaluate import step as evaluate
 from hemix.components.evaluate.results import AS_LOGGED, CANDIDATE, PREDICTIONS_FILE, Results
 from hemix.components.ingest import step as ingest
 from hemix.components.transform import step as transform
 from hemix.components.validate_data.frames import read_table
 from hemix.components.validate_data.requests import request_checks
-from hemix.errors import RequestError
+from hemix.errors import DataError, RequestError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.examples.as_of import build_state
 from hemix.features.examples.build import build as build_examples
@@ -143,6 +144,19 @@ def test_what_is_served_equals_the_examples(hotels: Hotels) -> None:
         known=Known(users=12, items=10),
     )
     assert verdict.failures == ()
+
+
+def test_predict_makes_the_statistics_of_each_request(hotels: Hotels) -> None:
+    version = hemix.load_version(hotels.root / "v1")
+    (file, *_) = sorted((hotels.root / "examples").glob("day=2024-03-03/*.parquet"))
+    rows = pl.read_parquet(file, hive_partitioning=False)
+    made = list(hotels.definition.within_request_columns)
+    assert set(made) <= set(version.columns)
+    expected = version.predict(rows)
+    assert version.predict(rows.drop(made)).equals(expected)
+    assert version.predict(rows.drop([*made, "request_id"])).equals(expected)
+    with pytest.raises(DataError, match="does not say which rows are of one request"):
+        version.predict(rows.drop([*made, "request_id", "user_id"]))
 
 
 @pytest.fixture(scope="module")
