@@ -27,8 +27,8 @@ _KEYS = {
     "items": ("item_id",),
 }
 OPTIONAL = {
-    "interactions": ("request_id",),
-    "behaviors": ("position",),
+    "interactions": ("request_id", "known_at"),
+    "behaviors": ("position", "known_at"),
     "users": ("valid_from",),
     "items": ("valid_from",),
 }

@@ -43,7 +43,8 @@ class TableSource(Part, TextRules):
     format: Literal["auto", "parquet", "csv"] = "auto"
     """Kind of the files; auto: by their names."""
     columns: dict[str, str]
-    """Our name -> the log's column."""
+    """Our name -> the log's column. In interactions and behaviors known_at is when a row became known
+    (arrived, was written): ingest holds availability_delay to it."""
     constants: dict[str, str | int | float | bool] = Field(default={})
     """Our name -> a value that every row has."""
     explode: tuple[str, ...] = ()
@@ -148,6 +149,11 @@ class Sequences(Part):
     """The global sequence holds all visible events, those of the real-time one too."""
     availability_delay: Seconds = 0
     """How long after an event the system knows of it."""
+    known_late_at_most: float = Field(
+        default=0.0, ge=0, le=1, allow_inf_nan=False, exclude_if=lambda value: value == 0.0
+    )
+    """Where sources name known_at: share of their rows that may have become known later than
+    availability_delay says; beyond it ingest refuses the log."""
     serving_lag: Seconds | None = Field(default=None, exclude_if=lambda value: value is None)
     """How long after that a request can see it: the publication interval where the endpoint is told no
     live events, 0 where it is. Added to availability_delay in training, evaluation and serving alike.

@@ -52,7 +52,7 @@ class Repeats:
             return
         raise DataError(
             f"interactions: {share:.1%} of {rows:,} rows {what}, because they have the same request, "
-            f"user, item and time, such as {_shown(example or {})}; at most {limit:.0%} may.",
+            f"user, item and time, such as {key_shown(example or {})}; at most {limit:.0%} may.",
             hint="Are the times coarser than the events? Give columns.event_time its seconds, or "
             "columns.request_id an id of its own a request; where rows are meant to be joined (an "
             "impression and its click, a log delivered several times) set repeats_at_most: "
@@ -60,7 +60,7 @@ class Repeats:
         )
 
 
-def _shown(key: dict[str, Any]) -> str:
+def key_shown(key: dict[str, Any]) -> str:
     """``user_id 7, item_id 'a', event_time ...``; a request id that the log has not is left out."""
     made = f"{key.get('user_id')}-{key.get('event_time')}"
     told = {name: value for name, value in key.items() if value not in ("", made)}

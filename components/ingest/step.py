@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from hemix.components.ingest.dimensions import merge_dimension
+from hemix.components.ingest.lateness import Lateness
 from hemix.components.ingest.repeats import Repeats, one_row_a_key
 from hemix.components.ingest.spill import DaySpill, to_schema, write_table
 from hemix.components.ingest.summary import FactSummary, LabelSummary, summary_of
@@ -66,6 +67,9 @@ class _Ingest:
     def __init__(self, definition: DatasetDefinition, types: ColumnTypes, folder: Path) -> None:
         self._definition, self._types, self._folder = definition, types, folder
         self._repeats = {t: Repeats() for t in ("interactions", "behaviors", "users", "items")}
+        self._late = {
+            table: Lateness(table, definition.sequences) for table in ("interactions", "behaviors")
+        }
         self._read: dict[str, int] = {}
         self._written: dict[str, int] = {}
         self._facts = {"interactions": FactSummary(), "behaviors": FactSummary()}
@@ -78,11 +82,12 @@ class _Ingest:
         definition, types = self._definition, self._types
         spill = DaySpill(self._folder / ".spill" / "interactions")
         for frame in progress(read_interactions(definition, types), "interactions: batches read"):
-            spill.add(frame)
+            spill.add(self._late["interactions"].without(frame))
         if spill.rows == 0:
             raise DataError(
                 "interactions: the files hold no rows.", hint="Check interactions[].paths."
             )
+        self._late["interactions"].require_few()
         labels = [label_column(task) for task in definition.tasks]
         schema = interactions_schema(definition, types)
         for day, rows in progress(spill.days(), "interactions: days written"):
@@ -101,7 +106,8 @@ class _Ingest:
         derived = self._events.rows
         frames = read_behaviors(self._definition, self._types)
         for frame in progress(frames, "behaviors: batches read"):
-            self._events.add(frame)
+            self._events.add(self._late["behaviors"].without(frame))
+        self._late["behaviors"].require_few()
         schema = behaviors_schema(self._types)
         for day, rows in progress(self._events.days(), "behaviors: days written"):
             frame = one_row_a_key(rows, EVENT_KEYS, [], self._repeats["behaviors"])
@@ -152,6 +158,7 @@ class _Ingest:
             labels=self._labels,
             actions=dict(self._actions),
             inexact=self._inexact,
+            late=self._late,
         )
         write_json(self._folder / "summary.json", facts)
         dropped = facts["exact_repeats_dropped"]["interactions"]
@@ -166,6 +173,12 @@ class _Ingest:
                 "one request, user, item and time count once, with their greatest labels. Are the "
                 "times coarser than the events?"
             )
+        for table, late in self._late.items():
+            if late.late:
+                say(
+                    f"ingest: {late.late:,} of {late.rows:,} {table} became known later than "
+                    "availability_delay says: training sees them before serving can"
+                )
         for name in ("user_id", "item_id"):
             if pairs := self._facts["interactions"].look_alikes(name):
                 one, other = pairs[0]

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from hemix.components.ingest.lateness import Lateness
 from hemix.components.ingest.repeats import Repeats
 from hemix.features.definition import DatasetDefinition
 from hemix.features.schema import label_column
@@ -111,6 +112,7 @@ def summary_of(
     labels: LabelSummary,
     actions: dict[str, int],
     inexact: int,
+    late: dict[str, Lateness],
 ) -> dict[str, Any]:
     """The contents of ``summary.json``.
 
@@ -123,6 +125,7 @@ def summary_of(
         labels: rate of each label.
         actions: behaviours by action.
         inexact: behaviours whose time is only an upper bound.
+        late: when interactions and behaviours became known.
     """
     interactions, behaviors = facts["interactions"], facts["behaviors"]
     return {
@@ -143,4 +146,5 @@ def summary_of(
         "behaviors_derived_from_interactions": derived,
         "behaviors_with_inexact_time": inexact,
         "actions": dict(sorted(actions.items())),
+        "known_late": {table: found.to_json() for table, found in late.items() if found.rows},
     }

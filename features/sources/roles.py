@@ -14,7 +14,7 @@ from hemix.features.sources.locations import SourceFile
 from hemix.features.sources.place import Place
 
 _IDS = ("user_id", "item_id", "request_id", "action", "position")
-_TIMES = ("event_time", "valid_from")
+_TIMES = ("event_time", "known_at", "valid_from")
 
 
 def check_types(

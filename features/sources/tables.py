@@ -226,7 +226,8 @@ def _place(key: str, column: str, batch: Batch | SourceFile) -> Place:
 
 
 def read_interactions(definition: DatasetDefinition, types: ColumnTypes) -> Iterator[pl.DataFrame]:
-    """Batches with request_id, user_id, item_id, event_time, context columns and labels.
+    """Batches with request_id, user_id, item_id, event_time, context columns and labels; and known_at
+    where the source has it.
 
     Without a request id in the log, all candidates of one user at one instant share one.
     """
@@ -253,7 +254,8 @@ def read_interactions(definition: DatasetDefinition, types: ColumnTypes) -> Iter
 
 
 def read_behaviors(definition: DatasetDefinition, types: ColumnTypes) -> Iterator[pl.DataFrame]:
-    """Batches with user_id, item_id, event_time, action, time_exact and position.
+    """Batches with user_id, item_id, event_time, action, time_exact and position; and known_at where
+    the source has it.
 
     ``position`` is 0 for exact times: they order themselves, and an event that two histories
     repeat at different places is still the same event. For inexact ones it is the log's own
@@ -312,12 +314,15 @@ def times_of(
 
 
 def _keys(reader: Reader, batch: Batch, types: ColumnTypes) -> dict[str, pl.Series]:
-    time, place = reader.column(batch, "event_time"), reader.place("event_time", batch)
-    return {
+    keys = {
         "user_id": _id(reader, batch, "user_id", _kind(types.user_id)),
         "item_id": _id(reader, batch, "item_id", _kind(types.item_id)),
-        "event_time": times_of(time, reader.source, place),
     }
+    for name in ("event_time", "known_at"):
+        if name == "event_time" or reader.has(name):
+            values, place = reader.column(batch, name), reader.place(name, batch)
+            keys[name] = times_of(values, reader.source, place)
+    return keys
 
 
 def _id(reader: Reader, batch: Batch, ours: str, kind: Kind) -> pl.Series:

@@ -156,7 +156,7 @@ def test_predict_makes_the_statistics_of_each_request(hotels: Hotels) -> None:
     assert version.predict(rows.drop(made)).equals(expected)
     assert version.predict(rows.drop([*made, "request_id"])).equals(expected)
     with pytest.raises(DataError, match="does not say which rows are of one request"):
-        version.predict(rows.drop([*made, "request_id", "user_id"]))
+        version.predict(rows.drop([*made, "request_id", "event_time"]))
 
 
 @pytest.fixture(scope="module")
