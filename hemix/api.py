@@ -189,7 +189,7 @@ class Version:
     @property
     def columns(self) -> dict[str, str]:
         """The raw columns that `predict` needs, and the type of each."""
-        from hemix.features.frames import type_name
+        from hemix.features.frames.reading import type_name
 
         return {column.name: type_name(column) for column in self.graph.inputs()}
 
@@ -215,8 +215,8 @@ class Version:
             DataError: columns are absent (all are named), the rows of a request cannot be told, or a
                 column is of a type that would change values.
         """
-        from hemix.features.derived.of_frames import raw_rows
-        from hemix.features.frames import like
+        from hemix.features.frames.of_requests import raw_rows
+        from hemix.features.frames.reading import like
         from hemix.features.served_as import examples_as_served
 
         table = raw_rows(frame, self.graph.inputs(), self.graph.definition)

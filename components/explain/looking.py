@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from hemix.errors import DataError, DefinitionError
-from hemix.features.frames import as_table
+from hemix.features.frames.reading import as_table
 from hemix.features.served_as import examples_as_served
 from hemix.models.data.batch import Batch
 from hemix.models.pictures import Picture, pictures_of

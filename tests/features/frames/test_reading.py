@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from hemix.errors import DataError
-from hemix.features.frames import as_table, like
+from hemix.features.frames.reading import as_table, like
 from hemix.features.schema import MISSING_INT
 from hemix.features.transform_plan import RawColumn
 

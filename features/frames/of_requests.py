@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from hemix.errors import DataError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.derived.among_candidates import within_request
-from hemix.features.frames import arrow_column, as_table, column_names
+from hemix.features.frames.reading import arrow_column, as_table, column_names
 from hemix.features.transform_plan import RawColumn
 
 KEYS = ("request_id", "user_id", "event_time")

@@ -8,7 +8,7 @@ import pytest
 
 from hemix.errors import DataError
 from hemix.features.definition import DatasetDefinition
-from hemix.features.derived.of_frames import raw_rows
+from hemix.features.frames.of_requests import raw_rows
 from hemix.features.transform_plan import RawColumn
 from tests.features.definitions import plain
 
