@@ -1,4 +1,6 @@
-"""Every ranker over crossed fields: trained on real rows, deployed, and served as it was in memory."""
+"""Every ranker over crossed fields, and what a recipe can put on top of one: trained on real rows,
+deployed, and served as it was in memory.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+from hemix.cli.main import app
 from hemix.components.train import step as train
 from hemix.components.validate_model.loaded import export_check
 from hemix.components.validate_model.policy import ParityPolicy
@@ -18,6 +23,8 @@ from hemix.features.store.publish import publish
 from hemix.models.rankers.fields import FieldRanker
 from hemix.models.rankers.registry import RANKERS
 from hemix.models.versions.inference import Scorer, predict_table
+from hemix.models.versions.version import WEIGHTS
+from hemix.models.versions.zero_rows import ROWS
 from hemix.serving.ranking.loaded_version import LoadedVersion, load_version
 from hemix.serving.ranking.loading import Loader
 from hemix.serving.ranking.pool import VersionPool
@@ -29,6 +36,14 @@ from tests.serving.offline import offline_rows
 from tests.small import SmallRun
 
 NAMES = [name for name, kind in RANKERS.items() if issubclass(kind, FieldRanker)]
+
+RECIPES: dict[str, tuple[str, dict[str, str]]] = {
+    **{name: (name, {}) for name in NAMES},
+    "refined": ("fm", {"model.refine": "frnet_b", "training.objective.cl4ctr.weight": "1"}),
+    "narrow": ("", {}),
+    "sparse": ("xdeepint", {"training.embedding_optimizer": "group_ftrl"}),
+}
+"""Name of a version -> its recipe and overrides; narrow: what hemix dimensions writes of fm's."""
 
 POLICY = ParityPolicy(rows=1, requests=1, tolerance=1e-5)
 
@@ -51,11 +66,19 @@ class Shop:
 def trained(root: Path, small: SmallRun, name: str) -> Path:
     """The version folder of a short training on the rows in ``root``."""
     model = root / name / "model"
+    recipe, overrides = RECIPES[name]
+    if name == "narrow":
+        recipe = str(root / "narrow.yaml")
+        told = CliRunner().invoke(
+            app, ["dimensions", str(root / "fm" / "model"), "--ratio", "0.5", "--output", recipe]
+        )
+        assert told.exit_code == 0, told.output
     train.run(
         transformed=root / "transformed",
         transform=small.transform,
-        recipe=name,
+        recipe=recipe,
         overrides={
+            **overrides,
             "model.embedding.width": "4",
             "training.batch_size": "100",
             "training.evaluations": "1",
@@ -90,11 +113,35 @@ def shop(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return Shop(root=root, small=small, verdict=verdict, served=served, asked=asked, rows=rows)
 
 
-@pytest.mark.parametrize("name", NAMES)
+def narrow(model: Path) -> None:
+    """Tables have widths of their own."""
+    stored = load_file(model / WEIGHTS)
+    widths = {w.shape[1] for name, w in stored.items() if name.startswith("embedding.tables.")}
+    assert len(widths) > 1
+    assert min(widths) < 4
+
+
+def sparse(model: Path) -> None:
+    """Rows of zeros are not stored."""
+    assert any(name.endswith(ROWS) for name in load_file(model / WEIGHTS))
+
+
+def refined(model: Path) -> None:
+    """The refinement is stored, CL4CTR's encoder is not."""
+    names = set(load_file(model / WEIGHTS))
+    assert any("refine" in name for name in names)
+    assert not any("cl4ctr" in name for name in names)
+
+
+STORED = {"narrow": narrow, "sparse": sparse, "refined": refined}
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_trains_deploys_and_serves_the_scores_it_had_in_memory(name: str, shop: Shop) -> None:
     """All versions have one transform, whose graph is loaded once."""
     here = shop.root / name
     model = here / "model" if name == "fm" else trained(shop.root, shop.small, name)
+    STORED.get(name, lambda model: None)(model)
     exported = export_check(Scorer.load(model), model, shop.root / "transformed", POLICY)
     assert exported.passed, exported.line
     registry = open_registry(here / "registry")
