@@ -49,7 +49,7 @@ class Ours:
     ) -> tuple[dict[str, Any], Scores]:
         """One training; widths chosen from the base are those of its first seed with ``setting``."""
         entry = self.asked[name]
-        overrides = {**settings.FIXED, **setting, **entry.overrides}
+        overrides = {**settings.fixed(entry.recipe), **setting, **entry.overrides}
         if entry.ratio is not None:
             trained, _ = self.train(entry.base, 0, setting)
             overrides["model.embedding.widths"] = str(trained[looks.fdo(entry.ratio)])

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from hemix.models.rankers.fields import DeepConfig
+from hemix.models.rankers.registry import find
+
 from hemix.models.ftrl_config import GroupFTRLConfig
 
 FIXED = {
@@ -28,6 +31,12 @@ FIRST = {
     "training.embedding_learning_rate": "0.02",
     "training.embedding_weight_decay": "1e-5",
 }
+
+
+def fixed(recipe: str) -> dict[str, str]:
+    """What no trial of ``recipe`` changes: :data:`FIXED`, and batch norm in its deep network."""
+    deep = issubclass(find(recipe).config_type, DeepConfig)
+    return FIXED | ({"model.deep_norm": "batch"} if deep else {})
 
 
 def tried(trials: int, seed: int = 0) -> list[dict[str, str]]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from hemix.models.layers.batch_rng import Dropout
+
+Norm = Literal["none", "layer", "batch"]
 
 
 def xavier_slices_(weight: Tensor) -> Tensor:
@@ -30,22 +33,43 @@ def split_axis(x: Tensor, axis: int, sizes: tuple[int, int]) -> Tensor:
     return x.reshape(*x.shape[:axis], first, second, *x.shape[axis + 1 :])
 
 
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation of ``[B, D]`` (Ioffe and Szegedy, arXiv 1502.03167, algorithms 1 and 2).
+
+    A single row in training, which has no variance, is normalised as in evaluation.
+    """
+
+    def forward(self, x_BD: Tensor) -> Tensor:
+        if self.training and len(x_BD) == 1:
+            return nn.functional.batch_norm(
+                x_BD, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(x_BD)
+
+
+def norm_of(norm: Norm, width: int) -> list[nn.Module]:
+    """The layer of that name, or no layer."""
+    return {"none": [], "layer": [nn.LayerNorm(width)], "batch": [BatchNorm(width)]}[norm]
+
+
 class MLP(nn.Module):
-    """``[B, D] -> [B, widths[-1]]``: Linear, ReLU, dropout for every width.
+    """``[B, D] -> [B, widths[-1]]``: Linear, norm if there is one, ReLU, dropout for every width.
 
     Example:
         >>> MLP(4, (8, 2))(torch.zeros(3, 4)).shape
         torch.Size([3, 2])
     """
 
-    def __init__(self, width: int, widths: Sequence[int], dropout: float = 0.0) -> None:
+    def __init__(
+        self, width: int, widths: Sequence[int], dropout: float = 0.0, norm: Norm = "none"
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for out in widths:
             linear = nn.Linear(width, out)
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
-            layers += [linear, nn.ReLU(), Dropout(dropout)]
+            layers += [linear, *norm_of(norm, out), nn.ReLU(), Dropout(dropout)]
             width = out
         self.net = nn.Sequential(*layers)
         self.width = width

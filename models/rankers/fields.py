@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from hemix.models.data.batch import Batch
 from hemix.models.embedding.tables import FeatureEmbedding
 from hemix.models.embedding.widths import live_columns
+from hemix.models.layers.dense import Norm
 from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES, RankerConfig
 from hemix.models.rankers.refined import RefinedConfig
 from hemix.models.rankers.vector import RequestVectors, VectorRanker, VectorRankerConfig
@@ -43,6 +44,15 @@ class FirstOrderConfig(FieldRankerConfig):
 
     first_order: bool = True
     """Whether every id and number also has a weight of its own in the logit."""
+
+
+class DeepConfig(RankerConfig):
+    """Shape of those that have a deep network."""
+
+    deep_norm: Norm = "none"
+    """What stands behind each linear layer of the deep network; the released code of this line of
+    work has batch norm. Its statistics are those of one process's part of a batch, so batch goes
+    with one process, accumulate 1 and no moving average of the weights."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,6 +51,24 @@ class Recipe(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _batch_statistics(self) -> Recipe:
+        if getattr(self.model, "deep_norm", "none") != "batch":
+            return self
+        training = self.training
+        for name, value, most in (
+            ("processes", training.processes, 1),
+            ("nodes", training.nodes, 1),
+            ("accumulate", training.accumulate, 1),
+            ("ema", training.ema, 0),
+        ):
+            if value > most:
+                raise ValueError(
+                    f"model.deep_norm=batch takes its statistics from one whole batch and keeps "
+                    f"them with the weights: set training.{name}={most}, or model.deep_norm=layer"
+                )
+        return self
+
     def build(self, spec: FeatureSpec) -> Ranker:
         """A new ranker with random weights (from torch's global generator) and its outputs.
 

@@ -123,12 +123,12 @@ def move(
     require_fit(old, new)
     found = Moved(weights={name: p.detach().clone() for name, p in new.named_parameters()})
     known = {name: p.detach() for name, p in old.named_parameters()}
-    for name, value in _of_objective(old).items():
-        mine = _of_objective(new).get(name)
+    for name, value in _beside_weights(old).items():
+        mine = _beside_weights(new).get(name)
         if mine is not None and mine.shape == value.shape:
             found.weights[name] = value.detach().clone()
     for name in set(found.weights) - _by_meaning(new):
-        if _is_objective(name):
+        if _is_objective(name) or name not in known:
             continue
         found.weights[name].copy_(known[name])
     for place, embedding in new.embeddings.items():
@@ -144,10 +144,13 @@ def _is_objective(name: str) -> bool:
     return name.startswith("objective.")
 
 
-def _of_objective(ranker: Ranker) -> dict[str, Tensor]:
-    """Parameters and buffers of the objective; not those that speak of a table's rows."""
+def _beside_weights(ranker: Ranker) -> dict[str, Tensor]:
+    """The objective's parameters and buffers, not those that speak of a table's rows; and the
+    statistics of batch norms.
+    """
     named = (*ranker.named_parameters(), *ranker.named_buffers())
-    return {n: v for n, v in named if _is_objective(n) and not n.endswith(".seen")}
+    found = {n: v for n, v in named if _is_objective(n) and not n.endswith(".seen")}
+    return found | {n: v for n, v in named if n.endswith((".running_mean", ".running_var"))}
 
 
 def _by_meaning(ranker: Ranker) -> set[str]:

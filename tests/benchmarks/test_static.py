@@ -75,7 +75,7 @@ def test_every_row_is_a_recipe_that_can_be_built() -> None:
     }
     for entry in asked.values():
         for setting in settings.tried(3):
-            recipe_of(entry.recipe, {**settings.FIXED, **setting, **entry.overrides})
+            recipe_of(entry.recipe, {**settings.fixed(entry.recipe), **setting, **entry.overrides})
     assert settings.tried(4) == settings.tried(4)
 
 

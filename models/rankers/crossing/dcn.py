@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 from hemix.models.layers.dense import MLP, mlp_flops
 from hemix.models.layers.interactions.crosses import VectorCross
-from hemix.models.rankers.fields import FieldRanker, FieldRankerConfig
+from hemix.models.rankers.fields import DeepConfig, FieldRanker, FieldRankerConfig
 from hemix.models.search_space import Choice, Range, Space
 from hemix.spec import FeatureSpec
 
 
-class DCNConfig(FieldRankerConfig):
+class DCNConfig(FieldRankerConfig, DeepConfig):
     """Shape of a DCN."""
 
     search: ClassVar[Space] = {
@@ -61,7 +61,9 @@ class DCN(FieldRanker):
         super().__init__(spec, config)
         self.config, width = config, self.flat_width
         self.crosses = nn.ModuleList(VectorCross(width) for _ in range(config.crosses))
-        self.deep = MLP(width, config.deep, config.dropout) if config.deep else None
+        self.deep = (
+            MLP(width, config.deep, config.dropout, config.deep_norm) if config.deep else None
+        )
         self.tower = self.towers(width + (self.deep.width if self.deep else 0), config)
 
     def branch_logits(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:

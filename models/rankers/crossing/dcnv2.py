@@ -23,12 +23,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hemix.models.layers.dense import MLP, CrossLayer, mlp_flops
-from hemix.models.rankers.fields import FieldRanker, FieldRankerConfig
+from hemix.models.rankers.fields import DeepConfig, FieldRanker, FieldRankerConfig
 from hemix.models.search_space import Choice, Range, Space
 from hemix.spec import FeatureSpec
 
 
-class DCNv2Config(FieldRankerConfig):
+class DCNv2Config(FieldRankerConfig, DeepConfig):
     """Shape of a DCN V2."""
 
     search: ClassVar[Space] = {
@@ -69,7 +69,9 @@ class DCNv2(FieldRanker):
         super().__init__(spec, config)
         self.config, width = config, self.flat_width
         self.cross = nn.ModuleList(CrossLayer(width) for _ in range(config.crosses))
-        self.deep = MLP(width, config.deep, config.dropout) if config.deep else None
+        self.deep = (
+            MLP(width, config.deep, config.dropout, config.deep_norm) if config.deep else None
+        )
         self.tower = self.towers(self._last, config)
 
     @property

@@ -10,9 +10,9 @@ CIKM 2023, arXiv 2311.04635. With c_0 the vectors of a row side by side (eq. 2):
     GDCN-P   logit_t = [c_L ; MLP(c_0)] . u_t + d_t        a deep network beside them
 
 The gate multiplies: a port that adds it does not learn. With gates of 1 this is DCN V2. The paper
-has no first-order term. Its deep networks have batch norm, whose running statistics differ with
-the number of processes; none here, a deviation. Widths may differ from field to field: the layers
-read the vectors side by side.
+has no first-order term. Its deep networks have batch norm (``deep_norm="batch"``), whose statistics
+depend on how a batch is shared; none by default, a deviation. Widths may differ from field to
+field: the layers read the vectors side by side.
 
 Branches: ``cross``, in GDCN-P also ``deep``. Axes: B batch, V vectors, D the sum of their widths.
 """
@@ -30,7 +30,7 @@ from hemix.models.layers.dense import MLP, mlp_flops
 from hemix.models.layers.interactions.crosses import GatedCross
 from hemix.models.pictures import Look, Picture
 from hemix.models.rankers.crossing.gdcn_pictures import gated_pictures
-from hemix.models.rankers.fields import FieldRanker, FieldRankerConfig
+from hemix.models.rankers.fields import DeepConfig, FieldRanker, FieldRankerConfig
 from hemix.models.search_space import Choice, Range, Space
 from hemix.spec import FeatureSpec
 
@@ -46,7 +46,7 @@ class GCNConfig(FieldRankerConfig):
     """Whether the crosses begin as the release's: biases uniform in [0, 1]."""
 
 
-class GDCNConfig(GCNConfig):
+class GDCNConfig(GCNConfig, DeepConfig):
     """Shape of a GDCN-S or GDCN-P."""
 
     search: ClassVar[Space] = {
@@ -107,8 +107,9 @@ class GCN(FieldRanker):
         super().__init__(spec, config)
         self.config, width = config, self.flat_width
         self.crosses = GatedCrosses(width, config.crosses, released_init=config.released_init)
-        deep = config.deep if isinstance(config, GDCNConfig) else ()
-        self.deep = MLP(width, deep, config.dropout) if deep else None
+        self.deep: MLP | None = None
+        if isinstance(config, GDCNConfig):
+            self.deep = MLP(width, config.deep, config.dropout, config.deep_norm)
         self.tower = self.towers(self._last, config)
 
     @property

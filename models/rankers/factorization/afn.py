@@ -25,7 +25,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hemix.models.layers.dense import MLP, mlp_flops, xavier_slices_
-from hemix.models.rankers.fields import FieldRanker, FirstOrderConfig
+from hemix.models.rankers.fields import DeepConfig, FieldRanker, FirstOrderConfig
 from hemix.models.search_space import Choice, Space
 from hemix.spec import FeatureSpec
 
@@ -33,7 +33,7 @@ SMALLEST = 1e-7
 """Added to the size of an entry before its logarithm."""
 
 
-class AFNConfig(FirstOrderConfig):
+class AFNConfig(FirstOrderConfig, DeepConfig):
     """Shape of an AFN+."""
 
     search: ClassVar[Space] = {
@@ -92,8 +92,12 @@ class AFN(FieldRanker):
         super().__init__(spec, config)
         self.config, width = config, config.embedding.width
         self.neurons = LogarithmicNeurons(sum(self.groups), config.neurons, config.logarithm)
-        self.hidden = MLP(config.neurons * width, config.hidden, config.dropout)
-        self.deep = MLP(self.flat_width, config.deep, config.dropout) if config.deep else None
+        self.hidden = MLP(config.neurons * width, config.hidden, config.dropout, config.deep_norm)
+        self.deep = (
+            MLP(self.flat_width, config.deep, config.dropout, config.deep_norm)
+            if config.deep
+            else None
+        )
         self.tower = self.towers(self.hidden.width + (self.deep.width if self.deep else 0), config)
 
     def branch_logits(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -22,12 +22,12 @@ from torch import Tensor
 
 from hemix.models.layers.dense import MLP, mlp_flops
 from hemix.models.layers.interactions.pairs import FactorizationMachine
-from hemix.models.rankers.fields import FieldRanker, FirstOrderConfig
+from hemix.models.rankers.fields import DeepConfig, FieldRanker, FirstOrderConfig
 from hemix.models.search_space import Choice, Space
 from hemix.spec import FeatureSpec
 
 
-class DeepFMConfig(FirstOrderConfig):
+class DeepFMConfig(FirstOrderConfig, DeepConfig):
     """Shape of a DeepFM."""
 
     search: ClassVar[Space] = {
@@ -56,7 +56,7 @@ class DeepFM(FieldRanker):
         super().__init__(spec, config)
         self.config = config
         self.pairs = FactorizationMachine(len(spec.tasks), config.embedding.width)
-        self.deep = MLP(self.flat_width, config.deep, config.dropout)
+        self.deep = MLP(self.flat_width, config.deep, config.dropout, config.deep_norm)
         self.tower = self.towers(self.deep.width, config)
 
     def branch_logits(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -24,14 +24,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hemix.models.layers.dense import MLP, mlp_flops, xavier_slices_
-from hemix.models.rankers.fields import FieldRanker, FirstOrderConfig
+from hemix.models.rankers.fields import DeepConfig, FieldRanker, FirstOrderConfig
 from hemix.models.search_space import Choice, Space
 from hemix.spec import FeatureSpec
 
 Kind = Literal["all", "each", "interaction"]
 
 
-class FiBiNETConfig(FirstOrderConfig):
+class FiBiNETConfig(FirstOrderConfig, DeepConfig):
     """Shape of a FiBiNET."""
 
     search: ClassVar[Space] = {
@@ -132,7 +132,7 @@ class FiBiNET(FieldRanker):
             BilinearPairs(vectors, width, config.bilinear) for _ in range(2)
         )
         self.pairs_width = vectors * (vectors - 1) * width
-        self.deep = MLP(self.pairs_width, config.deep, config.dropout)
+        self.deep = MLP(self.pairs_width, config.deep, config.dropout, config.deep_norm)
         self.tower = self.towers(self.deep.width, config)
 
     def branch_logits(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:

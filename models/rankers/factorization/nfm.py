@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from hemix.models.layers.batch_rng import Dropout
 from hemix.models.layers.dense import MLP, mlp_flops
 from hemix.models.layers.interactions.pairs import pooled_pairs, pooled_pairs_flops
-from hemix.models.rankers.fields import FieldRanker, FirstOrderConfig
+from hemix.models.rankers.fields import DeepConfig, FieldRanker, FirstOrderConfig
 from hemix.models.search_space import Choice, Space
 from hemix.spec import FeatureSpec
 
 
-class NFMConfig(FirstOrderConfig):
+class NFMConfig(FirstOrderConfig, DeepConfig):
     """Shape of an NFM."""
 
     search: ClassVar[Space] = {
@@ -57,7 +57,7 @@ class NFM(FieldRanker):
         self.config, width = config, config.embedding.width
         self.norm = nn.LayerNorm(width) if config.norm else nn.Identity()
         self.dropout = Dropout(config.dropout)
-        self.deep = MLP(width, config.deep, config.dropout)
+        self.deep = MLP(width, config.deep, config.dropout, config.deep_norm)
         self.tower = self.towers(self.deep.width, config)
 
     def logits(self, x_BVE: Tensor) -> dict[str, Tensor]:

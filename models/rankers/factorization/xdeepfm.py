@@ -24,12 +24,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from hemix.models.layers.dense import MLP, mlp_flops, xavier_slices_
-from hemix.models.rankers.fields import FieldRanker, FirstOrderConfig
+from hemix.models.rankers.fields import DeepConfig, FieldRanker, FirstOrderConfig
 from hemix.models.search_space import Choice, Space
 from hemix.spec import FeatureSpec
 
 
-class XDeepFMConfig(FirstOrderConfig):
+class XDeepFMConfig(FirstOrderConfig, DeepConfig):
     """Shape of an xDeepFM."""
 
     search: ClassVar[Space] = {
@@ -125,7 +125,11 @@ class XDeepFM(FieldRanker):
         self.cin = CompressedInteractions(
             sum(self.groups), config.maps, split=config.split, activation=config.activation
         )
-        self.deep = MLP(self.flat_width, config.deep, config.dropout) if config.deep else None
+        self.deep = (
+            MLP(self.flat_width, config.deep, config.dropout, config.deep_norm)
+            if config.deep
+            else None
+        )
         self.tower = self.towers(self.cin.width + (self.deep.width if self.deep else 0), config)
 
     def branch_logits(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:

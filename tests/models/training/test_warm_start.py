@@ -238,6 +238,15 @@ def test_known_rows_score_as_before_where_edges_are_the_same(recipe: str) -> Non
     assert moved.new["tag"] == moved.new["hour"] == 0
 
 
+def test_statistics_of_batch_norms_are_carried() -> None:
+    old = ranker(OLD.spec, 0, "dcnv2", model__deep_norm="batch")
+    kept = {n: b.normal_() for n, b in old.named_buffers() if n.endswith("running_mean")}
+    moved = move(old, ranker(NEWER.spec, 1, "dcnv2", model__deep_norm="batch"), OLD, NEWER)
+    assert kept
+    for name, value in kept.items():
+        assert torch.equal(moved.weights[name], value)
+
+
 @pytest.mark.parametrize("new_rows", ["unknown", "fresh"])
 def test_new_ids_begin_as_the_unknown_id_or_fresh(new_rows: str) -> None:
     old, new = ranker(OLD.spec, 0), ranker(NEWER.spec, 1)
