@@ -12,10 +12,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from hemix.models.ftrl_config import GroupFTRLConfig
 from hemix.models.rankers.fields import DeepConfig
 from hemix.models.rankers.registry import find
-
-from hemix.models.ftrl_config import GroupFTRLConfig
 
 FIXED = {
     "training.batch_size": "4096",

@@ -89,6 +89,8 @@ def test_narrow_tables_and_zero_rows_are_rows_beside_the_base(
 ) -> None:
     for name, value in (("training.epochs", "1"), ("model.embedding.width", "4")):
         monkeypatch.setitem(settings.FIXED, name, value)
+    for name in ("training.learning_rate", "training.embedding_learning_rate"):
+        monkeypatch.setitem(settings.FIRST, name, "0.01")  # rows never seen stay near 0
     trained: list[Recipe] = []
     run = Trainer.run
     monkeypatch.setattr(Trainer, "run", lambda self: trained.append(self.recipe) or run(self))
