@@ -102,11 +102,16 @@ def test_objectives_are_compared_and_kept(data: RunData, tmp_path: Path) -> None
     def of() -> dict[str, object]:
         return compare(
             Splits(data, tmp_path), rankers=["compact"], objectives=["bce", "rcr"], seeds=1,
-            levels=[2], codes=[8], fixed=TOY,
+            levels=[2], codes=[8], fixed=TOY, refit=True,
         )  # fmt: skip
 
     rows = of()
-    assert [*rows] == [RULE, "boosting", "compact bce", "compact rcr"]
+    refit = ["compact bce, refit", "compact rcr, refit"]
+    assert [*rows] == [RULE, "boosting", "compact bce", refit[0], "compact rcr", refit[1]]
+    for name in refit:
+        again, chosen = rows[name], rows[name.removesuffix(", refit")]
+        assert again["setting"] == chosen["setting"] | {"training.refit": "true"}
+        assert again["test"]["click"]["auc"] != chosen["test"]["click"]["auc"]
     best = rows["compact rcr"]
     assert isinstance(best, dict)
     tried = {one["training.objective.rcr.weight"]: score for one, score in best["tried"]}
@@ -116,7 +121,7 @@ def test_objectives_are_compared_and_kept(data: RunData, tmp_path: Path) -> None
         best["to_bce"]["click"].keys() == {"gauc", "low", "high"} == best["to_rule"]["click"].keys()
     )
     kept = sorted(path.name for path in tmp_path.iterdir())
-    assert len(kept) == 8
+    assert len(kept) == 12
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert json.dumps(of()) == json.dumps(rows)  # NaN where there are too few users
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
