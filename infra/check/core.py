@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from hemix.infra.check import schemas
 from hemix.infra.check.objects import Manifest
 from hemix.infra.check.rules import kinds, networking, podspec
 from hemix.infra.check.rules.custom import kserve, operators, trainer
 from hemix.infra.check.rules.values import quantity
 
-VERSION = "1.31"
-"""Of the schemas; the newest that the pinned kubernetes-validate holds."""
 CUSTOM = {
     "InferenceService": "serving.kserve.io/v1beta1",
     "ServingRuntime": "serving.kserve.io/v1alpha1",
@@ -37,7 +34,7 @@ _RULES = (kinds, networking, kserve, trainer, operators)
 
 def problems(manifest: Manifest) -> list[str]:
     """Why a cluster would refuse ``manifest``, a core type; empty when it would not."""
-    return [*_schema(manifest), *everywhere(manifest)]
+    return [*schemas.core_problems(manifest), *everywhere(manifest)]
 
 
 def everywhere(manifest: Manifest) -> list[str]:
@@ -69,27 +66,6 @@ def everywhere(manifest: Manifest) -> list[str]:
     except (AttributeError, TypeError, KeyError) as error:  # a text where a mapping belongs
         found.append(f"{manifest.get('kind')}: is not built as its kind is ({error!r})")
     return list(dict.fromkeys(found))
-
-
-def _schema(manifest: Manifest) -> tuple[str, ...]:
-    return _asked(json.dumps(manifest, sort_keys=True, default=str))
-
-
-@functools.lru_cache(maxsize=2048)
-def _asked(text: str) -> tuple[str, ...]:
-    """Overlays share most objects, and each question reads the schemas anew."""
-    import kubernetes_validate
-
-    manifest = json.loads(text)
-    try:
-        kubernetes_validate.validate(manifest, VERSION, strict=True)
-    except kubernetes_validate.ValidationError as error:
-        return (f"{'.'.join(map(str, error.path)) or 'object'}: {error.message}",)
-    except kubernetes_validate.SchemaNotFoundError:
-        return (
-            f"{manifest.get('apiVersion')} {manifest.get('kind')}: Kubernetes has no such type",
-        )
-    return ()
 
 
 def _walk(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Iterator, Sequence
 
 from hemix.infra.check import pod_defaults, sources
 from hemix.infra.check.objects import Manifest, Object
 from hemix.infra.check.rules import accounts, flows, ours, references, room, settings
+from hemix.infra.check.rules.policy import doors, identity, known, programs, shape
 from hemix.infra.check.rules.working import pods, serving, watching
 from hemix.infra.check.rules.world import World, world
 from hemix.pipelines.compiler.cluster_settings import ClusterSettings
@@ -24,19 +24,34 @@ def problems(overlay: Sequence[Object], applied: Sequence[Object] | None = None)
     return list(each(built(overlay, applied)))
 
 
+RULES = (
+    references.problems,
+    accounts.problems,
+    settings.problems,
+    ours.problems,
+    room.problems,
+    known.problems,
+    identity.problems,
+    doors.problems,
+    programs.problems,
+    programs.training,
+    shape.problems,
+    pods.problems,
+    serving.problems,
+    watching.problems,
+    flows.problems,
+)
+"""All that looks at several objects; the dearest comes last."""
+
+
 def each(found: World) -> Iterator[str]:
     """One problem after another, worked out as they are asked for."""
-    yield from itertools.chain(
-        references.problems(found),
-        accounts.problems(found),
-        settings.problems(found),
-        ours.problems(found),
-        room.problems(found),
-        flows.problems(found),
-        pods.problems(found),
-        serving.problems(found),
-        watching.problems(found),
-    )
+    for rule in RULES:
+        try:
+            yield from rule(found)
+        except (AttributeError, KeyError, IndexError, TypeError, RuntimeError) as error:
+            # A text where a mapping belongs, a part that is missing: no program would read it either.
+            yield f"{rule.__module__.rpartition('.')[2]}: an object is not built as its kind is ({error!r})"
 
 
 def built(overlay: Sequence[Object], applied: Sequence[Object] | None = None) -> World:

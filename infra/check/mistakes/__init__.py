@@ -4,11 +4,21 @@
 more of the same kinds; ``operators`` were written without a look at the rules. ``make cluster-check`` and the tests go through all of them.
 """
 
+from hemix.infra.check.mistakes.fresh_first import FRESH_FIRST
 from hemix.infra.check.mistakes.further import FURTHER
 from hemix.infra.check.mistakes.mistake import Mistake, refused, site_of
 from hemix.infra.check.mistakes.operators import OPERATORS
 from hemix.infra.check.mistakes.reviewed import REVIEWED
 
-MISTAKES: tuple[Mistake, ...] = (*REVIEWED, *FURTHER, *OPERATORS)
+MISTAKES: tuple[Mistake, ...] = (*REVIEWED, *FURTHER, *OPERATORS, *FRESH_FIRST)
 
-__all__ = ["FURTHER", "MISTAKES", "OPERATORS", "REVIEWED", "Mistake", "refused", "site_of"]
+__all__ = [
+    "FRESH_FIRST",
+    "FURTHER",
+    "MISTAKES",
+    "OPERATORS",
+    "REVIEWED",
+    "Mistake",
+    "refused",
+    "site_of",
+]

@@ -5,11 +5,20 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hemix.infra.check import core, namespaces, pod_defaults, sources, together
+from hemix.infra.check import (
+    core,
+    namespaces,
+    pod_defaults,
+    prometheus,
+    schemas,
+    sources,
+    together,
+)
 from hemix.infra.check.objects import ROOT, Manifest, Object, kustomized
 
 GONE = object()
@@ -101,8 +110,12 @@ def judged(
     if not found:  # what is refused by itself is not applied
         found += namespaces.problems(overlay)
         found += itertools.islice(together.each(together.built(overlay, applied)), 3)
-    if not found and changed is not None and changed.core:
-        found += core.problems(changed.manifest)  # the schemas: slow, so they come last
+    if not found and changed is not None:
+        known = schemas.core_problems if changed.core else schemas.custom_problems
+        found += known(changed.manifest)
+    if not found and changed is not None and changed.manifest["kind"] == "PrometheusRule":
+        rules = [o.manifest for o in overlay if o.manifest["kind"] == "PrometheusRule"]
+        found += prometheus.problems(rules, prometheus.TESTS) if shutil.which("promtool") else []
     return found
 
 

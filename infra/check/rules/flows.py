@@ -48,7 +48,8 @@ class Flow:
 def problems(world: World) -> Iterator[str]:
     """Flows that are closed and must be open, and the other way round."""
     policies = list(world.of("NetworkPolicy"))
-    for flow in flows(world):
+    found = list(flows(world))
+    for flow in (*found, *_closed(world, found)):
         side = blocked(policies, flow)
         if flow.wanted and side:
             yield f"{flow.told()} is closed ({side})"
@@ -196,6 +197,52 @@ def flows(world: World) -> Iterator[Flow]:
         yield from (Flow(other, one, 6379, wanted=False) for other in predictors)
     yield from _flink(flink, steps, stranger)
     yield from _artifacts(world, storage, stranger)
+
+
+_ODD = (22, 53, 80, 443, 6379, 8080, 8099, 9000)
+"""Ports that pods of others listen at."""
+
+
+def _closed(world: World, known: Sequence[Flow]) -> Iterator[Flow]:
+    """All that the table does not name is closed: each of ours to each of ours, to and from strangers."""
+    named = {(id(f.source), id(f.target), f.port, f.protocol) for f in known}
+    # Others' pods are opened by their namespace.
+    spaces = {(id(f.source), f.target.namespace, f.port, f.protocol) for f in known}
+    ours = list({id(e): e for f in known for e in (f.source, f.target) if _of(e, world)}.values())
+    others = list({id(e): e for f in known for e in (f.source, f.target)
+                   if not e.address and not _of(e, world)}.values())  # fmt: skip
+    for target in (one for one in ours if one.namespace == world.home):
+        numbers = {n for n in target.ports.values() if isinstance(n, int)} or {8080}
+        for source in (*ours, *others):
+            within = {_group("", source.labels), _group("", target.labels)} == {"flink"} or (
+                _JOBSET in source.labels and _JOBSET in target.labels
+            )
+            for port in () if within else sorted({*numbers, 22}):
+                if (id(source), id(target), port, "TCP") not in named:
+                    yield Flow(source, target, port, wanted=False)
+    for source in ours:
+        if source.namespace != world.home:
+            continue
+        for target in others:
+            for port, protocol in (*((n, "TCP") for n in _ODD), (53, "UDP")):
+                told = (id(source), target.namespace, port, protocol) in spaces
+                if not told and target.spaces != _STORAGE:
+                    yield Flow(source, target, port, protocol, wanted=False)
+        for port in (22, 80, 443, 9000):
+            if (id(source), id(STORE), port, "TCP") not in named:
+                yield Flow(source, STORE, port, wanted=False)
+
+
+_STORAGE = {"hemix/storage": "true"}
+
+
+def _of(end: End, world: World) -> bool:
+    """Ours: in our namespaces, with ports of its own, or a step or a node of a training."""
+    known = bool(end.ports) or bool({_STEP, _JOBSET} & set(end.labels))
+    return end.namespace in (world.home, world.runs) and known
+
+
+_STEP, _JOBSET = "pipelines.kubeflow.org/v2_component", "jobset.sigs.k8s.io/jobset-name"
 
 
 def _listens(end: End) -> list[int]:

@@ -75,8 +75,9 @@ def _monitor(world: World, manifest: Manifest) -> Iterator[str]:
         for service in found:
             pods = [pod for pod in world.pods if service.means(pod)]
             if "targetPort" in end:
-                if not any(end["targetPort"] in pod.ports() for pod in pods):
-                    yield f"endpoints[{number}]: nothing listens at {end['targetPort']} behind {service.title}"
+                first = [next(iter(pod.ports().values()), None) for pod in pods]
+                if not any(pod.ports().get(end["targetPort"]) in first for pod in pods):
+                    yield f"endpoints[{number}]: no figures are told at {end['targetPort']} behind {service.title}"
             elif end.get("port") not in {p.get("name") for p in service.ports}:
                 yield f"endpoints[{number}]: {service.title} has no port called {end.get('port')}"
 
@@ -158,8 +159,12 @@ def _scaled(world: World, manifest: Manifest) -> Iterator[str]:
         if annotations.get("serving.kserve.io/autoscalerClass") not in ("external", "none"):
             yield f"{title_of(service)} is scaled by KServe too"
         predictor = service["spec"]["predictor"]
-        if manifest["spec"].get("minReplicaCount", 0) < predictor.get("minReplicas", 1):
-            yield "minReplicaCount: is below the predictor's minReplicas"
+        for key, own in (("minReplicaCount", "minReplicas"), ("maxReplicaCount", "maxReplicas")):
+            if manifest["spec"].get(key) != predictor.get(own):
+                yield f"{key} {manifest['spec'].get(key)} is not the predictor's {own} {predictor.get(own)}"
+        fallback = (manifest["spec"].get("fallback") or {}).get("replicas", 0)
+        if fallback > manifest["spec"].get("maxReplicaCount", 100):
+            yield f"fallback: {fallback} pods are above maxReplicaCount"
 
 
 def _policy(world: World, manifest: Manifest) -> Iterator[str]:

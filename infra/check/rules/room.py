@@ -30,6 +30,8 @@ def problems(world: World) -> Iterator[str]:
         top = most.get(("PersistentVolumeClaim", "storage"))
         if top is not None and size > top:
             yield f"{title}: above the LimitRange's {top / 2**30:g} GiB"
+    if not any(kind == "PersistentVolumeClaim" for kind, _ in most) and most is not None:
+        yield "LimitRange: one claim may take all the storage there is"
     if "requests.storage" in hard and total > hard["requests.storage"]:
         yield "ResourceQuota: less storage than the claims ask for"
     for pod in world.pods:
@@ -53,13 +55,54 @@ def problems(world: World) -> Iterator[str]:
                 found.get("limits") or {}
             ):
                 continue
-    if hard and not {"requests.cpu", "requests.memory", "limits.memory", "pods"} <= set(hard):
-        yield "ResourceQuota: leaves requests.cpu, requests.memory, limits.memory or pods unbounded"
+    missing = {*_BOUNDED, *(("requests.nvidia.com/gpu",) if _gpus(world) else ())} - set(hard)
+    if hard and missing:
+        yield f"ResourceQuota: leaves {', '.join(sorted(missing))} unbounded"
+    yield from _steps(world, hard)
     if hard and not {"services.loadbalancers", "services.nodeports"} <= set(hard):
         yield "ResourceQuota: lets anyone open the cluster to the outside"
     yield from _together(world, hard)
     yield from _alive(world)
     yield from _defaults(world)
+
+
+_BOUNDED = (
+    "requests.cpu", "requests.memory", "limits.memory", "requests.ephemeral-storage", "pods",
+    "requests.storage", "persistentvolumeclaims", "services",
+)  # fmt: skip
+
+
+def _gpus(world: World) -> bool:
+    return any(
+        "nvidia.com/gpu" in ((c.get("resources") or {}).get("limits") or {})
+        for pod in world.pods
+        for c in pod.spec.get("containers") or ()
+        if pod.maker != "kfp"
+    )
+
+
+def _steps(world: World, hard: dict[str, Decimal]) -> Iterator[str]:
+    """What says nothing gets the LimitRange's defaults: one of each must fit, on disk too."""
+    disk = Decimal(0)
+    for limits in world.of("LimitRange"):
+        for entry in (limits.get("spec") or {}).get("limits") or ():
+            if entry.get("type") == "Container":
+                asked = (entry.get("defaultRequest") or {}).get("ephemeral-storage")
+                disk = max(disk, quantity(asked) or Decimal(0))
+    number = sum(_number(world, p.title) for p in world.pods if p.namespace == world.home and p.maker != "kfp")  # fmt: skip
+    top = hard.get("requests.ephemeral-storage")
+    if top is not None and disk * number > top:
+        yield f"ResourceQuota: requests.ephemeral-storage {top:g} does not hold what is applied ({disk * number:g})"
+
+
+_SENSIBLE = {
+    ("default", "memory"): ("256Mi", "16Gi"),
+    ("default", "ephemeral-storage"): ("20Gi", "1Ti"),
+    ("defaultRequest", "cpu"): ("10m", "2"),
+    ("defaultRequest", "memory"): ("64Mi", "4Gi"),
+    ("defaultRequest", "ephemeral-storage"): ("64Mi", "50Gi"),
+}
+"""Of KFP's own containers (driver, launcher, Argo's init and wait), and the disk that steps download to."""
 
 
 def _defaults(world: World) -> Iterator[str]:
@@ -75,6 +118,12 @@ def _defaults(world: World) -> Iterator[str]:
             for name in names:
                 if not any(name in (entry.get(key) or {}) for entry in own):
                     yield f"{title_of(limits)}: {key} says no {name}: the quota refuses KFP's containers"
+                for entry in own:
+                    value = quantity((entry.get(key) or {}).get(name, ""))
+                    low, high = (quantity(bound) or Decimal(0) for bound in _SENSIBLE[key, name])
+                    if value is not None and not low <= value <= high:
+                        told = entry[key][name]
+                        yield f"{title_of(limits)}: {key} {name} {told} is not between {' and '.join(_SENSIBLE[key, name])}"
 
 
 def _claims(world: World) -> Iterator[tuple[str, Decimal]]:

@@ -67,6 +67,19 @@ def launcher(data: dict[str, str]) -> Iterator[str]:
         yield f"providers: not YAML ({error})"
         return
     default = ((found.get("s3") or {}).get("default") or {}) if isinstance(found, dict) else {}
+    yield from _known("providers", found, {"s3", "gs", "minio"})
+    yield from _known("providers.s3", (found or {}).get("s3"), {"default", "overrides"})
+    keys = {"endpoint", "region", "disableSSL", "forcePathStyle", "credentials", "maxRetries"}
+    yield from _known("providers.s3.default", default, keys)
+    given = default.get("credentials")
+    yield from _known("providers.s3.default.credentials", given, {"fromEnv", "secretRef"})
+    for key in ("disableSSL", "forcePathStyle"):
+        if not isinstance(default.get(key, False), bool):
+            yield f"providers.s3.default.{key}: {default[key]!r} is not true or false"
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", str(default.get("region", ""))):
+        yield f"providers.s3.default.region: {default.get('region')!r} is no region"
+    if not re.fullmatch(r"[a-z0-9.-]+(:\d+)?", str(default.get("endpoint", ""))):
+        yield f"providers.s3.default.endpoint: {default.get('endpoint')!r} is no host"
     for key in ("endpoint", "region"):
         if not default.get(key):
             yield f"providers.s3.default.{key}: is missing"
@@ -83,9 +96,21 @@ def launcher(data: dict[str, str]) -> Iterator[str]:
         if known is None:
             yield f"providers.s3.default.credentials: there is no secret {reference.get('secretName')}"
             return
+        if reference.get("accessKeyKey") == reference.get("secretKeyKey"):
+            yield "providers.s3.default.credentials: one key is taken for both"
+        if "SECRET" in str(reference.get("accessKeyKey")):
+            yield "providers.s3.default.credentials: the keys are swapped"
         for key in ("accessKeyKey", "secretKeyKey"):
             if reference.get(key) not in known:
                 yield f"providers.s3.default.credentials.{key}: the secret has no {reference.get(key)}"
+
+
+def _known(where: str, found: Any, keys: set[str]) -> Iterator[str]:
+    if not isinstance(found, dict):
+        yield f"{where}: is no mapping"
+        return
+    for key in sorted(set(found) - keys):
+        yield f"{where}.{key}: the launcher reads no such key"
 
 
 def argo(data: dict[str, str]) -> Iterator[str]:
@@ -111,6 +136,13 @@ def argo(data: dict[str, str]) -> Iterator[str]:
         yield "failedPodRestart: pods that never started are not made anew"
 
 
+_DIRECTIVES = {
+    "port", "protected-mode", "dir", "appendonly", "appendfsync", "save", "maxmemory-policy",
+    "tcp-keepalive", "timeout", "maxclients", "lazyfree-lazy-user-del", "io-threads", "databases",
+    "auto-aof-rewrite-percentage", "auto-aof-rewrite-min-size", "loglevel", "requirepass",
+}  # fmt: skip
+
+
 def _redis(text: str) -> Iterator[str]:
     lines = [
         line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")
@@ -129,6 +161,18 @@ def _redis(text: str) -> Iterator[str]:
         yield f"redis.conf: port {told.get('port')} is not the one of its Service"
     if told.get("dir") != ["/data"]:
         yield "redis.conf: dir is not the volume"
+    for line in lines:
+        if line[0] not in _DIRECTIVES or len(line) < 2:
+            yield f"redis.conf: {' '.join(line)!r} is no directive that is known here"
+    for name in {line[0] for line in lines if [one[0] for one in lines].count(line[0]) > 1}:
+        yield f"redis.conf: {name} stands twice"
+    if told.get("appendfsync", ["everysec"])[0] not in ("everysec", "always"):
+        yield f"redis.conf: appendfsync {told['appendfsync'][0]}: features are lost with the pod"
+    for name in ("tcp-keepalive", "timeout"):
+        if not re.fullmatch(r"\d+", told.get(name, ["0"])[0]):
+            yield f"redis.conf: {name} {told[name][0]} is no number of seconds"
+    if told.get("timeout", ["0"]) != ["0"]:
+        yield "redis.conf: timeout: rankers keep their connections"
 
 
 def _flink(world: World, text: str) -> Iterator[str]:
@@ -162,9 +206,60 @@ def _flink(world: World, text: str) -> Iterator[str]:
             yield f"config.yaml: {part}.memory.process.size {size.get('size')!r} is not 1600m, 2g"
         elif limit is not None and int(match[1]) * {"m": 2**20, "g": 2**30}[match[2]] > limit:
             yield f"config.yaml: {part} takes {size['size']}, above the container's limit"
+    yield from _flink_ports(world, found)
     rest = (found.get("rest") or {}).get("port", 8081)
     if service is not None and rest not in {p.get("port") for p in service.ports}:
         yield f"config.yaml: {service.title} has no port {rest}"
+
+
+_OTHER = {"jobmanager", "taskmanager", "blob", "rest", "restart-strategy", "env", "io", "web",
+          "parallelism", "execution", "state", "classloader", "heartbeat", "akka", "pekko"}  # fmt: skip
+_PARTS = (
+    ("jobmanager", "rpc", ("jobmanager", "rpc", "port"), 6123),
+    ("jobmanager", "blob", ("blob", "server", "port"), None),
+    ("jobmanager", "rest", ("rest", "port"), 8081),
+    ("taskmanager", "data", ("taskmanager", "data", "port"), None),
+    ("taskmanager", "rpc", ("taskmanager", "rpc", "port"), None),
+)
+"""Container, its port's name, where the configuration says it, and what it is when it does not."""
+
+
+def _flink_ports(world: World, found: Manifest) -> Iterator[str]:
+    """Every key is Flink's, every port the container's, and every process listens to the others."""
+    for key in set(found) - _OTHER:
+        yield f"config.yaml: {key} is no key of Flink's that is known here"
+    for part, name, path, usual in _PARTS:
+        value: Any = found
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        number = usual if value is None else value
+        pod = next((p for p in world.pods if p.title == f"Deployment hemix-flink-{part}"), None)
+        own = [
+            p.get("containerPort")
+            for c in (pod.spec.get("containers") or () if pod else ())
+            if c.get("name") == part
+            for p in c.get("ports") or ()
+            if p.get("name") == name
+        ]
+        if pod is not None and own != [number]:
+            yield f"config.yaml: {'.'.join(path)} is {number}, and the container {part} says {name} {own}"
+    for part in ("jobmanager", "taskmanager"):
+        if (found.get(part) or {}).get("bind-host") != "0.0.0.0":
+            yield f"config.yaml: {part}.bind-host: listens to itself alone"
+    if (found.get("rest") or {}).get("bind-address") != "0.0.0.0":
+        yield "config.yaml: rest.bind-address: listens to itself alone"
+    kind = (found.get("restart-strategy") or {}).get("type")
+    if kind not in ("none", "off", "disable"):
+        yield f"config.yaml: restart-strategy {kind}: a batch job that failed is the step's to start again"
+    slots = (found.get("taskmanager") or {}).get("numberOfTaskSlots")
+    if slots != 1:
+        yield f"config.yaml: taskmanager.numberOfTaskSlots {slots}: its pod has one worker"
+    for path in (("io", "tmp", "dirs"), ("web", "upload", "dir")):
+        value = found
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if not str(value).startswith("/tmp"):
+            yield f"config.yaml: {'.'.join(path)} {value}: only /tmp can be written"
 
 
 # ---- images -------------------------------------------------------------------------------------

@@ -85,6 +85,12 @@ def _predictor(where: str, predictor: Manifest) -> Iterator[str]:
         value = predictor.get(key)
         if value is not None and value < 0:
             yield f"{where}.{key}: {value} is below 0"
+    if predictor.get("minReplicas") is None:
+        yield f"{where}.minReplicas: is not said: one pod serves everyone"
+    if predictor.get("scaleMetric") not in (None, "cpu", "memory"):
+        yield f"{where}.scaleMetric: {predictor['scaleMetric']!r}: without Knative there is cpu and memory"
+    if not 1 <= predictor.get("scaleTarget", 80) <= 100:
+        yield f"{where}.scaleTarget: {predictor['scaleTarget']} % is never met"
     if predictor.get("timeout", 1) < 0 or predictor.get("containerConcurrency", 0) < 0:
         yield f"{where}: timeout and containerConcurrency are not below 0"
     for volume in predictor.get("volumes") or ():
@@ -101,6 +107,8 @@ def _predictor(where: str, predictor: Manifest) -> Iterator[str]:
         yield f"{where}.model.storageUri: {uri} has no place behind its bucket"
     if not (model.get("modelFormat") or {}).get("name"):
         yield f"{where}.model.modelFormat: has no name"
+    if not model.get("protocolVersion"):
+        yield f"{where}.model.protocolVersion: is missing: KServe takes v1, which no runtime of ours speaks"
     if not model.get("runtime"):
         yield f"{where}.model.runtime: is missing: none of ours chooses itself"
 
@@ -114,6 +122,9 @@ def _strategy(where: str, predictor: Manifest) -> Iterator[str]:
         yield f"{where}.deploymentStrategy.type: {kind!r} is not RollingUpdate or Recreate"
     if rolling is not None and kind != "RollingUpdate":
         yield f"{where}.deploymentStrategy: rollingUpdate with type {kind}"
+    for key, value in (rolling or {}).items():
+        if not re.fullmatch(r"\d+%?", str(value)) or (isinstance(value, str) and "%" not in value):
+            yield f"{where}.deploymentStrategy.rollingUpdate.{key}: {value!r} is neither a number nor a percentage"
     if rolling and all(rolling.get(k) in (0, "0%") for k in ("maxSurge", "maxUnavailable")):
         yield f"{where}.deploymentStrategy: neither a pod more nor one fewer: nothing can move"
 

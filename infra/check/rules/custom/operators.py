@@ -27,6 +27,11 @@ _TRIGGERS = {
 }
 """KEDA's triggers that could be meant here, and what each cannot do without."""
 RELEASE = "release"
+_CLASSES = {"eg", "istio", "cilium", "contour", "traefik", "nginx", "kong", "envoy-gateway",
+            "openshift-default", "gke-l7-global-external-managed", "gke-l7-rilb",
+            "azure-alb-external", "amazon-alb"}  # fmt: skip
+"""GatewayClasses that known controllers bring; another one is a new word here."""
+_PORTS = {"HTTP": (80, 8080), "HTTPS": (443, 8443)}
 _SEVERITIES = ("critical", "warning", "info")
 
 
@@ -38,8 +43,8 @@ def problems(manifest: Manifest) -> Iterator[str]:
 
 
 def _gateway(_: Manifest, spec: Manifest) -> Iterator[str]:
-    if spec.get("gatewayClassName") in (None, "", "hemix"):
-        yield f"spec.gatewayClassName: {spec.get('gatewayClassName')!r} is no one's: overlays name it"
+    if spec.get("gatewayClassName") not in _CLASSES:
+        yield f"spec.gatewayClassName: {spec.get('gatewayClassName')!r} is no one's: overlays name the controller's"
     listeners = spec.get("listeners") or ()
     if not listeners:
         yield "spec.listeners: is empty"
@@ -50,8 +55,8 @@ def _gateway(_: Manifest, spec: Manifest) -> Iterator[str]:
         at = f"spec.listeners {one.get('name')}"
         protocol, tls = one.get("protocol"), one.get("tls")
         yield from one_of(f"{at}.protocol", protocol, ("HTTP", "HTTPS", "TLS", "TCP", "UDP"))
-        if not is_port(one.get("port")):
-            yield f"{at}: port {one.get('port')!r}"
+        if not is_port(one.get("port")) or one["port"] not in _PORTS.get(str(protocol), (one["port"],)):  # fmt: skip
+            yield f"{at}: {protocol} at port {one.get('port')!r}, where no user looks"
         if protocol in ("HTTPS", "TLS") and not tls:
             yield f"{at}: {protocol} without tls"
         if protocol in ("HTTP", "TCP", "UDP") and tls:
@@ -75,9 +80,19 @@ def _route(_: Manifest, spec: Manifest) -> Iterator[str]:
     if not spec.get("parentRefs"):
         yield "spec.parentRefs: is empty: no one comes in"
     yield from doubles("spec.hostnames", "host", spec.get("hostnames") or ())
+    if not spec.get("rules"):
+        yield "spec.rules: leads nowhere"
+    seen: list[tuple[Any, ...]] = []
     for number, rule in enumerate(spec.get("rules") or ()):
         at = f"spec.rules[{number}]"
         matches = rule.get("matches") or ()
+        seen += [
+            (repr(m.get("headers")), m.get("method"), repr(m.get("queryParams")),
+             (m.get("path") or {}).get("type", "PathPrefix"), (m.get("path") or {}).get("value"))
+            for m in matches
+        ]  # fmt: skip
+        if not (rule.get("timeouts") or {}).get("request"):
+            yield f"{at}.timeouts: the gateway's own time for a request, whatever it is"
         for match in matches:
             path = match.get("path") or {}
             value = str(path.get("value", "/"))
@@ -109,6 +124,8 @@ def _route(_: Manifest, spec: Manifest) -> Iterator[str]:
             if not re.match(r"^([0-9]{1,5}(h|m|s|ms)){1,4}$", str(value)):
                 yield f"{at}.timeouts.{key}: {value!r} is no duration"
 
+    yield from doubles("spec.rules", "match", seen)
+
 
 def _scaled(_: Manifest, spec: Manifest) -> Iterator[str]:
     target = spec.get("scaleTargetRef") or {}
@@ -117,6 +134,9 @@ def _scaled(_: Manifest, spec: Manifest) -> Iterator[str]:
     low, high = spec.get("minReplicaCount", 0), spec.get("maxReplicaCount", 100)
     if low > high:
         yield f"spec.minReplicaCount: {low} is above maxReplicaCount {high}"
+    for key, most in (("pollingInterval", 60), ("cooldownPeriod", 1800)):
+        if isinstance(spec.get(key), int) and spec[key] > most:
+            yield f"spec.{key}: {spec[key]} s are longer than a peak"
     for key in ("minReplicaCount", "maxReplicaCount", "cooldownPeriod", "idleReplicaCount"):
         yield from at_least(f"spec.{key}", spec.get(key), 0)
     if spec.get("idleReplicaCount", -1) >= max(low, 1):
@@ -142,6 +162,10 @@ def _scaled(_: Manifest, spec: Manifest) -> Iterator[str]:
         address = told.get("serverAddress")
         if address is not None and not re.match(r"^https?://[^/\s]+", str(address)):
             yield f"{at}: serverAddress {address!r} is no address"
+        if kind in ("cpu", "memory") and not trigger.get("metricType"):
+            yield f"{at}: {kind} without metricType"
+        if "serverAddress" in told and spec.get("fallback") is None:
+            yield f"{at}: nothing is said of the time when Prometheus does not answer (fallback)"
         query = str(told.get("query", ""))
         if query.count("(") != query.count(")") or query.count("{") != query.count("}"):
             yield f"{at}: query {query!r} is not whole"
@@ -178,6 +202,8 @@ def _monitor(manifest: Manifest, spec: Manifest) -> Iterator[str]:
     endpoints = spec.get("endpoints") or spec.get("podMetricsEndpoints") or ()
     if not endpoints:
         yield "spec.endpoints: is empty"
+    places = [(e.get("port"), e.get("targetPort"), e.get("path")) for e in endpoints]
+    yield from doubles("spec.endpoints", "endpoint", places)
     for number, end in enumerate(endpoints):
         at = f"spec.endpoints[{number}]"
         if not end.get("port") and not end.get("targetPort"):
@@ -185,6 +211,10 @@ def _monitor(manifest: Manifest, spec: Manifest) -> Iterator[str]:
         for key in ("interval", "scrapeTimeout"):
             if key in end and not DURATION.match(str(end[key])):
                 yield f"{at}.{key}: {end[key]!r} is no duration"
+        if "scrapeTimeout" in end and not _seconds(end["scrapeTimeout"]) >= 1:
+            yield f"{at}.scrapeTimeout: {end['scrapeTimeout']!r} is too short to read anything"
+        if _seconds(end.get("interval", "30s")) < 5:
+            yield f"{at}.interval: {end['interval']!r} is more often than figures change"
         if _seconds(end.get("scrapeTimeout", "0s")) > _seconds(end.get("interval", "30s")):
             yield f"{at}: scrapeTimeout is above interval"
         yield from one_of(f"{at}.scheme", end.get("scheme"), ("http", "https", "HTTP", "HTTPS"))

@@ -197,6 +197,7 @@ def pods_of(manifest: Manifest, manifests: Sequence[Manifest]) -> Iterator[Templ
                     "resources"
                 )
                 container["env"] = [*(container.get("env") or ()), *(trainer.get("env") or ())]
+                container.update({k: trainer[k] for k in ("command", "args") if trainer.get(k)})
         metadata = template.get("metadata") or {}
         labels = {
             **(metadata.get("labels") or {}),

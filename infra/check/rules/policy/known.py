@@ -1,0 +1,172 @@
+"""Fields that some rule here reads: another one may do anything, so it is refused until a rule knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from hemix.infra.check.rules.values import QUALIFIED, selector
+from hemix.infra.check.rules.world import World, title_of
+
+Manifest = dict[str, Any]
+
+
+def _words(text: str) -> set[str]:
+    return set(text.split())
+
+
+_POD = _words(
+    "containers initContainers volumes securityContext serviceAccountName affinity nodeSelector "
+    "automountServiceAccountToken enableServiceLinks terminationGracePeriodSeconds tolerations "
+    "topologySpreadConstraints imagePullSecrets restartPolicy dnsPolicy priorityClassName nodeName "
+    "hostNetwork hostPID hostIPC"
+)
+_CONTAINER = _words(
+    "name image command args env envFrom ports resources volumeMounts livenessProbe readinessProbe "
+    "startupProbe lifecycle securityContext imagePullPolicy terminationMessagePolicy"
+)
+_PREDICTOR = {*_POD, *_words("minReplicas maxReplicas deploymentStrategy storageContainerName model timeout name scaleMetric scaleTarget")}  # fmt: skip
+_MODEL = _words(
+    "modelFormat runtime protocolVersion storageUri resources livenessProbe readinessProbe startupProbe "
+    "env image args volumeMounts ports name"
+)
+_FIELDS: dict[str, dict[tuple[str, ...], set[str]]] = {
+    "Deployment": {("spec",): _words("replicas selector template strategy minReadySeconds progressDeadlineSeconds revisionHistoryLimit"),
+                   ("spec", "template"): {"metadata", "spec"}},
+    "StatefulSet": {("spec",): _words("replicas selector template serviceName volumeClaimTemplates updateStrategy podManagementPolicy minReadySeconds")},
+    "Service": {("spec",): _words("ports selector clusterIP type sessionAffinity externalIPs")},
+    "PersistentVolumeClaim": {("spec",): _words("accessModes resources storageClassName volumeMode")},
+    "PodDisruptionBudget": {("spec",): _words("selector minAvailable maxUnavailable unhealthyPodEvictionPolicy")},
+    "LimitRange": {("spec", "limits", "*"): _words("type default defaultRequest max min")},
+    "ResourceQuota": {("spec",): {"hard", "scopes"}},
+    "ConfigMap": {(): {"apiVersion", "kind", "metadata", "data"}},
+    "ServiceAccount": {(): _words("apiVersion kind metadata secrets imagePullSecrets automountServiceAccountToken")},
+    "Gateway": {("spec",): {"gatewayClassName", "listeners"},
+                ("spec", "listeners", "*"): _words("name port protocol hostname tls allowedRoutes"),
+                ("spec", "listeners", "*", "tls"): {"mode", "certificateRefs"},
+                ("spec", "listeners", "*", "allowedRoutes"): {"kinds", "namespaces"}},
+    "HTTPRoute": {("spec",): {"parentRefs", "rules", "hostnames"},
+                  ("spec", "rules", "*"): {"matches", "backendRefs", "timeouts", "filters", "name"},
+                  ("spec", "rules", "*", "matches", "*"): {"path"},
+                  ("spec", "rules", "*", "filters", "*"): {"type", "urlRewrite", "requestRedirect"},
+                  ("spec", "rules", "*", "timeouts"): {"request"},
+                  ("spec", "rules", "*", "backendRefs", "*"): _words("group kind name port weight namespace")},
+    "ScaledObject": {("spec",): _words("scaleTargetRef minReplicaCount maxReplicaCount pollingInterval cooldownPeriod triggers fallback idleReplicaCount"),
+                     ("spec", "triggers", "*"): {"type", "metricType", "metadata", "name"}},
+    "ServiceMonitor": {("spec",): {"endpoints", "selector", "namespaceSelector"},
+                       ("spec", "endpoints", "*"): _words("interval path relabelings scrapeTimeout targetPort port scheme"),
+                       ("spec", "endpoints", "*", "relabelings", "*"): {"targetLabel", "replacement"}},
+    "InferenceService": {("spec",): {"predictor", "canary"}, ("spec", "predictor"): _PREDICTOR,
+                         ("spec", "canary", "*"): {"predictor", "trafficPercent", "name"},
+                         ("spec", "canary", "*", "predictor"): _PREDICTOR,
+                         ("spec", "predictor", "model"): _MODEL,
+                         ("spec", "canary", "*", "predictor", "model"): _MODEL},
+    "ServingRuntime": {("spec",): _words("annotations supportedModelFormats protocolVersions containers volumes nodeSelector tolerations imagePullSecrets disabled multiModel")},
+    "TrainJob": {("spec",): _words("runtimeRef trainer runtimePatches activeDeadlineSeconds suspend managedBy"),
+                 ("spec", "trainer"): _words("image command args numNodes numProcPerNode resourcesPerNode env")},
+    "TrainingRuntime": {("spec",): {"mlPolicy", "template"}, ("spec", "mlPolicy"): {"numNodes", "torch"},
+                        ("spec", "template", "spec"): {"replicatedJobs", "failurePolicy"},
+                        ("spec", "template", "spec", "replicatedJobs", "*"): {"name", "template", "replicas"}},
+}  # fmt: skip
+_OTHERS = (
+    "kubernetes.io",
+    "k8s.io",
+    "kserve.io",
+    "keda.sh",
+    "istio.io",
+    "kubeflow.org",
+    "coreos.com",
+)
+_ANNOTATIONS = {
+    "serving.kserve.io/deploymentMode", "serving.kserve.io/autoscalerClass",
+    "kubernetes.io/description",
+}  # fmt: skip
+_LABELS = {
+    "app.kubernetes.io/name", "app.kubernetes.io/part-of", "app.kubernetes.io/component",
+    "app.kubernetes.io/managed-by", "app.kubernetes.io/version", "app.kubernetes.io/instance",
+    "networking.kserve.io/visibility", "sidecar.istio.io/inject", "trainer.kubeflow.org/framework",
+    "kubernetes.io/metadata.name",
+}  # fmt: skip
+_NODES = (
+    "kubernetes.io/os", "kubernetes.io/arch", "kubernetes.io/hostname", "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region", "node.kubernetes.io/instance-type", "nvidia.com/gpu.product",
+    "nvidia.com/gpu.present", "cloud.google.com/gke-accelerator", "cloud.google.com/gke-nodepool",
+    "eks.amazonaws.com/nodegroup", "kubernetes.azure.com/agentpool", "karpenter.sh/capacity-type",
+)  # fmt: skip
+"""Labels that nodes carry by themselves."""
+
+
+def problems(world: World) -> Iterator[str]:
+    """Fields, annotations and labels of controllers that no rule reads."""
+    for manifest in world.manifests:
+        title = title_of(manifest)
+        for path, keys in _FIELDS.get(manifest["kind"], {}).items():
+            for place in _at(manifest, path):
+                for key in sorted(set(place) - keys):
+                    yield f"{title}: {'.'.join((*path, key))}: no rule here knows what it does"
+        yield from (f"{title}: {problem}" for problem in _names(manifest))
+    for pod in world.pods:
+        for key in sorted(set(pod.spec) - _POD):
+            yield f"{pod.title}: {key}: no rule here knows what it does"
+        for container in (*(pod.spec.get("initContainers") or ()), *(pod.spec.get("containers") or ())):  # fmt: skip
+            for key in sorted(set(container) - _CONTAINER):
+                yield f"{pod.title}: container {container.get('name')}: {key}: no rule here knows what it does"
+        yield from (f"{pod.title}: {problem}" for problem in _placed(pod.spec))
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Iterator[Manifest]:
+    if not path:
+        if isinstance(value, dict):
+            yield value
+        return
+    if path[0] == "*":
+        for one in value if isinstance(value, list) else ():
+            yield from _at(one, path[1:])
+    elif isinstance(value, dict) and path[0] in value:
+        yield from _at(value[path[0]], path[1:])
+
+
+def _names(manifest: Manifest) -> Iterator[str]:
+    metadata = manifest["metadata"]
+    for key in metadata.get("annotations") or {}:
+        domain = str(key).partition("/")[0]
+        if domain.endswith(_OTHERS) and key not in _ANNOTATIONS:
+            yield f"annotation {key}: no rule here knows what it does"
+    for key in metadata.get("labels") or {}:
+        domain = str(key).partition("/")[0]
+        known = key in _LABELS or domain == "pod-security.kubernetes.io"
+        if domain.endswith(_OTHERS) and not known:
+            yield f"label {key}: no rule here knows what it does"
+    for key in set(metadata) & {"finalizers", "ownerReferences", "generateName", "deletionTimestamp"}:  # fmt: skip
+        yield f"metadata.{key}: is not for objects that are applied"
+
+
+def _placed(spec: Manifest) -> Iterator[str]:
+    """Node selectors and affinity: terms that are well formed, and that some node can meet."""
+    for key in spec.get("nodeSelector") or {}:
+        if key not in _NODES:
+            yield f"nodeSelector: nodes carry no {key} by themselves"
+    affinity = spec.get("affinity") or {}
+    node = affinity.get("nodeAffinity") or {}
+    terms = (node.get("requiredDuringSchedulingIgnoredDuringExecution") or {}).get("nodeSelectorTerms")  # fmt: skip
+    for term in terms or ():
+        for one in term.get("matchExpressions") or ():
+            if one.get("operator") not in ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"):
+                yield f"affinity: {one.get('operator')!r} is no operator"
+            if one.get("key") not in _NODES:
+                yield f"affinity: nodes carry no {one.get('key')} by themselves"
+    if node and terms == []:
+        yield "affinity: no node meets no term"
+    for kind in ("podAffinity", "podAntiAffinity"):
+        found = affinity.get(kind) or {}
+        hard = found.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+        soft = found.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+        for term in (*hard, *(one.get("podAffinityTerm") or {} for one in soft)):
+            if not QUALIFIED.match(str(term.get("topologyKey", ""))) or not term.get("topologyKey"):
+                yield f"affinity.{kind}: topologyKey {term.get('topologyKey')!r}"
+            yield from selector(f"affinity.{kind}", term.get("labelSelector"))
+        for one in soft:
+            if not 1 <= int(one.get("weight", 0)) <= 100:
+                yield f"affinity.{kind}: weight {one.get('weight')} is not 1 to 100"
+        if hard:
+            yield f"affinity.{kind}: pods wait for ever when no node is left (required)"

@@ -1,0 +1,401 @@
+"""What each image's program takes: its command, its arguments, the variables it reads, its ports.
+
+An image is known by its repository. What is not known here is refused: a new program is a new line.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.util
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from hemix.infra.check.rules.world import Pod, World
+
+Manifest = dict[str, Any]
+_AWS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_REGION",
+        "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"}  # fmt: skip
+_HEMIX = {"HOME", "TMPDIR", "POD_IP", "HEMIX_CACHE", "HEMIX_VERIFY_KEY", "HEMIX_SIGNING_KEY",
+          "HEMIX_REDIS_PASSWORD", "HEMIX_ROOT", "HEMIX_KFP_HOST", "HEMIX_KFP_NAMESPACE",
+          "HEMIX_KFP_TOKEN", "HEMIX_KFP_TOKEN_FILE", "HEMIX_KFP_CA_CERT", "HEMIX_KFP_UI",
+          "HEMIX_FEATURE_REGISTRY", "HEMIX_DEBUG", "KF_PIPELINES_SA_TOKEN_PATH", "TZ",
+          "TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
+          "TF_CPP_MIN_LOG_LEVEL", "PYTHONUNBUFFERED", "NCCL_DEBUG", "NCCL_SOCKET_IFNAME",
+          "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", *_AWS}  # fmt: skip
+"""``POD_IP`` and the like are the container's own, named again in its arguments."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """An image's program. ``starts``: first words of its command; empty: the image's own only.
+
+    ``needs``: variables that it cannot do without. ``tag``: what its tags look like.
+    """
+
+    starts: tuple[str, ...] = ()
+    reads: frozenset[str] = field(default_factory=frozenset)
+    needs: tuple[str, ...] = ()
+    tag: str = r"[\w.+-]+"
+
+
+_OURS = Program(("hemix", "python"), frozenset(_HEMIX))
+_FLINK = frozenset({"FLINK_CONF_DIR", "FLINK_LOG_DIR", "POD_IP", "FLINK_PROPERTIES"})
+PROGRAMS = {
+    "docker.io/library/redis": Program(
+        ("sh",), frozenset({"MAXMEMORY", "REDISCLI_AUTH"}), ("MAXMEMORY", "REDISCLI_AUTH"),
+        r"\d+\.\d+\.\d+",
+    ),
+    "docker.io/library/flink": Program(
+        ("/opt/flink/bin/jobmanager.sh", "/opt/flink/bin/taskmanager.sh"), _FLINK,
+        ("FLINK_CONF_DIR", "FLINK_LOG_DIR"), r"\d+\.\d+\.\d+-scala_2\.12-java(11|17)",
+    ),
+    "docker.io/apache/beam_flink1.20_job_server": Program((), frozenset(), ()),
+    "docker.io/kserve/storage-initializer": Program((), frozenset(_AWS), (), r"v\d+\.\d+\.\d+"),
+}  # fmt: skip
+_HEMIX_IMAGE = re.compile(r"^[^/]+/(?:.+/)?(features|train|pipeline|serve)$")
+_JOB_SERVER = {"flink-master", "job-host", "job-port", "artifact-port", "expansion-port",
+               "artifacts-dir", "flink-conf-dir", "clean-artifacts-per-job"}  # fmt: skip
+_TORCHRUN = {"rdzv-backend", "rdzv-endpoint", "rdzv-id", "local-addr", "rdzv-conf", "max-restarts",
+             "module", "nnodes", "nproc-per-node", "monitor-interval", "log-dir"}  # fmt: skip
+_SECRET = re.compile(r"(PASSWORD|SECRET|TOKEN|AUTH|_KEY)")
+_KEYS = {"HEMIX_VERIFY_KEY": "public.pem", "HEMIX_SIGNING_KEY": "private.pem",
+         "HEMIX_REDIS_PASSWORD": "password", "REDISCLI_AUTH": "password"}  # fmt: skip
+_ROLES = {"kserve": "serve", "trainer": "train"}
+_SERVICES = ("hemix-redis",)
+_SHELL_PROBE = ("redis-cli ping",)
+
+
+def problems(world: World) -> Iterator[str]:
+    """What a container's program would not understand, or lack."""
+    for pod in world.pods:
+        for container in (
+            *(pod.spec.get("initContainers") or ()),
+            *(pod.spec.get("containers") or ()),
+        ):
+            for problem in _container(pod, container):
+                yield f"{pod.title}: container {container.get('name')}: {problem}"
+
+
+def of(image: Any) -> tuple[str, str, Program | None]:
+    """Repository, tag, and the program; None: not known here."""
+    name = str(image or "").partition("@")[0]
+    repository, colon, tag = name.rpartition(":")
+    if not colon or "/" in tag:
+        repository, tag = name, ""
+    if "/hemix/" in f"/{repository}" and _HEMIX_IMAGE.match(repository):
+        return repository, tag, _OURS
+    return repository, tag, PROGRAMS.get(repository)
+
+
+def _container(pod: Pod, container: Manifest) -> Iterator[str]:
+    repository, tag, program = of(container.get("image"))
+    ours = _HEMIX_IMAGE.match(repository)
+    role = "features" if "worker_pool" in str(container.get("command")) else _ROLES.get(pod.maker)
+    if ours and role and ours[1] != role:
+        yield f"runs in the image {ours[1]}, and what it starts is in {role}"
+    if program is None:
+        yield f"no one here knows the image {repository}"
+        return
+    if tag and not re.fullmatch(program.tag, tag):
+        yield f"{tag} is no tag of {repository}"
+    command = [str(word) for word in container.get("command") or ()]
+    words = [*command, *(str(word) for word in container.get("args") or ())]
+    if pod.maker != "kfp":  # KFP's backend writes the command of a step
+        if program.starts and (not command or command[0] not in program.starts):
+            yield f"{repository} has no program {command[0] if command else '(none is named)'}"
+        if not program.starts and command:
+            yield f"{repository} starts by itself, not by {command[0]}"
+        yield from _variables(container, program, words, pod.maker)
+        for word in words:
+            if word == "":
+                yield "an empty word among its arguments"
+    for name, rule in _RULES.items():
+        if re.search(name, f"{repository} {' '.join(words)}"):
+            yield from rule(pod, container, words)
+
+
+def _variables(
+    container: Manifest, program: Program, words: list[str], maker: str
+) -> Iterator[str]:
+    variables = container.get("env") or ()
+    names = {str(v.get("name")) for v in variables}
+    expanded = {name for word in words for name in re.findall(r"\$\((\w+)\)", word)}
+    for variable in variables:
+        name = str(variable.get("name"))
+        if name not in program.reads and name not in expanded:
+            yield f"nothing reads the variable {name}"
+        if not variable.get("value") and not variable.get("valueFrom"):
+            yield f"the variable {name} is empty"
+        reference = (variable.get("valueFrom") or {}).get("secretKeyRef") or {}
+        key = str(reference.get("key", ""))
+        if _SECRET.search(name) and str(variable.get("value") or "/")[:1] != "/":
+            yield f"the variable {name} is a secret in the clear"
+        if _SECRET.search(name) and "configMapKeyRef" in (variable.get("valueFrom") or {}):
+            yield f"the variable {name} is a secret that lies in a ConfigMap"
+        if name in _KEYS and key and key != _KEYS[name]:
+            yield f"the variable {name} is filled from the key {key}, not {_KEYS[name]}"
+        if key.startswith("AWS_") and key != name:
+            yield f"the variable {name} is filled from the key {key}"
+        path = (variable.get("valueFrom") or {}).get("fieldRef") or {}
+        if name == "POD_IP" and path.get("fieldPath") != "status.podIP":
+            yield f"POD_IP is {path.get('fieldPath')}"
+        if path and path.get("apiVersion", "v1") != "v1":
+            yield f"the variable {name}: {path['apiVersion']} is no version of a pod"
+    for name in program.needs:
+        if name not in names:
+            yield f"lacks the variable {name}"
+
+
+# ---- programs -----------------------------------------------------------------------------------
+
+
+def _ours(pod: Pod, container: Manifest, words: list[str]) -> Iterator[str]:
+    """A root that cannot be written: HOME and temporary files lie in a volume that can."""
+    if pod.maker == "kfp":
+        return
+    if words[:2] == ["python", "-m"] and "beam" in " ".join(words[:3]):
+        told = {}
+    else:
+        told = {str(v.get("name")): v.get("value") for v in container.get("env") or ()}
+        for name in ("HOME", "HEMIX_CACHE"):
+            if name not in told:
+                yield f"lacks the variable {name}: its root cannot be written"
+    writable = _writable(pod, container)
+    for name in ("HOME", "TMPDIR", "HEMIX_CACHE"):
+        if name in told and not _within(str(told[name]), writable):
+            yield f"{name} is {told[name]}, where no volume can be written"
+    if not writable:
+        yield "no volume can be written, and its root cannot"
+    elif not _within("/tmp", writable):
+        yield "/tmp cannot be written"
+    names = {str(v.get("name")) for v in container.get("env") or ()}
+    keys = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    text = " ".join(words)
+    if "s3://" in text and not keys <= names and keys & names:
+        yield f"reads s3:// and lacks {', '.join(sorted(keys - names))}"
+    if "s3://" in text and not keys & names and pod.maker in ("kserve", "trainer"):
+        yield "reads s3:// and has no keys"
+    if "redis://" in text and "HEMIX_REDIS_PASSWORD" not in names:
+        yield "reads redis:// and lacks HEMIX_REDIS_PASSWORD"
+
+
+def _writable(pod: Pod, container: Manifest) -> list[str]:
+    volumes = {v.get("name"): v for v in pod.spec.get("volumes") or ()}
+    kinds = {"emptyDir", "persistentVolumeClaim", "ephemeral"}
+    return [
+        str(m.get("mountPath"))
+        for m in container.get("volumeMounts") or ()
+        if kinds & set(volumes.get(m.get("name")) or ()) and not m.get("readOnly")
+    ]
+
+
+def _within(path: str, roots: list[str]) -> bool:
+    return any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)
+
+
+def _serve(pod: Pod, container: Manifest, words: list[str]) -> Iterator[str]:
+    """Files and folders that ``hemix serve`` is told of are mounted."""
+    if words[:2] != ["hemix", "serve"]:
+        return
+    told = dict(itertools.pairwise(words))
+    mounts = [str(m.get("mountPath")) for m in container.get("volumeMounts") or ()]
+    for option in ("--predictors", "--experiments"):
+        if option in told and not _within(told[option], mounts):
+            yield f"{option} {told[option]}: no volume is mounted there"
+    writable = _writable(pod, container)
+    for option in ("--dead-letters", "--exposures"):
+        place = told.get(option, "s3://")
+        if "://" not in place and not _within(place, writable):
+            yield f"{option} {place}: no volume can be written there"
+    if "--model" in told and told["--model"] != "/mnt/models":
+        yield f"--model {told['--model']}: KServe puts the model at /mnt/models"
+    for option, last in (("--features", "feature_store"), ("--exposures", "exposures")):
+        place = told.get(option, last)
+        if "://" in place and place.rstrip("/").rpartition("/")[2] != last:
+            yield f"{option} {place}: runs keep it at .../{last}"
+    for place in words:
+        host = re.match(r"rediss?://(?:[^@/]*@)?([a-z0-9.-]+)", place)
+        if host and "." not in host[1] and host[1] not in _SERVICES:
+            yield f"{place}: there is no Service {host[1]}"
+    for option, most in (("--workers", 16), ("--timeout", 60), ("--deadline", 60)):
+        number = _number(told.get(option, "1"))
+        if not 0 < number <= most:
+            yield f"{option} {told.get(option)}"
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return -1.0
+
+
+def _redis(pod: Pod, container: Manifest, words: list[str]) -> Iterator[str]:
+    text = "\n".join(words[2:])
+    if words[:1] == ["sh"] and (len(words) != 3 or not re.fullmatch(r"-[a-z]*c", words[1])):
+        yield "sh takes -c and one text"
+    for part in ("redis-server -", "redis.conf", "maxmemory $MAXMEMORY", 'requirepass "$REDISCLI_AUTH"'):  # fmt: skip
+        if part not in text:
+            yield f"its command lacks {part!r}"
+    for kind in ("livenessProbe", "readinessProbe", "startupProbe"):
+        command = ((container.get(kind) or {}).get("exec") or {}).get("command")
+        if command is None:
+            continue
+        if command[:2] != ["sh", "-c"] or len(command) != 3:
+            yield f"{kind}: sh takes -c and one text"
+        elif not any(part in str(command[2]) for part in _SHELL_PROBE):
+            yield f"{kind}: {command[2]!r} asks redis nothing"
+
+
+def _flink(pod: Pod, container: Manifest, words: list[str]) -> Iterator[str]:
+    part = str(container.get("name"))
+    program = words[0].rpartition("/")[2].partition(".")[0] if words else ""
+    component = pod.labels.get("app.kubernetes.io/component")
+    if words[1:2] != ["start-foreground"]:
+        yield "start-foreground is missing: the container ends at once"
+    if part != component or program != component:
+        yield f"container {part} starts {program} in the pods of {component}"
+    told = {str(v.get("name")): str(v.get("value", "")) for v in container.get("env") or ()}
+    mounts = {str(m.get("mountPath")): str(m.get("name")) for m in container.get("volumeMounts") or ()}  # fmt: skip
+    folder = told.get("FLINK_CONF_DIR", "")
+    if folder not in mounts:
+        yield f"FLINK_CONF_DIR {folder!r}: no configuration is mounted there"
+    if not _within(told.get("FLINK_LOG_DIR", ""), _writable(pod, container)):
+        yield f"FLINK_LOG_DIR {told.get('FLINK_LOG_DIR')!r} cannot be written"
+    if program == "taskmanager" and "-Dtaskmanager.host=$(POD_IP)" not in words[2:]:
+        yield "-Dtaskmanager.host=$(POD_IP) is missing: the JobManager would ask it by a name that no DNS has"
+    for word in words[2:]:
+        if not re.fullmatch(r"-D[a-z][a-z0-9.-]+=\S+", word):
+            yield f"{word!r} is no option of Flink's"
+    get = ((container.get("readinessProbe") or {}).get("httpGet")) or {}
+    if get and get.get("path") not in ("/overview", "/config", "/v1/overview"):
+        yield f"readinessProbe: Flink answers nothing at {get.get('path')}"
+
+
+def _job_server(pod: Pod, container: Manifest, words: list[str]) -> Iterator[str]:
+    told: dict[str, str] = {}
+    for word in words:
+        match = re.fullmatch(r"--([a-z-]+)=(\S+)", word)
+        if match is None or match[1] not in _JOB_SERVER:
+            yield f"{word!r} is no option of Beam's job server"
+        else:
+            told[match[1]] = match[2]
+    ports = {p.get("name"): str(p.get("containerPort")) for p in container.get("ports") or ()}
+    for option, name in (("job-port", "jobs"), ("artifact-port", "artifacts")):
+        if told.get(option) != ports.get(name):
+            yield f"--{option}={told.get(option)}, and the container says {ports.get(name)}"
+    if told.get("job-host") != "0.0.0.0":
+        yield f"--job-host={told.get('job-host')}: no one else reaches it"
+    if "flink-master" not in told:
+        yield "--flink-master is missing: jobs run inside of it, in a Flink of its own"
+    if not _within(told.get("artifacts-dir", ""), _writable(pod, container)):
+        yield f"--artifacts-dir={told.get('artifacts-dir')} cannot be written"
+    tag, version = of(container.get("image"))[1], importlib.metadata.version("apache-beam")
+    if tag and tag != version:
+        yield f"is Beam {tag}, and the steps have Beam {version}"
+
+
+def _pool(pod: Pod, container: Manifest, words: list[str]) -> Iterator[str]:
+    ports = [str(p.get("containerPort")) for p in container.get("ports") or ()]
+    told = [word.partition("=")[2] for word in words if word.startswith("--service_port=")]
+    if told != ports or words[:2] != ["python", "-m"]:
+        yield f"listens at {', '.join(told) or 'no port'} (--service_port), and the container says {ports}"
+    if told not in ([], ["50000"]):
+        yield f"the steps ask the pool at localhost:50000, not {told[0]}"
+
+
+def _python(pod: Pod, container: Manifest, words: list[str]) -> Iterator[str]:
+    if words[:1] != ["python"]:
+        return
+    if words[1:2] != ["-m"] or not _module(words[2] if len(words) > 2 else ""):
+        yield f"there is no module {words[2] if len(words) > 2 else ''!r} to start (python -m)"
+
+
+@functools.cache
+def _module(name: str) -> bool:
+    try:
+        return bool(name) and importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _torchrun(pod: Pod, container: Manifest, words: list[str]) -> Iterator[str]:
+    if words[:3] != ["python", "-m", "torch.distributed.run"]:
+        yield f"the nodes of a training start torch.distributed.run, not {' '.join(words[:3])}"
+        return
+    told: dict[str, str] = {}
+    rest: list[str] = []
+    for word in words[3:]:
+        match = re.fullmatch(r"--([a-z-]+)(?:=(.*))?", word)
+        if match and not rest:
+            told[match[1]] = match[2] or ""
+            if match[1] not in _TORCHRUN:
+                yield f"{word!r} is no option of torch.distributed.run's"
+        else:
+            rest.append(word)
+    for option, wanted in (
+        ("rdzv-backend", "c10d"),
+        ("rdzv-endpoint", "$(PET_MASTER_ADDR):$(PET_MASTER_PORT)"),
+        ("local-addr", "$(POD_IP)"),
+    ):
+        if told.get(option) != wanted:
+            yield f"--{option} is {told.get(option)!r}, not {wanted}"
+    if not re.fullmatch(r"join_timeout=\d+", told.get("rdzv-conf", "")):
+        yield f"--rdzv-conf is {told.get('rdzv-conf')!r}, not join_timeout=SECONDS"
+    if not re.fullmatch(r"\d+", told.get("max-restarts", "")):
+        yield f"--max-restarts is {told.get('max-restarts')!r}"
+    if "module" not in told or len(rest) != 2 or not _module(rest[0]):
+        yield f"there is no module {rest[:1]} to train (--module)"
+        return
+    try:
+        work = json.loads(rest[1])
+    except ValueError as error:
+        yield f"what is to be trained cannot be read ({error})"
+        return
+    yield from _work(work)
+    if work.get("attempt") != told.get("rdzv-id"):
+        yield f"--rdzv-id {told.get('rdzv-id')} is not its attempt {work.get('attempt')}"
+
+
+def _work(work: Any) -> Iterator[str]:
+    from pydantic import ValidationError
+
+    from hemix.components.train.worker import Work
+
+    try:
+        found = Work.model_validate(work)
+    except ValidationError as error:
+        yield f"what is to be trained: {error.errors()[0]['loc']} {error.errors()[0]['msg']}"
+        return
+    for key in ("spec", "train", "validation", "checkpoints"):
+        place = str(getattr(found, key))
+        if not re.match(r"^(s3|gs)://[^/]+/\S+|^/\S+", place):
+            yield f"{key} {place!r} is no place"
+
+
+Rule = Callable[[Pod, Manifest, list[str]], Iterator[str]]
+_RULES: dict[str, Rule] = {
+    r"^\S*/hemix/\S+ ": _ours,
+    r" hemix serve": _serve,
+    r"^docker\.io/library/redis": _redis,
+    r"^docker\.io/library/flink": _flink,
+    r"_job_server": _job_server,
+    r"worker_pool_main|service_port": _pool,
+    r" python ": _python,
+}
+
+
+def training(world: World) -> Iterator[str]:
+    """The containers that Trainer starts on each node."""
+    for pod in world.pods:
+        if pod.maker != "trainer":
+            continue
+        for container in pod.spec.get("containers") or ():
+            words = [*(container.get("command") or ()), *(container.get("args") or ())]
+            for problem in _torchrun(pod, container, [str(word) for word in words]):
+                yield f"{pod.title}: container {container.get('name')}: {problem}"
