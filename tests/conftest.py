@@ -7,17 +7,24 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from hemix.features.definition import DatasetDefinition
-from tests import cluster, s3
+from tests import cluster, s3, workers
 from tests.serving.fixtures import deployed, endpoint, workshop  # noqa: F401
 from tests.small import SmallRun
 
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+
 with contextlib.suppress(ImportError):  # before TensorFlow, which tests may import themselves
     import triton  # noqa: F401
+
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    workers.know_own_stack()
 
 settings.register_profile("any machine", deadline=None)  # no test asserts a time
 settings.load_profile("any machine")
@@ -40,6 +47,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("services")
         if needs & SLOW:
             item.add_marker("slow")
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        workers.longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> workers.ByFile | None:
+    return workers.ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
