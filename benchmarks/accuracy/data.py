@@ -89,10 +89,14 @@ class RunData:
             DataError: the definition has counters of pairs or matches, and the run's examples and
                 events, of which these are counted, are gone.
         """
+        return self.view_of("test")
+
+    def view_of(self, split: str) -> View | None:
+        """:attr:`one_state` for the rows of any split; errors as there."""
         if not self.spec.sequences and not self.spec.numeric:
             return None
         graph = TransformGraph.load(self.transform)
-        moments = moments_of(pq.read_table(self.transformed / "test", columns=list(KEYS)))
+        moments = moments_of(pq.read_table(self.transformed / split, columns=list(KEYS)))
         if BY_USER not in moments:
             return None
         gone = self.examples is None or self.events is None
@@ -104,10 +108,10 @@ class RunData:
         rows = WindowRows(
             examples=self.examples or Path(),
             events=self.events or Path(),
-            window=graph.definition.split.windows()["test"],
+            window=graph.definition.split.windows()[split],
             moments={BY_USER: moments[BY_USER]},
         )
-        return rows.candidate_views(graph, self.transformed)[BY_USER]
+        return rows.candidate_views(graph, self.transformed, split)[BY_USER]
 
     def scores_of(self, ranker: Ranker) -> Scores:
         """Test scores of a ranker a task, and under :func:`one_state_of` those of one state a user."""

@@ -35,10 +35,18 @@ class Judged:
 
     @staticmethod
     def of(data: RunData, split: str) -> Judged:
-        """The rows of ``split``; the state of a user is that of the user's first row in it."""
+        """The rows of ``split``; the state of a user is that of the user's first row in it.
+
+        Counters of pairs, and rates of them, are counted again as of that moment.
+
+        Raises:
+            DataError: there are such, and the run's examples and events are gone.
+        """
         spec = data.spec
         table = pq.read_table(data.transformed / split)
         batch = Batch.from_table(spec, table.drop(["event_time"]))
+        personal = any(field.personal for field in spec.numeric)
+        view = data.view_of(split) if personal else None
         users, requests = (key_codes(table[name]) for name in ("user_id", "request_id"))
         first = earliest(users, key_codes(table["event_time"]))
         trained = key_codes(
@@ -47,9 +55,13 @@ class Judged:
         known, counts = torch.unique(trained, return_counts=True)
         at = torch.searchsorted(known, users).clamp(max=len(known) - 1)
         history = torch.where(known[at] == users, counts[at], 0)
+        if view is None:
+            shared = batch.with_shared({"user": state_of(spec, batch, first)}).on_state("user")
+        else:
+            shared = Batch.from_table(spec, view(table, 0).drop(["event_time"]))
         return Judged(
             rows=batch,
-            shared=batch.with_shared({"user": state_of(spec, batch, first)}).on_state("user"),
+            shared=shared,
             users=np.unique(users.numpy(), return_inverse=True)[1],
             requests=np.unique(requests.numpy(), return_inverse=True)[1],
             labels={t.name: table[t.column].to_numpy().astype(float) for t in spec.tasks},

@@ -12,6 +12,7 @@ from benchmarks.accuracy.data import Scores
 from benchmarks.objectives.held_out import Judged, Splits
 from hemix.components.evaluate.boosting import boosting_scores
 from hemix.components.evaluate.scoring import OWN
+from hemix.components.evaluate.shared import View
 from hemix.features.shared_state.columns import own_columns
 from hemix.features.shared_state.moments import Moments, rows_at
 from hemix.features.shared_state.rows import SharedRows
@@ -72,10 +73,14 @@ def rule(splits: Splits) -> tuple[Scores, dict[str, list[str]]]:
 def boosting(splits: Splits) -> Scores:
     """Test scores of evaluate's gradient boosting, of rows as they are and on one state."""
     data = splits.data
-    names = ["user_id", "event_time", *own_columns(data.spec)]
-    table = pq.read_table(data.transformed / "test", columns=list(dict.fromkeys(names)))
-    moments = Moments.of(table["user_id"], table["event_time"])
-    view = SharedRows.of(data.spec, rows_at([table], moments.first), moments, {})
+    view: View | None = None
+    if any(field.personal for field in data.spec.numeric):
+        view = data.view_of("test")
+    if view is None:
+        names = ["user_id", "event_time", *own_columns(data.spec)]
+        table = pq.read_table(data.transformed / "test", columns=list(dict.fromkeys(names)))
+        moments = Moments.of(table["user_id"], table["event_time"])
+        view = SharedRows.of(data.spec, rows_at([table], moments.first), moments, {})
     found = boosting_scores(transformed=data.transformed, spec=data.spec, views={"shared": view})
     shared = {f"{task}/shared": p for task, p in found["shared"].items()}
     return {**found[OWN], **shared}

@@ -53,10 +53,12 @@ class WindowRows:
     window: Window
     moments: Mapping[str, Moments]
 
-    def candidate_views(self, graph: TransformGraph, transformed: Path) -> dict[str, View]:
-        """Views of the test split that ``graph`` made."""
+    def candidate_views(
+        self, graph: TransformGraph, transformed: Path, split: str = "test"
+    ) -> dict[str, View]:
+        """Views of a split that ``graph`` made, that of :attr:`window`."""
         columns = list(own_columns(graph.spec))
-        data = split_dataset(transformed, "test")
+        data = split_dataset(transformed, split)
         return self._views(graph, lambda rows: rows_at(batches(data, columns), rows))
 
     def champion_views(self, graph: TransformGraph) -> dict[str, View]:
