@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -99,7 +100,7 @@ def test_users_are_judged_on_the_state_of_their_first_row(data: RunData) -> None
 
 
 def test_objectives_are_compared_and_kept(data: RunData, tmp_path: Path) -> None:
-    def of() -> dict[str, object]:
+    def of() -> dict[str, Any]:
         return compare(
             Splits(data, tmp_path), rankers=["compact"], objectives=["bce", "rcr"], seeds=1,
             levels=[2], codes=[8], fixed=TOY, refit=True,
