@@ -9,6 +9,11 @@ weights and rows:
     folded   our attention; everything else as plain
     ours     our attention, one look-up per batch, gradients of touched rows, row-wise Adagrad
 
+With ``--unirank FOLDER``, a checkout of it, also
+
+    unirank  benchmarks/rivals/unirank_hemix.py: UniRank's tokenizer, attention and mixer; everything
+             else as plain. Its weights are its own; the recipe of its shape is ``unirank_like``
+
 Each variant of a history runs in a process of its own, in turns; a figure is the median step of all
 turns. MFU is the model's FLOPs (ours: keys and values folded away; a training step is three forward
 passes) over what one large product of matrices of the same precision reaches on the same device
@@ -48,6 +53,7 @@ from benchmarks.inputs.made_up import made_up_batch, made_up_spec
 from benchmarks.measuring.memory import peak_mb
 from benchmarks.measuring.results import write_result
 from benchmarks.rivals.plain_hemix import PlainHeMix
+from benchmarks.rivals.unirank_hemix import UniRankHeMix, their_module
 from hemix.models.data.batch import Batch
 from hemix.models.layers.attention.reading import layout_of
 from hemix.models.rankers.base import Ranker
@@ -58,6 +64,7 @@ from hemix.models.training.objectives.objective import Objective
 from hemix.models.training.recipes import recipe_of
 from hemix.models.training.train_step import Steps
 from hemix.progress import say
+from hemix.spec import FeatureSpec
 
 BATCH = {100: 2048, 1000: 512, 4000: 128, 10_000: 64}
 """Rows of a batch a history; others: so many that their events are some 200,000."""
@@ -73,7 +80,9 @@ app = typer.Typer(add_completion=False)
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What is trained, apart from the variant. ``overrides``: of the recipe, as ``--set`` has them."""
+    """What is trained, apart from the variant. ``overrides``: of the recipe, as ``--set`` has them;
+    ``unirank``: a checkout of UniRank, empty for none.
+    """
 
     recipe: str
     history: int
@@ -81,6 +90,7 @@ class Setup:
     full: bool = False
     precision: str = "float32"
     device: str = "cpu"
+    unirank: str = ""
     overrides: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -102,12 +112,18 @@ def make(variant: str, setup: Setup) -> tuple[Steps, list[Batch]]:
     assert isinstance(chosen.model, HeMixConfig)
     device = torch.device(setup.device)
     torch.manual_seed(0)
-    model = (PlainHeMix if variant == "plain" else HeMix)(spec, chosen.model).train().to(device)
+    model = _model(variant, setup, spec, chosen.model).train().to(device)
     model.objective = Objective(chosen.training.objective, model)
     batches = [
         made_up_batch(spec, setup.rows, seed, full=setup.full).to(device) for seed in range(BATCHES)
     ]
     return Steps(model, chosen.training, World(device=device)), batches
+
+
+def _model(variant: str, setup: Setup, spec: FeatureSpec, config: HeMixConfig) -> Ranker:
+    if variant == "unirank":
+        return UniRankHeMix(spec, config, their_module(Path(setup.unirank)))
+    return (PlainHeMix if variant == "plain" else HeMix)(spec, config)
 
 
 def measure(variant: str, setup: Setup, seconds: float) -> dict[str, Any]:
@@ -191,7 +207,8 @@ def copy_gb_per_s(device: torch.device = CPU) -> float:
 
 def case(setup: Setup, *, seconds: float, turns: int) -> dict[str, Any]:
     """All variants at one history, in turns."""
-    results: dict[str, list[dict[str, Any]]] = {variant: [] for variant in VARIANTS}
+    asked = (*VARIANTS, "unirank") if setup.unirank else VARIANTS
+    results: dict[str, list[dict[str, Any]]] = {variant: [] for variant in asked}
     for _ in range(turns):
         for variant, found in results.items():
             job = {"variant": variant, "setup": asdict(setup), "seconds": seconds / turns}
@@ -245,6 +262,12 @@ def summary(
     figures["ratio_folded"] = round(
         figures["folded"]["samples_per_s"] / figures["plain"]["samples_per_s"], 2
     )
+    if theirs := figures.get("unirank"):
+        figures["ratio_unirank"] = round(ours["samples_per_s"] / theirs["samples_per_s"], 2)
+        figures["ratio_unirank_cpu"] = round(
+            ours["samples_per_cpu_s"] / theirs["samples_per_cpu_s"], 2
+        )
+        figures["memory_of_unirank"] = round(ours["peak_mb"] / theirs["peak_mb"], 2)
     return figures
 
 
@@ -297,6 +320,7 @@ def show(recipe: str, where: str, cases: list[dict[str, Any]]) -> None:
         "padding",
         "waste",
         "MB",
+        *(("UniRank", "ratio", "MB") if "unirank" in cases[0] else ()),
     ):
         table.add_column(heading, justify="right")
     for one in cases:
@@ -304,7 +328,11 @@ def show(recipe: str, where: str, cases: list[dict[str, Any]]) -> None:
         memory = f"{one['plain']['peak_mb']:,} / {one['ours']['peak_mb']:,}"
         waste = (f"{one['waste_plain']:.0%}", f"{one['waste_ours']:.1%}")
         name = f"{one['history']:,}{' full' if one['full'] else ''}"
-        table.add_row(name, f"{one['rows']:,}", *speeds, f"{one['ratio']:.2f}", *waste, memory)
+        row = [name, f"{one['rows']:,}", *speeds, f"{one['ratio']:.2f}", *waste, memory]
+        if theirs := one.get("unirank"):
+            speed, needed = theirs["samples_per_s"], theirs["peak_mb"]
+            row += [f"{speed:,.0f}", f"{one['ratio_unirank']:.2f}", f"{needed:,}"]
+        table.add_row(*row)
     Console(stderr=True).print(table)
 
 
@@ -329,6 +357,9 @@ def main(
     full: Annotated[
         bool, typer.Option(help="Also with all rows full: no padding to save.")
     ] = False,
+    unirank: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A checkout of UniRank: its HeMix too.")
+    ] = None,
     note: Annotated[str, typer.Option(help="Kept with the figures: what else ran meanwhile.")] = "",
     write: Annotated[bool, typer.Option(help="Write a dated file under results/.")] = True,
     job: Annotated[str, typer.Option(hidden=True)] = "",
@@ -342,6 +373,8 @@ def main(
     if device not in ("", place.type) or (place.type == "cuda" and not torch.cuda.is_available()):
         raise typer.BadParameter(f"--device {device}: cpu, or cuda where there is a GPU")
     overrides = dict(_pair(one) for one in set_ or ())
+    if unirank:
+        their_module(unirank)  # refuses before anything is measured
     cases = [
         case(
             Setup(
@@ -351,6 +384,7 @@ def main(
                 full=kind,
                 precision=precision,
                 device=place.type,
+                unirank=str(unirank.resolve()) if unirank else "",
                 overrides=overrides,
             ),
             seconds=seconds,
@@ -376,7 +410,7 @@ def main(
     }
     if write:
         command = [Path(sys.executable).name, "-m", "benchmarks.train_speed", *sys.argv[1:]]
-        write_result("train_speed", figures, command)
+        write_result("train_speed-unirank" if unirank else "train_speed", figures, command)
     print(json.dumps(figures))
 
 
