@@ -261,6 +261,7 @@ def test_several_item_sources_become_one_table(tmp_path: Path) -> None:
     assert items.height == 30 + 2 + 1
 
 
+@pytest.mark.slow
 def test_shared_news_log_joins_and_explodes(shared_data: Path, tmp_path: Path) -> None:
     definition = DatasetDefinition.load("ebnerd", {"root": str(shared_data / "ebnerd_demo")})
     summary = read_json(ingest(definition, tmp_path / "events") / "summary.json")

@@ -281,6 +281,7 @@ PAGES: dict[str, Callable[[str, Path], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_hostile_texts_are_text(name: str, tmp_path: Path) -> None:
     tame = Tags(PAGES[name]("plain words", tmp_path / "plain"))

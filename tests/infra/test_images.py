@@ -71,6 +71,7 @@ def imports() -> grimp.ImportGraph:
     return graph
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", sorted(BY_NAME))
 def test_image_has_what_its_step_imports(step: str, imports: grimp.ImportGraph) -> None:
     module = f"hemix.components.{step}.step"

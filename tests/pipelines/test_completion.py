@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "expected"), [("hemix mo", {"models"}), ("hemix ch", {"check"}), ("hemix zz", set())]
 )

@@ -39,6 +39,7 @@ def test_show_lists_every_layers_arms(root: Path) -> None:
         assert word in text
 
 
+@pytest.mark.slow
 def test_analyze_changes_nothing_and_decide_applies_once(root: Path) -> None:
     registry = open_registry(str(root / "registry"))
     options = ("--models", str(root), "--policy", str(root / "policy.yaml"))

@@ -75,6 +75,7 @@ def tune(*arguments: str) -> str:
     return result.output
 
 
+@pytest.mark.slow
 def test_a_study_sees_no_test_rows_and_writes_page_and_recipe(
     run: Path, read: set[str], tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ def rows_of(stream: Stream) -> list[dict[str, object]]:
     return [row for row in stream.log.interactions if row["event_time"] >= stream.as_of]
 
 
+@pytest.mark.slow
 @CHEAP
 @given(stream=streams(late=False), parts=st.integers(1, 3))
 def test_equals_the_examples_of_the_whole_log(stream: Stream, parts: int) -> None:
@@ -42,6 +44,7 @@ def test_equals_the_examples_of_the_whole_log(stream: Stream, parts: int) -> Non
     assert state.too_old == 0
 
 
+@pytest.mark.slow
 @CHEAP
 @given(
     stream=streams(late=True),

@@ -181,6 +181,7 @@ def _write(path: Path, start: int, stop: int) -> None:
         store.append([event(str(n)) for n in range(first, min(first + 10, stop))])
 
 
+@pytest.mark.slow
 def test_several_writers_of_which_one_is_killed(tmp_path: Path) -> None:
     """Overlapping ids from four processes, one of them shot: exact totals, no error, no hole."""
     path, context = tmp_path / "events.db", multiprocessing.get_context("spawn")

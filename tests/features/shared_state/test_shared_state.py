@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from hemix.features.definition import DatasetDefinition
@@ -75,6 +76,7 @@ def table_of(log: SmallLog, examples: list[Row]) -> pa.Table:
     return pa.Table.from_pylist(examples, schema=examples_schema(log.definition, log.types))
 
 
+@pytest.mark.slow
 @settings(
     max_examples=40,
     deadline=None,

@@ -145,6 +145,7 @@ def test_rowwise_adagrad_is_the_loop(sparse: bool) -> None:
     torch.testing.assert_close(optimizer.state[table]["sum"], torch.tensor(total))
 
 
+@pytest.mark.slow
 def test_rowwise_adagrad_takes_the_same_course_in_two_processes(tmp_path: Path) -> None:
     write_split(tmp_path / "train", rows=200, seed=0)
     write_split(tmp_path / "validation", rows=81, seed=5)
@@ -154,6 +155,7 @@ def test_rowwise_adagrad_takes_the_same_course_in_two_processes(tmp_path: Path) 
     assert_same_course(tmp_path / "two", tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_a_killed_rowwise_training_ends_with_the_same_bits(tmp_path: Path) -> None:
     write_split(tmp_path / "train", rows=200, seed=0)
     write_split(tmp_path / "validation", rows=81, seed=5)

@@ -95,6 +95,7 @@ def test_tasks_in_a_row_multiply_and_circles_are_refused() -> None:
         recipe_of("compact", {"training.calibration": "platt", "training.refit": "true"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["masked", "esmm"])
 def test_scores_served_are_of_every_impression(kind: str, tmp_path: Path) -> None:
     write_split(tmp_path / "train", rows=400, seed=0)

@@ -40,6 +40,7 @@ def measure(name: str, labels: np.ndarray, scores: np.ndarray, users: np.ndarray
     return float(getattr(metrics, name)(labels, scores))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(ROWS, st.integers(0, 2**31))
 def test_replicates_equal_resampled_rows(rows: list[tuple[int, int, int, int]], seed: int) -> None:
@@ -118,6 +119,7 @@ def test_a_slice_keeps_the_draws_of_the_whole() -> None:
     assert part.users.tolist() == [0, 1, 0, 1]
 
 
+@pytest.mark.slow
 def test_ece_intervals_hold_the_truth_whether_or_not_there_is_a_gap() -> None:
     """The plug-in is biased upwards: of a calibrated model no interval may begin above 0."""
     from benchmarks.coverage import WORLDS, coverage, draw

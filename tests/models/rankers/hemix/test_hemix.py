@@ -287,6 +287,7 @@ def test_slices_of_a_stacked_weight_are_initialised_on_their_own() -> None:
     assert abs(float(weight.std()) / expected - 1) < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["post_layer", "pre_layer", "pre_rms", "none"])
 def test_learns_a_toy_rule(norm: str) -> None:
     model = make(norm=norm, spread=0.0, token_width=16)
