@@ -1,6 +1,11 @@
 """A gradient boosting on the ranker's own features: what a good tabular model makes of them.
 
-It sees every number (missing ones as missing), every low-cardinality id and the sequences' lengths.
+It sees every number (missing ones as missing) and every id; ids of more values than a categorical
+feature may have are hashed. Of each sequence it sees the length, the age of the last event, and for
+each field of the candidate that events have too: how many events have the candidate's value, how many
+events ago the latest did, and the age of that one. Ids that training did not know are told apart as
+far as the vocabulary's hash buckets do. What it does not see is all else of the events.
+
 The number of trees is the best one on the validation split; the model that scores is fitted again on
 training and validation together, so it has seen the whole training window.
 """
@@ -10,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +24,11 @@ from numpy.typing import NDArray
 
 from hemix.components.evaluate.scoring import OWN, Viewed
 from hemix.components.evaluate.shared import View
-from hemix.components.evaluate.tables import read_split
+from hemix.components.evaluate.tables import batches, read_split, split_dataset
+from hemix.features.transform_plan import GAP
 from hemix.models.metrics import pointwise as metrics
 from hemix.progress import say
-from hemix.spec import FeatureSpec
+from hemix.spec import CategoricalFeature, FeatureSpec, SequenceColumn, SequenceFeature
 
 MOST_CATEGORIES = 254
 """The histogram's bins bound how many values a categorical feature may have."""
@@ -29,39 +36,111 @@ TREES = 300
 STEP = 10
 """Validation is looked at every so many trees."""
 PATIENCE = 4
+FITTED = ("train", "validation")
 THREADED_ROWS = 150_000
 """Below this, threads wait for each other longer than they work, most of all on shared cores."""
 
+DESCRIPTION = (
+    "gradient boosting on the same features: all numbers and ids (those of more than 254 values share "
+    "253 hash buckets), of each sequence its length, the age of its last event, and how many events, "
+    "and how lately, were of the candidate's item or attributes; of no other events"
+)
+"""For people, of a sentence's end."""
 Features = NDArray[np.float32]
 
 
 def feature_columns(spec: FeatureSpec) -> tuple[str, ...]:
     """Transformed columns that :func:`features_of` reads."""
     numbers = [name for n in spec.numeric for name in (n.name, n.bucket)]
-    return tuple(dict.fromkeys((*numbers, *_categories(spec), *_lists(spec))))
+    ids = [c.name for c in spec.categorical]
+    lists = [c.column for sequence in spec.sequences for c in _looked_at(spec, sequence)]
+    return tuple(dict.fromkeys((*numbers, *ids, *lists)))
 
 
 def features_of(spec: FeatureSpec, table: pa.Table) -> Features:
-    """Numbers (NaN where missing), category ids, then sequence lengths: float32 ``[B, F]``."""
-    columns: list[NDArray[np.float32]] = []
+    """Numbers (NaN where missing), ids, then what is seen of the sequences: float32 ``[B, F]``."""
+    columns: list[NDArray[Any]] = []
     for number in spec.numeric:
         values = table[number.name].to_numpy().astype(np.float32)
         columns.append(np.where(table[number.bucket].to_numpy() == 0, np.nan, values))
-    columns += [table[name].to_numpy().astype(np.float32) for name in _categories(spec)]
-    columns += [
-        pc.list_value_length(table[name]).to_numpy().astype(np.float32) for name in _lists(spec)
-    ]
-    return np.stack(columns, axis=1)
+    for field in spec.categorical:
+        ids = table[field.name].to_numpy().astype(np.int64)
+        columns.append(_hashed(ids) if _many(spec, field) else ids)
+    for sequence in spec.sequences:
+        columns += _of_sequence(spec, sequence, table)
+    return np.stack([column.astype(np.float32) for column in columns], axis=1)
 
 
-def _categories(spec: FeatureSpec) -> list[str]:
+def _many(spec: FeatureSpec, field: CategoricalFeature) -> bool:
+    return spec.vocabulary(field.vocabulary).size > MOST_CATEGORIES
+
+
+def _hashed(ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """``[1, MOST_CATEGORIES)`` of ids by multiplication, 0 of the missing one."""
+    mixed = (ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(33)
+    return np.where(ids == 0, 0, 1 + (mixed % np.uint64(MOST_CATEGORIES - 1)).astype(np.int64))
+
+
+def _matched(
+    spec: FeatureSpec, sequence: SequenceFeature
+) -> list[tuple[CategoricalFeature, SequenceColumn]]:
+    """The candidate's fields that the events have too: of one vocabulary."""
     return [
-        c.name for c in spec.categorical if spec.vocabulary(c.vocabulary).size <= MOST_CATEGORIES
+        (field, column)
+        for field in spec.categorical
+        if field.side == "item"
+        for column in sequence.columns
+        if column.vocabulary == field.vocabulary
     ]
 
 
-def _lists(spec: FeatureSpec) -> list[str]:
-    return [sequence.columns[0].column for sequence in spec.sequences]
+def _gap(sequence: SequenceFeature) -> SequenceColumn | None:
+    return next((c for c in sequence.columns if c.role == GAP), None)
+
+
+def _looked_at(spec: FeatureSpec, sequence: SequenceFeature) -> list[SequenceColumn]:
+    gap = _gap(sequence)
+    matched = [column for _, column in _matched(spec, sequence)]
+    return [sequence.columns[0], *matched, *([gap] if gap else [])]
+
+
+def _of_sequence(
+    spec: FeatureSpec, sequence: SequenceFeature, table: pa.Table
+) -> list[NDArray[np.float32]]:
+    """Length, age of the last event; a match: count, events since the latest, its age; ``[B]`` each."""
+    first, _ = _flat(table[sequence.columns[0].column])
+    starts, ends = first[:-1], first[1:]
+    owners = np.repeat(np.arange(len(starts)), ends - starts)
+    gap = _gap(sequence)
+    ages = None if gap is None else _flat(table[gap.column])[1]
+
+    def age(events: NDArray[np.int64]) -> NDArray[np.float32]:
+        found = np.full(len(events), np.nan, np.float32)
+        there = events >= 0
+        if ages is not None:
+            found[there] = ages[events[there]]
+        return found
+
+    last = np.where(ends > starts, ends - 1, -1)
+    columns = [(ends - starts).astype(np.float32), age(last)]
+    for field, column in _matched(spec, sequence):
+        _, values = _flat(table[column.column])
+        mine = table[field.name].to_numpy().astype(np.int64)[owners]
+        same = np.flatnonzero((values == mine) & (values != 0))
+        latest = np.full(len(starts), -1, np.int64)
+        latest[owners[same]] = same  # ascending: the last one stays
+        ago = np.where(latest >= 0, last - latest, np.nan)
+        count = np.bincount(owners[same], minlength=len(starts))
+        columns += [count.astype(np.float32), ago.astype(np.float32), age(latest)]
+    return columns
+
+
+def _flat(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Offsets ``[B + 1]`` and values of a list column."""
+    lengths = pc.list_value_length(column).fill_null(0).to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    values = pc.list_flatten(column)
+    return offsets, values.to_numpy().astype(np.int64)
 
 
 def boosting_scores(
@@ -86,21 +165,17 @@ def boosting_scores(
     import sklearn.ensemble  # noqa: F401  (loads OpenMP, which threadpool_limits must find)
     from threadpoolctl import threadpool_limits
 
-    columns = (*feature_columns(spec), *(task.column for task in spec.tasks))
-    tables = {
-        split: read_split(transformed, split, columns) for split in ("train", "validation", "test")
-    }
-    rows = tables.pop("test")
+    labels_of = [task.column for task in spec.tasks]
+    rows = read_split(transformed, "test", [*feature_columns(spec), *labels_of])
     asked = {OWN: rows, **{kind: view(rows, 0) for kind, view in views.items()}}
     tests = {kind: features_of(spec, served(table)) for kind, table in asked.items()}
-    features = {split: features_of(spec, table) for split, table in tables.items()}
+    features = {split: _split_features(spec, transformed, split) for split in FITTED}
+    tables = {split: read_split(transformed, split, labels_of) for split in FITTED}
     both = np.concatenate([features["train"], features["validation"]])
     scores: Viewed = {kind: {} for kind in tests}
     with threadpool_limits(1 if len(both) < THREADED_ROWS else None, user_api="openmp"):
         for task in spec.tasks:
-            train, validation = (
-                tables[split][task.column].to_numpy() for split in ("train", "validation")
-            )
+            train, validation = (tables[split][task.column].to_numpy() for split in FITTED)
             labels = np.concatenate([train, validation])
             if metrics.undefined(train):
                 for kind in tests:
@@ -112,6 +187,12 @@ def boosting_scores(
                 scores[kind][task.name] = model.predict_proba(test)[:, 1].astype(np.float32)
             say(f"evaluate: boosting of {task.name} fitted, {trees} trees on {len(labels)} rows")
     return scores
+
+
+def _split_features(spec: FeatureSpec, transformed: Path, split: str) -> Features:
+    """Features of a split, some thousand rows of sequences at a time."""
+    rows = batches(split_dataset(transformed, split), list(feature_columns(spec)))
+    return np.concatenate([features_of(spec, table) for table in rows])
 
 
 def _best_trees(
@@ -137,7 +218,7 @@ def _best_trees(
 def _boosting(spec: FeatureSpec, trees: int, seed: int):  # type: ignore[no-untyped-def]
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    numbers, categories = len(spec.numeric), len(_categories(spec))
+    numbers, categories = len(spec.numeric), len(spec.categorical)
     return HistGradientBoostingClassifier(
         max_iter=trees,
         learning_rate=0.06,

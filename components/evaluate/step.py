@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from hemix.components.evaluate.boosting import boosting_scores
+from hemix.components.evaluate.boosting import DESCRIPTION, boosting_scores
 from hemix.components.evaluate.features import look_at_features
 from hemix.components.evaluate.looked import look_inside, write_pictures
 from hemix.components.evaluate.measure import Sample, measure_slices, measure_task, measure_within
@@ -112,7 +112,7 @@ def run(
     scored.add(
         BOOSTING,
         "",
-        "gradient boosting on the same features",
+        DESCRIPTION,
         lambda: boosting_scores(
             transformed=transformed,
             spec=spec,
