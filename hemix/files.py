@@ -64,6 +64,18 @@ def refuse_patterns(folder: Path) -> None:
         )
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name, or a copy where the file system cannot; ``target`` is replaced.
+
+    Only for files that are replaced by a rename and never written to: both names then keep their content.
+    """
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links; what else is wrong the copy says
+        shutil.copyfile(source, target)
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it over ``path`` when the block succeeds.

@@ -108,7 +108,8 @@ def read_rows(path: Path, first: int) -> Any:
     try:
         if path.suffix == ".parquet":
             return pl.read_parquet(path, n_rows=first)
-        return pl.read_ndjson(path).head(first)
+        # Of all lines: lists that are empty in the first ones would lose their later values.
+        return pl.read_ndjson(path, infer_schema_length=None).head(first)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(
             f"{path}: the rows cannot be read ({str(error).splitlines()[0]})."

@@ -44,7 +44,7 @@ from hemix.features.store.settings import (
     store_errors,
     write_settings,
 )
-from hemix.files import atomic_file, locked, read_json, write_json, writing
+from hemix.files import atomic_file, link_or_copy, locked, read_json, write_json, writing
 from hemix.limits import FULL
 from hemix.progress import say
 from hemix.storage import is_remote
@@ -103,7 +103,7 @@ def _publish(
         target = offline_file(live, name, info.as_of)
         if name in fresh or not target.exists():
             with atomic_file(target) as path:
-                shutil.copyfile(offline_file(repository, name, info.as_of), path)
+                link_or_copy(offline_file(repository, name, info.as_of), path)
     if in_sql(live):
         _apply(repository, live, REGISTRY, info, fresh)
     else:
@@ -160,7 +160,7 @@ def _publish_base(repository: Path, live: Path) -> None:
     """Replace the base of live features in one step; repositories of earlier releases have none."""
     for base in repository.glob(base_name("*")):
         with atomic_file(live / base.name) as path:
-            shutil.copyfile(base, path)
+            link_or_copy(base, path)
 
 
 def _is_news(state: dict[str, dict[str, list[str]]], view: str, info: RepositoryInfo) -> bool:

@@ -130,3 +130,11 @@ def test_evaluate_looks_at_rows_of_a_few_users(small_evaluation: Path, tmp_path:
     users = {re.search(r"user (\S+),", str(picture["title"]))[1] for picture in pictures}
     assert 1 < len(users) <= ROWS
     assert read_pictures(tmp_path) == (), "an evaluation of an earlier release"
+
+
+def test_lists_of_json_lines_are_those_of_every_line(tmp_path: Path) -> None:
+    lines = [*([{"hist": []}] * 300), {"hist": [None, 5]}, {"hist": [7]}]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert read_rows(path, 1000)["hist"].to_list() == [line["hist"] for line in lines]
+    assert read_rows(path, 2)["hist"].to_list() == [[], []]

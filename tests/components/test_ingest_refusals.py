@@ -141,3 +141,27 @@ def test_failed_run_keeps_the_earlier_events(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         ingest(definition, events)
     assert sha256_folder(events) == before
+
+
+def test_a_sample_stands_for_nothing(tmp_path: Path) -> None:
+    """Thousands of whole numbers, then a fraction; a column that is empty until the last row."""
+
+    def change(value: dict[str, Any]) -> None:
+        value["interactions"][0]["columns"] |= {"dwell": "dwell", "bid": "bid"}
+        value["numeric"] += [{"name": "dwell"}, {"name": "bid"}]
+
+    rows = views(3000)
+    last = pl.int_range(pl.len()) == 2999
+    rows = rows.with_columns(
+        pl.when(last).then(pl.lit("0.5")).otherwise(pl.lit("0")).alias("dwell"),
+        pl.when(last).then(pl.lit("7")).otherwise(pl.lit(None)).alias("bid"),
+    )
+    events = ingest(write_log(tmp_path / "log", views=rows, change=change), tmp_path / "events")
+    files = sorted((events / "interactions").rglob("*.parquet"))
+    found = pl.read_parquet(files, hive_partitioning=False)
+    assert found.filter(pl.col("bid").is_not_nan())["dwell"].to_list() == [0.5]
+    broken = rows.with_columns(pl.when(last).then(pl.lit("n/a")).otherwise("dwell").alias("dwell"))
+    with pytest.raises(
+        DataError, match=r"views\.csv.*row 3000, holds 'n/a', which is not a number"
+    ):
+        ingest(write_log(tmp_path / "other", views=broken, change=change), tmp_path / "none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -16,6 +17,7 @@ from hemix.errors import StorageError
 from hemix.files import (
     atomic_file,
     atomic_folder,
+    link_or_copy,
     lock,
     locked,
     read_json,
@@ -162,3 +164,26 @@ def test_a_folder_that_cannot_hold_a_lock_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"file: cannot write") as caught:
         lock(tmp_path / "file" / ".lock", hint="Choose another.")
     assert caught.value.hint == "Choose another."
+
+
+def test_a_second_name_costs_nothing_and_a_copy_is_as_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "rows"
+    source.write_text("kept")
+    for _ in range(2):  # the second time it is the same file already
+        with atomic_file(tmp_path / "linked") as path:
+            link_or_copy(source, path)
+    assert sorted(os.listdir(tmp_path)) == ["linked", "rows"]
+    assert (tmp_path / "linked").samefile(source)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "another disk")
+
+    monkeypatch.setattr("os.link", refuse)
+    link_or_copy(source, tmp_path / "copied")
+    assert not (tmp_path / "copied").samefile(source)
+    source.unlink()
+    assert (tmp_path / "linked").read_text() == (tmp_path / "copied").read_text() == "kept"
+    with pytest.raises(FileNotFoundError):
+        link_or_copy(source, tmp_path / "none")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -94,11 +95,42 @@ def test_all_absent_columns_are_named_at_once() -> None:
         as_table([1, 2], [TEXT])
 
 
-def test_results_keep_the_callers_rows() -> None:
-    scores = {"click": np.array([0.5, 0.25], np.float32)}
-    frame = pd.DataFrame({"price": [1.0, 2.0]}, index=["b", "b"])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pd.Series([True, False, True]),
+        pd.Series([True, None, True], dtype="boolean"),
+        pd.Series([True, None, True], dtype="object"),
+        pd.Series([1, 0, 1], dtype="uint8"),
+        pd.Series([1.0, np.nan, 1.0]),
+        pd.Series([1, None, 1], dtype=pd.ArrowDtype(pa.int8())),
+    ],
+    ids=lambda series: str(series.dtype),
+)
+def test_a_row_is_the_same_beside_any_other(flags: pd.Series) -> None:
+    """What other rows of a column lack changes its type in pandas, and no value here."""
+    whole = values(pd.DataFrame({"item_id": flags}), WHOLE)
+    assert (whole[0], whole[2]) == (1, 1)
+    for row in range(3):
+        assert values(pd.DataFrame({"item_id": flags[row : row + 1]}), WHOLE) == [whole[row]]
+
+
+@pytest.mark.parametrize(
+    "index",
+    [["b", "b"], [7, 3], pd.MultiIndex.from_tuples([("x", 2), ("x", 1)], names=["user", "n"]), []],
+    ids=str,
+)
+def test_results_keep_the_callers_rows(index: Any) -> None:
+    scores = {"click": np.array([0.5, 0.25], np.float32)[: len(index)]}
+    frame = pd.DataFrame({"price": np.arange(len(index))}, index=index)
     found = like(frame, scores)
-    assert list(found.index) == ["b", "b"]
+    assert found.index.equals(frame.index)
+    assert found.index.names == frame.index.names
+    assert found["click"].tolist() == scores["click"].tolist()
     assert found["click"].dtype == np.float32
+
+
+def test_results_are_the_callers_kind_of_frame() -> None:
+    scores = {"click": np.array([0.5, 0.25], np.float32)}
     assert isinstance(like(pl.DataFrame({"price": [1.0, 2.0]}), scores), pl.DataFrame)
     assert like(pa.table({"price": [1.0, 2.0]}), scores).column_names == ["click"]

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from hemix.errors import FeatureStoreError, RequestError
 from hemix.features.feature_views import Entity
 from hemix.features.schema import MISSING_INT
 from hemix.features.store import OnlineFeatures
-from hemix.features.store.settings import open_store
+from hemix.features.store.settings import online_settings, open_store
 from hemix.features.store.tables import view_tables
 from tests.features.store import data
 
@@ -249,6 +249,13 @@ def test_sqlite_holds_one_record_a_key(repository: Path, online_store: str) -> N
                 f'EXPLAIN QUERY PLAN SELECT "values" FROM "{name}" WHERE entity_key IN (?)', [b"x"]
             ).fetchall()
             assert "USING INDEX" in plan[0][-1]
+
+
+def test_no_published_row_expires(repository: Path, online_store: str) -> None:
+    """One rule for both sides: rows live until they are replaced, whoever's refresh was refused."""
+    store = open_store(repository)
+    assert {view.ttl for view in store.list_feature_views()} == {timedelta(0)}
+    assert "key_ttl_seconds" not in online_settings(online_store)
 
 
 def test_a_packed_row_needs_every_feature_of_its_view(repository: Path, online_store: str) -> None:
