@@ -22,7 +22,7 @@ from feast.utils import to_naive_utc
 class PackedSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
     """Its part of a ``feature_store.yaml``; ``path`` is the sqlite file."""
 
-    type: Literal["hemix.features.store.packed_sqlite.PackedSqliteOnlineStore"] = (  # type: ignore[assignment]
+    type: Literal["hemix.features.store.packed_sqlite.PackedSqliteOnlineStore"] = (
         "hemix.features.store.packed_sqlite.PackedSqliteOnlineStore"
     )
 
