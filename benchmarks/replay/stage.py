@@ -109,8 +109,9 @@ class Stage:
             for path in sorted(self.examples.glob("day=*/*.parquet"))
             if path.parent.name >= f"day={window.start:%Y-%m-%d}"
         ]
-        rows = _from(pa.concat_tables(parts), self.definition).sort_by("event_time")
-        rows = rows.combine_chunks()
+        end = pa.scalar(window.end).cast(TIME)
+        rows = _from(pa.concat_tables(parts), self.definition)
+        rows = rows.filter(pc.less(rows["event_time"], end)).sort_by("event_time").combine_chunks()
         count = min(requests, rows.num_rows)
         for number in range(count):
             yield rows.slice(number * rows.num_rows // count, 1)

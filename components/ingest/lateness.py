@@ -43,8 +43,8 @@ class Lateness:
         after = frame[KNOWN_AT] - frame["event_time"]
         self.rows += frame.height
         self.late += int((after > self._rule.availability_delay * 1000).sum())
-        if frame.height and (self.longest_ms is None or after.max() > self.longest_ms):  # type: ignore[operator]
-            self.longest_ms = int(after.max())  # type: ignore[arg-type]
+        if frame.height and (self.longest_ms is None or after.max() > self.longest_ms):
+            self.longest_ms = int(after.max())
             row = frame.select("user_id", "item_id", "event_time").row(after.arg_max(), named=True)
             self._latest = row
         return frame.drop(KNOWN_AT)
