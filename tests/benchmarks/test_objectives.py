@@ -99,6 +99,7 @@ def test_users_are_judged_on_the_state_of_their_first_row(data: RunData) -> None
     assert "gauc_cold_1_3" in figures
 
 
+@pytest.mark.slow
 def test_objectives_are_compared_and_kept(data: RunData, tmp_path: Path) -> None:
     def of() -> dict[str, Any]:
         return compare(

@@ -84,6 +84,7 @@ def test_nothing_of_a_user_moves_in_a_static_log(folder: Path, tmp_path: Path) -
     assert data.one_state is None
 
 
+@pytest.mark.slow
 def test_narrow_tables_and_zero_rows_are_rows_beside_the_base(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

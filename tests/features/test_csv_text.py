@@ -89,6 +89,7 @@ def plain(rows: Rows) -> Rows:
     return [["" if value in NULLS else value for value in row] for row in rows]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(
     rows=tables,
@@ -110,6 +111,7 @@ def test_what_the_csv_module_writes_is_read_back(
     assert found == plain(rows) or "could be rows of their own" in found
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(rows=tables, block=st.integers(1, 90))
 def test_escapes_are_read_back(rows: Rows, block: int) -> None:
@@ -122,6 +124,7 @@ def test_escapes_are_read_back(rows: Rows, block: int) -> None:
 free = st.text(st.sampled_from("ab\" 'é"), min_size=1, max_size=5)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(texts=st.lists(free, min_size=1, max_size=12), block=st.integers(1, 90))
 def test_quotes_in_free_text_never_swallow_a_row(texts: list[str], block: int) -> None:

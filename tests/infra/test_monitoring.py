@@ -108,6 +108,7 @@ def test_dashboards_parse_as_queries() -> None:
     assert prometheus.dashboard_problems(bad)
 
 
+@pytest.mark.slow
 def test_rules_and_their_unit_tests_pass() -> None:
     need("promtool")
     assert not prometheus.problems(_rules(), prometheus.TESTS)

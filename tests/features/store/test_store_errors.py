@@ -54,6 +54,7 @@ def test_only_a_store_that_was_not_reached_is_out_of_reach() -> None:
     assert "Another process" in _told(locked).hint
 
 
+@pytest.mark.slow
 def test_a_publish_on_a_full_disk_leaves_what_serves_and_can_be_repeated(tmp_path: Path) -> None:
     events, state = data.write_log(tmp_path)
     repositories = []
