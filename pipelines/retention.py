@@ -29,6 +29,8 @@ class Retention(Frozen):
     """Checkpoints that were not written to for so long go."""
     exposures_days: int = Field(ge=0, le=36_500)
     """Exposure logs older than this go, but for those of the running experiment; 0: none go."""
+    features_days: int = Field(ge=0, le=36_500)
+    """Offline rows of the live feature store older than this go, each view's newest never; 0: none go."""
     jobs_days: Days
     """TrainJobs that ended so long ago go."""
 

@@ -30,10 +30,11 @@ class Places:
     registry: str
     checkpoints: str = ""
     exposures: str = ""
+    feature_store: str = ""
     pipeline_root: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("registry", "checkpoints", "exposures", "pipeline_root"):
+        for name in ("registry", "checkpoints", "exposures", "feature_store", "pipeline_root"):
             value = getattr(self, name)
             if (
                 value
@@ -105,7 +106,7 @@ def clean(
 
     Never: the champion, the champions before that ``retention.champions`` counts, versions on trial
     or next, the run and its artifacts that made one of these, exposures since the running experiment
-    began, and what was written or moved within the policy's days.
+    began, the newest offline rows of each feature view, and what was written or moved within the policy's days.
 
     Args:
         where: locations.
@@ -155,6 +156,11 @@ def _choose(
         folders += [(folder, why) for folder in lying if folder.older(days, now)]
     if where.exposures and retention.exposures_days:
         folders += _exposures(where.exposures, state, retention, now)
+    if where.feature_store and retention.features_days:
+        days = retention.features_days
+        why = f"older than {days} days, and newer rows are there"
+        lying = places.superseded(where.feature_store).values()
+        folders += [(folder, why) for folder in lying if folder.older(days, now)]
     gone = jobs.ended(cluster, retention.jobs_days, now) if cluster is not None else []
     return _Chosen(
         folders=tuple(folders),

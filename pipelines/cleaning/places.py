@@ -17,7 +17,9 @@ RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 EXPOSURES = re.compile(r"(?:.*/)?exposures-(\d{4}-\d{2}-\d{2}T\d{2})[^/]*\.jsonl")
 DEPLOYMENT = "deployment"
 """The output of the step deploy, which names the version that its run made."""
-Kind = Literal["run", "version", "checkpoints", "exposures", "job"]
+ROWS = re.compile(r"(?P<view>[^/]+)/(?P<as_of>\d{8}T\d{12}Z)\.parquet")
+"""Offline rows of a view at one instant, below a feature store's folder ``offline``."""
+Kind = Literal["run", "version", "checkpoints", "exposures", "features", "job"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,23 @@ def exposures(root: str) -> dict[str, Folder]:
         if match := EXPOSURES.fullmatch(one.name):
             groups.setdefault(match[1], []).append(one)
     return {hour: _folder("exposures", hour, root, files) for hour, files in groups.items()}
+
+
+def superseded(feature_store: str) -> dict[str, Folder]:
+    """``VIEW/INSTANT`` -> offline rows of a live feature store that a later publication took the place of.
+
+    What serves is the online store, which a publication fills from the newest rows; those stay.
+    """
+    root = join(feature_store, "offline")
+    found = {m: one for one in storage.listed(root) if (m := ROWS.fullmatch(one.name))}
+    newest: dict[str, str] = {}
+    for match in found:
+        newest[match["view"]] = max(match["as_of"], newest.get(match["view"], ""))
+    return {
+        f"{match['view']}/{match['as_of']}": _folder("features", one.name, root, [one])
+        for match, one in found.items()
+        if match["as_of"] != newest[match["view"]]
+    }
 
 
 def _folders(

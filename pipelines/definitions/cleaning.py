@@ -6,13 +6,14 @@ from hemix.pipelines.definitions.pipeline import pipeline
 
 @pipeline(
     name="cleaning",
-    description="Artifacts of old runs, versions, checkpoints, exposures and TrainJobs go by a policy.",
+    description="Artifacts of old runs, versions, checkpoints, exposures, offline features and TrainJobs go by a policy.",
 )
 def cleaning(
     registry: str,
     checkpoints: str,
     exposures: str,
     pipeline_root: str,
+    feature_store: str = "",
     policy: str = "",
     jobs_namespace: str = "",
     dry_run: bool = False,
@@ -23,6 +24,8 @@ def cleaning(
         registry: location of the model registry.
         checkpoints: location below which each version's checkpoints are.
         exposures: location of the exposure logs; empty: they are left alone.
+        feature_store: location of the live feature store, whose superseded offline rows go; empty: it
+            is left alone.
         pipeline_root: where the artifacts of this server's runs go, and of no other's.
         policy: text of the retention policy; empty for the default.
         jobs_namespace: namespace of the TrainJobs; empty: that of the run.
@@ -32,6 +35,7 @@ def cleaning(
         registry=registry,
         checkpoints=checkpoints,
         exposures=exposures,
+        feature_store=feature_store,
         pipeline_root=pipeline_root,
         policy=policy,
         jobs_namespace=jobs_namespace,

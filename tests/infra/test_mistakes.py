@@ -38,6 +38,7 @@ def test_each_mistake_is_another_one() -> None:
     assert len(mistakes.REVIEWED) == 65
     assert len(mistakes.FURTHER) > 200
     assert len(mistakes.OPERATORS) > 100
+    assert len(mistakes.FRESH_FIRST) + len(mistakes.FRESH_SECOND) > 220
 
 
 def _policies(site: str) -> list[Object]:

@@ -90,6 +90,7 @@ def clean_root(
         registry=find_registry(storage.join(root, "registry")).location,
         checkpoints=storage.join(root, "checkpoints"),
         exposures=storage.join(root, "exposures"),
+        feature_store=storage.join(root, "feature_store"),
         pipeline_root=artifacts if storage.list_files(artifacts) else "",
     )
     api = PipelinesApi(connect()) if where.pipeline_root else None

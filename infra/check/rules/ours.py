@@ -205,6 +205,14 @@ def _told() -> frozenset[str]:
     return frozenset(found)
 
 
+@functools.cache
+def _shown(dashboard: str) -> frozenset[str]:
+    """Series that a dashboard's panels ask for."""
+    found = json.loads(dashboard)
+    queries = [t.get("expr", "") for p in found["panels"] for t in p.get("targets") or ()]
+    return frozenset(name for query in queries for name in series(query.replace("$", "")))
+
+
 def _figures(world: World) -> Iterator[str]:
     rules = [
         (title_of(m), rule)
@@ -216,6 +224,11 @@ def _figures(world: World) -> Iterator[str]:
     for title, rule in rules:
         for name in sorted(series(str(rule.get("expr", ""))) - known):
             yield f"{title}: {rule.get('alert') or rule.get('record')}: no one counts {name}"
+    for manifest in world.of("ConfigMap"):
+        for key, text in (manifest.get("data") or {}).items():
+            if key.endswith(".json") and '"panels"' in text:
+                for name in sorted(_shown(text) - known):
+                    yield f"{title_of(manifest)}: {key}: no one counts {name}"
     for manifest in world.of("ScaledObject"):
         for trigger in manifest["spec"].get("triggers") or ():
             query = str((trigger.get("metadata") or {}).get("query", ""))

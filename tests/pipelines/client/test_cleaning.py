@@ -90,6 +90,12 @@ def root(tmp_path: Path) -> Path:
         hour = f"{NOW - timedelta(days=days):%Y-%m-%dT%H}"
         put(root / "exposures" / f"exposures-{hour}.jsonl", days=days)
     put(root / "exposures" / "notes.txt", days=999)
+    for view, ages in (("user_state_1a", (0, 1, 40, 41)), ("retired_2b", (90,))):
+        for days in ages:
+            name = f"{NOW - timedelta(days=days):%Y%m%dT%H%M%S%fZ}.parquet"
+            put(root / "feature_store" / "offline" / view / name, days=days)
+    put(root / "feature_store" / "offline" / "README.md", days=999)
+    put(root / "feature_store" / "snapshots" / "a" / "online.db", days=999)
     return root
 
 
@@ -98,6 +104,7 @@ def places(root: Path | str) -> Places:
         registry=storage.join(root, "registry"),
         checkpoints=storage.join(root, "checkpoints"),
         exposures=storage.join(root, "exposures"),
+        feature_store=storage.join(root, "feature_store"),
         pipeline_root=storage.join(root, "pipeline"),
     )
 
@@ -149,6 +156,9 @@ def test_what_goes_and_what_stays(
         "run": {old, unrecorded},
         "version": {"v0", "v1", "v7", "never-added"},
         "checkpoints": {"v1"},
+        "features": {  # not those of retired_2b: they are its newest
+            f"user_state_1a/{NOW - timedelta(days=d):%Y%m%dT%H%M%S%fZ}.parquet" for d in (40, 41)
+        },
         "exposures": {f"{NOW - timedelta(days=260):%Y-%m-%dT%H}"},  # v5's trial began 250 days ago
     }
     done = clean(places(root), POLICY, api=api, cluster=None, dry_run=False, now=NOW)
@@ -168,6 +178,9 @@ def test_what_goes_and_what_stays(
     left = {p.name for p in (root / "registry" / "versions").iterdir()}
     assert left == {"v2", "v3", "v4", "v5", "v6", "being-added"}
     assert {p.name for p in (root / "checkpoints").iterdir()} == {"v8"}
+    kept = {p.name for p in (root / "feature_store").rglob("*") if p.is_file()}
+    newest = {f"{NOW - timedelta(days=d):%Y%m%dT%H%M%S%fZ}.parquet" for d in (0, 1, 90)}
+    assert kept == {*newest, "README.md", "online.db"}
     again = clean(places(root), POLICY, api=api, cluster=None, dry_run=False, now=NOW)
     assert again.removed == again.stubborn == ()
 

@@ -113,6 +113,9 @@ def _runtime(manifest: Manifest, spec: Manifest) -> Iterator[str]:
     if "torch" not in policy:
         yield "spec.mlPolicy: without torch no PET_* is set"
     for job, template in jobs:
+        context = (template.get("spec") or {}).get("securityContext") or {}
+        if context.get("runAsUser") is None:
+            yield f"replicatedJobs {job.get('name')}: says no runAsUser"
         for container in (template.get("spec") or {}).get("containers") or ():
             for variable in container.get("env") or ():
                 if variable.get("name") in _RESERVED:

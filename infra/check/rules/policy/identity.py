@@ -12,6 +12,8 @@ _OF_THE_CLUSTER = {
     "Namespace", "ClusterRole", "ClusterRoleBinding", "ClusterStorageContainer",
     "ClusterServingRuntime", "ClusterTrainingRuntime", "PriorityClass", "StorageClass",
 }  # fmt: skip
+_OF_RUNS = ("ServiceAccount", "Role", "RoleBinding", "ConfigMap", "NetworkPolicy", "PodDefault")
+"""What the namespace of runs needs, when it is another one."""
 _DEPLOYED = ("InferenceService", "ServingRuntime", "HTTPRoute", "ScaledObject")
 """Kinds that only ``hemix deploy`` makes."""
 _NAME, _PART, _COMPONENT, _BY = (
@@ -25,6 +27,9 @@ _WATCHED = ("ServiceMonitor", "PodMonitor", "PrometheusRule")
 def problems(world: World) -> Iterator[str]:
     """Objects that would lie elsewhere, or that we or others would not find again."""
     for manifest in world.manifests:
+        space = manifest["metadata"].get("namespace")
+        if space not in (None, world.home) and manifest["kind"] not in _OF_RUNS:
+            yield f"{title_of(manifest)}: lies in {space}, and not in {world.home}"
         for problem in _one(manifest):
             yield f"{title_of(manifest)}: {problem}"
     yield from _releases(world)
@@ -72,6 +77,8 @@ def _deployed(kind: str, metadata: Manifest, labels: Manifest, meant: Manifest) 
     if kind in ("InferenceService", "ScaledObject", "PodDisruptionBudget"):
         version = labels.get(_VERSION)
         of_version = labels.get(_COMPONENT) == "predictor"
+        if version is not None and not of_version:
+            yield f"label {_COMPONENT} is {labels.get(_COMPONENT)!r}, and it serves a version"
         if of_version and version != name:
             yield f"label {_VERSION} is {version!r}, and it is called {name}"
     if kind == "PodDisruptionBudget" and meant:

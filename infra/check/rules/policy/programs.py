@@ -108,6 +108,8 @@ def _container(pod: Pod, container: Manifest) -> Iterator[str]:
     if pod.maker != "kfp":  # KFP's backend writes the command of a step
         if program.starts and (not command or command[0] not in program.starts):
             yield f"{repository} has no program {command[0] if command else '(none is named)'}"
+        if pod.maker == "kserve" and program is _OURS and words[:2] != ["hemix", "serve"]:
+            yield f"starts {' '.join(words[:2])}, not hemix serve"
         if not program.starts and command:
             yield f"{repository} starts by itself, not by {command[0]}"
         yield from _variables(container, program, words, pod.maker)
@@ -291,8 +293,8 @@ def _job_server(pod: Pod, container: Manifest, words: list[str]) -> Iterator[str
             yield f"--{option}={told.get(option)}, and the container says {ports.get(name)}"
     if told.get("job-host") != "0.0.0.0":
         yield f"--job-host={told.get('job-host')}: no one else reaches it"
-    if "flink-master" not in told:
-        yield "--flink-master is missing: jobs run inside of it, in a Flink of its own"
+    if not re.fullmatch(r"[a-z][a-z0-9.-]*:\d+", told.get("flink-master", "")):
+        yield f"--flink-master is {told.get('flink-master')!r}, no HOST:PORT: jobs would run inside of it"
     if not _within(told.get("artifacts-dir", ""), _writable(pod, container)):
         yield f"--artifacts-dir={told.get('artifacts-dir')} cannot be written"
     tag, version = of(container.get("image"))[1], importlib.metadata.version("apache-beam")

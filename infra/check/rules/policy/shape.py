@@ -14,7 +14,7 @@ from hemix.infra.check.rules.world import Pod, World, space_of, title_of
 Manifest = dict[str, Any]
 LEAST_MEMORY = 32 * 2**20
 LEAST_CPU = 0.01
-DRAINS_S = 15
+DRAINS_S = 25
 """From the pause before a pod stops until it must have answered what it took."""
 _SPREAD = ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
 

@@ -81,6 +81,8 @@ def _training(spec: Manifest) -> Iterator[str]:
     processes = trainer.get("numProcPerNode")
     if isinstance(processes, int) and processes > max(devices, 1):
         yield f"{processes} processes share {devices:g} GPUs of a node"
+    if isinstance(processes, int) and 0 < processes < devices:
+        yield f"{processes} processes leave {devices - processes:g} GPUs of a node idle"
 
 
 def _route(manifest: Manifest, known: set[str], deadline: float) -> Iterator[str]:
@@ -142,6 +144,8 @@ def _runtime(manifest: Manifest) -> Iterator[str]:
     if framework is not None and framework not in policy:
         yield f"is of the framework {framework}, and its mlPolicy is not"
     inner = ((spec.get("template") or {}).get("spec") or {}).get("failurePolicy") or {}
+    if inner.get("maxRestarts", 0) > 10:
+        yield f"starts again {inner['maxRestarts']} times: a fault holds its GPUs for days"
     if inner.get("maxRestarts", 0) < 0:
         yield f"maxRestarts {inner['maxRestarts']}"
 
