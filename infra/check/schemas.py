@@ -56,6 +56,12 @@ def _told(validator: Any, manifest: Manifest) -> tuple[str, ...]:
     return (f"{'.'.join(map(str, error.absolute_path)) or 'object'}: {error.message[:300]}",)
 
 
+def _validator(schema: Any, **options: Any) -> Any:
+    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+    return Draft202012Validator(schema, **options)
+
+
 @functools.cache
 def _core(kind: str, version: str) -> Any:
     """A validator of one of Kubernetes' kinds, strict: unknown fields are refused.
@@ -63,7 +69,6 @@ def _core(kind: str, version: str) -> Any:
     Raises:
         FileNotFoundError: there is no such kind.
     """
-    from jsonschema import Draft202012Validator
     from referencing import Registry, Resource
 
     folder = _folder()
@@ -71,7 +76,7 @@ def _core(kind: str, version: str) -> Any:
     schema = json.loads((folder / f"{kind.lower()}-{group}.json").read_text())
     definitions = Resource.from_contents(_definitions())
     registry: Any = definitions @ (Resource.from_contents(schema) @ Registry())
-    return Draft202012Validator(schema, registry=registry)
+    return _validator(schema, registry=registry)
 
 
 @functools.cache
@@ -104,8 +109,6 @@ def _kinds() -> dict[str, Path]:
 
 @functools.cache
 def _custom(path: Path, version: str) -> Any:
-    from jsonschema import Draft202012Validator
-
     definition = yaml.load(path.read_text(), Loader=LOADER)
     group, _, wanted = version.rpartition("/")
     for one in definition["spec"]["versions"]:
@@ -116,7 +119,7 @@ def _custom(path: Path, version: str) -> Any:
         ):
             schema = _strict(one["schema"]["openAPIV3Schema"])
             schema["properties"].update({"metadata": {"type": "object"}, "status": {}})
-            return Draft202012Validator(schema)
+            return _validator(schema)
     return None
 
 

@@ -27,6 +27,7 @@ _TRIGGERS = {
 }
 """KEDA's triggers that could be meant here, and what each cannot do without."""
 RELEASE = "release"
+_COMPONENT = "app.kubernetes.io/component"
 _CLASSES = {"eg", "istio", "cilium", "contour", "traefik", "nginx", "kong", "envoy-gateway",
             "openshift-default", "gke-l7-global-external-managed", "gke-l7-rilb",
             "azure-alb-external", "amazon-alb"}  # fmt: skip
@@ -76,7 +77,7 @@ def _gateway(_: Manifest, spec: Manifest) -> Iterator[str]:
                 yield f"{at}: HTTPRoutes at {protocol}"
 
 
-def _route(_: Manifest, spec: Manifest) -> Iterator[str]:
+def _route(manifest: Manifest, spec: Manifest) -> Iterator[str]:
     if not spec.get("parentRefs"):
         yield "spec.parentRefs: is empty: no one comes in"
     yield from doubles("spec.hostnames", "host", spec.get("hostnames") or ())
@@ -91,7 +92,9 @@ def _route(_: Manifest, spec: Manifest) -> Iterator[str]:
              (m.get("path") or {}).get("type", "PathPrefix"), (m.get("path") or {}).get("value"))
             for m in matches
         ]  # fmt: skip
-        if not (rule.get("timeouts") or {}).get("request"):
+        # Between ranker and predictors the ranker's own deadline ends a request.
+        users = (manifest["metadata"].get("labels") or {}).get(_COMPONENT) == "ranker"
+        if users and not (rule.get("timeouts") or {}).get("request"):
             yield f"{at}.timeouts: the gateway's own time for a request, whatever it is"
         for match in matches:
             path = match.get("path") or {}

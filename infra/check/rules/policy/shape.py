@@ -103,7 +103,7 @@ def _mounts(spec: Manifest) -> Iterator[str]:
                 yield f"container {container.get('name')}: memory at {path}, where no program looks (/dev/shm)"
             claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
             if path not in _PLACES.get(str(claim), (path,)):
-                yield f"container {container.get('name')}: the claim {claim} at {path}, not at {' or '.join(_PLACES[claim])}"
+                yield f"container {container.get('name')}: the claim {claim} at {path}, not at {' or '.join(_PLACES[str(claim)])}"
             if claim and mount.get("readOnly"):
                 yield f"container {container.get('name')}: the claim {claim} cannot be written"
 
