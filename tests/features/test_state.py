@@ -120,6 +120,7 @@ def values(listed: list[Any]) -> np.ndarray:
     return np.array(listed, dtype=object if text else np.int64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", SPLITS)
 @settings(CHEAP, max_examples=20)
 @given(data=st.data(), offset=st.sampled_from([-DAY, -1, 0, 1, 1001, 3_600_000, DAY, 4 * DAY]))
@@ -143,6 +144,7 @@ def test_equals_an_example_of_the_instant(
         assert {name: row[name] for name in sequences} == sequences
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", SPLITS)
 @settings(CHEAP, max_examples=20)
 @given(data=st.data(), later=st.sampled_from([1, 1000, 2001, 3_600_000, DAY, 3 * DAY]))

@@ -214,6 +214,7 @@ def test_digest_names_the_content(fitted: Fitted, tmp_path: Path) -> None:
     assert TransformGraph.load(copy).digest() != fitted.graph.digest()
 
 
+@pytest.mark.slow
 def test_no_text_is_the_missing_one(tmp_path: Path) -> None:
     """Texts that a vocabulary's file could take for something else have ids of their own."""
     odd = [

@@ -124,6 +124,7 @@ def _told(averaged: list[int], bucket: Any) -> torch.futures.Future[Tensor]:
     return done
 
 
+@pytest.mark.slow
 def test_the_compiled_step_is_the_plain_one() -> None:
     """HeMix through the compiler's front and its own backward pass, without generated code."""
     plain = {"model__embedding__id_dropout": "0", "model__dropout": "0"}

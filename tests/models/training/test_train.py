@@ -34,6 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_splits(tmp_path_factory.mktemp("data"))
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_bits(data: Path, tmp_path: Path) -> None:
     straight = train(data, tmp_path / "straight", toy_recipe()).ranker.state_dict()
 
@@ -63,6 +64,7 @@ def test_a_finished_training_is_not_repeated(data: Path, tmp_path: Path) -> None
     assert again.state.curve == first.state.curve
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_recipe_is_ignored(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path, toy_recipe(training__seed="1"))
     other = train(data, tmp_path, toy_recipe())
@@ -79,6 +81,7 @@ def test_a_broken_checkpoint_is_named(data: Path, tmp_path: Path) -> None:
         train(data, tmp_path, toy_recipe(training__epochs="1", training__refit="false"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["compact", "dcnv2", "din"])
 def test_every_ranker_learns_the_rule(recipe: str, tmp_path: Path) -> None:
     write_split(tmp_path / "train", rows=600, seed=0)
