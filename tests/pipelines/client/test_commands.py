@@ -148,6 +148,30 @@ def test_a_schedule_from_its_making_to_its_end(kfp: KfpServer, hemix: Hemix) -> 
     assert told["sequences"]["serving_lag"] == 0
 
 
+def test_the_watchers_schedule_from_its_making_to_its_runs(kfp: KfpServer, hemix: Hemix) -> None:
+    """As the operator guide says it: what a failed verdict would start is worked out when it is made."""
+    create = ("schedule", "create", "watch", "--pipeline", "monitoring", "--every", "1h", *LOG)
+    code, out, err = hemix(*create, "--param", "outcomes=s3://logs/outcomes")
+    assert (code, err) == (0, "")
+    assert "Schedule watch created" in out
+    kfp.script = lambda run: Script(task_s=1)
+    kfp.advance(timedelta(hours=3, minutes=30))
+    assert len(kfp.runs) == 3
+    (asked,) = {
+        json.dumps(run.body["runtime_config"]["parameters"], sort_keys=True)
+        for run in kfp.runs.values()
+    }
+    told = json.loads(asked)
+    assert told["outcomes"] == "s3://logs/outcomes"
+    assert told["exposures"].endswith("/exposures")
+    assert told["feature_store"].endswith("/feature_store")
+    assert {"checkpoints", "definition", "feature_store", "registry"} <= set(told["parameters"])
+    listed = hemix("schedule", "list")[1]
+    for word in ("watch", "monitoring", "succeeded"):
+        assert word in listed
+    assert "is deleted" in hemix("schedule", "delete", "watch")[1]
+
+
 @pytest.mark.parametrize(
     "command",
     [
