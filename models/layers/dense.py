@@ -49,7 +49,9 @@ class BatchNorm(nn.BatchNorm1d):
 
 def norm_of(norm: Norm, width: int) -> list[nn.Module]:
     """The layer of that name, or no layer."""
-    return {"none": [], "layer": [nn.LayerNorm(width)], "batch": [BatchNorm(width)]}[norm]
+    if norm == "none":
+        return []
+    return [nn.LayerNorm(width) if norm == "layer" else BatchNorm(width)]
 
 
 class MLP(nn.Module):
