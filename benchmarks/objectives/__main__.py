@@ -158,6 +158,7 @@ def main() -> int:
     parser.add_argument(
         "--refit", action="store_true", help="also train the choice on training and validation rows"
     )
+    parser.add_argument("--name", help="of the result file (default objectives-LOG-SPLIT)")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="for all recipes")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -171,7 +172,7 @@ def main() -> int:
     figures = {"dataset": arguments.log, "split": arguments.split, "tasks": tasks, "rows": rows}
     for task in tasks:
         show(rows, task, f"{arguments.log}, {arguments.split} split")
-    name = f"objectives-{arguments.log}-{arguments.split}"
+    name = arguments.name or f"objectives-{arguments.log}-{arguments.split}"
     return published("objectives", figures, arguments, name=name)
 
 
