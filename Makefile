@@ -51,7 +51,7 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 # A file stays with one worker: the tests of some share processes and run in order. The longest
-# begin (tests/workers.py).
+# files start first (tests/workers.py).
 tests: $(STAMP)
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
 

@@ -70,10 +70,13 @@ def link_or_copy(source: Path, target: Path) -> None:
     Only for files that are replaced by a rename and never written to: both names then keep their content.
     """
     target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:  # another disk, or one without links; what else is wrong the copy says
-        shutil.copyfile(source, target)
+    if source.stat().st_uid == os.geteuid():  # the rights of another's file are not ours to set
+        try:
+            os.link(source, target)
+            return
+        except OSError:
+            pass  # another disk, or one without links; what else is wrong the copy says
+    shutil.copyfile(source, target)
 
 
 @contextlib.contextmanager

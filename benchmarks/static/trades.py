@@ -16,19 +16,25 @@ LINES = ("candidate", "champion", "boosting", "rule", "as_logged", "popularity")
 def fdo(figures: dict[str, Any], path: Path) -> bool:
     """Draw the rows of smaller tables and their bases to ``path``; false: there are none."""
     points = []
-    for name, row in figures["models"].items():
+    models = figures["models"]
+    for name, row in models.items():
         on_top = name.removeprefix(f"{row['base']} + ")
         kind = on_top.split(" ")[0]
         if name != row["base"] and kind not in ("fdo", "width"):
             continue
-        points.append(
+        kinds = [kind]
+        if name == row["base"]:  # where the lines of both kinds end
+            both = ("fdo", "width")
+            kinds = [k for k in both if any(m.startswith(f"{name} + {k} ") for m in models)]
+        points += [
             {
                 "x": sum(row["parameters"].values()),
-                "kind": "one width for all tables" if kind == "width" else "a width a table",
+                "kind": "one width for all tables" if one == "width" else "a width a table",
                 "text": "" if name == row["base"] else on_top.removeprefix("fdo "),
                 **_auc(figures, row),
             }
-        )
+            for one in kinds
+        ]
     subtitle = [
         "Right end of each line: the base. Labels: the share of variance that the widths keep.",
         "Mean over seeds and one deviation.",

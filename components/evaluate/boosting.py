@@ -49,7 +49,7 @@ DESCRIPTION = (
     "its length, the age of its last event, and how many events, and how lately, were of the "
     "candidate's item or attributes; it lacks the ids of more values and all else of the events"
 )
-"""For people, of a sentence's end."""
+"""What it is, as the report says it."""
 Features = NDArray[np.float32]
 
 

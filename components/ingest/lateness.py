@@ -68,7 +68,8 @@ class Lateness:
             f"{seconds} s after it happened: {key_shown(self._latest)}. Training would see them before "
             "serving can.",
             hint=f"Set sequences.availability_delay: {seconds}s, which holds for all of them; or a "
-            f"shorter one and sequences.known_late_at_most: {few:g}, the share that may be seen too early.",
+            f"shorter one and sequences.known_late_at_most: {few:g}, the share that may be seen too early. Rows of one event that were delivered again later "
+            "count as late: keep the first.",
         )
 
     def to_json(self) -> dict[str, int | None]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from hemix.infra.check import pod_defaults, sources
 from hemix.infra.check.objects import Manifest, Object
 from hemix.infra.check.rules import accounts, flows, ours, references, room, settings
-from hemix.infra.check.rules.policy import doors, identity, known, programs, shape
+from hemix.infra.check.rules.policy import doors, identity, known, programs, shape, trainings
 from hemix.infra.check.rules.working import pods, serving, watching
 from hemix.infra.check.rules.world import World, world
 from hemix.pipelines.compiler.cluster_settings import ClusterSettings
@@ -34,7 +34,7 @@ RULES = (
     identity.problems,
     doors.problems,
     programs.problems,
-    programs.training,
+    trainings.problems,
     shape.problems,
     pods.problems,
     serving.problems,

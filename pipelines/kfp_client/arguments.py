@@ -242,7 +242,9 @@ class _Known:
         return self._at("registry")
 
     @cached_property
-    def feature_store(self) -> str:
+    def feature_store(self) -> str | None:
+        if not self._wanted.root and self._pipeline == "cleaning":
+            return None  # which then leaves it alone
         return self._at("feature_store")
 
     @cached_property

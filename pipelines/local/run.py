@@ -60,14 +60,22 @@ def run(request: RunRequest, observer: RunObserver) -> RunRecord:
         assert failed or not left, f"no gate failed, yet {left} did not run"
         try:
             run.end("gate_failed" if failed else "succeeded", _why(failed))
-            if not failed and not request.folder.remote:
-                remove(request.folder.checkpoint(planned.version))  # nothing will go on from it
             write_report(planned.definition, run.record, request.folder)
+            if not failed and not request.folder.remote:
+                _remove_checkpoint(request.folder.checkpoint(planned.version), observer)
         finally:
             # The gate is what the user must hear of, even when the report breaks too.
             if failed:
                 failed.require()
         return run.record
+
+
+def _remove_checkpoint(place: str, observer: RunObserver) -> None:
+    """Nothing will go on from it; what cannot be removed only takes room."""
+    try:
+        remove(place)
+    except (HemixError, OSError) as error:
+        observer.told(f"The checkpoint {place} was not removed: {error}")
 
 
 def _end_failed(run: _Run, why: str, observer: RunObserver) -> None:

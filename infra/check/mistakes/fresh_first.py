@@ -53,7 +53,7 @@ FRESH_FIRST: tuple[Mistake, ...] = (
     mistake("redis' disk of the size of its memory", _REDIS,
             ("spec", "volumeClaimTemplates", 0, "spec", "resources", "requests", "storage"), "24Gi"),
     mistake("redis with more memory than its limit leaves", _REDIS, (*_C0, "env", 0, "value"), "32gb"),
-    mistake("redis that keeps its claim when it is scaled down to none", _REDIS, ("spec", "persistentVolumeClaimRetentionPolicy"),
+    mistake("redis whose claim is deleted when it is scaled down to none", _REDIS, ("spec", "persistentVolumeClaimRetentionPolicy"),
             {"whenDeleted": "Delete", "whenScaled": "Delete"}),
     mistake("a worker pool that listens elsewhere", _WORKER, (*_C1, "args", 0), "--service_port=50001"),
     mistake("a worker of the training's image", _WORKER, (*_C1, "image"), "localhost/hemix/train:0.1.0"),

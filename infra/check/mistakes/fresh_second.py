@@ -105,7 +105,7 @@ FRESH_SECOND: tuple[Mistake, ...] = (
     mistake("a quota for one training's node", "ResourceQuota", ("spec", "hard", "requests.memory"), "100Gi"),
     mistake("a quota of limits below requests", "ResourceQuota", ("spec", "hard", "limits.memory"), "700Gi"),
     mistake("a quota that lets load balancers in", "ResourceQuota", ("spec", "hard", "services.loadbalancers"), GONE),
-    mistake("a quota of pods in words", "ResourceQuota", ("spec", "hard", "pods"), "many"),
+    mistake("a quota of pods that is no number", "ResourceQuota", ("spec", "hard", "pods"), "many"),
     mistake("a default of two megabytes", "LimitRange", ("spec", "limits", 0, "default", "memory"), "2Mi"),
     mistake("a limit of claims below redis' disk", "LimitRange", ("spec", "limits", 1, "max", "storage"), "50Gi"),
     mistake("no type of limits", "LimitRange", ("spec", "limits", 0, "type"), GONE),
@@ -114,7 +114,7 @@ FRESH_SECOND: tuple[Mistake, ...] = (
     mistake("a version that is downloaded over HTTP", _V, (*_M, "storageUri"), "http://models/registry/versions/20220507-5e6f7a8b"),
     mistake("a version's model of a runtime's other format", _V, (*_M, "modelFormat", "version"), "2"),
     mistake("a version with an argument that serve lacks", _RUN, (*_RUNC, "args", ADD), "--fast"),
-    mistake("a runtime with one GPU too few words", _RUN, (*_RUNC, "args", 10), "eighty"),
+    mistake("a runtime whose number of workers is a word", _RUN, (*_RUNC, "args", 10), "eighty"),
     mistake("a runtime that starts Python's server", _RUN, (*_RUNC, "command"), ["python", "-m", "http.server"]),
     mistake("a version with Knative's concurrency", _V, (*_P, "containerConcurrency"), 10),
     mistake("a version that goes by canaryTrafficPercent", _V, (*_P, "canaryTrafficPercent"), 10),
@@ -165,7 +165,7 @@ FRESH_SECOND: tuple[Mistake, ...] = (
     mistake("a launcher whose keys are swapped", "ConfigMap kfp-launcher", ("data", "providers"),
             "s3: {default: {endpoint: s3.example.com, region: x, forcePathStyle: true, credentials: {fromEnv: false,"
             " secretRef: {secretName: hemix-storage, accessKeyKey: AWS_SECRET_ACCESS_KEY, secretKeyKey: AWS_ACCESS_KEY_ID}}}}"),
-    mistake("a launcher that says true in words", "ConfigMap kfp-launcher", ("data", "providers"),
+    mistake("a launcher whose true is a text", "ConfigMap kfp-launcher", ("data", "providers"),
             "s3: {default: {endpoint: s3.example.com, region: x, forcePathStyle: 'yes', credentials: {fromEnv: true}}}"),
     mistake("redis that writes its data beside the volume", "ConfigMap hemix-redis", ("data", "redis.conf"),
             "port 6379\nprotected-mode yes\ndir /data/redis\nappendonly yes\nmaxmemory-policy noeviction\n"),
@@ -179,5 +179,5 @@ FRESH_SECOND: tuple[Mistake, ...] = (
             [{"action": "drop", "regex": "hemix_.*", "sourceLabels": ["__name__"]}]),
     mistake("an initializer with a root that may be", _STORAGE, ("spec", "container", "securityContext", "runAsNonRoot"), False),
     mistake("an initializer of a mirror's typo", _STORAGE, ("spec", "container", "image"), "docker.io/kserve/storage-initialiser:v0.20.0"),
-    mistake("a Pod Security version in the future's words", "Namespace", ("metadata", "labels", "pod-security.kubernetes.io/enforce-version"), "1.31"),
+    mistake("a Pod Security version without its v", "Namespace", ("metadata", "labels", "pod-security.kubernetes.io/enforce-version"), "1.31"),
 )  # fmt: skip

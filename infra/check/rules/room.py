@@ -30,7 +30,7 @@ def problems(world: World) -> Iterator[str]:
         top = most.get(("PersistentVolumeClaim", "storage"))
         if top is not None and size > top:
             yield f"{title}: above the LimitRange's {top / 2**30:g} GiB"
-    if not any(kind == "PersistentVolumeClaim" for kind, _ in most) and most is not None:
+    if most and not any(kind == "PersistentVolumeClaim" for kind, _ in most):
         yield "LimitRange: one claim may take all the storage there is"
     if "requests.storage" in hard and total > hard["requests.storage"]:
         yield "ResourceQuota: less storage than the claims ask for"
@@ -51,10 +51,6 @@ def problems(world: World) -> Iterator[str]:
                         and amount > key
                     ):
                         yield f"{pod.title}: limits.{name} {value} is above the LimitRange"
-            if "requests.nvidia.com/gpu" not in hard and "nvidia.com/gpu" in (
-                found.get("limits") or {}
-            ):
-                continue
     missing = {*_BOUNDED, *(("requests.nvidia.com/gpu",) if _gpus(world) else ())} - set(hard)
     if hard and missing:
         yield f"ResourceQuota: leaves {', '.join(sorted(missing))} unbounded"

@@ -45,7 +45,7 @@ def problems(manifest: Manifest) -> Iterator[str]:
 
 def _gateway(_: Manifest, spec: Manifest) -> Iterator[str]:
     if spec.get("gatewayClassName") not in _CLASSES:
-        yield f"spec.gatewayClassName: {spec.get('gatewayClassName')!r} is no one's: overlays name the controller's"
+        yield f"spec.gatewayClassName: {spec.get('gatewayClassName')!r} is no class known here: overlays name the controller's, another one is added to _CLASSES in infra/check/rules/custom/operators.py"
     listeners = spec.get("listeners") or ()
     if not listeners:
         yield "spec.listeners: is empty"

@@ -11,6 +11,9 @@ from hemix.infra.check.rules.world import World, title_of
 Manifest = dict[str, Any]
 
 
+MEND = "add it in infra/check/rules/policy/known.py, with a rule if it needs one"
+
+
 def _words(text: str) -> set[str]:
     return set(text.split())
 
@@ -103,14 +106,14 @@ def problems(world: World) -> Iterator[str]:
         for path, keys in _FIELDS.get(manifest["kind"], {}).items():
             for place in _at(manifest, path):
                 for key in sorted(set(place) - keys):
-                    yield f"{title}: {'.'.join((*path, key))}: no rule here knows what it does"
+                    yield f"{title}: {'.'.join((*path, key))}: no rule here knows what it does; {MEND}"
         yield from (f"{title}: {problem}" for problem in _names(manifest))
     for pod in world.pods:
         for key in sorted(set(pod.spec) - _POD):
-            yield f"{pod.title}: {key}: no rule here knows what it does"
+            yield f"{pod.title}: {key}: no rule here knows what it does; {MEND}"
         for container in (*(pod.spec.get("initContainers") or ()), *(pod.spec.get("containers") or ())):  # fmt: skip
             for key in sorted(set(container) - _CONTAINER):
-                yield f"{pod.title}: container {container.get('name')}: {key}: no rule here knows what it does"
+                yield f"{pod.title}: container {container.get('name')}: {key}: no rule here knows what it does; {MEND}"
         yield from (f"{pod.title}: {problem}" for problem in _placed(pod.spec))
 
 
@@ -131,12 +134,12 @@ def _names(manifest: Manifest) -> Iterator[str]:
     for key in metadata.get("annotations") or {}:
         domain = str(key).partition("/")[0]
         if domain.endswith(_OTHERS) and key not in _ANNOTATIONS:
-            yield f"annotation {key}: no rule here knows what it does"
+            yield f"annotation {key}: no rule here knows what it does; {MEND}"
     for key in metadata.get("labels") or {}:
         domain = str(key).partition("/")[0]
         known = key in _LABELS or domain == "pod-security.kubernetes.io"
         if domain.endswith(_OTHERS) and not known:
-            yield f"label {key}: no rule here knows what it does"
+            yield f"label {key}: no rule here knows what it does; {MEND}"
     for key in set(metadata) & {"finalizers", "ownerReferences", "generateName", "deletionTimestamp"}:  # fmt: skip
         yield f"metadata.{key}: is not for objects that are applied"
 
@@ -145,7 +148,7 @@ def _placed(spec: Manifest) -> Iterator[str]:
     """Node selectors and affinity: terms that are well formed, and that some node can meet."""
     for key in spec.get("nodeSelector") or {}:
         if key not in _NODES:
-            yield f"nodeSelector: nodes carry no {key} by themselves"
+            yield f"nodeSelector: nodes carry no {key} by themselves; if yours do, {MEND}"
     affinity = spec.get("affinity") or {}
     node = affinity.get("nodeAffinity") or {}
     terms = (node.get("requiredDuringSchedulingIgnoredDuringExecution") or {}).get("nodeSelectorTerms")  # fmt: skip
@@ -154,7 +157,7 @@ def _placed(spec: Manifest) -> Iterator[str]:
             if one.get("operator") not in ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"):
                 yield f"affinity: {one.get('operator')!r} is no operator"
             if one.get("key") not in _NODES:
-                yield f"affinity: nodes carry no {one.get('key')} by themselves"
+                yield f"affinity: nodes carry no {one.get('key')} by themselves; if yours do, {MEND}"
     if node and terms == []:
         yield "affinity: no node meets no term"
     for kind in ("podAffinity", "podAntiAffinity"):

@@ -9,7 +9,6 @@ import functools
 import importlib.metadata
 import importlib.util
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -60,8 +59,6 @@ PROGRAMS = {
 _HEMIX_IMAGE = re.compile(r"^[^/]+/(?:.+/)?(features|train|pipeline|serve)$")
 _JOB_SERVER = {"flink-master", "job-host", "job-port", "artifact-port", "expansion-port",
                "artifacts-dir", "flink-conf-dir", "clean-artifacts-per-job"}  # fmt: skip
-_TORCHRUN = {"rdzv-backend", "rdzv-endpoint", "rdzv-id", "local-addr", "rdzv-conf", "max-restarts",
-             "module", "nnodes", "nproc-per-node", "monitor-interval", "log-dir"}  # fmt: skip
 _SECRET = re.compile(r"(PASSWORD|SECRET|TOKEN|AUTH|_KEY)")
 _KEYS = {"HEMIX_VERIFY_KEY": "public.pem", "HEMIX_SIGNING_KEY": "private.pem",
          "HEMIX_REDIS_PASSWORD": "password", "REDISCLI_AUTH": "password"}  # fmt: skip
@@ -99,7 +96,7 @@ def _container(pod: Pod, container: Manifest) -> Iterator[str]:
     if ours and role and ours[1] != role:
         yield f"runs in the image {ours[1]}, and what it starts is in {role}"
     if program is None:
-        yield f"no one here knows the image {repository}"
+        yield f"no one here knows the image {repository}: ours end in hemix/NAME, others are in PROGRAMS in infra/check/rules/policy/programs.py"
         return
     if tag and not re.fullmatch(program.tag, tag):
         yield f"{tag} is no tag of {repository}"
@@ -130,7 +127,7 @@ def _variables(
     for variable in variables:
         name = str(variable.get("name"))
         if name not in program.reads and name not in expanded:
-            yield f"nothing reads the variable {name}"
+            yield f"nothing reads the variable {name}; if something does, add it to its program in PROGRAMS"
         if not variable.get("value") and not variable.get("valueFrom"):
             yield f"the variable {name} is empty"
         reference = (variable.get("valueFrom") or {}).get("secretKeyRef") or {}
@@ -219,7 +216,7 @@ def _serve(pod: Pod, container: Manifest, words: list[str]) -> Iterator[str]:
     for option, last in (("--features", "feature_store"), ("--exposures", "exposures")):
         place = told.get(option, last)
         if "://" in place and place.rstrip("/").rpartition("/")[2] != last:
-            yield f"{option} {place}: runs keep it at .../{last}"
+            yield f"{option} {place}: runs keep it at ROOT/{last}"
     for place in words:
         host = re.match(r"rediss?://(?:[^@/]*@)?([a-z0-9.-]+)", place)
         if host and "." not in host[1] and host[1] not in _SERVICES:
@@ -314,70 +311,17 @@ def _pool(pod: Pod, container: Manifest, words: list[str]) -> Iterator[str]:
 def _python(pod: Pod, container: Manifest, words: list[str]) -> Iterator[str]:
     if words[:1] != ["python"]:
         return
-    if words[1:2] != ["-m"] or not _module(words[2] if len(words) > 2 else ""):
+    if words[1:2] != ["-m"] or not is_module(words[2] if len(words) > 2 else ""):
         yield f"there is no module {words[2] if len(words) > 2 else ''!r} to start (python -m)"
 
 
 @functools.cache
-def _module(name: str) -> bool:
+def is_module(name: str) -> bool:
+    """Whether Python finds a module of that name."""
     try:
         return bool(name) and importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):
         return False
-
-
-def _torchrun(pod: Pod, container: Manifest, words: list[str]) -> Iterator[str]:
-    if words[:3] != ["python", "-m", "torch.distributed.run"]:
-        yield f"the nodes of a training start torch.distributed.run, not {' '.join(words[:3])}"
-        return
-    told: dict[str, str] = {}
-    rest: list[str] = []
-    for word in words[3:]:
-        match = re.fullmatch(r"--([a-z-]+)(?:=(.*))?", word)
-        if match and not rest:
-            told[match[1]] = match[2] or ""
-            if match[1] not in _TORCHRUN:
-                yield f"{word!r} is no option of torch.distributed.run's"
-        else:
-            rest.append(word)
-    for option, wanted in (
-        ("rdzv-backend", "c10d"),
-        ("rdzv-endpoint", "$(PET_MASTER_ADDR):$(PET_MASTER_PORT)"),
-        ("local-addr", "$(POD_IP)"),
-    ):
-        if told.get(option) != wanted:
-            yield f"--{option} is {told.get(option)!r}, not {wanted}"
-    if not re.fullmatch(r"join_timeout=\d+", told.get("rdzv-conf", "")):
-        yield f"--rdzv-conf is {told.get('rdzv-conf')!r}, not join_timeout=SECONDS"
-    if not re.fullmatch(r"\d+", told.get("max-restarts", "")):
-        yield f"--max-restarts is {told.get('max-restarts')!r}"
-    if "module" not in told or len(rest) != 2 or not _module(rest[0]):
-        yield f"there is no module {rest[:1]} to train (--module)"
-        return
-    try:
-        work = json.loads(rest[1])
-    except ValueError as error:
-        yield f"what is to be trained cannot be read ({error})"
-        return
-    yield from _work(work)
-    if work.get("attempt") != told.get("rdzv-id"):
-        yield f"--rdzv-id {told.get('rdzv-id')} is not its attempt {work.get('attempt')}"
-
-
-def _work(work: Any) -> Iterator[str]:
-    from pydantic import ValidationError
-
-    from hemix.components.train.worker import Work
-
-    try:
-        found = Work.model_validate(work)
-    except ValidationError as error:
-        yield f"what is to be trained: {error.errors()[0]['loc']} {error.errors()[0]['msg']}"
-        return
-    for key in ("spec", "train", "validation", "checkpoints"):
-        place = str(getattr(found, key))
-        if not re.match(r"^(s3|gs)://[^/]+/\S+|^/\S+", place):
-            yield f"{key} {place!r} is no place"
 
 
 Rule = Callable[[Pod, Manifest, list[str]], Iterator[str]]
@@ -390,14 +334,3 @@ _RULES: dict[str, Rule] = {
     r"worker_pool_main|service_port": _pool,
     r" python ": _python,
 }
-
-
-def training(world: World) -> Iterator[str]:
-    """The containers that Trainer starts on each node."""
-    for pod in world.pods:
-        if pod.maker != "trainer":
-            continue
-        for container in pod.spec.get("containers") or ():
-            words = [*(container.get("command") or ()), *(container.get("args") or ())]
-            for problem in _torchrun(pod, container, [str(word) for word in words]):
-                yield f"{pod.title}: container {container.get('name')}: {problem}"
