@@ -72,6 +72,7 @@ def test_from_the_log_to_a_deployed_version(tmp_path: Path) -> None:
     assert first.version in page
     assert page == (job.out / "reports" / f"{first.version}.html").read_text()
     assert f"Version {first.version}" in told
+    assert list((job.out / "checkpoints" / first.version).rglob("*.safetensors")) == []
 
     # A policy that no model meets: the gate runs again, all before it is cached, nothing follows.
     code, told, failed = job.run({**EASY, "floors": {"auc": 0.999}})

@@ -145,6 +145,16 @@ def test_what_the_cluster_could_not_use_is_refused_here(wanted: Wanted, words: s
         arguments_of("retraining", RETRAINING, wanted, {})
 
 
+def test_cleaning_takes_its_places_one_by_one() -> None:
+    places = {"registry": "s3://a/r", "checkpoints": "s3://a/c", "exposures": "s3://a/e"}
+    inputs: dict[str, dict[str, Any]] = {name: {} for name in (*places, "pipeline_root")}
+    inputs |= {"feature_store": {"defaultValue": ""}}
+    found = arguments_of("cleaning", inputs, Wanted(overrides=Overrides()), places)
+    assert found == places
+    found = arguments_of("cleaning", inputs, Wanted(overrides=Overrides(), root="s3://b/p"), {})
+    assert found["feature_store"] == "s3://b/p/feature_store"
+
+
 def test_a_share_is_below_one() -> None:
     wanted = Wanted(overrides=Overrides(), share=1.0)
     with pytest.raises(DefinitionError, match=r"--share 1\.0"):
