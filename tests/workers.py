@@ -10,13 +10,13 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 SHARED_ENDPOINT = (
+    "tests/pipelines/replay/test_replay.py",  # counts exposures: before others that make some
     "tests/serving/protocol/test_endpoint.py",
     "tests/serving/protocol/test_fuzz.py",
     "tests/serving/protocol/test_clients.py",
     "tests/serving/two_roles/test_roles.py",
     "tests/serving/events/test_events.py",
     "tests/serving/registry/test_commands.py",
-    "tests/pipelines/replay/test_replay.py",
     "tests/benchmarks/test_serving.py",
 )
 """Files whose tests ask for the session's endpoint: one worker starts it, no other has to."""

@@ -170,6 +170,9 @@ def boosting_scores(
     asked = {OWN: rows, **{kind: view(rows, 0) for kind, view in views.items()}}
     tests = {kind: features_of(spec, served(table)) for kind, table in asked.items()}
     features = {split: _split_features(spec, transformed, split) for split in FITTED}
+    unknown = np.isnan(features["train"]).all(axis=0)
+    for values in (*features.values(), *tests.values()):
+        values[:, unknown] = 0  # nothing can be learnt of it, and no bins be made
     tables = {split: read_split(transformed, split, labels_of) for split in FITTED}
     both = np.concatenate([features["train"], features["validation"]])
     scores: Viewed = {kind: {} for kind in tests}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -101,14 +102,15 @@ def test_features_are_those_of_a_slow_reading(rows: list[Any]) -> None:
     np.testing.assert_array_equal(found, np.array([slowly(row) for row in rows], np.float32))
 
 
-def test_what_a_session_says_is_learnt(tmp_path: Path) -> None:
+@pytest.mark.parametrize("price", [1, 0], ids=["known price", "price missing in every row"])
+def test_what_a_session_says_is_learnt(tmp_path: Path, price: int) -> None:
     random = np.random.default_rng(0)
     for split, count in (("train", 4000), ("validation", 1000), ("test", 1000)):
         rows, labels = [], []
         for _ in range(count):
             events = [(int(i), 1, 3) for i in random.integers(200, 230, 4)]
             item = events[2][0] if random.random() < 0.5 else int(random.integers(200, 230))
-            rows.append((item, 1, 1, events))
+            rows.append((item, 1, price, events))
             labels.append(int(item in {e[0] for e in events}))
         (tmp_path / split).mkdir()
         table = table_of(rows).append_column("label_click", pa.array(labels, pa.int8()))
