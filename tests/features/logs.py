@@ -119,11 +119,19 @@ def build_in_memory(
     return out
 
 
+def is_plain(key: Any) -> bool:
+    """An ``int``, or a text and an ``int``, and nothing that only equals them: runners that place groups by
+    a key's bytes or its token would part ``1``, ``True``, ``1.0`` and ``np.int64(1)``."""
+    kinds = [type(part) for part in key] if type(key) is tuple else [str, type(key)]
+    return kinds == [str, int]
+
+
 def _grouped(
     pairs: Iterable[tuple[Any, Any]], shuffle: random.Random
 ) -> list[tuple[Any, list[Any]]]:
     groups: dict[Any, list[Any]] = defaultdict(list)
     for key, value in pairs:
+        assert is_plain(key), key
         groups[key].append(value)
     result = list(groups.items())
     for _, values in result:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from hemix.components.build_examples import step as build_step
-from hemix.errors import DefinitionError, EnvironmentProblem
+from hemix.components.process import ERROR_MARK, step_process
+from hemix.errors import DataError, DefinitionError, EnvironmentProblem
 from hemix.features.beam.options import beam_options
 from hemix.features.beam.runner_config import DASK, runner_flags
 from hemix.features.definition import DatasetDefinition
@@ -56,19 +60,79 @@ def _cluster(folder: Path, workers: int = 2) -> Iterator[str]:
             process.wait(30)
 
 
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One for all tests here; both workers are there before the first job."""
+    distributed = pytest.importorskip("distributed")
+    with _cluster(tmp_path_factory.mktemp("dask")) as address:
+        with distributed.Client(address, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=120)
+        yield address
+
+
+def _options(address: str) -> list[str]:
+    """More partitions than workers: Beam's own number is one, and one worker then does it all."""
+    return [f"{{runner: dask, scheduler: '{address}', flags: [--dask_npartitions=8]}}"]
+
+
+def _work_of(address: str) -> dict[str, int]:
+    """Worker -> changes of state of its tasks."""
+    import distributed
+
+    with distributed.Client(address, set_as_default=False) as client:
+        return client.run(lambda dask_worker: dask_worker.state.transition_counter)
+
+
 @pytest.mark.slow
 def test_two_workers_give_the_same_bytes(
-    small_definition: DatasetDefinition, small_events: Path, small_examples: Path, tmp_path: Path
+    small_definition: DatasetDefinition,
+    small_events: Path,
+    small_examples: Path,
+    tmp_path: Path,
+    scheduler: str,
 ) -> None:
-    pytest.importorskip("distributed")
-    with _cluster(tmp_path) as address:
+    """A key's group is in one place although each process has another hash of its text."""
+    before = _work_of(scheduler)
+    build_step.run(
+        definition=small_definition,
+        events=small_events,
+        out_examples=tmp_path / "examples",
+        runner_options=_options(scheduler),
+    )
+    after = _work_of(scheduler)
+    assert len(after) == 2
+    assert all(after[worker] > before[worker] for worker in after)
+    assert sha256_folder(tmp_path / "examples") == sha256_folder(small_examples)
+
+
+@pytest.mark.slow
+def test_what_fails_on_a_worker_fails_the_step(
+    small_definition: DatasetDefinition,
+    small_events: Path,
+    tmp_path: Path,
+    scheduler: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One bundle of eight meets a damaged file, whose end is whole: only the worker reads its rows.
+
+    The other worker may still write then: hidden scratch of its bundles can stay, never an output."""
+    events = shutil.copytree(small_events, tmp_path / "events")
+    damaged = sorted(events.glob("interactions/*/*.parquet"))[-1]
+    data = damaged.read_bytes()
+    damaged.write_bytes(data[:4] + bytes(len(data) // 3) + data[4 + len(data) // 3 :])
+    with pytest.raises(SystemExit) as ended, step_process():
         build_step.run(
             definition=small_definition,
-            events=small_events,
+            events=events,
             out_examples=tmp_path / "examples",
-            runner_options=[f"{{runner: dask, scheduler: '{address}'}}"],
+            runner_options=_options(scheduler),
         )
-    assert sha256_folder(tmp_path / "examples") == sha256_folder(small_examples)
+    assert ended.value.code == DataError.exit_code
+    told = json.loads(capsys.readouterr().out.rpartition(ERROR_MARK)[2])
+    assert (told["type"], told["hint"]) == ("DataError", "Run ingest again.")
+    assert told["message"].startswith(f"{damaged}: cannot read")
+    left = {path.name for path in tmp_path.iterdir()} - {"events"}
+    assert all(re.fullmatch(r"\.examples\..+\.(scratch|tmp)", name) for name in left)  # for `sweep`
 
 
 def test_it_does_for_one_step_alone() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,6 +25,7 @@ from tests.features.logs import (
     SmallLog,
     build_in_memory,
     comparable,
+    is_plain,
     logs,
     read_examples,
 )
@@ -67,6 +69,17 @@ def test_same_bytes_whatever_the_order_and_the_shards(log: SmallLog, seed: int) 
             digests.append(sha256_folder(out))
     assert digests[0]
     assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [np.int64(3), True, 3.0, "3", ("users", np.int64(3)), (np.str_("users"), 3), ("users", True)],
+)
+def test_a_key_that_only_equals_a_plain_one_is_found(key: object) -> None:
+    """Every key of every test here that builds in memory is looked at."""
+    assert is_plain(3)
+    assert is_plain(("users", 3))
+    assert not is_plain(key)
 
 
 @settings(CHEAP, max_examples=40)
