@@ -38,7 +38,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,6 +50,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.inputs.made_up import made_up_batch, made_up_spec
+from benchmarks.measuring.device import copy_gb_per_s, finish, matmul_gflops
 from benchmarks.measuring.memory import peak_mb
 from benchmarks.measuring.results import write_result
 from benchmarks.rivals.plain_hemix import PlainHeMix
@@ -70,11 +71,6 @@ BATCH = {100: 2048, 1000: 512, 4000: 128, 10_000: 64}
 """Rows of a batch a history; others: so many that their events are some 200,000."""
 VARIANTS = ("plain", "folded", "ours")
 BATCHES = 3
-CPU = torch.device("cpu")
-MATMUL = {"cpu": 2048, "cuda": 8192}
-"""Sides of the matrices whose product is a device's peak."""
-COPY = {"cpu": 1 << 28, "cuda": 1 << 30}
-"""Bytes of the tensor whose copy is a device's peak."""
 app = typer.Typer(add_completion=False)
 
 
@@ -170,39 +166,6 @@ class Memory:
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 2**20
         return peak_mb()
-
-
-def finish(device: torch.device) -> None:
-    """Wait until a GPU has done what it was asked."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def best_time(device: torch.device, work: Callable[[], object]) -> float:
-    """Seconds of the fastest of many times."""
-    best = float("inf")
-    for _ in range(20):
-        finish(device)
-        start = time.perf_counter()
-        work()
-        finish(device)
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
-def matmul_gflops(device: torch.device = CPU, precision: str = "float32") -> float:
-    """The best of many products of two square matrices: what MFU is a share of."""
-    size = MATMUL[device.type]
-    a, b = torch.randn(2, size, size, device=device, dtype=getattr(torch, precision))
-    return 2 * size**3 / best_time(device, lambda: a @ b) / 1e9
-
-
-def copy_gb_per_s(device: torch.device = CPU) -> float:
-    """The best of many copies of a large tensor, bytes read and written."""
-    size = COPY[device.type]
-    source = torch.ones(size, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    return 2 * size / best_time(device, lambda: target.copy_(source)) / 1e9
 
 
 def case(setup: Setup, *, seconds: float, turns: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from benchmarks import train_speed
 from benchmarks.inputs.made_up import made_up_batch, made_up_spec
+from benchmarks.measuring import device
 from benchmarks.rivals.plain_hemix import PlainHeMix
 from benchmarks.train_speed import VARIANTS, Setup, app, make, measure, summary
 from hemix.models.layers.attention.layout import Layout, plan
@@ -146,11 +147,11 @@ def test_waste_is_that_of_the_model_s_own_layouts(monkeypatch: pytest.MonkeyPatc
 
 
 def test_peaks_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(train_speed.MATMUL, "cpu", 64)
-    monkeypatch.setitem(train_speed.COPY, "cpu", 1 << 20)
+    monkeypatch.setitem(device.MATMUL, "cpu", 64)
+    monkeypatch.setitem(device.COPY, "cpu", 1 << 20)
     for precision in ("float32", "bfloat16"):
-        assert train_speed.matmul_gflops(precision=precision) > 0
-    assert train_speed.copy_gb_per_s() > 0
+        assert device.matmul_gflops(precision=precision) > 0
+    assert device.copy_gb_per_s() > 0
 
 
 def test_the_command_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
