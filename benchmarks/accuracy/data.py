@@ -113,6 +113,13 @@ class RunData:
         )
         return rows.candidate_views(graph, self.transformed, split)[BY_USER]
 
+    def personal_view(self, split: str) -> View | None:
+        """:meth:`view_of`, where rows hold what a user has with a candidate; None: they do not, and
+        the columns of the user's state are enough.
+        """
+        held = any(field.personal for field in self.spec.numeric)
+        return self.view_of(split) if held else None
+
     def scores_of(self, ranker: Ranker) -> Scores:
         """Test scores of a ranker a task, and under :func:`one_state_of` those of one state a user."""
         from hemix.models.versions.inference import predict_table

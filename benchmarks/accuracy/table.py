@@ -77,8 +77,11 @@ def differences(
     return found
 
 
-def show(figures: dict[str, Any]) -> None:
-    """The figures on the terminal, best first by the first task's AUC."""
+def show(figures: dict[str, Any], reference: str = "HeMix") -> None:
+    """The figures on the terminal, best first by each task's AUC.
+
+    ``reference``: what ``difference`` is the difference to.
+    """
     models = figures["models"]
     for task in figures["tasks"]:
         rows = {name: row for name, row in models.items() if task in row["test"]}
@@ -86,7 +89,7 @@ def show(figures: dict[str, Any]) -> None:
         table = Table(
             title=f"{figures['dataset']}, {task}: test split, mean ± deviation over seeds"
         )
-        for heading in ("model", "seeds", *names, "AUC minus HeMix", "dense", "seconds"):
+        for heading in ("model", "seeds", *names, f"AUC minus {reference}", "dense", "seconds"):
             table.add_column(heading, justify="left" if heading == "model" else "right")
         for name, row in sorted(rows.items(), key=lambda r: -r[1]["test"][task]["auc"]["mean"]):
             cells = [row["test"][task].get(m) for m in names]

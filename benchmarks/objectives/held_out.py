@@ -45,8 +45,7 @@ class Judged:
         spec = data.spec
         table = pq.read_table(data.transformed / split)
         batch = Batch.from_table(spec, table.drop(["event_time"]))
-        personal = any(field.personal for field in spec.numeric)
-        view = data.view_of(split) if personal else None
+        view = data.personal_view(split)
         users, requests = (key_codes(table[name]) for name in ("user_id", "request_id"))
         first = earliest(users, key_codes(table["event_time"]))
         trained = key_codes(

@@ -73,9 +73,7 @@ def rule(splits: Splits) -> tuple[Scores, dict[str, list[str]]]:
 def boosting(splits: Splits) -> Scores:
     """Test scores of evaluate's gradient boosting, of rows as they are and on one state."""
     data = splits.data
-    view: View | None = None
-    if any(field.personal for field in data.spec.numeric):
-        view = data.view_of("test")
+    view: View | None = data.personal_view("test")
     if view is None:
         names = ["user_id", "event_time", *own_columns(data.spec)]
         table = pq.read_table(data.transformed / "test", columns=list(dict.fromkeys(names)))

@@ -122,7 +122,7 @@ def main() -> int:
         "lookup": round(float(lookup), 5),
         "models": compare(rows, data, trials=arguments.trials, seeds=arguments.seeds),
     }
-    table.show(figures)
+    table.show(figures, reference="its base")
     if not arguments.no_write:
         command = ["python", "-m", "benchmarks.static", *sys.argv[1:]]
         path = write_result(arguments.name, figures, command)
