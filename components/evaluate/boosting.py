@@ -166,10 +166,12 @@ def boosting_scores(
     from threadpoolctl import threadpool_limits
 
     labels_of = [task.column for task in spec.tasks]
-    rows = read_split(transformed, "test", [*feature_columns(spec), *labels_of])
-    asked = {OWN: rows, **{kind: view(rows, 0) for kind, view in views.items()}}
-    tests = {kind: features_of(spec, served(table)) for kind, table in asked.items()}
-    features = {split: _split_features(spec, transformed, split) for split in FITTED}
+    asked: dict[str, View] = {OWN: _as_they_are, **views}
+    tests = _split_features(spec, transformed, "test", asked, served)
+    features = {
+        split: _split_features(spec, transformed, split, {OWN: _as_they_are})[OWN]
+        for split in FITTED
+    }
     unknown = np.isnan(features["train"]).all(axis=0)
     for values in (*features.values(), *tests.values()):
         values[:, unknown] = 0  # nothing can be learnt of it, and no bins be made
@@ -182,7 +184,7 @@ def boosting_scores(
             labels = np.concatenate([train, validation])
             if metrics.undefined(train):
                 for kind in tests:
-                    scores[kind][task.name] = np.full(rows.num_rows, labels.mean(), np.float32)
+                    scores[kind][task.name] = np.full(len(tests[kind]), labels.mean(), np.float32)
                 continue
             trees = _best_trees(spec, features, train, validation, seed)
             model = _boosting(spec, trees, seed).fit(both, labels)
@@ -192,10 +194,25 @@ def boosting_scores(
     return scores
 
 
-def _split_features(spec: FeatureSpec, transformed: Path, split: str) -> Features:
-    """Features of a split, some thousand rows of sequences at a time."""
-    rows = batches(split_dataset(transformed, split), list(feature_columns(spec)))
-    return np.concatenate([features_of(spec, table) for table in rows])
+def _as_they_are(rows: pa.Table, _: int) -> pa.Table:
+    return rows
+
+
+def _split_features(
+    spec: FeatureSpec,
+    transformed: Path,
+    split: str,
+    views: Mapping[str, View],
+    served: Callable[[pa.Table], pa.Table] = lambda table: table,
+) -> dict[str, Features]:
+    """Features of each view of a split, made of some thousand rows of sequences at a time."""
+    found: dict[str, list[Features]] = {kind: [] for kind in views}
+    start = 0
+    for rows in batches(split_dataset(transformed, split), list(feature_columns(spec))):
+        for kind, view in views.items():
+            found[kind].append(features_of(spec, served(view(rows, start))))
+        start += rows.num_rows
+    return {kind: np.concatenate(parts) for kind, parts in found.items()}
 
 
 def _best_trees(
