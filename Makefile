@@ -28,7 +28,10 @@ help:
 demo: $(STAMP)
 	$(BIN)/python -m hemix.pipelines.demo
 
-test: lint types imports docs tests
+# The checks use one core each, the tests all of them.
+test: $(STAMP)
+	$(MAKE) --jobs 2 --output-sync=target lint types imports docs
+	$(MAKE) tests
 
 # Without what starts servers, runs the real steps or takes more than a few seconds.
 test-fast: lint
