@@ -95,9 +95,10 @@ class EventContract:
             if type(label) not in (int, bool) or label not in (0, 1):
                 raise RequestError(f"{where}labels.{name}: {short(label)} must be 0 or 1.")
         request_id = value.get("request_id")
+        absent = request_id is None or request_id == ""
         return {
             "labels": {name: int(label) for name, label in labels.items()},
-            "request_id": _text(request_id, f"{where}request_id") if request_id else "",
+            "request_id": "" if absent else _text(request_id, f"{where}request_id"),
             "context": self._context(value.get("context"), where),
         }
 
@@ -150,12 +151,12 @@ def _moment(value: object, where: str) -> int:
         return milliseconds(value, where)
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # no time, or in UTC one of before year 1 or after 9999
         raise RequestError(
             f"{where}: {short(value)} must be milliseconds since 1970 or a time like"
             " 2024-05-31T12:00:00.250Z."
         ) from None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     since = moment - datetime(1970, 1, 1, tzinfo=UTC)
     microseconds = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     return milliseconds(microseconds // 1000, where)

@@ -70,12 +70,17 @@ class DeadLetters:
 
 
 def _line(key: str, letter: DeadLetter, now: datetime) -> bytes:
+    event = letter.event
+    try:  # what every reader of JSON takes
+        json.dumps(event, allow_nan=False, ensure_ascii=False, default=repr).encode()
+    except ValueError:  # NaN, or half of a surrogate pair: the event's own text
+        event = json.dumps(event, default=repr)
     value = {
         "key": key,
         "refused_at": now.isoformat(timespec="milliseconds"),
         "source": letter.source,
         "error": letter.error,
-        "event": letter.event,
+        "event": event,
     }
     return json.dumps(value, default=repr).encode() + b"\n"
 

@@ -20,12 +20,15 @@ from hemix.features.schema import ColumnTypes
 from hemix.serving.events.contract import EventContract
 from hemix.serving.events.dead_letters import DeadLetter, DeadLetters
 from hemix.serving.events.follower import Follower
+from hemix.serving.messages.echo import echoed
 from hemix.serving.metrics import EVENTS
 
 logger = logging.getLogger("hemix.serving")
 
 MAX_EVENTS = 1_000
 """Events of one body."""
+LEVELS = 8
+"""How deep lists and objects of an event may lie in each other: what is deeper cannot be written out."""
 _EVERY_S = 0.05
 _REFRESH_S = 2.0
 TOO_OLD = (
@@ -43,7 +46,7 @@ class Result:
     error: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        value = {"event_id": self.event_id, "status": self.status}
+        value = {"event_id": echoed(self.event_id), "status": self.status}
         return {**value, "error": self.error} if self.error else value
 
 

@@ -2,7 +2,8 @@
 
 A platform that pushes rows to a Feast feature server pushes the same rows here; they become live
 events. Columns are those of an event, with ``event_timestamp`` for its time and ``label_<task>`` for its
-labels; what is null or NaN is not given.
+labels; what is null or NaN is not given. Where pandas made floats of a column's whole numbers,
+since some of its rows lack them, labels and columns of the interactions are whole numbers again.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ def events_of_push(body: object) -> list[object]:
         raise RequestError("df: give an object of columns, each a list.")
     if len({len(values) for values in frame.values()}) != 1:
         raise RequestError("df: columns must be of one length.")
+    if {"event_time", "event_timestamp"} <= set(frame):
+        raise RequestError("df: give event_timestamp or event_time, not both.")
     names = list(frame)
     return [_event(dict(zip(names, row, strict=True))) for row in zip(*frame.values(), strict=True)]
 
@@ -44,9 +47,16 @@ def _event(row: Mapping[str, Any]) -> dict[str, Any]:
     event = {name: given.pop(name) for name in _OWN if name in given}
     if "event_timestamp" in given:
         event["event_time"] = given.pop("event_timestamp")
+    given = {name: _whole(value) for name, value in given.items()}
     labels = {k.removeprefix(_LABEL): given.pop(k) for k in list(given) if k.startswith(_LABEL)}
     if labels:
         event["labels"] = labels
     if given:
         event["context"] = given
     return event
+
+
+def _whole(value: Any) -> Any:
+    """A float that is a whole number as that number; -0.0 and what a float may have rounded stay."""
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    return int(value) if whole and str(value) != "-0.0" else value

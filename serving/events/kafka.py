@@ -29,7 +29,8 @@ from confluent_kafka import (
 from hemix.errors import EnvironmentProblem, HemixError
 from hemix.features.live.stores.base import EventsUnavailable
 from hemix.serving.events.contract import EventContract
-from hemix.serving.events.desk import MAX_EVENTS, EventDesk
+from hemix.serving.events.desk import LEVELS, MAX_EVENTS, EventDesk
+from hemix.serving.messages.echo import is_deeper
 from hemix.serving.metrics import KAFKA_MESSAGES
 
 logger = logging.getLogger("hemix.serving")
@@ -186,9 +187,10 @@ def _value(message: Message) -> Any:
         return None
     text = data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else str(data)
     try:
-        return json.loads(text)
-    except ValueError:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
         return text
+    return text if is_deeper(found, LEVELS) else found
 
 
 def _source(message: Message) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import reprlib
 
+from hemix.bounds import MAX_TEXT
+
 _LONGEST = 40
 _REPR = reprlib.Repr()
 _REPR.maxlevel = 3
@@ -28,6 +30,26 @@ def short(value: object) -> str:
     if not text.isprintable():
         text = "".join(letter if letter.isprintable() else "?" for letter in text)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def echoed(value: object) -> object:
+    """A client's value as an answer in JSON can hold it: itself where it is short and plain, else :func:`short`."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str) and len(value) <= MAX_TEXT and is_unicode(value):
+        return value
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return value
+    return short(value)
+
+
+def is_deeper(value: object, levels: int) -> bool:
+    """True where objects and lists lie in each other more than ``levels`` deep; whatever the depth."""
+    holding = [value] if isinstance(value, dict | list) else []
+    for _ in range(levels):
+        inside = [one.values() if isinstance(one, dict) else one for one in holding]
+        holding = [one for values in inside for one in values if isinstance(one, dict | list)]
+    return bool(holding)
 
 
 def is_unicode(text: str) -> bool:

@@ -9,8 +9,9 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
 
 from hemix.errors import RequestError
-from hemix.serving.events.desk import MAX_EVENTS
+from hemix.serving.events.desk import LEVELS, MAX_EVENTS
 from hemix.serving.events.feast_push import events_of_push
+from hemix.serving.messages.echo import is_deeper
 from hemix.serving.protocol.bodies import deflated, inflated
 from hemix.serving.protocol.endpoint import MODEL_NAME, RankingModel
 from hemix.serving.protocol.plane import NotHere, Plane, counted
@@ -65,4 +66,10 @@ def events_of(body: object) -> list[object]:
 def _some(events: list[object]) -> list[object]:
     if not 1 <= len(events) <= MAX_EVENTS:
         raise RequestError(f"events: give a list of 1 to {MAX_EVENTS} events.")
+    for number, event in enumerate(events):
+        if is_deeper(event, LEVELS):
+            raise RequestError(
+                f"events[{number}]: lists and objects lie in each other more than {LEVELS} deep; an"
+                " event has its fields and, in labels and context, one level more."
+            )
     return events

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from hemix.errors import RequestError, StorageError
@@ -18,9 +19,12 @@ from hemix.features.live.stores.base import EventsUnavailable
 from hemix.features.live.stores.sqlite import SqliteEvents
 from hemix.serving.events.contract import EventContract
 from hemix.serving.events.dead_letters import DeadLetter, DeadLetters
-from hemix.serving.events.desk import EventDesk
+from hemix.serving.events.desk import LEVELS, EventDesk
 from hemix.serving.events.feast_push import SOURCE, events_of_push
 from hemix.serving.messages.answer import EVENTS_BEHIND, EVENTS_MISSING
+from hemix.serving.messages.echo import is_deeper
+from hemix.serving.protocol.event_routes import _some, events_of
+from hemix.serving.protocol.v2_http import parse_json
 from tests.features.live.streams import Stream
 from tests.features.live.test_meaning import NOON, row, stream
 from tests.features.logs import DAY
@@ -111,6 +115,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"context": {"colour": 1}}, "context.colour: no such column of the interactions"),
     ({"context": {"price": "x"}}, "context.price: x must be"),
     ({"session": 1}, "session: no such field"),
+    ({"event_time": "0001-01-01T00:00:00+14:00"}, "event_time: 0001-.* must be"),
+    ({"known_at": "9999-12-31T23:59:59-12:00"}, "known_at: 9999-.* must be"),
+    ({"request_id": 0}, "request_id: 0 must be a text"),
+    ({"request_id": []}, r"request_id: \[\] must be a text"),
 ]
 
 
@@ -317,3 +325,57 @@ def test_dead_letters_of_several_writers_are_whole_lines(tmp_path: Path) -> None
     assert b"".join(f.read_bytes() for f in sorted(tmp_path.iterdir())).startswith(whole)
     assert len(found) == 101
     assert len({letter["key"] for letter in found}) == 101
+
+
+ODD = [
+    '{"event_id": "\\ud800"}',
+    '{"event_id": NaN, "user_id": 1}',
+    '{"event_id": 118059162071741130342, "user_id": Infinity}',
+    '{"event_id": [[[[1]]]]}',
+    '{"event_id": "e", "\\udc00": NaN}',
+    "7",
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_event_costs_the_others_nothing_and_is_kept_as_strict_json(
+    opened: Opened, contract: EventContract, tmp_path: Path, odd: str
+) -> None:
+    body = f'{{"events": [{json.dumps(GOOD)}, {odd}]}}'.encode()
+    values = events_of(parse_json(body))
+    result = opened().take(contract, values, "http").to_json()
+    written = orjson.loads(orjson.dumps(result))  # as the route answers
+    assert [one["status"] for one in written["results"]] == ["accepted", "refused"]
+    (file,) = (tmp_path / "dead").iterdir()
+    kept = orjson.loads(file.read_bytes())["event"]
+    again = json.loads(kept) if isinstance(kept, str) else kept
+    assert json.dumps(again) == json.dumps(json.loads(odd))
+
+
+def test_what_lies_too_deep_to_be_written_out_is_refused_at_the_door() -> None:
+    deep = json.loads("[" * 900 + "]" * 900)
+    assert is_deeper(deep, LEVELS)
+    assert not is_deeper({**GOOD, "context": {"price": [1]}}, LEVELS)
+    with pytest.raises(RequestError, match=r"events\[1\]: .* more than 8 deep"):
+        _some([GOOD, {"event_id": deep}])
+
+
+def test_whole_numbers_that_pandas_made_floats_are_whole_again() -> None:
+    frame = {
+        "event_id": ["a", "b"],
+        "label_click": [1.0, float("nan")],
+        "action": [None, "view"],
+        "tab": [3.0, None],
+        "price": [-0.0, 0.5],
+    }
+    shown, acted = events_of_push({"push_source_name": SOURCE, "df": frame})
+    assert shown == {
+        "event_id": "a",
+        "labels": {"click": 1},
+        "context": {"tab": 3, "price": -0.0},
+    }
+    assert [type(v) for v in shown["context"].values()] == [int, float]  # type: ignore[index]
+    assert acted == {"event_id": "b", "action": "view", "context": {"price": 0.5}}
+    frame |= {"event_time": [1, 2], "event_timestamp": [1, 2]}
+    with pytest.raises(RequestError, match="not both"):
+        events_of_push({"push_source_name": SOURCE, "df": frame})

@@ -101,7 +101,9 @@ def test_offsets_advance_when_events_and_dead_letters_are_kept(
 ) -> None:
     producer, brokers = cluster
     desk, topic = opened(), "kept"
-    send(producer, topic, [good("a"), b"\xff no json", good("b"), {"event_id": "bad"}], partition=0)
+    deep = b"[" * 900 + b"]" * 900  # readable, and too deep to be written out again
+    bad = [{"event_id": "bad"}, deep, b"[" * 100_000]
+    send(producer, topic, [good("a"), b"\xff no json", good("b"), *bad], partition=0)
     (tmp_path / "dead").write_text("a file where the folder should be")
     monkeypatch.setattr(kafka, "_GIVE_UP_S", 0.5)
     reading = Reading(brokers, topic, desk, contract)
@@ -112,12 +114,13 @@ def test_offsets_advance_when_events_and_dead_letters_are_kept(
     (tmp_path / "dead").unlink()
     for _ in range(2):  # the second finds nothing new
         reading = Reading(brokers, topic, desk, contract)
-        until(lambda: committed(brokers, topic, topic).get(0) == 4)
+        until(lambda: committed(brokers, topic, topic).get(0) == 6)
         assert reading.end() is None
     assert desk.store.size() == 2
     letters = dead(tmp_path / "dead")
-    assert [letter["source"] for letter in letters] == ["kept[0]@1", "kept[0]@3"]
+    assert [letter["source"] for letter in letters] == [f"kept[0]@{n}" for n in (1, 3, 4, 5)]
     assert letters[0]["event"] == "\\xff no json"
+    assert letters[2]["event"] == deep.decode()
 
 
 def test_a_handover_loses_and_doubles_nothing(
