@@ -19,6 +19,7 @@ from hemix.features.live.acts import Acts
 from hemix.features.live.base import Base
 from hemix.features.live.columns import Known
 from hemix.features.live.events import Id, LiveEvent
+from hemix.features.live.identity import RequestIds
 from hemix.features.live.keys import Keys
 from hemix.features.live.pair_lists import shown_columns, shown_table
 from hemix.features.live.rows import ALWAYS, NEVER, Rows, places
@@ -36,6 +37,7 @@ class LiveState:
         self._lock = threading.Lock()
         table = base.interactions
         self._rows = Rows(table, definition.tasks)
+        self._request_ids = RequestIds.of(definition)
         self._base_users = places(table["user_id"])
         self._base_items = flat(table["item_id"])
         self._base_requests = flat(table["request_id"])
@@ -105,7 +107,8 @@ class LiveState:
                     keys.tell(row, event)
 
     def _interaction(self, event: LiveEvent) -> None:
-        identity = (event.request_id, event.user_id, event.item_id, event.time_ms)
+        request_id = self._request_ids.of_event(event)
+        identity = (request_id, event.user_id, event.item_id, event.time_ms)
         row = self._identities.get(identity)
         if row is None:
             row = self._in_base(identity)

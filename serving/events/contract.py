@@ -10,6 +10,7 @@ from typing import Any
 from hemix.errors import RequestError
 from hemix.features.definition import DatasetDefinition
 from hemix.features.live.events import LiveEvent
+from hemix.features.live.identity import RequestIds
 from hemix.features.schema import ColumnTypes
 from hemix.serving.messages.echo import short
 from hemix.serving.messages.request import RequestContract, Value, checked, known_fields
@@ -28,6 +29,8 @@ class EventContract:
     ids: RequestContract
     tasks: tuple[str, ...]
     actions: bool
+    request_ids: bool
+    """True where every interaction of the log has a request id, so that an event needs one too."""
 
     @staticmethod
     def of(definition: DatasetDefinition, types: ColumnTypes) -> EventContract:
@@ -36,6 +39,7 @@ class EventContract:
             ids=RequestContract.of([(definition, types)]),
             tasks=definition.tasks,
             actions=any(source.exact_time for source in definition.behaviors),
+            request_ids=RequestIds.of(definition).always,
         )
 
     def parse(self, value: object, *, now_ms: int, where: str = "") -> LiveEvent:
@@ -96,6 +100,11 @@ class EventContract:
                 raise RequestError(f"{where}labels.{name}: {short(label)} must be 0 or 1.")
         request_id = value.get("request_id")
         absent = request_id is None or request_id == ""
+        if absent and self.request_ids:
+            raise RequestError(
+                f"{where}request_id: is missing; give the one that the log has of this interaction,"
+                " else it would be counted once more when the log brings it."
+            )
         return {
             "labels": {name: int(label) for name, label in labels.items()},
             "request_id": "" if absent else _text(request_id, f"{where}request_id"),

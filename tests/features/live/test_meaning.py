@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
+from hemix.features.definition import DatasetDefinition
 from hemix.features.live.columns import columns_at
 from hemix.features.live.events import LiveEvent
 from hemix.features.live.state import LiveState
 from hemix.features.schema import ColumnTypes
+from hemix.features.sources.tables import read_interactions
 from hemix.features.store.assemble import RequestColumns
 from hemix.features.store.overlay import overlaid
 from tests.features.live.streams import Stream, derived, derives, expected, served
@@ -118,6 +122,30 @@ def test_the_seam_is_cut_by_what_the_log_held() -> None:
     following = LiveState(stream([], [held, row(2, NOON - 120_000, click=1)]).base())
     following.add(both)
     assert clicks(following, NOON + 660_000) == 2
+
+
+@pytest.mark.parametrize("said", ["", "r1", f"1-{NOON - 1000}"])
+def test_a_log_without_request_ids_and_its_stream_are_joined(tmp_path: Path, said: str) -> None:
+    """Ingest makes the ids of such a log; what comes both ways is one interaction, whatever it says."""
+    made = stream([], [])
+    value = made.log.definition.model_dump(mode="json")
+    (source,) = value["interactions"]
+    del source["columns"]["request_id"], source["columns"]["price"]
+    value["numeric"] = [field for field in value["numeric"] if field["name"] != "price"]
+    value["within_request"] = []
+    source |= {"paths": [str(tmp_path / "log.csv")], "time_unit": "ms"}
+    without = DatasetDefinition.parse(value)
+    (tmp_path / "log.csv").write_text(f"u,i,t,tab,c,l\n1,1,{NOON - 1000},0,1,0\n")
+    (frame,) = read_interactions(without, made.log.types)
+    held = row(1, NOON - 1000, click=1, request=frame["request_id"][0])
+    made = stream([], [held])
+    made = replace(made, published=replace(made.published, definition=without))
+    made = replace(made, log=replace(made.log, definition=without))
+    state = LiveState(made.base())
+    state.add([event(1, NOON - 1000, known=NOON, request_id=said)])
+    assert clicks(state, NOON + 10) == 1
+    state.add([event(1, NOON + 1, request_id=name) for name in ("", said, "other")])
+    assert clicks(state, NOON + 10) == 2
 
 
 def test_a_late_event_falls_into_its_place() -> None:

@@ -35,6 +35,7 @@ GOOD = {
     "user_id": 1,
     "item_id": 2,
     "event_time": NOON,
+    "request_id": "r",
     "labels": {"click": 1},
 }
 
@@ -111,12 +112,17 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"labels": [1]}, "labels: give an object"),
     ({"labels": None}, "labels: give labels .* or an action"),
     ({"action": "like"}, "labels: give labels .* one of them"),
-    ({"labels": None, "action": "like"}, "action: this definition has no behaviours"),
+    (
+        {"labels": None, "request_id": None, "action": "like"},
+        "action: this definition has no behaviours",
+    ),
     ({"context": {"colour": 1}}, "context.colour: no such column of the interactions"),
     ({"context": {"price": "x"}}, "context.price: x must be"),
     ({"session": 1}, "session: no such field"),
     ({"event_time": "0001-01-01T00:00:00+14:00"}, "event_time: 0001-.* must be"),
     ({"known_at": "9999-12-31T23:59:59-12:00"}, "known_at: 9999-.* must be"),
+    ({"request_id": None}, "request_id: is missing; give the one that the log has"),
+    ({"request_id": ""}, "request_id: is missing"),
     ({"request_id": 0}, "request_id: 0 must be a text"),
     ({"request_id": []}, r"request_id: \[\] must be a text"),
 ]
@@ -196,7 +202,7 @@ def test_a_publication_changes_no_answer(
 ) -> None:
     """Ten events each way, asked while the base is exchanged: ten in every answer."""
     desk, other = opened(), opened()
-    events = [row(n, NOON + n, click=1) for n in range(9)]
+    events = [row(n, NOON + n, click=1, request="r") for n in range(9)]
     desk.take(
         contract,
         [
@@ -256,6 +262,7 @@ def test_rows_of_feasts_push_become_the_same_events(
         "user_id": [1, 1],
         "item_id": [2, 3],
         "event_timestamp": [NOON, NOON + 1],
+        "request_id": ["r", "r"],
         "label_click": [1, None],
         "label_like": [float("nan"), 0],
         "price": [0.5, None],
@@ -267,6 +274,7 @@ def test_rows_of_feasts_push_become_the_same_events(
             "user_id": 1,
             "item_id": 2,
             "event_time": NOON,
+            "request_id": "r",
             "labels": {"click": 1},
             "context": {"price": 0.5},
         },
@@ -275,6 +283,7 @@ def test_rows_of_feasts_push_become_the_same_events(
             "user_id": 1,
             "item_id": 3,
             "event_time": NOON + 1,
+            "request_id": "r",
             "labels": {"like": 0},
         },
     ]
