@@ -49,7 +49,14 @@ def each(found: World) -> Iterator[str]:
     for rule in RULES:
         try:
             yield from rule(found)
-        except (AttributeError, KeyError, IndexError, TypeError, RuntimeError) as error:
+        except (
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            RuntimeError,
+        ) as error:
             # A text where a mapping belongs, a part that is missing: no program would read it either.
             yield f"{rule.__module__.rpartition('.')[2]}: an object is not built as its kind is ({error!r})"
 

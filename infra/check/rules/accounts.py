@@ -141,6 +141,6 @@ def _too_much(world: World) -> Iterator[str]:
     for binding in world.of("RoleBinding"):
         for subject in binding.get("subjects") or ():
             if subject.get("kind") != "ServiceAccount":
-                yield f"RoleBinding {binding['metadata']['name']}: {subject.get('kind')} {subject.get('name')}"
+                yield f"RoleBinding {binding['metadata']['name']}: gives rights to the {subject.get('kind')} {subject.get('name')}, and only service accounts of ours have any"
             elif subject.get("name") in ("hemix-serving", "hemix-tools", "default"):
                 yield f"RoleBinding {binding['metadata']['name']}: {subject['name']} has no rights to have"

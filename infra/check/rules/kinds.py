@@ -128,7 +128,8 @@ def _budget(_: Manifest, spec: Manifest) -> Iterator[str]:
         if not isinstance(value, str):
             yield from at_least(f"spec.{key}", value, 0)
     if high in (0, "0%") or low == "100%":
-        yield "spec: no pod may ever go: a node can never be drained"
+        told = "minAvailable: 100%" if low == "100%" else f"maxUnavailable: {high}"
+        yield f"spec: no pod may ever go ({told}): a node can never be drained"
     yield from one_of(
         "spec.unhealthyPodEvictionPolicy",
         spec.get("unhealthyPodEvictionPolicy"),

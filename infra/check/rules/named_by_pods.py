@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from hemix.infra.check.rules.policy.own import mend, own
 from hemix.infra.check.rules.values import quantity, selects
 from hemix.infra.check.rules.world import Pod, Service, World
 
 Manifest = dict[str, Any]
-SECRETS = {
+_DOCUMENTED = {
     "hemix-storage": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"},
     "hemix-redis": {"password"},
     "hemix-signing": {"private.pem", "public.pem"},
@@ -18,6 +19,13 @@ SECRETS = {
     "hemix-registry": {".dockerconfigjson"},
 }
 """Made by hand (docs/operator/cluster.md), with their keys; all else that is named must be rendered."""
+
+
+def secrets() -> dict[str, set[str]]:
+    """Secrets that are there, with their keys: the documented ones and the installation's own."""
+    return {**_DOCUMENTED, **{name: set(keys) for name, keys in own().secrets.items()}}
+
+
 OUTSIDE = {("Gateway", "hemix-inner")}
 """Of the cluster's own, named in an example of the deployment settings."""
 
@@ -31,8 +39,8 @@ def named_by_pod(world: World, pod: Pod) -> Iterator[str]:
     if pod.maker != "kfp" and not account:
         yield "names no service account, so that images of a private registry are not pulled"
     for secret in spec.get("imagePullSecrets") or ():
-        if secret.get("name") not in SECRETS:
-            yield f"imagePullSecrets: there is no secret {secret.get('name')}"
+        if secret.get("name") not in secrets():
+            yield f"imagePullSecrets: there is no secret {secret.get('name')}; {mend('secrets')}"
     if pod.maker != "kfp" and pod.labels.get("sidecar.istio.io/inject") != "false":
         yield 'lets Istio put a sidecar into it (label sidecar.istio.io/inject: "false")'
     for volume in spec.get("volumes") or ():
@@ -79,9 +87,9 @@ def _config(world: World, pod: Pod, at: str, source: Manifest, keys: list[Any]) 
 
 
 def _secret(at: str, name: Any, key: Any, optional: bool) -> Iterator[str]:
-    if name not in SECRETS:
-        yield f"{at}: there is no secret {name}"
-    elif key is not None and key not in SECRETS[name]:
+    if name not in secrets():
+        yield f"{at}: there is no secret {name}; {mend('secrets')}"
+    elif key is not None and key not in secrets()[name]:
         yield f"{at}: secret {name} has no {key}"
     elif key == "AWS_ENDPOINT_URL" and not optional:
         yield f"{at}: secret {name}: {key} is optional: the cloud's own storage needs none"
@@ -101,8 +109,8 @@ def _container(world: World, pod: Pod, container: Manifest) -> Iterator[str]:
     for source in container.get("envFrom") or ():
         if "configMapRef" in source:
             yield from _config(world, pod, "envFrom", source["configMapRef"], [])
-        if "secretRef" in source and source["secretRef"].get("name") not in SECRETS:
-            yield f"envFrom: there is no secret {source['secretRef'].get('name')}"
+        if "secretRef" in source and source["secretRef"].get("name") not in secrets():
+            yield f"envFrom: there is no secret {source['secretRef'].get('name')}; {mend('secrets')}"
     words = [*(container.get("command") or ()), *(container.get("args") or ())]
     variables = [str(v["value"]) for v in container.get("env") or () if v.get("value") is not None]
     for word in (*map(str, words), *variables):
@@ -129,8 +137,10 @@ def addresses(world: World, namespace: str, text: str) -> Iterator[str]:
             continue
         if service is None:
             yield f"{text[:80]}: there is no Service {name} in {where}"
-        elif int(port or 80) not in numbers(service):
-            yield f"{text[:80]}: {service.title} has no port {port or 80}"
+        else:
+            number = int(port or (443 if f"https://{name}" in text else 80))
+            if number not in numbers(service):
+                yield f"{text[:80]}: {service.title} has no port {number}"
 
 
 def numbers(service: Service) -> set[Any]:
@@ -150,12 +160,15 @@ def _paths(world: World, pod: Pod, container: Manifest, texts: list[str]) -> Ite
         names = [s["configMap"].get("name") for s in sources if s.get("configMap")]
         found = [world.named("ConfigMap", name, pod.namespace) for name in names]
         known = {key for config in found if config for key in config.get("data") or {}}
+        items = [i for s in sources for i in (s.get("configMap") or {}).get("items") or ()]
+        if items:  # only these lie there, by the names that they are given
+            known = {str(item.get("path")) for item in items}
         if not names or None in found:
             continue
         for text in texts:
             for file in re.findall(rf"{re.escape(path)}/([-._A-Za-z0-9]+)", text):
                 if file not in known | OPTIONAL_FILES:
-                    yield f"{path}/{file}: the ConfigMap has no {file}"
+                    yield f"{path}/{file}: the ConfigMap puts no {file} there"
     roots = [str(m.get("mountPath")) for m in container.get("volumeMounts") or ()]
     for text in texts:
         for file in re.findall(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import itertools
 import json
@@ -205,10 +206,18 @@ def _told() -> frozenset[str]:
     return frozenset(found)
 
 
+def _near(name: str, known: frozenset[str]) -> str:
+    found = difflib.get_close_matches(name, known, 1, 0.8)
+    return f" (there is {found[0]})" if found else ""
+
+
 @functools.cache
 def _shown(dashboard: str) -> frozenset[str]:
-    """Series that a dashboard's panels ask for."""
-    found = json.loads(dashboard)
+    """Series that a dashboard's panels ask for; none of what cannot be read, which is said elsewhere."""
+    try:
+        found = json.loads(dashboard)
+    except ValueError:
+        return frozenset()
     queries = [t.get("expr", "") for p in found["panels"] for t in p.get("targets") or ()]
     return frozenset(name for query in queries for name in series(query.replace("$", "")))
 
@@ -223,16 +232,16 @@ def _figures(world: World) -> Iterator[str]:
     known = _told() | {str(rule["record"]) for _, rule in rules if rule.get("record")}
     for title, rule in rules:
         for name in sorted(series(str(rule.get("expr", ""))) - known):
-            yield f"{title}: {rule.get('alert') or rule.get('record')}: no one counts {name}"
+            yield f"{title}: {rule.get('alert') or rule.get('record')}: there is no metric {name}{_near(name, known)}"
     for manifest in world.of("ConfigMap"):
         for key, text in (manifest.get("data") or {}).items():
             if key.endswith(".json") and '"panels"' in text:
                 for name in sorted(_shown(text) - known):
-                    yield f"{title_of(manifest)}: {key}: no one counts {name}"
+                    yield f"{title_of(manifest)}: {key}: there is no metric {name}{_near(name, known)}"
     for manifest in world.of("ScaledObject"):
         for trigger in manifest["spec"].get("triggers") or ():
             query = str((trigger.get("metadata") or {}).get("query", ""))
             for name in sorted(series(query) - known):
-                yield f"{title_of(manifest)}: no one counts {name}"
+                yield f"{title_of(manifest)}: there is no metric {name}{_near(name, known)}"
             if query and f'namespace="{world.home}"' not in query:
                 yield f"{title_of(manifest)}: its query counts other namespaces too"

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hemix.infra.check.rules.custom import kserve, trainer
-from hemix.infra.check.rules.named_by_pods import OUTSIDE, SECRETS, addresses, named_by_pod
+from hemix.infra.check.rules.named_by_pods import OUTSIDE, addresses, named_by_pod, secrets
 from hemix.infra.check.rules.podspec import problems as pod_problems
+from hemix.infra.check.rules.policy.own import mend
 from hemix.infra.check.rules.values import selects
 from hemix.infra.check.rules.world import Pod, World, space_of, title_of
 
@@ -133,9 +134,9 @@ def _attached(gateway: Manifest, parent: Manifest, space: str) -> Iterator[str]:
 def _gateway(world: World, manifest: Manifest) -> Iterator[str]:
     for one in manifest["spec"].get("listeners") or ():
         for reference in (one.get("tls") or {}).get("certificateRefs") or ():
-            if reference.get("name") not in SECRETS:
-                yield f"listener {one.get('name')}: there is no secret {reference.get('name')}"
-            elif not {"tls.crt", "tls.key"} <= SECRETS[reference["name"]]:
+            if reference.get("name") not in secrets():
+                yield f"listener {one.get('name')}: there is no secret {reference.get('name')}; {mend('secrets')}"
+            elif not {"tls.crt", "tls.key"} <= secrets()[reference["name"]]:
                 yield f"listener {one.get('name')}: secret {reference['name']} is no certificate"
             elif reference.get("namespace", space_of(manifest)) != space_of(manifest):
                 yield f"listener {one.get('name')}: its certificate lies in another namespace"
@@ -184,8 +185,8 @@ def _policy(world: World, manifest: Manifest) -> Iterator[str]:
 def _service_account(_: World, manifest: Manifest) -> Iterator[str]:
     for key in ("secrets", "imagePullSecrets"):
         for reference in manifest.get(key) or ():
-            if reference.get("name") not in SECRETS:
-                yield f"{key}: there is no secret {reference.get('name')}"
+            if reference.get("name") not in secrets():
+                yield f"{key}: there is no secret {reference.get('name')}; {mend('secrets')}"
 
 
 def _binding(world: World, manifest: Manifest) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from hemix.infra.check.rules.named_by_pods import SECRETS
+from hemix.infra.check.rules.named_by_pods import secrets
 from hemix.infra.check.rules.values import quantity
 from hemix.infra.check.rules.world import World, title_of
 
@@ -92,7 +92,7 @@ def launcher(data: dict[str, str]) -> Iterator[str]:
     credentials = default.get("credentials") or {}
     if not credentials.get("fromEnv"):
         reference = credentials.get("secretRef") or {}
-        known = SECRETS.get(str(reference.get("secretName")))
+        known = secrets().get(str(reference.get("secretName")))
         if known is None:
             yield f"providers.s3.default.credentials: there is no secret {reference.get('secretName')}"
             return
@@ -163,7 +163,7 @@ def _redis(text: str) -> Iterator[str]:
         yield "redis.conf: dir is not the volume"
     for line in lines:
         if line[0] not in _DIRECTIVES or len(line) < 2:
-            yield f"redis.conf: {' '.join(line)!r} is no directive that is known here"
+            yield f"redis.conf: {' '.join(line)!r} is no directive that a rule here reads; add it to _DIRECTIVES in infra/check/rules/settings.py"
     for name in {line[0] for line in lines if [one[0] for one in lines].count(line[0]) > 1}:
         yield f"redis.conf: {name} stands twice"
     if told.get("appendfsync", ["everysec"])[0] not in ("everysec", "always"):

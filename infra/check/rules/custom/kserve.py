@@ -220,7 +220,7 @@ def together(manifest: Manifest, manifests: Sequence[Manifest]) -> Iterator[str]
                 uri.startswith(f.get("prefix", "\0")) or re.match(f.get("regex", r"\0"), uri)
                 for f in forms
             ):
-                yield f"{where}.model.storageUri: {name} does not fetch {uri}"
+                yield f"{where}.model.storageUri: the ClusterStorageContainer {name} does not fetch {uri}: its supportedUriFormats have {', '.join(str(f.get('prefix', f.get('regex'))) for f in forms) or 'nothing'}"
 
 
 def _supports(where: str, model: Manifest, runtime: Manifest) -> Iterator[str]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from hemix.infra.check.rules.policy.own import mend, own
 from hemix.infra.check.rules.values import (
     DURATION,
     at_least,
@@ -31,7 +32,7 @@ _COMPONENT = "app.kubernetes.io/component"
 _CLASSES = {"eg", "istio", "cilium", "contour", "traefik", "nginx", "kong", "envoy-gateway",
             "openshift-default", "gke-l7-global-external-managed", "gke-l7-rilb",
             "azure-alb-external", "amazon-alb"}  # fmt: skip
-"""GatewayClasses that known controllers bring; another one is a new word here."""
+"""GatewayClasses that known controllers bring; another one stands in infra/kustomize/own.yaml."""
 _PORTS = {"HTTP": (80, 8080), "HTTPS": (443, 8443)}
 _SEVERITIES = ("critical", "warning", "info")
 
@@ -44,8 +45,8 @@ def problems(manifest: Manifest) -> Iterator[str]:
 
 
 def _gateway(_: Manifest, spec: Manifest) -> Iterator[str]:
-    if spec.get("gatewayClassName") not in _CLASSES:
-        yield f"spec.gatewayClassName: {spec.get('gatewayClassName')!r} is no class known here: overlays name the controller's, another one is added to _CLASSES in infra/check/rules/custom/operators.py"
+    if spec.get("gatewayClassName") not in {*_CLASSES, *own().gateway_classes}:
+        yield f"spec.gatewayClassName: {spec.get('gatewayClassName')!r} is no class known here: overlays name the controller's; {mend('gateway_classes')}"
     listeners = spec.get("listeners") or ()
     if not listeners:
         yield "spec.listeners: is empty"
@@ -226,7 +227,10 @@ def _monitor(manifest: Manifest, spec: Manifest) -> Iterator[str]:
         roles = [r for r in end.get("relabelings") or () if r.get("targetLabel") == "role"]
         wanted = (spec["selector"].get("matchLabels") or {}).get("app.kubernetes.io/component")
         if [r.get("replacement") for r in roles] != [wanted]:
-            yield f"{at}: alerts count by the label role, which must become {wanted}"
+            if wanted is None:
+                yield "spec.selector: says no app.kubernetes.io/component, ranker or predictor: requests would count twice"
+            else:
+                yield f"{at}: relabelings must set the label role to {wanted}, by which alerts count: {{targetLabel: role, replacement: {wanted}}}"
 
 
 def _seconds(text: Any) -> float:

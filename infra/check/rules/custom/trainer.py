@@ -55,12 +55,8 @@ def _job(manifest: Manifest, spec: Manifest) -> Iterator[str]:
         yield f"spec.trainer.numProcPerNode: {processes} is below 1"
     if trainer.get("numNodes", 1) < 1:
         yield f"spec.trainer.numNodes: {trainer['numNodes']} is below 1"
-    if spec.get("managedBy") not in (
-        None,
-        f"{GROUP}/trainjob-controller",
-        "kueue.x-k8s.io/multikueue",
-    ):
-        yield f"spec.managedBy: {spec['managedBy']!r}"
+    if spec.get("managedBy") not in (None, f"{GROUP}/trainjob-controller"):
+        yield f"spec.managedBy: no controller {spec['managedBy']!r} is installed here: the job would never start"
     patches = spec.get("runtimePatches") or ()
     yield from doubles("spec.runtimePatches", "manager", [p.get("manager") for p in patches])
     for number, patch in enumerate(patches):
@@ -144,7 +140,7 @@ def partial(manifest: Manifest) -> Iterator[Template]:
                 template.get("spec") or {},
                 labels,
                 (template.get("metadata") or {}).get("annotations") or {},
-                restarts=("OnFailure", "Never", "Always"),
+                restarts=("OnFailure", "Never"),
             )
 
 
@@ -212,7 +208,7 @@ def pods_of(manifest: Manifest, manifests: Sequence[Manifest]) -> Iterator[Templ
             pod,
             labels,
             metadata.get("annotations") or {},
-            restarts=("OnFailure", "Never", "Always"),
+            restarts=("OnFailure", "Never"),
         )
 
 

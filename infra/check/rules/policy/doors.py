@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hemix.infra.check.rules.accounts import DEPLOYS, RUNS
+from hemix.infra.check.rules.policy.own import mend, own
 from hemix.infra.check.rules.world import World, title_of
 
 Manifest = dict[str, Any]
@@ -77,8 +78,10 @@ def _role(manifest: Manifest, known: set[tuple[str, str, str]]) -> Iterator[str]
                 for group in rule.get("apiGroups") or ():
                     # Whoever may list may see each one, now and as it changes.
                     asked = {verb, "list"} if verb in ("get", "watch") else {verb}
-                    if not any((one, group, resource) in known for one in asked):
-                        yield f"{at}: {verb} {resource} of {group or 'core'}: no code of ours asks for that"
+                    said = f"{verb} {resource}.{group}" if group else f"{verb} {resource}"
+                    needed = any((one, group, resource) in known for one in asked)
+                    if not needed and said not in own().rights:
+                        yield f"{at}: {verb} {resource} of {group or 'core'}: no code of ours asks for that; {mend('rights', 'the code')}"
             held = rule.get("resourceNames")
             if resource in _NAMED and not held and _NAMED_VERBS & set(rule.get("verbs") or ()):
                 yield f"{at}: reaches every one of the {resource} there are (resourceNames)"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Iterator
 from typing import Any
 
+from hemix.infra.check.rules.policy.own import mend, own
 from hemix.infra.check.rules.values import QUALIFIED, selector
 from hemix.infra.check.rules.world import World, title_of
 
@@ -71,27 +74,29 @@ _FIELDS: dict[str, dict[tuple[str, ...], set[str]]] = {
                         ("spec", "template", "spec"): {"replicatedJobs", "failurePolicy"},
                         ("spec", "template", "spec", "replicatedJobs", "*"): {"name", "template", "replicas"}},
 }  # fmt: skip
-_OTHERS = (
-    "kubernetes.io",
-    "k8s.io",
-    "kserve.io",
-    "keda.sh",
-    "istio.io",
-    "kubeflow.org",
-    "coreos.com",
-)
 _ANNOTATIONS = {
-    "serving.kserve.io/deploymentMode", "serving.kserve.io/autoscalerClass",
-    "kubernetes.io/description",
+    "serving.kserve.io/deploymentMode": r"Standard|RawDeployment",
+    "serving.kserve.io/autoscalerClass": r"\w+", "kubernetes.io/description": r".*",
+    "prometheus.io/path": r"/\S+", "prometheus.io/port": r"\d+", "prometheus.io/scrape": r"true|false",
+    "argocd.argoproj.io/sync-wave": r"-?\d+", "argocd.argoproj.io/sync-options": r".+",
+    # Identities of clouds; another key of theirs is a mistyped one.
+    "eks.amazonaws.com/role-arn": r"arn:aws[a-z-]*:iam::\d{12}:role/\S+",
+    "eks.amazonaws.com/audience": r"\S+", "eks.amazonaws.com/sts-regional-endpoints": r"true|false",
+    "eks.amazonaws.com/token-expiration": r"\d+",
+    "iam.gke.io/gcp-service-account": r"[a-z0-9-]+@[a-z0-9.-]+\.iam\.gserviceaccount\.com",
+    "azure.workload.identity/client-id": r"[0-9a-fA-F-]{36}",
+    "azure.workload.identity/tenant-id": r"[0-9a-fA-F-]{36}",
+    "azure.workload.identity/service-account-token-expiration": r"\d+",
 }  # fmt: skip
+"""Key -> what its value looks like."""
 _LABELS = {
     "app.kubernetes.io/name", "app.kubernetes.io/part-of", "app.kubernetes.io/component",
     "app.kubernetes.io/managed-by", "app.kubernetes.io/version", "app.kubernetes.io/instance",
     "networking.kserve.io/visibility", "sidecar.istio.io/inject", "trainer.kubeflow.org/framework",
-    "kubernetes.io/metadata.name",
+    "kubernetes.io/metadata.name", "azure.workload.identity/use",
 }  # fmt: skip
 _NODES = (
-    "kubernetes.io/os", "kubernetes.io/arch", "kubernetes.io/hostname", "topology.kubernetes.io/zone",
+    "kubernetes.io/os", "kubernetes.io/arch", "topology.kubernetes.io/zone",
     "topology.kubernetes.io/region", "node.kubernetes.io/instance-type", "nvidia.com/gpu.product",
     "nvidia.com/gpu.present", "cloud.google.com/gke-accelerator", "cloud.google.com/gke-nodepool",
     "eks.amazonaws.com/nodegroup", "kubernetes.azure.com/agentpool", "karpenter.sh/capacity-type",
@@ -115,6 +120,12 @@ def problems(world: World) -> Iterator[str]:
             for key in sorted(set(container) - _CONTAINER):
                 yield f"{pod.title}: container {container.get('name')}: {key}: no rule here knows what it does; {MEND}"
         yield from (f"{pod.title}: {problem}" for problem in _placed(pod.spec))
+        if pod.template is not None and not pod.maker:
+            yield from (
+                f"{pod.title}: {problem}"
+                for problem in _keys("annotation", pod.template.annotations)
+            )
+            yield from (f"{pod.title}: {problem}" for problem in _keys("label", pod.labels))
 
 
 def _at(value: Any, path: tuple[str, ...]) -> Iterator[Manifest]:
@@ -131,24 +142,46 @@ def _at(value: Any, path: tuple[str, ...]) -> Iterator[Manifest]:
 
 def _names(manifest: Manifest) -> Iterator[str]:
     metadata = manifest["metadata"]
-    for key in metadata.get("annotations") or {}:
-        domain = str(key).partition("/")[0]
-        if domain.endswith(_OTHERS) and key not in _ANNOTATIONS:
-            yield f"annotation {key}: no rule here knows what it does; {MEND}"
-    for key in metadata.get("labels") or {}:
-        domain = str(key).partition("/")[0]
-        known = key in _LABELS or domain == "pod-security.kubernetes.io"
-        if domain.endswith(_OTHERS) and not known:
-            yield f"label {key}: no rule here knows what it does; {MEND}"
+    yield from _keys("annotation", metadata.get("annotations") or {})
+    yield from _keys("label", metadata.get("labels") or {})
     for key in set(metadata) & {"finalizers", "ownerReferences", "generateName", "deletionTimestamp"}:  # fmt: skip
         yield f"metadata.{key}: is not for objects that are applied"
 
 
+def _keys(kind: str, found: Manifest) -> Iterator[str]:
+    """Keys with a controller's domain: known ones, with a value that it can read."""
+    for key, value in found.items():
+        domain, slash, _ = str(key).partition("/")
+        if not slash or "." not in domain or key in own().annotations:
+            continue
+        known = (
+            key in _LABELS or domain == "pod-security.kubernetes.io"
+            if kind == "label"
+            else key in _ANNOTATIONS
+        )
+        if not known:
+            near = difflib.get_close_matches(str(key), {*_ANNOTATIONS, *_LABELS}, 1, 0.85)
+            hint = f" ({near[0]} is known)" if near else ""
+            yield f"{kind} {key}: no rule here knows what it does{hint}; {mend('annotations')}"
+        elif kind == "annotation" and not re.fullmatch(_ANNOTATIONS[key], str(value)):
+            yield f"annotation {key}: {value!r} does not look like {_ANNOTATIONS[key]}"
+
+
+def _node(key: Any, values: Any, where: str) -> Iterator[str]:
+    if key == "kubernetes.io/hostname":
+        yield f"{where}: stands on the node {values} alone, and nowhere when it is gone"
+    elif key not in _NODES and key not in own().node_labels:
+        yield f"{where}: nodes carry no {key} by themselves; {mend('node_labels', 'the label')}"
+    elif key == "kubernetes.io/arch":
+        for value in [values] if isinstance(values, str) else values or ():
+            if value not in ("amd64", *own().architectures):
+                yield f"{where}: images of hemix are built for amd64, not {value}; {mend('architectures', f'a build for {value}')}"
+
+
 def _placed(spec: Manifest) -> Iterator[str]:
     """Node selectors and affinity: terms that are well formed, and that some node can meet."""
-    for key in spec.get("nodeSelector") or {}:
-        if key not in _NODES:
-            yield f"nodeSelector: nodes carry no {key} by themselves; if yours do, {MEND}"
+    for key, value in (spec.get("nodeSelector") or {}).items():
+        yield from _node(key, value, "nodeSelector")
     affinity = spec.get("affinity") or {}
     node = affinity.get("nodeAffinity") or {}
     terms = (node.get("requiredDuringSchedulingIgnoredDuringExecution") or {}).get("nodeSelectorTerms")  # fmt: skip
@@ -156,8 +189,8 @@ def _placed(spec: Manifest) -> Iterator[str]:
         for one in term.get("matchExpressions") or ():
             if one.get("operator") not in ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"):
                 yield f"affinity: {one.get('operator')!r} is no operator"
-            if one.get("key") not in _NODES:
-                yield f"affinity: nodes carry no {one.get('key')} by themselves; if yours do, {MEND}"
+            if one.get("operator") != "NotIn":
+                yield from _node(one.get("key"), one.get("values"), "affinity")
     if node and terms == []:
         yield "affinity: no node meets no term"
     for kind in ("podAffinity", "podAntiAffinity"):

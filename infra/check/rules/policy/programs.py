@@ -1,6 +1,7 @@
 """What each image's program takes: its command, its arguments, the variables it reads, its ports.
 
-An image is known by its repository. What is not known here is refused: a new program is a new line.
+An image is known by its repository, behind the host of whatever registry mirrors it. What is not known
+here is refused: a new program is a new line.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from hemix.infra.check.rules.policy.own import mend, own
 from hemix.infra.check.rules.world import Pod, World
 
 Manifest = dict[str, Any]
@@ -86,7 +88,29 @@ def of(image: Any) -> tuple[str, str, Program | None]:
         repository, tag = name, ""
     if "/hemix/" in f"/{repository}" and _HEMIX_IMAGE.match(repository):
         return repository, tag, _OURS
-    return repository, tag, PROGRAMS.get(repository)
+    return repository, tag, PROGRAMS.get(published(repository))
+
+
+_PUBLIC = ("docker.io", "quay.io", "ghcr.io", "gcr.io", "registry.k8s.io", "mcr.microsoft.com")
+"""Hosts where everyone may publish: there the whole path counts."""
+_VENDORS = re.compile(r"(^|/)(bitnami|chainguard|redislabs|oliver006|apache/flink)")
+
+
+def published(repository: str) -> str:
+    """The repository that an image is a copy of: ``docker.io/library/redis`` of ``mirror.example.com/hub/redis``.
+
+    A registry of one's own may hold it as ``.../library/redis`` or ``.../redis``; where everyone may
+    publish only the name itself is meant. What is no copy of a known program stays as it is.
+    """
+    host, _, path = repository.partition("/")
+    if host in _PUBLIC or not ("." in host or ":" in host or host == "localhost"):
+        return repository
+    for known in PROGRAMS:
+        whole = known.partition("/")[2]
+        last = whole.rpartition("/")[2]
+        if f"/{path}".endswith((f"/{whole}", f"/{last}")) and not _VENDORS.search(path):
+            return known
+    return repository
 
 
 def _container(pod: Pod, container: Manifest) -> Iterator[str]:
@@ -96,7 +120,9 @@ def _container(pod: Pod, container: Manifest) -> Iterator[str]:
     if ours and role and ours[1] != role:
         yield f"runs in the image {ours[1]}, and what it starts is in {role}"
     if program is None:
-        yield f"no one here knows the image {repository}: ours end in hemix/NAME, others are in PROGRAMS in infra/check/rules/policy/programs.py"
+        if repository not in own().images:
+            known = ", ".join(sorted(name.rpartition("/")[2] for name in PROGRAMS))
+            yield f"no one here knows the image {repository}: ours end in hemix/NAME, others in {known} (a mirror of your own may hold them); {mend('images')}"
         return
     if tag and not re.fullmatch(program.tag, tag):
         yield f"{tag} is no tag of {repository}"
@@ -114,7 +140,7 @@ def _container(pod: Pod, container: Manifest) -> Iterator[str]:
             if word == "":
                 yield "an empty word among its arguments"
     for name, rule in _RULES.items():
-        if re.search(name, f"{repository} {' '.join(words)}"):
+        if re.search(name, f"{published(repository)} {' '.join(words)}"):
             yield from rule(pod, container, words)
 
 
@@ -137,7 +163,10 @@ def _variables(
         if _SECRET.search(name) and "configMapKeyRef" in (variable.get("valueFrom") or {}):
             yield f"the variable {name} is a secret that lies in a ConfigMap"
         if name in _KEYS and key and key != _KEYS[name]:
-            yield f"the variable {name} is filled from the key {key}, not {_KEYS[name]}"
+            private = (
+                ": a private key would lie in every pod that serves" if key == "private.pem" else ""
+            )
+            yield f"the variable {name} is filled from the key {key}, not {_KEYS[name]}{private}"
         if key.startswith("AWS_") and key != name:
             yield f"the variable {name} is filled from the key {key}"
         path = (variable.get("valueFrom") or {}).get("fieldRef") or {}
@@ -221,10 +250,14 @@ def _serve(pod: Pod, container: Manifest, words: list[str]) -> Iterator[str]:
         host = re.match(r"rediss?://(?:[^@/]*@)?([a-z0-9.-]+)", place)
         if host and "." not in host[1] and host[1] not in _SERVICES:
             yield f"{place}: there is no Service {host[1]}"
-    for option, most in (("--workers", 16), ("--timeout", 60), ("--deadline", 60)):
+    for option, most, why in (
+        ("--workers", 16, "each is a process with the model in its own memory"),
+        ("--timeout", 60, "no user waits longer for a ranking"),
+        ("--deadline", 60, "no user waits longer for a ranking"),
+    ):
         number = _number(told.get(option, "1"))
         if not 0 < number <= most:
-            yield f"{option} {told.get(option)}"
+            yield f"{option} {told.get(option)} is not above 0 and at most {most}: {why}"
 
 
 def _number(text: str) -> float:
@@ -237,7 +270,12 @@ def _number(text: str) -> float:
 def _redis(pod: Pod, container: Manifest, words: list[str]) -> Iterator[str]:
     text = "\n".join(words[2:])
     if words[:1] == ["sh"] and (len(words) != 3 or not re.fullmatch(r"-[a-z]*c", words[1])):
-        yield "sh takes -c and one text"
+        yield f"its command is {' '.join(words[:2])!r} and {len(words) - 2} texts: sh takes -c and one text"
+    if re.search(r"<<-?\s*['\"\\\\]", text):
+        yield "the mark of its here-document is quoted (<<'END'): the shell leaves $MAXMEMORY and the password as they stand"
+    for mark in re.findall(r"<<-?\s*['\"\\\\]?(\w+)", text):
+        if not re.search(rf"^\s*{mark}$", text, re.MULTILINE):
+            yield f"its here-document has no end: no line is {mark}"
     for part in ("redis-server -", "redis.conf", "maxmemory $MAXMEMORY", 'requirepass "$REDISCLI_AUTH"'):  # fmt: skip
         if part not in text:
             yield f"its command lacks {part!r}"
@@ -245,10 +283,13 @@ def _redis(pod: Pod, container: Manifest, words: list[str]) -> Iterator[str]:
         command = ((container.get(kind) or {}).get("exec") or {}).get("command")
         if command is None:
             continue
+        said = " ".join(map(str, command))
         if command[:2] != ["sh", "-c"] or len(command) != 3:
-            yield f"{kind}: sh takes -c and one text"
+            yield f"{kind}: {said!r} is not sh -c and one text, such as sh -c 'redis-cli ping >/dev/null': redis-cli alone is content with any answer"
         elif not any(part in str(command[2]) for part in _SHELL_PROBE):
             yield f"{kind}: {command[2]!r} asks redis nothing"
+        elif kind != "livenessProbe" and "PONG" not in str(command[2]):
+            yield f"{kind}: {command[2]!r} is content with LOADING, while redis still reads its file: test that the answer is PONG"
 
 
 def _flink(pod: Pod, container: Manifest, words: list[str]) -> Iterator[str]:
@@ -330,7 +371,7 @@ _RULES: dict[str, Rule] = {
     r" hemix serve": _serve,
     r"^docker\.io/library/redis": _redis,
     r"^docker\.io/library/flink": _flink,
-    r"_job_server": _job_server,
+    r"^docker\.io/apache/\S+_job_server": _job_server,
     r"worker_pool_main|service_port": _pool,
     r" python ": _python,
 }

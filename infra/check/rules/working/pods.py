@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from hemix.infra.check.rules.policy.own import mend, own
+from hemix.infra.check.rules.policy.programs import of, published
 from hemix.infra.check.rules.world import Pod, World, title_of
 
 Manifest = dict[str, Any]
@@ -41,8 +43,9 @@ def _pod(pod: Pod, world: World) -> Iterator[str]:
     if spec.get("nodeName"):
         yield f"stands on the node {spec['nodeName']} alone, and no scheduler looks whether it fits"
     priority = spec.get("priorityClassName")
-    if priority and world.named("PriorityClass", priority) is None:
-        yield f"its priority class {priority} is not there"
+    named = world.named("PriorityClass", priority) is not None or priority in own().priority_classes
+    if priority and not named:
+        yield f"its priority class {priority} is not there; {mend('priority_classes')}"
     if spec.get("terminationGracePeriodSeconds") == 0:
         yield "is killed at once: terminationGracePeriodSeconds 0"
     volumes = {v.get("name"): v for v in spec.get("volumes") or ()}
@@ -82,9 +85,9 @@ def _versions(world: World) -> Iterator[str]:
     tags: dict[str, set[str]] = {}
     for pod in world.pods:
         for container in pod.spec.get("containers") or ():
-            name, _, tag = str(container.get("image") or "").partition(":")
-            if name.startswith("docker.io/library/"):
-                tags.setdefault(name, set()).add(tag)
+            name, tag, _ = of(container.get("image"))
+            if published(name).startswith("docker.io/library/"):
+                tags.setdefault(published(name), set()).add(tag)
     for name, found in tags.items():
         if len(found) > 1:
             yield f"{name}: in several versions that do not speak with each other: {', '.join(sorted(found))}"

@@ -1,0 +1,70 @@
+"""Names that an installation adds of its own: ``infra/kustomize/own.yaml``, read by the rules.
+
+What the rules do not know they refuse. A name that only your cluster has (a secret, a priority class, a
+label of your nodes) is no change of the rules: it stands in this one file.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hemix.errors import DefinitionError
+from hemix.infra.check.objects import ROOT
+
+FILE = ROOT / "infra" / "kustomize" / "own.yaml"
+NAME = "infra/kustomize/own.yaml"
+
+
+class Own(BaseModel):
+    """What the file says; all of it empty as shipped."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    secrets: dict[str, list[str]] = Field(default_factory=dict)
+    """Name -> its keys."""
+    priority_classes: list[str] = Field(default_factory=list)
+    gateway_classes: list[str] = Field(default_factory=list)
+    node_labels: list[str] = Field(default_factory=list)
+    architectures: list[str] = Field(default_factory=list)
+    """Of nodes that our images are built for, beside amd64."""
+    images: list[str] = Field(default_factory=list)
+    """Repositories, without a tag, of programs that no rule knows."""
+    annotations: list[str] = Field(default_factory=list)
+    """Keys of annotations and labels that your controllers read."""
+    rights: list[str] = Field(default_factory=list)
+    """``VERB RESOURCE`` or ``VERB RESOURCE.GROUP``."""
+
+
+def mend(key: str, what: str = "it") -> str:
+    """How a message ends: where a name of the installation's own is said."""
+    return f"if {what} is your own, name it under {key} in {NAME}"
+
+
+@functools.cache
+def own() -> Own:
+    """What this installation adds."""
+    return load(FILE)
+
+
+def load(path: Path) -> Own:
+    """The names in a file; none when there is no such file.
+
+    Raises:
+        DefinitionError: not YAML, a key that is not known, or a value that is no list of names.
+    """
+    if not path.exists():
+        return Own()
+    try:
+        found: Any = yaml.safe_load(path.read_text())
+        return Own.model_validate(found or {})
+    except yaml.YAMLError as error:
+        raise DefinitionError(f"{path.name}: not YAML ({error}).") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DefinitionError(f"{path.name}: {place}: {first['msg']}.") from error
