@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from hemix.infra.check.objects import OTHERS, Manifest, Object
+
+REAL_USERS = ("prod", "production", "multi-user", "single-user")
+"""Overlays of these names, and those whose folder has one of them in its name."""
 
 
 def problems(objects: Sequence[Object]) -> list[str]:
     """What is wrong with one overlay as a whole."""
     manifests = [item.manifest for item in objects]
     found = [*_namespace(manifests), *_network(manifests), *_bindings(manifests)]
+    found += _gateways(objects)
     for manifest in manifests:
         if manifest["kind"] == "Secret":
             found.append(
@@ -38,6 +43,22 @@ def _namespace(manifests: Sequence[Manifest]) -> list[str]:
         if space is not None and space not in {*spaces, *OTHERS}:
             title = f"{manifest['kind']} {manifest['metadata']['name']}"
             found.append(f"{title}: its namespace {space} is not among the objects")
+    return found
+
+
+def _gateways(objects: Sequence[Object]) -> list[str]:
+    """In overlays for real users they come in by HTTPS."""
+    found = []
+    for item in objects:
+        words = set(re.split(r"[^a-z0-9-]", item.source))
+        if item.manifest["kind"] != "Gateway" or not words & set(REAL_USERS):
+            continue
+        listeners = item.manifest["spec"].get("listeners") or ()
+        if not any(one.get("protocol") in ("HTTPS", "TLS") for one in listeners):
+            found.append(
+                f"{item.title}: spec.listeners: none is HTTPS, and {item.source} is for real users: "
+                "the component tls brings one"
+            )
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -61,14 +62,37 @@ def dashboard_problems(dashboard: dict[str, Any]) -> list[str]:
 
 
 def _run(folder: Path, *arguments: str) -> list[str]:
-    done = subprocess.run(
-        ["promtool", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+    try:
+        done = subprocess.run(
+            ["promtool", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    except subprocess.TimeoutExpired:
+        return [f"promtool {' '.join(arguments)}: no answer within 120 s"]
+    return [] if not done.returncode else [_sentence(arguments, done.stderr + done.stdout)]
+
+
+def _sentence(arguments: tuple[str, ...], told: str) -> str:
+    """What promtool printed, as one sentence."""
+    missed = re.search(
+        r"alertname: (\w+), time: (\S+?),?\s+exp:(.*?)\s+got:(.*?)(?:\n\s*\n|\Z)", told, re.S
     )
-    if not done.returncode:
-        return []
-    return [(done.stderr + done.stdout).strip()]
+    if missed:
+        name, time, wanted, got = (" ".join(part.split()) for part in missed.groups())
+        return f"the alert {name} at {time} gives {got[:200]} and must give {wanted[:200]}: a rule no longer does what infra/monitoring/rules-test.yaml asks of it"
+    sample = re.search(
+        r"expr: (.+?), time: (\S+?),?\s+exp:(.*?)\s+got:(.*?)(?:\n\s*\n|\Z)", told, re.S
+    )
+    if sample:
+        name, time, wanted, got = (" ".join(part.split()) for part in sample.groups())
+        return f"{name} at {time} is {got[:200]} and must be {wanted[:200]}: a rule no longer does what infra/monitoring/rules-test.yaml asks of it"
+    line = re.search(
+        r'.*(?:error|FAILED:|err=).*?(group "[^"]+".*|could not .*|\d+:\d+:.*|.*parse error.*)',
+        told,
+    )
+    said = line[1] if line else told
+    return f"promtool {' '.join(arguments[:2])}: {' '.join(said.split())[:400]}"

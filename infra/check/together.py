@@ -8,7 +8,25 @@ from collections.abc import Iterator, Sequence
 from hemix.infra.check import pod_defaults, sources
 from hemix.infra.check.objects import Manifest, Object
 from hemix.infra.check.rules import accounts, flows, ours, references, room, settings
-from hemix.infra.check.rules.policy import doors, identity, known, programs, shape, trainings
+from hemix.infra.check.rules.chosen import (
+    addresses,
+    disks,
+    quotas,
+    scaling,
+    sizes,
+    stores,
+    times,
+)
+from hemix.infra.check.rules.policy import (
+    doors,
+    identity,
+    known,
+    programs,
+    shape,
+    shipped,
+    trainings,
+)
+from hemix.infra.check.rules.policy.files import located
 from hemix.infra.check.rules.working import pods, serving, watching
 from hemix.infra.check.rules.world import World, world
 from hemix.pipelines.compiler.cluster_settings import ClusterSettings
@@ -39,6 +57,14 @@ RULES = (
     pods.problems,
     serving.problems,
     watching.problems,
+    quotas.problems,
+    sizes.problems,
+    addresses.problems,
+    disks.problems,
+    scaling.problems,
+    times.problems,
+    stores.problems,
+    shipped.problems,
     flows.problems,
 )
 """All that looks at several objects; the dearest comes last."""
@@ -48,7 +74,7 @@ def each(found: World) -> Iterator[str]:
     """One problem after another, worked out as they are asked for."""
     for rule in RULES:
         try:
-            yield from rule(found)
+            yield from map(located, rule(found))
         except (
             AttributeError,
             LookupError,

@@ -289,8 +289,8 @@ class _Known:
         root = self._wanted.root
         if not root:
             raise DefinitionError(
-                f"Pipeline {self._pipeline} needs --root: where registry, features and checkpoints "
-                "of all runs are.",
+                f"Pipeline {self._pipeline} needs --root, under which registry, features and "
+                "checkpoints of all runs lie.",
                 hint="For example --root s3://BUCKET/PREFIX, or set HEMIX_ROOT.",
             )
         if not storage.is_remote(root) and not self._wanted.paths_in_pods:

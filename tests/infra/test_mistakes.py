@@ -6,10 +6,11 @@ import copy
 
 import pytest
 
-from hemix.infra.check import mistakes, sources, together
+from hemix.infra.check import frozen, mistakes, sources, together
 from hemix.infra.check.mistakes.mistake import judged
 from hemix.infra.check.objects import ROOT, Object, kustomized
 from hemix.infra.check.rules import flows, settings
+from hemix.infra.check.rules.policy.shipped import FILE
 from hemix.infra.check.rules.world import world
 from tests.infra.tools import need
 
@@ -30,6 +31,15 @@ def test_what_is_right_passes(site: str) -> None:
 @pytest.mark.parametrize("mistake", mistakes.MISTAKES, ids=lambda mistake: mistake.title)
 def test_a_mistake_is_refused(mistake: mistakes.Mistake) -> None:
     assert mistakes.refused(mistake)
+
+
+@pytest.mark.parametrize("change", mistakes.RIGHT, ids=lambda change: change.title)
+def test_what_operators_change_passes(change: mistakes.Mistake) -> None:
+    assert mistakes.refused(change) == []
+
+
+def test_what_is_shipped_is_written_down() -> None:
+    assert FILE.read_text() == frozen.text(), "python -m hemix.infra.check.frozen"
 
 
 def test_each_mistake_is_another_one() -> None:

@@ -11,6 +11,7 @@ import typer
 from hemix import storage
 from hemix.cli import options as o
 from hemix.pipelines.kfp_client.api import PipelinesApi
+from hemix.pipelines.retention import Retention
 from hemix.texts.shown import shown
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ MB = 1_000_000
 
 def clean_command(
     output: Annotated[
-        str, typer.Argument(metavar="DIR", help="An output folder of hemix run.")
+        str,
+        typer.Argument(
+            metavar="DIR",
+            help="An output folder of hemix run, or s3://BUCKET/PREFIX: a cluster's root.",
+        ),
     ] = "runs/kuairand",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")
@@ -40,14 +45,14 @@ def clean_command(
     token_file: o.TokenFileOption = None,
     ca_cert: o.CaCertOption = None,
 ) -> None:
-    """Remove from an output what the next run would make again.
+    """Remove what the next run would make again.
 
-    For s3:// it is the root of a cluster's runs, and what its retention policy lets go is removed.
+    From an output folder: examples, transformed data and checkpoints of runs that succeeded, and
+    artifacts that no run names any more. Registry, live features, exposures, reports, models, events
+    and evaluations stay, and so does all that a failed run would go on from. The next run there makes
+    what was removed anew.
 
-    Of a folder, of runs that succeeded, their examples, transformed data and checkpoints, and artifacts
-    that no run speaks of any more. The registry, the live features, exposures, reports, models,
-    events and evaluations stay, and so does all that a run which did not succeed would go on from.
-    A new run in a cleaned output works those steps, and the ones after them, anew.
+    From a cluster's root (s3://): what the retention policy (--policy) lets go.
 
     [bold]Example[/bold]
 
@@ -55,9 +60,13 @@ def clean_command(
 
       hemix clean s3://ranker/hemix --dry-run --host https://kubeflow.example.com/pipeline
     """
+    retention = Retention.load(policy)  # a mistake in it is told before storage is asked
     if storage.is_remote(output) and not storage.read_bytes(storage.join(output, "run.json")):
         clean_root(
-            output, dry_run, policy, lambda: o.connect(host, namespace, token, token_file, ca_cert)
+            output,
+            dry_run,
+            retention,
+            lambda: o.connect(host, namespace, token, token_file, ca_cert),
         )
         return
     from hemix.pipelines.local.clean import clean
@@ -75,16 +84,14 @@ def clean_command(
 
 
 def clean_root(
-    root: str, dry_run: bool, policy: Path | None, connect: Callable[[], Connection]
+    root: str, dry_run: bool, retention: Retention, connect: Callable[[], Connection]
 ) -> None:
     """A cluster's root: as the pipeline ``cleaning`` does, but for TrainJobs."""
     from hemix.pipelines.cleaning.clean import Places, clean
     from hemix.pipelines.cleaning.step import tell
     from hemix.pipelines.kfp_client.compiled import PIPELINE_ROOT
-    from hemix.pipelines.retention import Retention
     from hemix.serving.registry.opening import find_registry
 
-    retention = Retention.load(policy)
     artifacts = storage.join(root, PIPELINE_ROOT)
     where = Places(
         registry=find_registry(storage.join(root, "registry")).location,

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hemix.infra.check.rules.own import NAME, own
 from hemix.infra.check.rules.values import selects
 from hemix.infra.check.rules.world import World, space_of
 
@@ -52,7 +53,8 @@ def problems(world: World) -> Iterator[str]:
     for flow in (*found, *_closed(world, found)):
         side = blocked(policies, flow)
         if flow.wanted and side:
-            yield f"{flow.told()} is closed ({side})"
+            yours = f"; if your storage is in another network, say storage_address in {NAME}"
+            yield f"{flow.told()} is closed ({side}{yours if flow.target is STORE else ''})"
         if not flow.wanted and not side:
             yield f"{flow.told()} is open and must not be"
 
@@ -132,7 +134,7 @@ def _within(address: str, block: Manifest) -> bool:
 
 # ---- the table ----------------------------------------------------------------------------------
 
-STORE = End("object storage outside", address="203.0.113.10")
+STORE = End("object storage outside", address=own().storage_address)
 API = End("the API server", address="198.51.100.1")
 METADATA = End("the node's metadata address", address="169.254.169.254")
 _KUBE = {"kubernetes.io/metadata.name": "kubeflow"}

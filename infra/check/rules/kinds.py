@@ -277,6 +277,8 @@ def _namespace(manifest: Manifest, _: Manifest) -> Iterator[str]:
         elif match[2]:
             if not re.fullmatch(r"latest|v1\.(0|[1-9][0-9]*)", str(value)):
                 yield f"metadata.labels.{key}: {value!r} is no version"
+            elif value != "latest" and int(str(value).partition(".")[2]) < 25:
+                yield f"metadata.labels.{key}: {value} is from before Pod Security: v1.31"
         else:
             yield from one_of(
                 f"metadata.labels.{key}", value, ("privileged", "baseline", "restricted")

@@ -7,8 +7,8 @@ from typing import Any
 
 from hemix.infra.check.rules.custom import kserve, trainer
 from hemix.infra.check.rules.named_by_pods import OUTSIDE, addresses, named_by_pod, secrets
+from hemix.infra.check.rules.own import mend
 from hemix.infra.check.rules.podspec import problems as pod_problems
-from hemix.infra.check.rules.policy.own import mend
 from hemix.infra.check.rules.values import selects
 from hemix.infra.check.rules.world import Pod, World, space_of, title_of
 

@@ -56,7 +56,10 @@ def problems(world: World) -> Iterator[str]:
         yield f"ResourceQuota: leaves {', '.join(sorted(missing))} unbounded"
     yield from _steps(world, hard)
     if hard and not {"services.loadbalancers", "services.nodeports"} <= set(hard):
-        yield "ResourceQuota: lets anyone open the cluster to the outside"
+        yield "ResourceQuota: lets anyone open the cluster to the outside: services.loadbalancers and services.nodeports must be 0"
+    for name in ("services.loadbalancers", "services.nodeports"):
+        if hard.get(name, 0) > 0:
+            yield f"ResourceQuota: spec.hard.{name} {hard[name]}: only the gateway lets users in; 0"
     yield from _together(world, hard)
     yield from _alive(world)
     yield from _defaults(world)

@@ -89,7 +89,12 @@ def launcher(data: dict[str, str]) -> Iterator[str]:
         yield "providers.s3.default.forcePathStyle: must be true: only AWS resolves a host a bucket"
     if default.get("disableSSL") not in (None, False):
         yield "providers.s3.default.disableSSL: keys would go in the clear"
+    root = str(data.get("defaultPipelineRoot") or "")
+    if root and not re.match(r"(s3|gs)://[^/\s]+", root):
+        yield f"defaultPipelineRoot {root!r} is no s3://BUCKET/PREFIX, and no other store is among its providers"
     credentials = default.get("credentials") or {}
+    if credentials.get("fromEnv") and credentials.get("secretRef"):
+        yield "providers.s3.default.credentials: fromEnv true, and a secretRef that is then not read: false, or no secretRef"
     if not credentials.get("fromEnv"):
         reference = credentials.get("secretRef") or {}
         known = secrets().get(str(reference.get("secretName")))

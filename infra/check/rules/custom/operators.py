@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hemix.infra.check.rules.policy.own import mend, own
+from hemix.infra.check.rules.own import mend, own
 from hemix.infra.check.rules.values import (
     DURATION,
     at_least,
@@ -286,8 +286,9 @@ def _one_rule(at: str, rule: Manifest) -> Iterator[str]:
             if not told.get(key):
                 yield f"{at}: has no {key}"
         anchor = f"docs/operator/runbook.md#{str(rule['alert']).lower()}"
-        if told.get("runbook") and told["runbook"] != anchor:
-            yield f"{at}: its runbook is {told['runbook']}, not {anchor}"
+        ours = str(told.get("runbook", anchor))
+        if ours != anchor and not re.match(r"https?://[^/\s]+/\S", ours):
+            yield f"{at}: its runbook is {ours}, not {anchor} or a page of your own, https://..."
 
 
 Rule = Callable[[Manifest, Manifest], Iterator[str]]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
 from hemix.infra.check.rules.accounts import DEPLOYS, RUNS
-from hemix.infra.check.rules.policy.own import mend, own
+from hemix.infra.check.rules.own import mend, own
 from hemix.infra.check.rules.world import World, title_of
 
 Manifest = dict[str, Any]
 _ALL_PODS = ("default-deny", "dns")
 """Policies that are meant for every pod of the namespace."""
+_METADATA = ipaddress.ip_address("169.254.169.254")
 _STORAGE = {"hemix/storage": "true"}
 _NAMED = {"configmaps", "secrets"}
 _NAMED_VERBS = {"get", "patch", "delete", "update"}
@@ -57,9 +59,23 @@ def _policy(manifest: Manifest) -> Iterator[str]:
                         yield f"{at}: its {key} means everyone"
                 if side == "ingress" and "ipBlock" in peer:
                     yield f"{at}: lets addresses in, whoever has them"
+                address = (peer.get("ipBlock") or {}).get("cidr")
+                if address and _metadata(peer["ipBlock"]):
+                    yield f"{at}: ipBlock {address} holds the node's metadata address 169.254.169.254, which hands out the node's keys: except: [169.254.0.0/16], or one address"
                 block = str((peer.get("ipBlock") or {}).get("cidr", ""))
                 if block.startswith("::/0"):
                     yield f"{at}: {block}"
+
+
+def _metadata(block: Manifest) -> bool:
+    try:
+        network = ipaddress.ip_network(str(block["cidr"]))
+        left = [ipaddress.ip_network(str(one)) for one in block.get("except") or ()]
+    except ValueError:
+        return False  # said where policies are looked at by themselves
+    if network.num_addresses == 1 or _METADATA not in network:
+        return False
+    return not any(_METADATA in one for one in left)
 
 
 def _like(peer: Manifest, own: Manifest) -> bool:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from hemix.infra.check.rules.policy.own import mend, own
+from hemix.infra.check.rules.own import mend, own
 from hemix.infra.check.rules.values import QUALIFIED, selector
 from hemix.infra.check.rules.world import World, title_of
 
@@ -89,6 +89,13 @@ _ANNOTATIONS = {
     "azure.workload.identity/service-account-token-expiration": r"\d+",
 }  # fmt: skip
 """Key -> what its value looks like."""
+_LOOKS = {
+    "eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/NAME",
+    "iam.gke.io/gcp-service-account": "NAME@PROJECT.iam.gserviceaccount.com",
+    "azure.workload.identity/client-id": "00000000-0000-0000-0000-000000000000",
+    "serving.kserve.io/deploymentMode": "Standard",
+}
+"""The same for people."""
 _LABELS = {
     "app.kubernetes.io/name", "app.kubernetes.io/part-of", "app.kubernetes.io/component",
     "app.kubernetes.io/managed-by", "app.kubernetes.io/version", "app.kubernetes.io/instance",
@@ -164,7 +171,7 @@ def _keys(kind: str, found: Manifest) -> Iterator[str]:
             hint = f" ({near[0]} is known)" if near else ""
             yield f"{kind} {key}: no rule here knows what it does{hint}; {mend('annotations')}"
         elif kind == "annotation" and not re.fullmatch(_ANNOTATIONS[key], str(value)):
-            yield f"annotation {key}: {value!r} does not look like {_ANNOTATIONS[key]}"
+            yield f"annotation {key}: {value!r} does not look like {_LOOKS.get(key, _ANNOTATIONS[key])}"
 
 
 def _node(key: Any, values: Any, where: str) -> Iterator[str]:
@@ -172,6 +179,8 @@ def _node(key: Any, values: Any, where: str) -> Iterator[str]:
         yield f"{where}: stands on the node {values} alone, and nowhere when it is gone"
     elif key not in _NODES and key not in own().node_labels:
         yield f"{where}: nodes carry no {key} by themselves; {mend('node_labels', 'the label')}"
+    elif key == "kubernetes.io/os" and values not in ("linux", ["linux"]):
+        yield f"{where}: {key} is {values}: images of hemix are Linux'"
     elif key == "kubernetes.io/arch":
         for value in [values] if isinstance(values, str) else values or ():
             if value not in ("amd64", *own().architectures):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from hemix.infra.check.rules.policy.own import mend, own
+from hemix.infra.check.rules.own import mend, own
 from hemix.infra.check.rules.world import Pod, World
 
 Manifest = dict[str, Any]
@@ -42,6 +42,7 @@ class Program:
     reads: frozenset[str] = field(default_factory=frozenset)
     needs: tuple[str, ...] = ()
     tag: str = r"[\w.+-]+"
+    looks: str = "a version"
 
 
 _OURS = Program(("hemix", "python"), frozenset(_HEMIX))
@@ -49,14 +50,14 @@ _FLINK = frozenset({"FLINK_CONF_DIR", "FLINK_LOG_DIR", "POD_IP", "FLINK_PROPERTI
 PROGRAMS = {
     "docker.io/library/redis": Program(
         ("sh",), frozenset({"MAXMEMORY", "REDISCLI_AUTH"}), ("MAXMEMORY", "REDISCLI_AUTH"),
-        r"\d+\.\d+\.\d+",
+        r"([7-9]|\d\d)\.\d+\.\d+", "7.4.2 and the like, from 7",
     ),
     "docker.io/library/flink": Program(
         ("/opt/flink/bin/jobmanager.sh", "/opt/flink/bin/taskmanager.sh"), _FLINK,
-        ("FLINK_CONF_DIR", "FLINK_LOG_DIR"), r"\d+\.\d+\.\d+-scala_2\.12-java(11|17)",
+        ("FLINK_CONF_DIR", "FLINK_LOG_DIR"), r"\d+\.\d+\.\d+-scala_2\.12-java(11|17)", "1.20.1-scala_2.12-java17 and the like",
     ),
     "docker.io/apache/beam_flink1.20_job_server": Program((), frozenset(), ()),
-    "docker.io/kserve/storage-initializer": Program((), frozenset(_AWS), (), r"v\d+\.\d+\.\d+"),
+    "docker.io/kserve/storage-initializer": Program((), frozenset(_AWS), (), r"v\d+\.\d+\.\d+", "v0.20.0 and the like"),
 }  # fmt: skip
 _HEMIX_IMAGE = re.compile(r"^[^/]+/(?:.+/)?(features|train|pipeline|serve)$")
 _JOB_SERVER = {"flink-master", "job-host", "job-port", "artifact-port", "expansion-port",
@@ -125,7 +126,7 @@ def _container(pod: Pod, container: Manifest) -> Iterator[str]:
             yield f"no one here knows the image {repository}: ours end in hemix/NAME, others in {known} (a mirror of your own may hold them); {mend('images')}"
         return
     if tag and not re.fullmatch(program.tag, tag):
-        yield f"{tag} is no tag of {repository}"
+        yield f"{tag} is no tag of {repository} that is known to work here: {program.looks}"
     command = [str(word) for word in container.get("command") or ()]
     words = [*command, *(str(word) for word in container.get("args") or ())]
     if pod.maker != "kfp":  # KFP's backend writes the command of a step
@@ -231,6 +232,10 @@ def _serve(pod: Pod, container: Manifest, words: list[str]) -> Iterator[str]:
     if words[:2] != ["hemix", "serve"]:
         return
     told = dict(itertools.pairwise(words))
+    part = pod.labels.get("app.kubernetes.io/component")
+    wanted = {"ranker": "transformer", "predictor": "predictor"}.get(str(part))
+    if wanted and told.get("--role") != wanted:
+        yield f"--role {told.get('--role')} in the pods of the {part}: must be {wanted}"
     mounts = [str(m.get("mountPath")) for m in container.get("volumeMounts") or ()]
     for option in ("--predictors", "--experiments"):
         if option in told and not _within(told[option], mounts):

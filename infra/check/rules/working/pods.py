@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from hemix.infra.check.rules.policy.own import mend, own
+from hemix.infra.check.rules.own import mend, own
 from hemix.infra.check.rules.policy.programs import of, published
 from hemix.infra.check.rules.world import Pod, World, title_of
 

@@ -38,6 +38,10 @@ class Own(BaseModel):
     """Keys of annotations and labels that your controllers read."""
     rights: list[str] = Field(default_factory=list)
     """``VERB RESOURCE`` or ``VERB RESOURCE.GROUP``."""
+    storage_address: str = "203.0.113.10"
+    """Of the object storage outside the cluster, where policies name its network; any, as shipped."""
+    changed: list[str] = Field(default_factory=list)
+    """``KIND NAME PATH`` of a field that is meant to be other than shipped."""
 
 
 def mend(key: str, what: str = "it") -> str:
