@@ -283,6 +283,9 @@ def _counters(definition: DatasetDefinition, items: set[str]) -> Iterator[Fault]
             if actions is not None and action not in actions:
                 told = f"there is no action {action!r}{near(action, actions)}"
                 yield _fault(told, "counters", index, "actions")
+        if not counter.windows and not counter.since_last:
+            told = "without windows and since_last it counts nothing; write [1d] or leave it out"
+            yield _fault(told, "counters", index, "windows")
         for window in counter.windows:
             if not _WINDOW.fullmatch(window):
                 yield _fault(
@@ -301,7 +304,9 @@ def _key(counter: Counter, index: int, items: set[str], rows: set[str]) -> Itera
     if not others:
         return
     if first != "user_id":
-        yield _fault(f"a pair begins with user_id: [user_id, {others[0]}]", *place)
+        other = first if others[0] == "user_id" else others[0]
+        yield _fault(f"a pair begins with user_id: [user_id, {other}]", *place)
+        return
     halves = {"item_id", *items, *rows}
     if others[0] not in halves:
         told = f"{others[0]!r} must be item_id, an item column or a field of the interactions"

@@ -20,6 +20,7 @@ RealtimeWindow = Annotated[Literal["day", "last"] | Seconds, WrapValidator(realt
 
 
 Scalar = bool | int | float | str
+Some = Annotated[tuple[Scalar, ...], Field(min_length=1)]
 Clock = Annotated[str, AfterValidator(clock)]
 
 
@@ -52,11 +53,11 @@ class TableSource(Part, TextRules):
     the column $position."""
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
     """Unit of epoch numbers; auto: dates and times only, numbers are refused."""
-    time_format: str | None = _said_only(None)
+    time_format: Annotated[str, Field(min_length=1)] | None = _said_only(None)
     """How times are written that are not ISO 8601, by the signs of strftime: "%d.%m.%Y %H:%M"."""
     time_of_day: Clock | None = _said_only(None)
     """Instant of the day, UTC, that a date without one stands for; null: midnight."""
-    where: dict[str, Scalar | tuple[Scalar, ...] | NoneOf] = _said_only({})
+    where: dict[str, Scalar | Some | NoneOf] = _said_only({})
     """The log's column -> the value, or one of the values, that a row must have to be read, or
     {none_of: [...]}. Values are compared as texts."""
     lists: dict[str, Annotated[str, Field(min_length=1)]] = _said_only({})
@@ -93,9 +94,7 @@ class Label(Part):
     """The label is 1 where the column, a list, holds the row's item."""
     equals_item: bool = Field(default=False, exclude_if=lambda value: not value)
     """The label is 1 where the column is the row's item."""
-    equals: Scalar | tuple[Scalar, ...] | None = Field(
-        default=None, exclude_if=lambda value: value is None
-    )
+    equals: Scalar | Some | None = Field(default=None, exclude_if=lambda value: value is None)
     """The label is 1 where the column is this value, or one of these."""
 
     @property

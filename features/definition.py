@@ -261,7 +261,7 @@ def _path_of(name_or_path: str | Path) -> Path:
     if str(name_or_path) not in names:
         raise DefinitionError(
             f"No data set is called {str(name_or_path)!r}.",
-            hint=f"Shipped: {', '.join(names)}; for your own log pass --definition FILE.",
+            hint=f"Shipped: {', '.join(names)}; for your own log give the path of its YAML file.",
         )
     return EXAMPLES / str(name_or_path) / "definition.yaml"
 

@@ -6,7 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, StrictStr
 
+from hemix.bounds import MAX_INT, MAX_NUMBER, MAX_TEXT, MIN_INT
 from hemix.features.split import Part
+
+Whole = Annotated[StrictInt, Field(ge=MIN_INT, le=MAX_INT)]
+Text = Annotated[StrictStr, Field(max_length=MAX_TEXT)]
 
 
 def _is_none(value: object) -> bool:
@@ -35,7 +39,7 @@ class Categorical(OwnField):
     values of sequences.columns) apart, one where these are rare; one for all other fields."""
     vocabulary: str | None = None
     """Another field whose ids this one shares."""
-    serve_as: StrictInt | StrictStr | None = Field(default=None, exclude_if=_is_none)
+    serve_as: Whole | Text | None = Field(default=None, exclude_if=_is_none)
     """The value that it is served at, whatever a request sends; for what is unknown before the
     answer is shown, such as the slot. It is trained with its real values."""
 
@@ -49,5 +53,7 @@ class Numeric(OwnField):
     """Whether the logarithm is taken before scaling."""
     buckets: int = Field(default=16, ge=2)
     """Quantile buckets, fitted to the training rows."""
-    serve_as: float | None = Field(default=None, exclude_if=_is_none, allow_inf_nan=False)
+    serve_as: float | None = Field(
+        default=None, exclude_if=_is_none, allow_inf_nan=False, ge=-MAX_NUMBER, le=MAX_NUMBER
+    )
     """The value that it is served at, whatever a request sends. It is trained with its real values."""

@@ -128,7 +128,9 @@ class Match(Part):
 
     column: str
     """What is compared: item_id, or one of sequences.columns."""
-    sequences: tuple[Literal["global", "realtime"], ...] = ("global", "realtime")
+    sequences: tuple[Literal["global", "realtime"], ...] = Field(
+        default=("global", "realtime"), min_length=1
+    )
     """Which sequences are looked at, each by itself."""
     last: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = ()
     """Also count among the last 1, 5, ... events of the sequence."""

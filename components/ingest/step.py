@@ -85,7 +85,8 @@ class _Ingest:
             spill.add(self._late["interactions"].without(frame))
         if spill.rows == 0:
             raise DataError(
-                "interactions: the files hold no rows.", hint="Check interactions[].paths."
+                "interactions: the files hold no rows that are the definition's.",
+                hint=f"Check interactions[].{', '.join(self._choosing())}.",
             )
         self._late["interactions"].require_few()
         labels = [label_column(task) for task in definition.tasks]
@@ -101,6 +102,12 @@ class _Ingest:
         self._repeats["interactions"].require_few(spill.rows, definition.repeats_at_most)
         self._read["interactions"] = spill.rows
         self._written["interactions"] = self._facts["interactions"].rows
+
+    def _choosing(self) -> list[str]:
+        """The keys that say which rows of which files are interactions."""
+        said = [key for key in ("where", "explode")
+                if any(getattr(source, key) for source in self._definition.interactions)]  # fmt: skip
+        return ["paths", *said]
 
     def behaviors(self) -> None:
         derived = self._events.rows

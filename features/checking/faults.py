@@ -16,7 +16,7 @@ from hemix.features.sources.column_types import infer_types
 from hemix.features.sources.conversions import to_category, to_id, to_number
 from hemix.features.sources.locations import find_files, sources
 from hemix.features.sources.readers import check_columns, schema_of
-from hemix.features.sources.roles import type_faults
+from hemix.features.sources.roles import list_faults, type_faults
 from hemix.features.sources.shaping import shaped_schema
 from hemix.features.sources.tables import Batch, Reader, label_values, needed_columns, times_of
 
@@ -25,6 +25,12 @@ _KEYS = ("user_id", "item_id", "request_id", "action")
 
 def faults_of(definition: DatasetDefinition) -> list[HemixError]:
     """All that :func:`hemix.features.sources.shaping.at_most` lets it see; none when it all fits."""
+    told = {(error.message, error.hint): error for error in reversed(_all_faults(definition))}
+    return list(reversed(told.values()))
+
+
+def _all_faults(definition: DatasetDefinition) -> list[HemixError]:
+    """The same, some of it twice: what the types were looked for in is read again."""
     found: list[HemixError] = []
     for where, source in sources(definition):
         found += _schema_faults(definition, source, where)
@@ -62,7 +68,9 @@ def _schema_faults(
                 if key not in told:
                     told.add(key)
                     yield error
-        if whole:
+        if whole and (listed := list(list_faults(source, where, file, schema))):
+            yield from _once(told, iter(listed))
+        elif whole:
             shaped = shaped_schema(source, schema)
             yield from _once(told, type_faults(definition, source, where, file, shaped))
 

@@ -15,6 +15,11 @@ from hemix.features.drafting.roles import Guess, Roles, positive_rate
 CHOOSE = "CHOOSE"
 FEW = 1000
 """Whole numbers of at most so many kinds may be a category."""
+_FIXED = {
+    *("user_id", "item_id", "event_time", "request_id", "known_at", "valid_from", "created_at"),
+    *("hour", "weekday", "impression", "item_age_days", "action"),
+}
+"""Names that hemix gives, which no column of a log may have."""
 _TRUTHS = {"1", "1.0", "true", "t", "yes", "y", "0", "0.0", "false", "f", "no", "n"}
 
 
@@ -28,19 +33,31 @@ class _Draft:
         self.name, self.roles, self.log = name, roles, roles.log
         self.taken = {g.column for g in roles.guesses.values() if g.column}
         self.labels = [c for c in self._rest() if c.kind == "flag"]
-        self.names: dict[str, str] = {}
+        self.names: set[str] = set()
+        tables = [t for t in (roles.users, roles.items) if t]
+        self.ours = {c.name: self._own(_name(c.name)) for c in self.labels}
+        """Our name of each column of the log that has no role; what stands in comments comes last."""
+        self.theirs = {
+            (file.path, c.name): self._own(_name(c.name))
+            for file, key, _ in tables
+            for c in file.columns.values()
+            if c.name != key and c.kind not in ("empty", "time", "list") and not c.unique
+        }
+        """Our name of each attribute of users and items."""
+        others = [c for c in self._rest() if c.name not in self.ours]
+        self.ours |= {c.name: self._own(_name(c.name)) for c in others}
 
     def _rest(self) -> list[Profile]:
         return [c for c in self.log.columns.values() if c.name not in self.taken]
 
     def lines(self) -> Iterator[str]:
         files = [self.log, *(t[0] for t in (self.roles.users, self.roles.items) if t)]
-        yield f"# Drafted by hemix init from {', '.join(f.path for f in files)}."
+        yield f"# Drafted by hemix init from {_line(', '.join(f.path for f in files))}."
         for file in files:
             head = f"the first {ROWS:,} rows" if file.cut else f"all {file.rows:,} rows"
-            yield f"#   {file.path}: looked at {head}"
+            yield f"#   {_line(file.path)}: looked at {head}"
         for path in self.roles.unused:
-            yield f"#   {path}: not used; no column of the log is its key"
+            yield f"#   {_line(path)}: not used; no column of the log is its key"
         yield f"# Left to you is what stands in comments, and where it says {CHOOSE}; then: hemix check THIS_FILE"
         yield f"name: {self.name}"
         yield from self._interactions()
@@ -72,7 +89,7 @@ class _Draft:
             if column.kind in ("category", "number"):
                 kind = "a number" if column.kind == "number" else f"{column.distinct:,} values"
                 yield (
-                    f"      # {_name(column.name)}: {_quoted(column.name)}   # {kind}; take it in if it is "
+                    f"      # {self.ours[column.name]}: {_quoted(column.name)}   # {kind}; take it in if it is "
                     "known when the request is made, and list it below"
                 )
         yield from self._other_columns()
@@ -85,21 +102,23 @@ class _Draft:
             if column.kind == "list":
                 yield f"      #   it holds lists: name it under `explode` too ({_lists(column)})"
         else:
-            yield f"      {role}: {CHOOSE}   # {guess.reason}; one of: {', '.join(guess.others) or 'none'}"
+            yield f"      {role}: {CHOOSE}   # {guess.reason}; one of: {', '.join(map(_line, guess.others)) or 'none'}"
 
     def _other_columns(self) -> Iterator[str]:
         for column in self._rest():
             if column.kind == "list":
-                yield f"    # {column.name} holds lists: `explode: [{column.name}]` makes a row an element ({_lists(column)})"
+                name = _line(column.name)
+                yield f"    # {name} holds lists: `explode: [{name}]` makes a row an element ({_lists(column)})"
             if column.kind == "empty":
-                yield f"    # {column.name} is empty"
+                yield f"    # {_line(column.name)} is empty"
             if (
                 column.kind == "category"
                 and 1 < column.distinct <= 30
                 and _speaks_of_actions(column.name)
             ):
                 values = ", ".join(map(_quoted, column.values.drop_nulls().unique().sort()))
-                yield f"    # {column.name} looks like kinds of rows ({values}): `where: {{{column.name}: ...}}` reads one kind"
+                name = _line(column.name)
+                yield f"    # {name} looks like kinds of rows ({values}): `where: {{{name}: ...}}` reads one kind"
 
     def _labels(self) -> Iterator[str]:
         if self.labels:
@@ -107,7 +126,7 @@ class _Draft:
         for column in self.labels:
             rates = positive_rate(column.values.str.to_lowercase())
             yes = sum(rate for text, rate in rates.items() if text in _positive())
-            yield f"      {_name(column.name)}: {{column: {_quoted(column.name)}}}   # {yes:.1%} are positive"
+            yield f"      {self.ours[column.name]}: {{column: {_quoted(column.name)}}}   # {yes:.1%} are positive"
         if not self.labels:
             yield f"    labels: {CHOOSE}   # what is predicted; no column is 0/1, true/false or yes/no. Such as:"
         for column in self._rest():
@@ -115,13 +134,13 @@ class _Draft:
                 rates = positive_rate(column.values)
                 told = ", ".join(f"{text}: {rate:.1%}" for text, rate in sorted(rates.items()))
                 first = _quoted(sorted(rates)[0])
-                yield f"      # {_name(column.name)}: {{column: {_quoted(column.name)}, equals: {first}}}   # which is positive? {told}"
+                yield f"      # {self.ours[column.name]}: {{column: {_quoted(column.name)}, equals: {first}}}   # which is positive? {told}"
             if column.kind == "number":
                 middle = column.values.drop_nulls().cast(pl.Float64).median()
-                yield f"      # {_name(column.name)}: {{column: {_quoted(column.name)}, at_least: {middle:g}}}   # its median"
+                yield f"      # {self.ours[column.name]}: {{column: {_quoted(column.name)}, at_least: {middle:g}}}   # its median"
 
     def _behaviors(self) -> Iterator[str]:
-        tasks = [_name(column.name) for column in self.labels]
+        tasks = [self.ours[column.name] for column in self.labels]
         yield "derived_behaviors:   # what sequences are made of: the same events"
         if tasks:
             yield f"  actions: {{{', '.join(f'{t}: {t}' for t in tasks)}}}"
@@ -156,21 +175,22 @@ class _Draft:
             elif column.unique:
                 yield f"      # {_name(column.name)}: {_quoted(column.name)}   # another value in every row: it says nothing of a kind"
             else:
-                name = self._own(_name(column.name))
+                name = self.theirs[file.path, column.name]
                 yield f"      {name}: {_quoted(column.name)}"
                 yield (name, column)
         for column in times:
             yield from (f"    # {line.strip()}" for line in _how_times(column, ""))
 
     def _own(self, name: str) -> str:
-        """A name that no other table has."""
-        while name in self.names or name in ("hour", "weekday", "user_id", "item_id"):
-            name += "_2"
-        self.names[name] = name
-        return name
+        """A name that nothing else has, neither of the log and the tables nor one that is fixed."""
+        found, number = name, 2
+        while found in self.names or found in _FIXED:
+            found, number = f"{name}_{number}", number + 1
+        self.names.add(found)
+        return found
 
     def _fields(self, attributes: list[tuple[str, Profile]]) -> Iterator[str]:
-        tasks = [_name(column.name) for column in self.labels]
+        tasks = [self.ours[column.name] for column in self.labels]
         yield (
             f"tasks: [{', '.join(tasks)}]"
             if tasks
@@ -199,7 +219,7 @@ class _Draft:
         yield "  - {key: item_id}"
         yield "  - {key: [user_id, item_id], since_last: true}"
         if self.labels:
-            task = _name(self.labels[0].name)
+            task = self.ours[self.labels[0].name]
             yield "rates:   # of a key that was seldom seen, drawn towards the parents' rates"
             yield f"  - {{key: [user_id, item_id], event: {task}, parents: [item_id]}}"
         yield "matches:"
@@ -215,6 +235,10 @@ class _Draft:
             return
         first, last = int(times.min()), int(times.max()) + 1000
         edges = _edges(first, last)
+        if not edges[0] < edges[1] < edges[2]:
+            yield f"  train: {{start: {CHOOSE}, end: {CHOOSE}}}   # all rows are of {edges[0]}"
+            yield f"  test: {{start: {CHOOSE}, end: {CHOOSE}}}"
+            return
         yield f"  train: {{start: {edges[0]}, end: {edges[1]}}}"
         yield f"  test: {{start: {edges[1]}, end: {edges[2]}}}"
 
@@ -232,19 +256,19 @@ def _edges(first_ms: int, last_ms: int) -> tuple[str, str, str]:
 
 def _how_times(column: Profile, indent: str) -> Iterable[str]:
     if column.unit:
-        yield f"{indent}time_unit: {column.unit}   # by the size of {column.name}"
+        yield f"{indent}time_unit: {column.unit}   # by the size of {_line(column.name)}"
     if len(column.written) == 1:
-        yield f"{indent}time_format: {_quoted(column.written[0])}   # the only way that fits all of {column.name}"
+        yield f"{indent}time_format: {_quoted(column.written[0])}   # the only way that fits all of {_line(column.name)}"
     if len(column.written) > 1:
         example = column.values.drop_nulls()[0]
         ways = " or ".join(map(_quoted, column.written))
-        yield f"{indent}# time_format: {CHOOSE}   # {column.name} holds {example}: {ways}? all of them fit every row"
+        yield f"{indent}# time_format: {CHOOSE}   # {_line(column.name)} holds {example}: {ways}? all of them fit every row"
 
 
 def _lists(column: Profile) -> str:
     if not column.lists:
         return "Parquet's own lists"
-    return f"`lists: {{{column.name}: {_quoted(column.lists)}}}`"
+    return f"`lists: {{{_line(column.name)}: {_quoted(column.lists)}}}`"
 
 
 def _is_code(column: Profile) -> bool:
@@ -266,8 +290,13 @@ def _name(theirs: str) -> str:
     name = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", theirs).lower()).strip(
         "_"
     )
-    name = name if name[:1].isalpha() else f"c_{name}"
-    return name[:60]
+    name = name if name[:1].isalpha() else f"c_{name}".rstrip("_")
+    return name[:56]
+
+
+def _line(text: str) -> str:
+    """A text in a comment: on one line."""
+    return text if text.isprintable() else json.dumps(text, ensure_ascii=False)
 
 
 def _quoted(text: str) -> str:

@@ -62,7 +62,8 @@ _MENDS: dict[Family, str] = {
     "timestamp": "List it under `categorical`, or write it as a number.",
     "clock": "Write the time of day as a number (seconds since midnight) or as text.",
     "span": "Write the length of time as a number of seconds.",
-    "list": "Choose one value a row before the log is read, or name the column under `explode`.",
+    "list": "Take an element of it (`genres[1]`, with the column under `lists`), or name the column under "
+    "`explode`: a row an element.",
     "nested": "Write the member that is meant as a column of its own.",
     "foreign": _PLAIN,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import lzma
+import re
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,7 @@ FOLDER = {b"hemix": b"folder"}
 """Metadata of a column that stands in the names of folders only."""
 PLAIN_TEXT = {b"hemix": b"text"}
 """Metadata of lists that a source says are written as text."""
+_ELEMENT = re.compile(r"(.+)\[[0-9]+\]")
 _LISTED_NAMES, _LISTED_LETTERS = 60, 100
 
 
@@ -86,7 +88,13 @@ def check_columns(file: SourceFile, schema: pa.Schema, needed: dict[str, str], w
         if count != 1:
             problem = "has no column" if count == 0 else f"has {count} columns called"
             hint = f"Correct {where}.{key} in the definition."
-            if count == 0 and file.format == "csv":
+            found = _ELEMENT.fullmatch(name)
+            if count == 0 and found and found[1] in schema.names:
+                hint = (
+                    f"An element of a list is named {found[1]}[1], the first, where {where}.lists says"
+                    f" how they are written: `lists: {{{found[1]}: '|'}}`, or json, or list."
+                )
+            elif count == 0 and file.format == "csv":
                 own = [n for n in schema.names if n not in file.partitions]
                 hint = header_hint(own, [*needed.values()], file.dialect, where) or hint
             raise DataError(

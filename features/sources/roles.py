@@ -12,6 +12,7 @@ from hemix.features.definition import DatasetDefinition
 from hemix.features.sources.arrow_types import Role, element, refusal
 from hemix.features.sources.locations import SourceFile
 from hemix.features.sources.place import Place
+from hemix.features.sources.shaping import OWN
 
 _IDS = ("user_id", "item_id", "request_id", "action", "position")
 _TIMES = ("event_time", "known_at", "valid_from")
@@ -38,6 +39,29 @@ def check_types(
     """
     for error in type_faults(definition, source, where, file, schema):
         raise error
+
+
+def list_faults(
+    source: TableSource, where: str, file: SourceFile, schema: pa.Schema
+) -> Iterator[DataError]:
+    """Columns of a file that are not written as the source's ``lists`` says.
+
+    Args:
+        source: the file's source.
+        where: its place in the definition.
+        file: for messages.
+        schema: the file's columns as they are in it.
+    """
+    for name, written in source.lists.items():
+        kind = schema.field(name).type
+        if (element(kind) is None) == (written == OWN):
+            told = f"{where}.lists.{name}: {name!r} of {file.url} holds {kind}"
+            if written == OWN:
+                mend = f"Say how they are written: `lists: {{{name}: '|'}}`, or `json`."
+                yield DataError(f"{told}, not lists.", hint=mend)
+            else:
+                mend = f"Say `lists: {{{name}: list}}`."
+                yield DataError(f"{told}, which are lists already, not text.", hint=mend)
 
 
 def type_faults(

@@ -7,6 +7,7 @@ Every reader yields polars frames of bounded size; nothing is sorted, joined or 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,7 +34,7 @@ from hemix.features.sources.locations import SourceFile, find_files, sources
 from hemix.features.sources.moments import to_time
 from hemix.features.sources.place import Place
 from hemix.features.sources.readers import BATCH_ROWS, check_columns, schema_of
-from hemix.features.sources.roles import check_types
+from hemix.features.sources.roles import check_types, list_faults
 from hemix.features.sources.shaping import PLACE_IN_LIST, element_of, one_of, rows_of, shaped_schema
 from hemix.features.times import clock_ms
 from hemix.files import digest_of
@@ -105,6 +106,8 @@ class Reader:
         for file in files:
             schema = schema_of(file, where)
             check_columns(file, schema, needed, where)
+            for error in list_faults(source, where, file, schema):
+                raise error
             schemas.append(shaped_schema(source, schema))
             check_types(definition, source, where, file, schemas[-1])
         return Reader(where=where, source=source, files=tuple(files), schemas=tuple(schemas))
@@ -353,13 +356,24 @@ def _label(reader: Reader, batch: Batch, task: str, label: Label, item_id: pl.Se
     values = plain(column, place)
     if label.equals_item:
         kind: Kind = "string" if item_id.dtype == pl.String else "int64"
-        return (to_category(values, kind, place) == item_id).cast(pl.Int8)
+        with _mended("Leave the column empty where it names no item, and write ids as the items'."):
+            return (to_category(values, kind, place) == item_id).cast(pl.Int8)
     if label.equals is not None:
         wanted = label.equals if isinstance(label.equals, tuple) else (label.equals,)
-        return pl.Series(one_of(to_text(values, place), wanted).astype(np.int8))
+        with _mended("Numbers with fractions equal nothing: use `at_least`, or write texts."):
+            return pl.Series(one_of(to_text(values, place), wanted).astype(np.int8))
     if label.at_least is not None:
         return at_least(values, label.at_least, place)
     return to_flag(values, place)
+
+
+@contextmanager
+def _mended(hint: str) -> Iterator[None]:
+    """A value that cannot be what it is compared with is refused with a label's mend."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(error.message, hint=hint) from error
 
 
 def _contains(lists: pa.ChunkedArray, item_id: pl.Series, place: Place) -> pl.Series:

@@ -12,7 +12,7 @@ from hemix.cli.endpoint.events import register as register_events
 from hemix.cli.models import models_app
 from hemix.cli.serve import serve
 from hemix.cli.signing import register as register_signing
-from hemix.cli.spoken import spoken_id, spoken_items, spoken_pair, spoken_values
+from hemix.cli.spoken import each_once, spoken_id, spoken_items, spoken_pair, spoken_values
 
 
 class Protocol(enum.StrEnum):
@@ -72,8 +72,8 @@ def rank(
     answer = ask(
         spoken_id(user, as_text=text_ids),
         spoken_items(items, item or [], as_text=text_ids),
-        context=dict(spoken_pair(text) for text in context or ()),
-        candidates=dict(spoken_values(text) for text in candidate or ()),
+        context=each_once("--context", map(spoken_pair, context or ())),
+        candidates=each_once("--candidate", map(spoken_values, candidate or ())),
         url=url or ("127.0.0.1:8081" if protocol is Protocol.GRPC else "http://127.0.0.1:8080"),
         protocol=protocol.value,
     )

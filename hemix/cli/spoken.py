@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from hemix.errors import RequestError
@@ -53,6 +54,16 @@ def spoken_values(text: str) -> tuple[str, list[Any]]:
         raise RequestError(f"--candidate {text}: give NAME=VALUE,VALUE, for example price=10,12.5.")
     spoken = [value.strip() for value in re.split(r',(?=(?:[^"]*"[^"]*")*[^"]*$)', values)]
     return name, [_value(value, text, "--candidate") if value else None for value in spoken]
+
+
+def each_once(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs by name; RequestError when ``option`` names one twice."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise RequestError(f"{option} {name}: is given twice; give it once.")
+        found[name] = value
+    return found
 
 
 def _whole(text: str) -> int | str:

@@ -60,12 +60,22 @@ def init_command(
     paths = [path if "://" in path else _beside(path, folder) for path in files]
     roles = roles_of([file_profile(path, folder) for path in paths])
     stem = re.sub(r"[^a-z0-9_]+", "_", Path(roles.log.path).name.split(".")[0].lower())
-    text = draft(name or stem.strip("_") or "log", roles)
+    text = draft(_checked_name(name) or stem.strip("_") or "log", roles)
     with atomic_file(target) as path:
         path.write_text(text)
     left = sum(CHOOSE in line for line in text.splitlines()[1:]) - 1
-    typer.echo(f"Wrote {output}: {left} choices are left to you." if left else f"Wrote {output}.")
+    choices = "1 choice is" if left == 1 else f"{left} choices are"
+    typer.echo(f"Wrote {output}: {choices} left to you." if left else f"Wrote {output}.")
     typer.echo(f"Read it, then: hemix check {output}")
+
+
+def _checked_name(name: str) -> str:
+    from hemix.texts.naming import file_name
+
+    try:
+        return name and file_name(name)
+    except ValueError as error:
+        raise DefinitionError(f"--name {error}.") from error
 
 
 def _beside(path: str, folder: Path) -> str:
@@ -100,6 +110,11 @@ def check_command(
     from hemix.pipelines.overrides import parse_overrides
 
     overrides = parse_overrides(set_ or ())
+    if overrides.recipe:
+        told = ", ".join(overrides.recipe)
+        raise DefinitionError(
+            f"--set {told}: a definition has no such key.", hint="hemix keys lists them."
+        )
     loaded = DatasetDefinition.load(definition, overrides.definition)
     found = look(loaded, rows=None if all_ else ROWS)
     if found.faults:

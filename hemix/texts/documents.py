@@ -259,7 +259,13 @@ def _faults(reason: ValidationError, model: Any, value: Any) -> list[Fault]:
     found: list[Fault] = []
     messages: dict[Place, list[str]] = {}
     kinds: dict[Place, set[str]] = {}
-    for error in reason.errors():
+    every = reason.errors()
+    for error in every:
+        loc = error["loc"]
+        if error["type"] == "too_short" and any(
+            len(e["loc"]) > len(loc) and e["loc"][: len(loc)] == loc for e in every
+        ):
+            continue  # pydantic counts only the elements that are no faults themselves
         if (cause := _cause(error)) is not None:
             found += cause.faults
             continue
@@ -300,6 +306,8 @@ def _message(error: Any, place: Place, model: Any) -> str:
         return f"a list is wanted, not {_shown(given)}; write [...]"
     if kind in ("dict_type", "model_type", "model_attributes_type"):
         return f"keys and values are wanted, not {_shown(given)}"
+    if kind == "too_short":
+        return f"it is empty; give {error['ctx']['min_length']} or more"
     message = str(error["msg"]).removeprefix("Value error, ")
     shown = _shown(given)
     told = isinstance(given, dict | list) or shown in message or kind == "value_error"

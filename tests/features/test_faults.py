@@ -195,3 +195,34 @@ def test_a_name_is_the_name_of_a_folder(name: str) -> None:
 @pytest.mark.parametrize("name", ["radio", "EB-NeRD", "log_2.1", "7", "x" * 63])
 def test_usual_names_are_kept(name: str) -> None:
     assert DatasetDefinition.parse(plain(name=name)).name == name
+
+
+INTERACTIONS = plain()["interactions"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"counters": [{"key": "user_id", "windows": []}]}, "it counts nothing"),
+        ({"matches": [{"column": "genre", "sequences": []}]}, "it is empty; give 1 or more"),
+        ({"tasks": []}, "tasks: it is empty; give 1 or more"),
+        ({"interactions": [{**INTERACTIONS, "where": {"k": []}}]}, "is wanted, not []"),
+        ({"interactions": [{**INTERACTIONS, "time_format": ""}]}, "time_format"),
+        ({"interactions": [{**INTERACTIONS, "time_unit": "h"}]}, "time_unit"),
+        (
+            {"counters": [{"key": ["genre", "user_id"]}]},
+            "a pair begins with user_id: [user_id, genre]",
+        ),
+        (
+            {"categorical": [{"name": "source", "serve_as": 2**63}]},
+            "categorical[0].serve_as",
+        ),
+        ({"numeric": [{"name": "volume", "serve_as": 1e39}]}, "numeric[0].serve_as"),
+    ],
+)
+def test_what_would_say_nothing_and_what_no_column_holds(
+    change: dict[str, Any], words: str
+) -> None:
+    told = _refused(plain(**change))
+    assert words in told
+    assert "Tuple" not in told  # a list is not empty because its one element has a fault

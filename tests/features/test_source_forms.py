@@ -276,3 +276,54 @@ def test_a_category_of_several_values_is_columns_that_share_their_ids(
         (9, "folk", ""),
         (12, "", ""),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "genres", "said", "words"),
+    [
+        ("genres[0]", "a|b", {"genres": "|"}, r"genres\[1\], the first"),
+        ("genres[1]", "a|b", {}, r"lists: \{genres: '|'\}"),
+        ("genres[1]", "a|b", {"genres": "list"}, "holds string, not lists. Say"),
+        (
+            "genres[1]",
+            ["a"],
+            {"genres": "|"},
+            "lists already, not text. Say `lists: {genres: list}",
+        ),
+        ("genres", "a|b", {"genres": "|"}, r"Take an element of it \(`genres\[1\]`"),
+    ],
+)
+def test_an_element_of_what_is_no_such_list_is_refused_with_its_mend(
+    tmp_path: Path, name: str, genres: Any, said: dict[str, str], words: str
+) -> None:
+    pq.write_table(pa.table({"item": [7], "genres": [genres]}), tmp_path / "items.parquet")
+    source = {"paths": ["items.parquet"], "columns": {"item_id": "item", "genre": name}}
+    value = {**IN_ONE, "root": str(tmp_path), "items": [{**source, "lists": said}]}
+    value["categorical"] = [*IN_ONE["categorical"], {"name": "genre"}]
+    (tmp_path / "log.csv").write_text(SESSIONS)
+    with pytest.raises(DataError, match=words):
+        infer_types(DatasetDefinition.parse(value))
+
+
+@pytest.mark.parametrize(
+    ("how", "mend"),
+    [
+        ({"equals_item": True}, "Leave the column empty where it names no item"),
+        ({"equals": 2}, "use `at_least`"),
+    ],
+)
+def test_a_label_that_cannot_be_compared_has_a_mend_of_its_own(
+    tmp_path: Path, how: dict[str, Any], mend: str
+) -> None:
+    value: dict[str, Any] = {**IN_ONE, "root": str(tmp_path)}
+    columns = {"user_id": "user", "item_id": "item", "event_time": "at"}
+    label = {"click": {"column": "told", **how}}
+    value["interactions"] = [{"paths": ["log.parquet"], "columns": columns, "labels": label}]
+    value["derived_behaviors"] = {"actions": {"click": "view"}}
+    value |= {"behaviors": [], "numeric": []}
+    rows = {"user": [1], "item": [2], "at": ["2024-03-01"], "told": [2.5]}
+    pq.write_table(pa.table(rows), tmp_path / "log.parquet")
+    definition = DatasetDefinition.parse(value)
+    with pytest.raises(DataError) as error:
+        list(read_interactions(definition, infer_types(definition)))
+    assert mend in error.value.hint

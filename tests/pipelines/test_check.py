@@ -153,3 +153,18 @@ def test_the_session_log_of_the_tutorial_fits_its_definition(tmp_path: Path) -> 
     assert found.summary["rows"]["interactions"] == 200 * 15
     assert found.summary["label_rates"]["click"] == 1 / 15
     assert any(example["realtime_same_item"] for example in found.examples)
+
+
+def test_a_fault_is_told_once_and_no_key_of_a_recipe_is_taken(tmp_path: Path) -> None:
+    path = write(tmp_path, PLAYS.replace("s1,", '"s1,', 1))  # a quote that nothing closes
+    (fault,) = look(DatasetDefinition.load(path)).faults
+    assert "begins with a quote" in fault.message
+    result = CliRunner().invoke(app, ["check", str(path), "--set", "training.seed=1"])
+    assert "training.seed: a definition has no such key" in str(result.exception)
+
+
+def test_rows_that_no_rule_takes_are_told_with_the_rule(tmp_path: Path) -> None:
+    (source,) = RADIO["interactions"]
+    path = write(tmp_path, interactions=[{**source, "where": {"song": "s99"}}])
+    (fault,) = look(DatasetDefinition.load(path)).faults
+    assert fault.hint == "Check interactions[].paths, where."

@@ -134,3 +134,32 @@ def test_files_without_times_or_columns_are_refused(tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text("words\nhello\n")
     with pytest.raises(Exception, match="holds one column only"):
         init(tmp_path, "one.csv")
+
+
+def test_names_that_clash_are_told_apart_and_are_no_lines_of_their_own(tmp_path: Path) -> None:
+    names = 'user,item,at,Click,click,impression,hour,"a\nb",クリック,品'
+    rows = "".join(
+        f"{n % 3},i{n % 4},2024-09-01 10:{n:02d}:00,{n % 2},{n // 2 % 2},{n % 3 % 2},{n % 2},{n},{n % 2},x{n % 5}\n"
+        for n in range(60)
+    )
+    (tmp_path / "log.csv").write_text(f"{names}\n{rows}")
+    text = init(tmp_path, "log.csv")
+    value = yaml.safe_load(text)
+    assert value["tasks"] == ["click", "click_2", "impression_2", "hour_2", "c"]
+    assert list(value["interactions"][0]["labels"]) == value["tasks"]
+    DatasetDefinition.load(tmp_path / "definition.yaml")
+    commented = text.replace("      # ", "      ").split("    labels:")[0]
+    assert {"a_b", "c_2"} <= set(yaml.safe_load(commented)["interactions"][0]["columns"])
+
+
+def test_a_log_of_one_instant_leaves_the_split_open(tmp_path: Path) -> None:
+    rows = "".join(f"{n % 3},i{n},2024-09-01 10:00:00,{n % 2}\n" for n in range(20))
+    (tmp_path / "log.csv").write_text("user,item,at,click\n" + rows)
+    assert "train: {start: CHOOSE, end: CHOOSE}   # all rows are of" in init(tmp_path, "log.csv")
+    with pytest.raises(Exception, match="becomes a folder's name"):
+        CliRunner().invoke(
+            app,
+            ["init", str(tmp_path / "log.csv"), "--output", str(tmp_path / "d"), "--name", "../x"],
+            catch_exceptions=False,
+        )
+    assert not (tmp_path / "d").exists()

@@ -81,7 +81,7 @@ def _batches(file: Path) -> Iterator[tuple[int, list[dict[str, Any]]]]:
 def _event(file: Path, number: int, line: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(
             f"{file}, line {number}: is not JSON ({error}).", hint="Write one event per line."
         ) from error

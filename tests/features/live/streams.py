@@ -186,11 +186,15 @@ def served(state: LiveState, row: Row, *, all_known: bool = False) -> Row:
     definition = state.log.definition
     halves = {counter.keys[1] for counter in definition.counters if counter.is_pair}
     asked: dict[str, Column] = {}
+    price = row["price"]  # comparable rows hold the bits of a float as text
+    row = {**row, "price": float.fromhex(price) if isinstance(price, str) else price}
     for name in halves:
         table = pa.table({n: pa.array([row[n]]) for n in ("item_id", *definition.context_columns)})
         times = pa.array([time], pa.int64()).cast(TIME)
         value = key_column(state.log, name, table.append_column("event_time", times))
         text = pa.types.is_string(value.type)
+        if pa.types.is_floating(value.type):
+            value = value.fill_null(float("nan"))  # as the feature store holds it
         asked[name] = np.array(value.to_pylist(), dtype=object if text else None)
     found |= pair_columns(definition, columns.pair_lists, asked, time)
     return comparable([{name: value_at(column, 0) for name, column in found.items()}])[0]
