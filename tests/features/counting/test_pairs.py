@@ -75,6 +75,7 @@ def test_a_request_counts_from_its_users_lists_as_time_goes_on() -> None:
         "shown_event_time_ms": np.array([T - HOUR, T - 1000], np.int64),
         "shown_item_id": ids("b:c", "c"),
         "shown_tab": np.array([1, -(2**63)], np.int64),
+        "shown_price": np.array([-0.0, np.nan]),
         "shown_label_click": np.array([1, 0], np.int64),
         "shown_label_like": np.array([1, 0], np.int64),
         "acted_event_time_ms": np.array([T - 1500], np.int64),
@@ -83,6 +84,7 @@ def test_a_request_counts_from_its_users_lists_as_time_goes_on() -> None:
         "acted_action": ids("click"),
     }
     asked = {"item_id": ids("c", "b:c", ""), "tag": ids("", "x", ""), "tab": np.array([1])}
+    asked["price"] = np.array([0.0, np.nan, 1.0])
     now = pair_columns(made, lists, asked, T)
     assert now["user_item_impression_2s"].tolist() == [1, 0, 0]
     assert now["user_item_like_ever"].tolist() == [0, 1, 0]
@@ -90,6 +92,7 @@ def test_a_request_counts_from_its_users_lists_as_time_goes_on() -> None:
     assert now["user_item_action_click_2s"].tolist() == [1, 0, 0]
     assert now["user_tag_action_click_ever"].tolist() == [0, 0, 0]  # a missing tag is no tag
     assert now["user_tab_click_1h"].tolist() == [1]
+    assert now["user_price_click_ever"].tolist() == [1, 0, 0]  # nor is a missing number a number
     later = pair_columns(made, lists, asked, T + 1001)
     assert later["user_item_impression_2s"].tolist() == [0, 0, 0]
     assert later["user_tab_click_1h"].tolist() == [0]
