@@ -10,7 +10,9 @@ from hemix.infra.check.objects import Manifest, Object
 from hemix.infra.check.rules import accounts, flows, ours, references, room, settings
 from hemix.infra.check.rules.chosen import (
     addresses,
+    boards,
     disks,
+    placement,
     quotas,
     scaling,
     sizes,
@@ -60,7 +62,9 @@ RULES = (
     quotas.problems,
     sizes.problems,
     addresses.problems,
+    boards.problems,
     disks.problems,
+    placement.problems,
     scaling.problems,
     times.problems,
     stores.problems,

@@ -142,6 +142,14 @@ def test_an_artifact_behind_a_link_stays(output: Path) -> None:
     assert examples.is_symlink()
 
 
+def test_a_mistyped_policy_is_told_before_storage_is_asked(tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        app, ["clean", "s3://nowhere/hemix", "--policy", str(tmp_path / "typo")]
+    )
+    assert isinstance(done.exception, HemixError)
+    assert "typo" in done.exception.message
+
+
 def test_the_command_says_how_much(output: Path) -> None:
     for words, told in ((["--dry-run"], "would be removed"), ([], "removed")):
         done = CliRunner().invoke(app, ["clean", str(output), *words])

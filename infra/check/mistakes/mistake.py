@@ -20,6 +20,7 @@ from hemix.infra.check import (
     together,
 )
 from hemix.infra.check.objects import ROOT, Manifest, Object, kustomized
+from hemix.infra.check.rules.policy.files import located
 
 GONE = object()
 """In place of a value: the field, or the object, is taken away."""
@@ -106,13 +107,14 @@ def judged(
         if changed.manifest["kind"] == pod_defaults.KIND:
             found += pod_defaults.problems(changed.manifest)
         else:
-            found += core.everywhere(changed.manifest)
+            found += [f"{changed.title}: {p}" for p in core.everywhere(changed.manifest)]
+        found = [located(problem) for problem in found]
     if not found:  # what is refused by itself is not applied
         found += namespaces.problems(overlay)
         found += itertools.islice(together.each(together.built(overlay, applied)), 3)
     if not found and changed is not None:
         known = schemas.core_problems if changed.core else schemas.custom_problems
-        found += known(changed.manifest)
+        found += [located(f"{changed.title}: {p}") for p in known(changed.manifest)]
     if not found and changed is not None and changed.manifest["kind"] == "PrometheusRule":
         rules = [o.manifest for o in overlay if o.manifest["kind"] == "PrometheusRule"]
         found += prometheus.problems(rules, prometheus.TESTS) if shutil.which("promtool") else []

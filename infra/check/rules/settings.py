@@ -89,6 +89,14 @@ def launcher(data: dict[str, str]) -> Iterator[str]:
         yield "providers.s3.default.forcePathStyle: must be true: only AWS resolves a host a bucket"
     if default.get("disableSSL") not in (None, False):
         yield "providers.s3.default.disableSSL: keys would go in the clear"
+    for key in sorted(set(data) - {"defaultPipelineRoot", "providers"}):
+        yield f"data.{key}: the launcher reads defaultPipelineRoot and providers only"
+    endpoint, region = str(default.get("endpoint", "")), str(default.get("region", ""))
+    if endpoint.endswith(":80") and not default.get("disableSSL"):
+        yield f"providers.s3.default.endpoint {endpoint}: port 80 speaks no TLS, and disableSSL is false; port 443"
+    cloud = re.fullmatch(r"s3[.-](?:dualstack\.)?([a-z]+-[a-z-]+-\d)\.amazonaws\.com", endpoint)
+    if cloud and cloud[1] != region:
+        yield f"providers.s3.default.region {region}: the endpoint is of {cloud[1]}"
     root = str(data.get("defaultPipelineRoot") or "")
     if root and not re.match(r"(s3|gs)://[^/\s]+", root):
         yield f"defaultPipelineRoot {root!r} is no s3://BUCKET/PREFIX, and no other store is among its providers"

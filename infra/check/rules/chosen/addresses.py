@@ -25,6 +25,7 @@ def problems(world: World) -> Iterator[str]:
         text = (manifest.get("data") or {}).get("predictors.yaml")
         if text is not None:
             yield from (f"{title_of(manifest)}: {p}" for p in _predictors(world, str(text)))
+    yield from _roots(world)
     databases = _databases(world)
     for pod in world.pods:
         if pod.maker == "kfp":
@@ -33,6 +34,8 @@ def problems(world: World) -> Iterator[str]:
             words = [str(word) for word in container.get("args") or ()]
             for option, word in itertools.pairwise(("", *words)):
                 match = _REDIS.fullmatch(word)
+                if option == "--events" and match is None and "://" in word:
+                    yield f"{pod.title}: container {container.get('name')}: --events {word}: no redis://HOST:PORT/NUMBER"
                 if match:
                     at = f"{pod.title}: container {container.get('name')}: {option} {word}"
                     yield from (f"{at}: {problem}" for problem in _redis(match, option, databases))
@@ -49,9 +52,37 @@ def problems(world: World) -> Iterator[str]:
                 yield from (f"{title_of(manifest)}: {p}" for p in _prometheus(address))
 
 
+def _roots(world: World) -> Iterator[str]:
+    """Runs keep registry, features and exposures under one root."""
+    uris = [
+        str(((m.get("spec") or {}).get("predictor") or {}).get("model", {}).get("storageUri") or "")
+        for m in world.of("InferenceService")
+    ]
+    roots = {
+        uri.partition("/registry/versions/")[0] for uri in uris if "/registry/versions/" in uri
+    }
+    if len(roots) != 1:
+        return
+    (root,) = roots
+    for pod in world.pods:
+        for container in pod.spec.get("containers") or () if pod.maker == "kserve" else ():
+            words = [str(word) for word in container.get("args") or ()]
+            for option, place in itertools.pairwise(words):
+                name = place.rstrip("/").rpartition("/")[2]
+                ours = option in ("--features", "--exposures") and "://" in place
+                if ours and root.startswith("s3://") and place.rstrip("/") != f"{root}/{name}":
+                    yield f"{pod.title}: container {container.get('name')}: {option} {place}: models come from {root}, where runs keep this too: {root}/{name}"
+
+
 def _hosts(world: World, manifest: Manifest) -> Iterator[str]:
     """A route for hosts that a listener of its gateway takes."""
     spec = manifest.get("spec") or {}
+    deployment = (manifest["metadata"].get("labels") or {}).get("hemix/deployment")
+    for rule in spec.get("rules") or () if deployment else ():
+        for backend in rule.get("backendRefs") or ():
+            service = next((s for s in world.services if s.name == backend.get("name")), None)
+            if service is not None and service.labels.get("hemix/deployment") != deployment:
+                yield f"spec.rules: backendRefs {service.name}: not of the deployment {deployment}, so users would reach another program; take it out"
     for parent in spec.get("parentRefs") or ():
         gateway = world.named("Gateway", parent.get("name"))
         listeners = ((gateway or {}).get("spec") or {}).get("listeners") or ()

@@ -26,6 +26,8 @@ def problems(world: World) -> Iterator[str]:
                     defaults.setdefault(side, {}).update(entry.get(side) or {})
     for manifest in world.of("LimitRange"):
         yield from (f"{title_of(manifest)}: {problem}" for problem in _defaults(world, defaults))
+        for entry in (manifest.get("spec") or {}).get("limits") or ():
+            yield from (f"{title_of(manifest)}: {problem}" for problem in _whole(world, entry))
     for manifest in world.of("ResourceQuota"):
         for problem in _quota(world, manifest.get("spec") or {}, defaults):
             yield f"{title_of(manifest)}: {problem}"
@@ -58,6 +60,39 @@ def _defaults(world: World, defaults: dict[str, dict[str, Any]]) -> Iterator[str
             if most is not None and limit is not None and limit > most:
                 yield f"spec.limits: max.{name} {defaults['max'][name]} is below the limit of {whom}: the API server refuses the pod; raise it"
                 break
+
+
+def _whole(world: World, entry: Manifest) -> Iterator[str]:
+    """Bounds of pods and of claims."""
+    for side in ("min", "max"):
+        for name, told in (entry.get(side) or {}).items():
+            bound = quantity(told)
+            if bound is None:
+                continue
+            for title, amount in _amounts(world, str(entry.get("type")), str(name)):
+                if (amount < bound) if side == "min" else (amount > bound):
+                    word = "above" if side == "min" else "below"
+                    yield f"spec.limits: {entry.get('type')} {side}.{name} {told} is {word} what {title} has: the API server refuses it; {'lower' if side == 'min' else 'raise'} it"
+                    break
+
+
+def _amounts(world: World, kind: str, name: str) -> Iterator[tuple[str, Decimal]]:
+    if kind == "PersistentVolumeClaim":
+        for manifest in (*world.of("PersistentVolumeClaim"), *world.of("StatefulSet")):
+            spec = manifest.get("spec") or {}
+            claims = [c.get("spec") or {} for c in spec.get("volumeClaimTemplates") or ()] or [spec]
+            for claim in claims:
+                asked = ((claim.get("resources") or {}).get("requests") or {}).get(name, "")
+                if (size := quantity(asked)) is not None:
+                    yield title_of(manifest), size
+    if kind == "Pod":
+        for pod in world.pods:
+            found = [
+                quantity(((c.get("resources") or {}).get("limits") or {}).get(name, ""))
+                for c in pod.spec.get("containers") or ()
+            ]
+            if pod.namespace == world.home and all(one is not None for one in found) and found:
+                yield pod.title, sum((one for one in found if one is not None), Decimal(0))
 
 
 def _quota(world: World, spec: Manifest, defaults: dict[str, dict[str, Any]]) -> Iterator[str]:

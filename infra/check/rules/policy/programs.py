@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import itertools
 import re
+import zoneinfo
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,11 +58,22 @@ PROGRAMS = {
         ("FLINK_CONF_DIR", "FLINK_LOG_DIR"), r"\d+\.\d+\.\d+-scala_2\.12-java(11|17)", "1.20.1-scala_2.12-java17 and the like",
     ),
     "docker.io/apache/beam_flink1.20_job_server": Program((), frozenset(), ()),
-    "docker.io/kserve/storage-initializer": Program((), frozenset(_AWS), (), r"v\d+\.\d+\.\d+", "v0.20.0 and the like"),
+    "docker.io/kserve/storage-initializer": Program((), frozenset(_AWS), (), r"v(0\.(1[89]|[2-9]\d)|[1-9]\d*\.\d+)\.\d+", "v0.20.0 and the like, that of the installed KServe"),
 }  # fmt: skip
 _HEMIX_IMAGE = re.compile(r"^[^/]+/(?:.+/)?(features|train|pipeline|serve)$")
 _JOB_SERVER = {"flink-master", "job-host", "job-port", "artifact-port", "expansion-port",
                "artifacts-dir", "flink-conf-dir", "clean-artifacts-per-job"}  # fmt: skip
+_THREADS = (r"[1-9]\d{0,2}", "a number of threads, 1 to 999")
+_PROXY = (r"https?://[^\s/]+/?", "http://HOST:PORT")
+_LOOKS = {
+    "OMP_NUM_THREADS": _THREADS, "MKL_NUM_THREADS": _THREADS, "HTTP_PROXY": _PROXY, "HTTPS_PROXY": _PROXY,
+    "AWS_REGION": (r"[a-z]{2}(-[a-z]+)+-\d|[a-z0-9-]+", "a region, such as eu-central-1"),
+    "AWS_ENDPOINT_URL": (r"https?://[^\s/]+(:\d+)?/?", "http://HOST:PORT"),
+    "NCCL_DEBUG": (r"VERSION|WARN|INFO|TRACE", "VERSION, WARN, INFO or TRACE"),
+    "PYTHONUNBUFFERED": (r"\S+", "1"), "TF_CPP_MIN_LOG_LEVEL": (r"[0-3]", "0 to 3"),
+    "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": (r"1", "1"), "HEMIX_REDIS_PASSWORD": (r"", "from a secret"),
+}  # fmt: skip
+"""What values of variables look like, and the same for people."""
 _SECRET = re.compile(r"(PASSWORD|SECRET|TOKEN|AUTH|_KEY)")
 _KEYS = {"HEMIX_VERIFY_KEY": "public.pem", "HEMIX_SIGNING_KEY": "private.pem",
          "HEMIX_REDIS_PASSWORD": "password", "REDISCLI_AUTH": "password"}  # fmt: skip
@@ -155,6 +167,11 @@ def _variables(
         name = str(variable.get("name"))
         if name not in program.reads and name not in expanded:
             yield f"nothing reads the variable {name}; if something does, add it to its program in PROGRAMS"
+        told = str(variable.get("value") or "")
+        if name in _LOOKS and told and not re.fullmatch(_LOOKS[name][0], told):
+            yield f"the variable {name} is {told!r}: must be {_LOOKS[name][1]}"
+        if name == "TZ" and told and told not in zoneinfo.available_timezones():
+            yield f"the variable TZ is {told!r}: no time zone, such as Europe/Berlin"
         if not variable.get("value") and not variable.get("valueFrom"):
             yield f"the variable {name} is empty"
         reference = (variable.get("valueFrom") or {}).get("secretKeyRef") or {}

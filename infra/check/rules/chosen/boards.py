@@ -1,0 +1,94 @@
+"""Dashboards in ConfigMaps: found by Grafana, one identity each, queries that can be asked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from hemix.infra.check.rules.ours import series
+from hemix.infra.check.rules.world import World, title_of
+
+Manifest = dict[str, Any]
+_GRAFANA = ("interval", "range", "from", "to", "rate_interval", "datasource")
+
+
+def problems(world: World) -> Iterator[str]:
+    """What Grafana takes and then shows nothing of."""
+    seen: dict[str, str] = {}
+    for manifest in world.of("ConfigMap"):
+        if "grafana_dashboard" not in (manifest["metadata"].get("labels") or {}):
+            continue
+        for key, text in (manifest.get("data") or {}).items():
+            at = f"{title_of(manifest)}: {key}"
+            if not key.endswith(".json"):
+                yield f"{at}: Grafana's sidecar reads files that end in .json only; rename it"
+                continue
+            try:
+                board = json.loads(text)
+            except ValueError:
+                continue  # said where files are read
+            if not isinstance(board, dict) or not board.get("panels"):
+                yield f"{at}: has no panels"
+                continue
+            uid = str(board.get("uid"))
+            if uid in seen or not board.get("uid"):
+                yield f"{at}: uid {uid} is that of {seen.get(uid, 'none')}: Grafana keeps one of them; another uid"
+            seen[uid] = key
+            yield from (f"{at}: {problem}" for problem in _queries(board))
+
+
+def _queries(board: Manifest) -> Iterator[str]:
+    known = {str(one.get("name")) for one in (board.get("templating") or {}).get("list") or ()}
+    for panel in board["panels"]:
+        for target in panel.get("targets") or ():
+            query = str(target.get("expr", ""))
+            said = f"panel {panel.get('title')!r}: query {query!r}"
+            for pair in ("()", "{}", "[]"):
+                if query.count(pair[0]) != query.count(pair[1]):
+                    yield f"{said} has not as many {pair[0]} as {pair[1]}"
+            for name in re.findall(r"\$\{?(\w+)", query):
+                if name not in known and not name.startswith("__") and name not in _GRAFANA:
+                    yield f"{said}: there is no variable ${name} (templating), only {', '.join(sorted(known))}"
+            for chosen in re.findall(r"hemix_\w+\{([^}]*)\}", query):
+                for label in re.findall(
+                    r"(\w+)\s*(?:=~|!~|!=|=)", re.sub(r'"[^"]*"', '""', chosen)
+                ):
+                    if label not in _LABELS:
+                        yield f"{said}: no metric of hemix carries the label {label}"
+            if not series(query.replace("$", "")):
+                yield f"{said} asks for no metric"
+
+
+_LABELS = frozenset(
+    [
+        "namespace",
+        "pod",
+        "role",
+        "version",
+        "variant",
+        "stage",
+        "status",
+        "reason",
+        "task",
+        "feature",
+        "view",
+        "kind",
+        "dependency",
+        "name",
+        "outcome",
+        "le",
+        "job",
+        "instance",
+        "container",
+        "endpoint",
+        "service",
+        "where",
+        "source",
+        "event",
+        "type",
+        "bucket",
+    ]
+)
+"""By which metrics of hemix and of their monitors are told apart."""
