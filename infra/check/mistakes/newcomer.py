@@ -239,4 +239,7 @@ NEWCOMER: tuple[Mistake, ...] = (
             "s3: {default: {endpoint: s3.us-east-1.amazonaws.com, region: eu-west-1, forcePathStyle: true, credentials: {fromEnv: true}}}"),
     mistake("a launcher's key in the singular", "ConfigMap kfp-launcher", ("data", "provider"), "x"),
     mistake("an initializer of long ago", _STORAGE, ("spec", "container", "image"), "docker.io/kserve/storage-initializer:v0.11.0"),
+    mistake("an image on trial that no one reaches", _V, ("spec", "canary", 0, "trafficPercent"), 0, site="trial"),
+    mistake("an image on trial that everyone reaches", _V, ("spec", "canary", 0, "trafficPercent"), 100, site="trial"),
+    mistake("a route to an image on trial without weight", "HTTPRoute ranker-20220507", ("spec", "rules", 0, "backendRefs", 0, "weight"), 0, site="trial"),
 )  # fmt: skip

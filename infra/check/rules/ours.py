@@ -187,7 +187,7 @@ def series(expr: str) -> set[str]:
 
 
 @functools.cache
-def _told() -> frozenset[str]:
+def told() -> frozenset[str]:
     """Series of the serving processes, as Prometheus names them, and of programs beside them."""
     from prometheus_client import REGISTRY
 
@@ -229,7 +229,7 @@ def _figures(world: World) -> Iterator[str]:
         for group in m["spec"].get("groups") or ()
         for rule in group.get("rules") or ()
     ]
-    known = _told() | {str(rule["record"]) for _, rule in rules if rule.get("record")}
+    known = told() | {str(rule["record"]) for _, rule in rules if rule.get("record")}
     for title, rule in rules:
         for name in sorted(series(str(rule.get("expr", ""))) - known):
             yield f"{title}: {rule.get('alert') or rule.get('record')}: there is no metric {name}{_near(name, known)}"

@@ -79,6 +79,10 @@ def _hosts(world: World, manifest: Manifest) -> Iterator[str]:
     spec = manifest.get("spec") or {}
     deployment = (manifest["metadata"].get("labels") or {}).get("hemix/deployment")
     for rule in spec.get("rules") or () if deployment else ():
+        weights = {str(b.get("name")): b.get("weight", 1) for b in rule.get("backendRefs") or ()}
+        for name, weight in weights.items():
+            if weight == 0:
+                yield f"spec.rules: backendRefs {name}: weight 0: no one reaches it; take it out, or give it some"
         for backend in rule.get("backendRefs") or ():
             service = next((s for s in world.services if s.name == backend.get("name")), None)
             if service is not None and service.labels.get("hemix/deployment") != deployment:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from hemix.infra.check.rules.ours import series
+from hemix.infra.check.rules.ours import series, told
 from hemix.infra.check.rules.world import World, title_of
 
 Manifest = dict[str, Any]
@@ -40,7 +40,12 @@ def problems(world: World) -> Iterator[str]:
 
 
 def _queries(board: Manifest) -> Iterator[str]:
-    known = {str(one.get("name")) for one in (board.get("templating") or {}).get("list") or ()}
+    variables = (board.get("templating") or {}).get("list") or ()
+    known = {str(one.get("name")) for one in variables}
+    for one in variables:
+        asked = re.match(r"label_values\((hemix_\w+)", str(one.get("query", "")))
+        if asked and asked[1] not in told():
+            yield f"variable {one.get('name')}: query {one['query']!r}: there is no metric {asked[1]}"
     for panel in board["panels"]:
         for target in panel.get("targets") or ():
             query = str(target.get("expr", ""))

@@ -120,6 +120,10 @@ def _training(pod: Pod) -> Iterator[str]:
 
 def _rolls(world: World, manifest: Manifest) -> Iterator[str]:
     """A version is replaced pod by pod, but where its disk is one node's."""
+    for number, canary in enumerate((manifest.get("spec") or {}).get("canary") or ()):
+        share = canary.get("trafficPercent")
+        if not isinstance(share, int) or not 1 <= share <= 50:
+            yield f"spec.canary[{number}].trafficPercent {share}: a trial has 1 to 50 per cent of the requests"
     for where, predictor in kserve.predictors(manifest):
         kind = (predictor.get("deploymentStrategy") or {}).get("type")
         names = [(v.get("persistentVolumeClaim") or {}).get("claimName") for v in predictor.get("volumes") or ()]  # fmt: skip
