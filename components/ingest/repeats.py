@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from hemix.errors import DataError
+from hemix.features.schema import MISSING_INT, MISSING_STRING
 
 EXACT_AT_MOST = 0.5
 """Share of rows that may repeat another in every column: a log delivered twice is half repeats."""
@@ -79,7 +80,8 @@ def one_row_a_key(
     """One row for each value of ``keys``, whatever the order of ``frame``'s rows.
 
     Of rows that share a key, ``maximum`` columns keep their greatest value and every other column
-    the one of the row that sorts first. Adds to ``counts``.
+    that of the row that sorts first among those that hold one: the click's row may lack what the
+    impression's says. Adds to ``counts``.
     """
     unique = frame.unique()
     counts.exact += frame.height - unique.height
@@ -91,9 +93,23 @@ def one_row_a_key(
     others = [name for name in frame.columns if name not in (*keys, *maximum)]
     clashing = unique.filter(repeated).sort(frame.columns, nulls_last=True)
     merged = clashing.group_by(keys, maintain_order=True).agg(
-        *(pl.col(name).first() for name in others), *(pl.col(name).max() for name in maximum)
+        *(_first_known(name, clashing.schema[name]) for name in others),
+        *(pl.col(name).max() for name in maximum),
     )
     counts.conflicts += merged.height
     counts.differing += clashing.height
     counts.clashing = counts.clashing or clashing.select(keys).row(0, named=True)
     return pl.concat([unique.filter(~repeated), merged.select(frame.columns)])
+
+
+def _first_known(name: str, dtype: pl.DataType) -> pl.Expr:
+    """The first value of a column that is not missing, else its first."""
+    column = pl.col(name)
+    known = column.is_not_null()
+    if dtype == pl.String:
+        known &= column != MISSING_STRING
+    elif dtype == pl.Int64:
+        known &= column != MISSING_INT
+    elif dtype.is_float():
+        known &= ~column.is_nan()
+    return pl.coalesce(column.filter(known).first(), column.first())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,9 @@ def test_a_fifth_may_be_merged_and_half_may_be_delivered_twice(tmp_path: Path) -
 
 
 rows_of = st.lists(
-    st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 1), st.sampled_from("ab")),
+    st.tuples(
+        st.integers(0, 2), st.integers(0, 2), st.integers(0, 1), st.sampled_from(["", "a", "b"])
+    ),
     min_size=1,
     max_size=30,
 )
@@ -179,11 +182,31 @@ def test_one_row_a_key_equals_the_obvious_loop(rows: list[tuple[int, int, int, s
     for row in rows:
         groups.setdefault(row[:2], set()).add(row)
     expected = sorted(
-        (*key, max(r[2] for r in group), min(group)[3]) for key, group in groups.items()
+        (
+            *key,
+            max(r[2] for r in group),
+            min((r for r in group if r[3]), default=min(group))[3],  # a missing text is none
+        )
+        for key, group in groups.items()
     )
     assert sorted(found.rows()) == expected
     assert counts.exact == len(rows) - len(set(rows))
     assert counts.conflicts == sum(len(group) > 1 for group in groups.values())
+
+
+def test_what_one_of_the_merged_rows_says_is_kept() -> None:
+    """An impression says device and price, its click says neither."""
+    shown = {"user": 1, "label": 0, "tab": 3, "device": "phone", "price": 9.5, "made": 7}
+    click = {
+        "user": 1,
+        "label": 1,
+        "tab": MISSING_INT,
+        "device": "",
+        "price": math.nan,
+        "made": None,
+    }
+    found = one_row_a_key(pl.DataFrame([click, shown]), ["user"], ["label"], Repeats())
+    assert found.to_dicts() == [{**shown, "label": 1}]
 
 
 def test_spill_returns_every_row_by_day(tmp_path: Path) -> None:
