@@ -86,18 +86,61 @@ def file_profile(path: str, folder: Path) -> FileProfile:
     Raises:
         HemixError: there is no such file, or it cannot be read as a table.
     """
+    try:
+        return _looked_at(path, folder)
+    except (
+        DataError
+    ) as error:  # its words are those of a definition's source, which is not there yet
+        hint = error.hint.replace(f"{path}.", "")
+        if hint != error.hint:
+            hint += " hemix init cannot be told so: write the definition yourself, or export the file anew."
+        raise DataError(error.message.replace(f"{path}.paths: ", ""), hint=hint) from error
+
+
+def _looked_at(path: str, folder: Path) -> FileProfile:
     separator, files, schema = _opened(path, folder)
     pieces, rows, cut = [], 0, False
     for one in files:
+        _require_columns(one, schema, files[0], path)
         for table in read_batches(one, list(schema.names), path):
             if rows >= ROWS:
                 cut = True
                 break
             pieces.append(table)
             rows += table.num_rows
-    table = pa.concat_tables(pieces) if pieces else schema.empty_table()
+    table = _together(pieces, path) if pieces else schema.empty_table()
     columns = {name: _profile(name, table[name], files[0]) for name in schema.names}
     return FileProfile(path=path, columns=columns, rows=rows, cut=cut, separator=separator)
+
+
+def _require_columns(file: SourceFile, schema: pa.Schema, first: SourceFile, path: str) -> None:
+    held = schema_of(file, path).names
+    for name in schema.names:
+        if name not in held:
+            raise DataError(
+                f"{path}: {file.url} has no column {name!r}, which {first.url} has.",
+                hint="Name files of one kind only; those of users and items one by one.",
+            )
+
+
+def _together(pieces: Sequence[pa.Table], path: str) -> pa.Table:
+    """Batches as one table; a column that is of several types is read as text, as a run does."""
+    for name in pieces[0].column_names:
+        if len({piece.schema.field(name).type for piece in pieces}) == 1:
+            continue
+        try:
+            pieces = [
+                piece.set_column(
+                    piece.column_names.index(name), name, piece[name].cast(pa.large_string())
+                )
+                for piece in pieces
+            ]
+        except pa.ArrowException as error:
+            raise DataError(
+                f"{path}: the column {name!r} is of another kind in each file ({error}).",
+                hint="Name files of one kind only.",
+            ) from error
+    return pa.concat_tables(pieces)
 
 
 def _opened(path: str, folder: Path) -> tuple[str, list[SourceFile], pa.Schema]:

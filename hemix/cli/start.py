@@ -14,6 +14,7 @@ import typer
 
 from hemix.errors import DataError, DefinitionError
 from hemix.files import atomic_file
+from hemix.texts.naming import file_name
 
 if TYPE_CHECKING:
     from hemix.features.definition import DatasetDefinition
@@ -70,8 +71,6 @@ def init_command(
 
 
 def _checked_name(name: str) -> str:
-    from hemix.texts.naming import file_name
-
     try:
         return name and file_name(name)
     except ValueError as error:
@@ -111,9 +110,9 @@ def check_command(
 
     overrides = parse_overrides(set_ or ())
     if overrides.recipe:
-        told = ", ".join(overrides.recipe)
+        keys = ", ".join(overrides.recipe)
         raise DefinitionError(
-            f"--set {told}: a definition has no such key.", hint="hemix keys lists them."
+            f"--set {keys}: a definition has no such key.", hint="hemix keys lists them."
         )
     loaded = DatasetDefinition.load(definition, overrides.definition)
     found = look(loaded, rows=None if all_ else ROWS)

@@ -97,7 +97,8 @@ class EventContract:
                     f"{where}labels.{short(name)}: no such task; known: {', '.join(self.tasks)}."
                 )
             if type(label) not in (int, bool) or label not in (0, 1):
-                raise RequestError(f"{where}labels.{name}: {short(label)} must be 0 or 1.")
+                told = f"the text {short(label)!r}" if isinstance(label, str) else short(label)
+                raise RequestError(f"{where}labels.{name}: {told} must be 0 or 1.")
         request_id = value.get("request_id")
         absent = request_id is None or request_id == ""
         if absent and self.request_ids:

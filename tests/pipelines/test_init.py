@@ -6,11 +6,14 @@ import gzip
 import random
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from hemix.cli.main import app
+from hemix.errors import DataError
 from hemix.features.definition import DatasetDefinition
 from hemix.pipelines.local.check import look
 
@@ -163,3 +166,25 @@ def test_a_log_of_one_instant_leaves_the_split_open(tmp_path: Path) -> None:
             catch_exceptions=False,
         )
     assert not (tmp_path / "d").exists()
+
+
+def test_files_of_a_log_that_differ(tmp_path: Path) -> None:
+    """Columns in another order and of another type are the same log; a column less is not."""
+    head, *rows = PLAYS.splitlines()
+    (tmp_path / "plays-1.csv").write_text("\n".join([head, *rows[:50]]))
+    turned = [",".join(reversed(line.split(","))) for line in [head, *rows[50:]]]
+    (tmp_path / "plays-2.csv").write_text("\n".join(turned))
+    assert "looked at all 100 rows" in init(tmp_path, "plays-*.csv")
+    (tmp_path / "plays-3.csv").write_text("listener,song\n1,s1\n")
+    with pytest.raises(DataError, match=r"plays-3\.csv has no column 'started_at'"):
+        init(tmp_path, "plays-*.csv")
+    times = pa.array([1_725_000_000_000 + n for n in range(4)], pa.timestamp("ms"))
+    for number, user in enumerate((pa.array([1, 2, 3, 4], pa.int32()), pa.array(list("abcd")))):
+        columns = {"user": user, "item": [1, 2, 1, 2], "at": times, "ok": [0, 1, 0, 1]}
+        pq.write_table(pa.table(columns), tmp_path / f"log-{number}.parquet")
+    assert "user_id: user" in init(tmp_path, "log-*.parquet")
+    (tmp_path / "late.csv").write_bytes(PLAYS.replace("s1", "é").encode("cp1252"))
+    with pytest.raises(DataError) as error:
+        init(tmp_path, "late.csv")
+    assert error.value.hint.startswith("Set encoding to what the file was written in")
+    assert "write the definition yourself" in error.value.hint

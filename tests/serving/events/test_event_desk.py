@@ -109,6 +109,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"known_at": NOW + DAY}, "known_at: .* in the future"),
     ({"labels": {"buy": 1}}, "labels.buy: no such task; known: click, like"),
     ({"labels": {"click": 2}}, "labels.click: 2 must be 0 or 1"),
+    ({"labels": {"click": "1"}}, "labels.click: the text '1' must be 0 or 1"),
     ({"labels": [1]}, "labels: give an object"),
     ({"labels": None}, "labels: give labels .* or an action"),
     ({"action": "like"}, "labels: give labels .* one of them"),
