@@ -177,7 +177,6 @@ COUNTING = [
     },
     {"key": ["user_id", "tag"], "actions": ["like", "click"], "last": 3},
     {"key": ["user_id", "tab"], "windows": ["1h"], "last": 2, "since_last": True},
-    {"key": ["user_id", "price"], "events": ["click"], "windows": ["ever"], "since_last": True},
 ]
 """Counters of actions and of pairs, with the time since the last event."""
 

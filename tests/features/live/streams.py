@@ -106,6 +106,14 @@ def derived(rows: list[Row]) -> list[Row]:
     ]
 
 
+def priced(definition: DatasetDefinition) -> DatasetDefinition:
+    """The definition with a pair of the user and a number of the candidate, which may be missing."""
+    value = definition.model_dump(mode="json")
+    pair = {"key": ["user_id", "price"], "events": ["click"], "windows": ["ever"]}
+    value["counters"].append({**pair, "since_last": True})
+    return DatasetDefinition.parse(value)
+
+
 def derives(definition: DatasetDefinition) -> DatasetDefinition:
     """The definition with behaviours read off the interactions."""
     value = definition.model_dump(mode="json")
@@ -120,6 +128,7 @@ def streams(draw: st.DrawFn, *, late: bool) -> Stream:
     not hold it; else each is known when it happens.
     """
     log = draw(logs(max_rows=12, counting=True, matching=False))
+    log = replace(log, definition=priced(log.definition))
     shuffle = random.Random(draw(st.integers(0, 2**16)))
     interactions = one_row_a_key(log.interactions, log.definition.tasks)
     as_of = MIDNIGHT + draw(st.sampled_from([-2 * DAY, -DAY, -1, 0, 1, 1001, DAY]))
