@@ -33,8 +33,15 @@ LONGEST = (
     "tests/serving/launch/test_changes.py",
     "tests/docs/test_how_to.py",
     "tests/models/training/test_steps.py",
+    "tests/models/training/test_train.py",
     "tests/components/test_register_features.py",
     "tests/components/test_evaluate.py",
+    "tests/serving/ranking/test_id_types.py",
+    "tests/serving/ranking/test_own_values.py",
+    "tests/serving/ranking/test_interaction_rankers.py",
+    "tests/pipelines/test_odd_logs.py",
+    "tests/pipelines/test_experiment_cluster.py",
+    "tests/features/transform/test_graph.py",
 )
 """Files that take longest, in the order they start: none is left running alone at the end."""
 

@@ -202,6 +202,7 @@ def test_the_interest_is_what_is_switched(recipe: str) -> None:
     assert without < with_it
 
 
+@pytest.mark.slow
 def test_the_pictures_name_every_model(tmp_path: Path) -> None:
     test = log()
     models = {

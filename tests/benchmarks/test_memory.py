@@ -3,11 +3,14 @@
 import subprocess
 import sys
 
+import pytest
+
 from benchmarks.measuring.memory import peak_mb
 
 MB = 2**20
 
 
+@pytest.mark.slow
 def test_peak_holds_what_was_freed() -> None:
     """What was held and given back still counts."""
     before = peak_mb()

@@ -29,6 +29,7 @@ def test_all_contenders_agree(tmp_path: Path, window: str, overlap: bool) -> Non
     assert agree(outs) == 400
 
 
+@pytest.mark.slow
 def test_other_rows_disagree(tmp_path: Path) -> None:
     outs = [tmp_path / name for name in ("one", "other")]
     for seed, out in enumerate(outs):
@@ -38,6 +39,7 @@ def test_other_rows_disagree(tmp_path: Path) -> None:
         agree(outs)
 
 
+@pytest.mark.slow
 def test_users_are_long_tailed(tmp_path: Path) -> None:
     log = write_log(tmp_path / "events", 200_000)
     users = ds.dataset(log / "behaviors").to_table(columns=["user_id"])["user_id"].to_numpy()

@@ -125,6 +125,7 @@ def test_narrow_tables_and_zero_rows_are_rows_beside_the_base(
     assert not (tmp_path / "none.svg").exists()
 
 
+@pytest.mark.slow
 def test_a_kept_training_that_lacks_what_is_asked_for_is_done_again(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

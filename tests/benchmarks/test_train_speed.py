@@ -22,6 +22,7 @@ torch.set_num_threads(1)
 SMALL = {"model.token_width": "16"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "more"),
     [

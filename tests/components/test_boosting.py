@@ -102,6 +102,7 @@ def test_features_are_those_of_a_slow_reading(rows: list[Any]) -> None:
     np.testing.assert_array_equal(found, np.array([slowly(row) for row in rows], np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("price", [1, 0], ids=["known price", "price missing in every row"])
 def test_what_a_session_says_is_learnt(tmp_path: Path, price: int) -> None:
     random = np.random.default_rng(0)
@@ -117,3 +118,6 @@ def test_what_a_session_says_is_learnt(tmp_path: Path, price: int) -> None:
         pq.write_table(table, tmp_path / split / "rows.parquet")
     scores = boosting_scores(transformed=tmp_path, spec=SPEC)[OWN]["click"]
     assert auc(np.array(labels), scores) > 0.99
+    if price:
+        again = boosting_scores(transformed=tmp_path, spec=SPEC)[OWN]["click"]
+        np.testing.assert_array_equal(again, scores)  # of the same seed

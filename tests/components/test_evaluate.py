@@ -16,13 +16,11 @@ from hemix.components.evaluate.features import groups_of
 from hemix.components.evaluate.measure import Sample, measure_slices, measure_task, measure_within
 from hemix.components.evaluate.results import (
     CANDIDATE,
-    CHAMPION,
     Results,
     prediction_column,
     shared_column,
 )
-from hemix.components.evaluate.scoring import champion_scores
-from hemix.components.evaluate.step import run
+from hemix.components.evaluate.scoring import OWN, champion_scores
 from hemix.components.report.features import bars
 from hemix.errors import DataError, StorageError
 from hemix.features.definition import DatasetDefinition
@@ -126,32 +124,17 @@ def test_a_mean_over_few_requests_is_left_out_and_says_why(small_evaluation: Pat
 
 
 def test_the_champion_scores_through_its_own_transform(
-    small_run: SmallRun, small_evaluation: Path, tmp_path: Path
+    small_run: SmallRun, small_evaluation: Path
 ) -> None:
-    run(
-        definition=small_run.definition,
-        model=small_run.model,
-        events=small_run.events,
-        examples=small_run.examples,
-        transformed=small_run.transformed,
-        champion=small_run.model,
-        out_evaluation=tmp_path / "evaluation",
-    )
-    stored = pq.read_table(tmp_path / "evaluation" / "predictions.parquet")
-    for task in ("click", "long_view"):
-        ours, theirs = (
-            stored[prediction_column(model, task)].to_numpy() for model in (CANDIDATE, CHAMPION)
-        )
-        shared, its = (
-            stored[shared_column("user", model, task)].to_numpy() for model in (CANDIDATE, CHAMPION)
-        )
-        np.testing.assert_allclose(shared, its, atol=1e-6)
+    """The whole step with a champion: ``tests/serving/ranking/test_own_values.py``."""
+    stored = pq.read_table(small_evaluation / "predictions.parquet")
+    window = small_run.definition.split.windows()["test"]
+    tasks = ["click", "long_view"]
+    found = champion_scores(small_run.model, small_run.examples, window, tasks)[OWN]
+    assert list(found) == tasks
+    for task, theirs in found.items():
+        ours = stored[prediction_column(CANDIDATE, task)].to_numpy()
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    results = Results.read(tmp_path / "evaluation")
-    assert results.tasks["click"].differences[CHAMPION]["auc"].value == pytest.approx(0, abs=1e-6)
-    first = pq.read_table(small_evaluation / "predictions.parquet")
-    column = prediction_column("boosting", "click")
-    assert stored[column].equals(first[column]), "the same seed must give the same boosting"
 
 
 def test_a_champion_of_other_tasks_is_refused(small_run: SmallRun) -> None:

@@ -79,6 +79,7 @@ def test_the_shop_becomes_events(tmp_path: Path) -> None:
     assert summary["splits"]["test"]["rows"] == 200
 
 
+@pytest.mark.slow
 @settings(
     max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

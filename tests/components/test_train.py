@@ -67,6 +67,7 @@ def test_writes_a_version_that_scores_and_its_curves(inputs: Path) -> None:
     assert all(b"validation/auc_click" in event.read_bytes() for event in events)
 
 
+@pytest.mark.slow
 def test_a_refit_version_says_that_it_saw_the_validation_rows(inputs: Path) -> None:
     table = pq.read_table(inputs / "transformed" / "validation")
     times = pa.array([86_400_000] * table.num_rows).cast(pa.timestamp("ms", tz="UTC"))

@@ -25,6 +25,7 @@ ODD = [
 ]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(old=st.sampled_from(FIELDS), new=st.sampled_from([*MADE, *ODD, *FIELDS]))
 def test_a_name_is_refused_or_every_made_name_is_its_own(old: str, new: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
+import pytest
 
 from hemix.features.definition import EXAMPLES
 
@@ -45,6 +46,7 @@ def test_raw_repeats_are_kept_for_ingest_to_drop() -> None:
     assert keys.height - keys.n_unique() == 5_885
 
 
+@pytest.mark.slow
 def test_the_script_makes_these_files(shared_data: Path) -> None:
     script = runpy.run_path(str(FOLDER / "make_data.py"))
     source = shared_data / "kuairand_pure"

@@ -172,6 +172,7 @@ def test_serves_later_times_while_nothing_happens(
         assert {name: row[name] for name in pairs} == pairs
 
 
+@pytest.mark.slow
 @given(log=logs(splits=[(window, True) for window, _ in SPLITS] + [("last", False)]))
 @CHEAP
 def test_holds_no_more_than_both_sequences(log: SmallLog) -> None:

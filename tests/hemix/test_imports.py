@@ -13,6 +13,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("features", "models", "serving", "components", "pipelines", "infra")
 ALWAYS = {"numpy", "pyarrow", "pydantic", "yaml", "rich", "typer"}
@@ -86,6 +88,7 @@ def libraries(module: str) -> set[str]:
     return outside - {"hemix", "benchmarks"}
 
 
+@pytest.mark.slow
 def test_nothing_of_ours_is_imported_late_without_need() -> None:
     late = []
     lazy = found()[0]

@@ -20,6 +20,7 @@ MARKS = ("{{$}}", "{{{", "}}", "{{workflow.name}}", "{{inputs.parameters.x}}", "
 TEXTS = st.lists(st.sampled_from(MARKS) | st.text(max_size=4), max_size=4).map("".join)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(value=st.recursive(TEXTS, lambda v: st.lists(v) | st.dictionaries(TEXTS, v), max_leaves=5))
 def test_json_without_marks_is_the_same_value(value: object) -> None:

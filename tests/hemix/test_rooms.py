@@ -23,6 +23,7 @@ def test_no_folder_is_a_heap(room: str) -> None:
     assert not heaps
 
 
+@pytest.mark.slow
 def test_every_room_is_imported_as_a_part_of_hemix() -> None:
     for room in ROOMS:
         assert (ROOT / "hemix" / room).resolve() == ROOT / room

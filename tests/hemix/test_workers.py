@@ -19,6 +19,7 @@ def test_every_file_named_is_there_once() -> None:
     assert [name for name in LONGEST if not (ROOT / name).is_file()] == []
 
 
+@pytest.mark.slow
 def test_what_inspect_says_of_a_stack_stays_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a function of no module below this one, as a worker's are."""
     scope = {"__name__": "of texts", "inspect": inspect, "know": know_own_stack}

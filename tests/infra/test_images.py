@@ -82,6 +82,7 @@ def test_image_has_what_its_step_imports(step: str, imports: grimp.ImportGraph) 
     assert not lacking, f"extra {BY_NAME[step].image} of pyproject.toml lacks {sorted(lacking)}"
 
 
+@pytest.mark.slow
 def test_a_missing_package_is_found(imports: grimp.ImportGraph) -> None:
     assert "apache_beam" in _lacking("hemix.components.build_examples.step", "pipeline", imports)
 

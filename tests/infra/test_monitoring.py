@@ -51,12 +51,14 @@ def test_names_of_series_are_read() -> None:
     assert _series(expr) == {"a_bucket", "c:d"}
 
 
+@pytest.mark.slow
 def test_rules_use_metrics_that_exist() -> None:
     for rule in _each():
         unknown = _series(rule["expr"]) - _known()
         assert not unknown, f"{rule.get('alert') or rule.get('record')}: {unknown}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(dashboards.texts()))
 def test_dashboards_use_metrics_that_exist(name: str) -> None:
     board = json.loads((FOLDER / "dashboards" / name).read_text())

@@ -19,6 +19,7 @@ def bom() -> dict[str, Any]:
     return sbom.inventory(validate=False)
 
 
+@pytest.mark.slow
 def test_every_pin_is_listed_with_its_version(bom: dict[str, Any]) -> None:
     found = sbom.released(bom, pinned(), sbom.holders())
     listed = {

@@ -160,6 +160,7 @@ def test_an_unforeseen_error_is_one_line_and_its_traceback_a_file(
     assert "HEMIX_DEBUG=1" in here("compile")[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_full_disk_behind_stdout_is_told(tmp_path: Path, unbuffered: str) -> None:
     if not Path("/dev/full").exists():

@@ -111,6 +111,7 @@ def test_gaps_to_the_first_are_paired_on_the_same_rows(tmp_path: Path) -> None:
     assert aucs[1].value == pytest.approx(auc)  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_draws(tmp_path: Path) -> None:
     places = [str(write_run(tmp_path, v, s)) for v, s in (("v1", 0.1), ("v2", 0.4))]
     picture = tmp_path / "auc.svg"

@@ -33,6 +33,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.mark.slow
 def test_show_lists_every_layers_arms(root: Path) -> None:
     text = invoke("show", "--models", str(root))
     for word in ("model", "champion", "v2", "50.0%", "ranking", "watched"):

@@ -34,6 +34,7 @@ def init(folder: Path, *names: str) -> str:
     return output.read_text()
 
 
+@pytest.mark.slow
 def test_a_draft_passes_as_written(tmp_path: Path) -> None:
     (tmp_path / "plays.csv").write_text(PLAYS)
     (tmp_path / "songs.csv").write_text(SONGS)

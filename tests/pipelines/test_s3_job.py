@@ -1,4 +1,7 @@
-"""The whole main job with its root on S3 (moto's server): cached, resumed and served from elsewhere."""
+"""The whole main job with its root on S3 (moto's server): cached, resumed and served from elsewhere.
+
+Of a small log: what is of the real one is asked of the main job (``test_main_job.py``).
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,11 @@ from hemix.components.steps import STEPS
 from hemix.pipelines.demo.heldout import held_out_requests
 from hemix.pipelines.local.record import RunRecord
 from tests import s3
-from tests.pipelines.test_main_job import EASY
+from tests.odd_logs import ODD
+from tests.pipelines.test_odd_logs import POLICY
 from tests.serving.live import started, wait_ready
-from tests.small import write_narrow
+
+EASY = yaml.safe_load(POLICY)
 
 
 class Machine:
@@ -39,7 +44,7 @@ class Machine:
         }
         self.definition = folder / "definition.yaml"
         if not self.definition.exists():
-            write_narrow(folder)
+            ODD["histories_of_few"]().write(folder)
 
     def start(self, policy: dict[str, Any]) -> subprocess.Popen[str]:
         (self.folder / "policy.yaml").write_text(yaml.safe_dump(policy))

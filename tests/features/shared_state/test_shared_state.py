@@ -104,6 +104,7 @@ def test_columns_of_user_and_candidate_equal_the_oracle(log: SmallLog) -> None:
     assert comparable([{n: int(v) for n, v in row.items()} for row in made]) == comparable(expected)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(log=logs(counting=True))
 def test_a_row_that_is_its_own_moment_is_as_it_was(log: SmallLog) -> None:

@@ -29,6 +29,7 @@ def same(a: list[Cells], b: list[Cells]) -> bool:
     ]
 
 
+@pytest.mark.slow
 @given(x=NUMBERS, cut=st.integers(0, 60), seed=st.integers(0, 9))
 def test_batches_and_order_do_not_matter(x: np.ndarray, cut: int, seed: int) -> None:
     shuffled = np.random.default_rng(seed).permutation(x)
@@ -59,6 +60,7 @@ def test_neither_do_they_where_cells_become_coarse(seed: int, parts: int) -> Non
         histogram.CELLS = before
 
 
+@pytest.mark.slow
 @given(x=NUMBERS, bins=st.integers(1, 12))
 def test_edges_equal_the_plain_ones(x: np.ndarray, bins: int) -> None:
     for column, cells in zip(x.T, count(x), strict=True):
@@ -69,6 +71,7 @@ def test_edges_equal_the_plain_ones(x: np.ndarray, bins: int) -> None:
         assert found == sorted(set(found))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     place=st.floats(-1e12, 1e12),

@@ -49,6 +49,7 @@ def test_unshuffled_rows_are_the_files_rows(folder: Path) -> None:
     assert same(Batch.concat(batches), Batch.from_table(toy_spec(), table))
 
 
+@pytest.mark.slow
 @given(
     batch_size=st.integers(1, 40),
     shuffle_rows=st.sampled_from([1, 20, 1000]),

@@ -154,6 +154,7 @@ def test_a_calibration_stays_increasing_and_separable_rows_have_one() -> None:
     assert math.isfinite(shift)
 
 
+@pytest.mark.slow
 def test_a_calibration_is_fitted_saved_and_served(tmp_path: Path) -> None:
     write_split(tmp_path / "train", rows=200, seed=0)
     write_split(tmp_path / "validation", rows=200, seed=5)

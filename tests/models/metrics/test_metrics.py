@@ -33,6 +33,7 @@ def columns(rows: list[tuple[int, int, int]]) -> tuple[list[int], list[float], l
     return [r[0] for r in rows], [r[1] / 10 + 0.05 for r in rows], [r[2] for r in rows]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(ROWS)
 def test_auc_equals_the_count_of_ordered_pairs(rows: list[tuple[int, int, int]]) -> None:
@@ -40,6 +41,7 @@ def test_auc_equals_the_count_of_ordered_pairs(rows: list[tuple[int, int, int]])
     assert metrics.auc(labels, scores) == pytest.approx(slow_auc(labels, scores), nan_ok=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(ROWS)
 def test_grouped_auc_equals_a_loop_over_groups(rows: list[tuple[int, int, int]]) -> None:

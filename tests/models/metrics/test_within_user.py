@@ -40,6 +40,7 @@ def slow(name: str, labels: Floats, scores: Floats, users: Floats) -> float:
     return float(np.average(values, weights=weights)) if values else math.nan
 
 
+@pytest.mark.slow
 @given(ROWS)
 def test_equal_a_loop_over_users_in_any_order_of_rows(rows: list[tuple[int, int, int]]) -> None:
     labels, scores, users = (np.array(column) for column in zip(*rows, strict=True))

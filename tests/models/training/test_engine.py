@@ -59,6 +59,7 @@ def test_parts_of_a_batch_take_the_step_of_the_whole(sparse: bool) -> None:
         torch.testing.assert_close(parted[name], weight, rtol=1e-4, atol=1e-5, msg=name)
 
 
+@pytest.mark.slow
 def test_parts_and_processes_take_the_same_course(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "one", toy_recipe(**SHORT))
     recipe = toy_recipe(**SHORT, training__accumulate="2", training__given_loss="esmm")
@@ -82,6 +83,7 @@ def test_schedules() -> None:
         recipe_of("compact", {"training.schedule": "step"})
 
 
+@pytest.mark.slow
 def test_a_schedule_is_the_optimisers_rate(data: Path, tmp_path: Path) -> None:
     recipe = toy_recipe(**SHORT, training__schedule="cosine", training__warmup="0")
     curve = train(data, tmp_path, recipe).state.curve
@@ -129,6 +131,7 @@ def test_runs_of_neighbours_are_spread_over_all() -> None:
         assert abs(numbers[part : part + 16].mean() - 31.5) <= 2
 
 
+@pytest.mark.slow
 def test_a_balanced_training_learns_and_resumes(data: Path, tmp_path: Path) -> None:
     recipe = toy_recipe(**SHORT, training__balance_lengths="true")
     train(data, tmp_path / "one", recipe)

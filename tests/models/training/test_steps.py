@@ -85,6 +85,7 @@ def process_group() -> Iterator[None]:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("process_group")
 @pytest.mark.parametrize("compiler", ["none", "inductor"])
 def test_gradients_are_averaged_with_the_last_part_only(

@@ -22,6 +22,7 @@ from hemix.models.training import checkpoint
 from hemix.models.training.losses import multi_task_bce
 from hemix.models.training.optimizers import make_optimizers
 from hemix.models.training.recipes import TrainingConfig, recipe_of
+from hemix.models.training.state import Trained
 from hemix.models.training.validation import evaluate
 from tests.models.files import write_split, write_splits
 from tests.models.training.train_toy import HASTY, toy_recipe, train
@@ -34,9 +35,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_splits(tmp_path_factory.mktemp("data"))
 
 
+@pytest.fixture(scope="module")
+def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained]:
+    """The toy recipe's training and its folder."""
+    folder = tmp_path_factory.mktemp("straight")
+    return folder, train(data, folder, toy_recipe())
+
+
 @pytest.mark.slow
-def test_a_killed_training_ends_with_the_same_bits(data: Path, tmp_path: Path) -> None:
-    straight = train(data, tmp_path / "straight", toy_recipe()).ranker.state_dict()
+def test_a_killed_training_ends_with_the_same_bits(
+    data: Path, straight: tuple[Path, Trained], tmp_path: Path
+) -> None:
+    whole = straight[1].ranker.state_dict()
 
     def run(*arguments: str) -> int:
         command = [sys.executable, "-m", "tests.models.training.train_toy", str(data), *arguments]
@@ -51,14 +61,15 @@ def test_a_killed_training_ends_with_the_same_bits(data: Path, tmp_path: Path) -
     resumed = train(data, folder, toy_recipe())
     killed = resumed.ranker.state_dict()
     assert resumed.state.phase == "refit"
-    assert killed.keys() == straight.keys()
-    for name, weight in straight.items():
+    assert killed.keys() == whole.keys()
+    for name, weight in whole.items():
         assert torch.equal(killed[name], weight), name
 
 
-def test_a_finished_training_is_not_repeated(data: Path, tmp_path: Path) -> None:
-    first = train(data, tmp_path, toy_recipe())
-    again = train(data, tmp_path, toy_recipe(), kill_at=0)  # a single step would kill this test
+@pytest.mark.slow
+def test_a_finished_training_is_not_repeated(data: Path, straight: tuple[Path, Trained]) -> None:
+    folder, first = straight
+    again = train(data, folder, toy_recipe(), kill_at=0)  # a single step would kill this test
     for name, weight in first.ranker.state_dict().items():
         assert torch.equal(again.ranker.state_dict()[name], weight)
     assert again.state.curve == first.state.curve
@@ -66,13 +77,15 @@ def test_a_finished_training_is_not_repeated(data: Path, tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_a_checkpoint_of_another_recipe_is_ignored(data: Path, tmp_path: Path) -> None:
-    train(data, tmp_path, toy_recipe(training__seed="1"))
-    other = train(data, tmp_path, toy_recipe())
-    fresh = train(data, tmp_path / "fresh", toy_recipe())
+    short = {"training__epochs": "1", "training__refit": "false"}
+    train(data, tmp_path, toy_recipe(**short, training__seed="1"))
+    other = train(data, tmp_path, toy_recipe(**short))
+    fresh = train(data, tmp_path / "fresh", toy_recipe(**short))
     for name, weight in fresh.ranker.state_dict().items():
         assert torch.equal(other.ranker.state_dict()[name], weight)
 
 
+@pytest.mark.slow
 def test_a_broken_checkpoint_is_named(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path, toy_recipe(training__epochs="1", training__refit="false"))
     file = tmp_path / checkpoint.NAME
@@ -101,6 +114,7 @@ def test_every_ranker_learns_the_rule(recipe: str, tmp_path: Path) -> None:
     assert trained.state.curve[-1].loss < trained.state.curve[0].loss - 0.2
 
 
+@pytest.mark.slow
 def test_early_stopping_keeps_the_best_weights(data: Path, tmp_path: Path) -> None:
     recipe = toy_recipe(training__refit="false", training__epochs="50", **HASTY)
     trained = train(data, tmp_path, recipe)
@@ -116,6 +130,7 @@ def test_early_stopping_keeps_the_best_weights(data: Path, tmp_path: Path) -> No
     assert again["auc"] == state.best.auc
 
 
+@pytest.mark.slow
 def test_sparse_tables_train_like_dense_ones(data: Path, tmp_path: Path) -> None:
     common = {
         "training__embedding_optimizer": "adagrad",
@@ -128,6 +143,7 @@ def test_sparse_tables_train_like_dense_ones(data: Path, tmp_path: Path) -> None
         torch.testing.assert_close(sparse.ranker.state_dict()[name], weight)
 
 
+@pytest.mark.slow
 def test_bfloat16_trains(data: Path, tmp_path: Path) -> None:
     recipe = toy_recipe(training__precision="bfloat16", training__epochs="1")
     assert train(data, tmp_path, recipe).metrics["validation_click_logloss"] < 1

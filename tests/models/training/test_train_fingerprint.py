@@ -32,6 +32,7 @@ def fingerprint(data: Path, **overrides: str) -> str:
     return Trainer(toy_recipe(**overrides), toy_spec(), *folders, checkpoints).state.fingerprint
 
 
+@pytest.mark.slow
 def test_other_data_of_the_same_counts_is_another_training(data: Path) -> None:
     trained = train(data, data / "kept", toy_recipe(**SHORT))
     write_split(data / "train", rows=200, seed=1)

@@ -32,6 +32,7 @@ def fit_steps(trained: Trained) -> int:
     return trained.state.validation[-1].step
 
 
+@pytest.mark.slow
 def test_a_refit_after_early_stopping_trains_the_best_steps(straight: Trained) -> None:
     state = straight.state
     assert state.best is not None
@@ -47,6 +48,7 @@ def test_a_refit_after_early_stopping_trains_the_best_steps(straight: Trained) -
     assert set(same) <= {name for name, _ in straight.ranker.named_buffers()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refit_steps", [0, 3])
 def test_a_killed_refit_ends_with_the_same_bits(
     data: Path, tmp_path: Path, straight: Trained, refit_steps: int

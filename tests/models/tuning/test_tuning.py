@@ -42,6 +42,7 @@ def outcome(results: Results) -> list[object]:
     return [row.model_dump(exclude={"seconds"}) for row in results.trials]
 
 
+@pytest.mark.slow
 def test_a_study_begins_with_the_recipe_as_it_is_and_finds_a_better_one(
     straight: StudyFolder, tmp_path: Path
 ) -> None:
@@ -66,6 +67,7 @@ def test_a_study_begins_with_the_recipe_as_it_is_and_finds_a_better_one(
     assert not list((straight.root / "trials").iterdir()), "checkpoints of finished trials go"
 
 
+@pytest.mark.slow
 def test_the_best_recipe_trains_to_the_value_that_the_study_holds(
     straight: StudyFolder, data: Path, tmp_path: Path
 ) -> None:

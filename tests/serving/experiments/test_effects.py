@@ -190,6 +190,7 @@ def test_sums_over_looks_are_those_of_the_requests_so_far() -> None:
             assert found[arm].requests[0, 0] == sizes[:cut][own].sum()
 
 
+@pytest.mark.slow
 def test_a_quantiles_interval_holds_the_true_one_at_every_look() -> None:
     rng = np.random.default_rng(8)
     true = -np.log(0.01)

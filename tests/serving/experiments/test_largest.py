@@ -96,6 +96,7 @@ def test_who_is_too_large_is_told_by_exposures_and_by_arm() -> None:
     assert not too_large(few, np.zeros(20, dtype=np.int64), share=0.01).any()
 
 
+@pytest.mark.slow
 def test_null_experiments_with_large_users_stay_null_and_real_effects_are_found() -> None:
     worlds = {
         "one makes 80%": Traffic(users=600, bots=1, share=0.8),

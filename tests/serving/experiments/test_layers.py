@@ -45,6 +45,7 @@ def cells(experiments: Experiments) -> dict[tuple[str, ...], int]:
     return counts
 
 
+@pytest.mark.slow
 def test_layers_cut_independently_two_by_two_and_all_together() -> None:
     experiments = Experiments.parse(TEXT)
     counts = cells(experiments)

@@ -29,6 +29,7 @@ def test_chi_square_is_scipys() -> None:
     assert chi_square([0, 0], [0.9, 0.1]) == 1.0
 
 
+@pytest.mark.slow
 def test_looking_after_every_user_raises_no_more_false_alarms_than_allowed() -> None:
     rng = np.random.default_rng(0)
     alarms = sum(

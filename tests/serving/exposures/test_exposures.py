@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from hemix.serving.experiments.assignment import Assigned
 from hemix.serving.exposures.log import Exposure, ExposureLog
@@ -105,6 +106,7 @@ def test_a_disk_that_hangs_costs_bounded_memory_and_no_answer(tmp_path: Path) ->
     assert log._bytes == 0
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_whole_lines_only(tmp_path: Path) -> None:
     code = (
         "import resource, sys\nfrom pathlib import Path\n"

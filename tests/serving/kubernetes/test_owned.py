@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +35,7 @@ def _live(spec: dict[str, Any], fields: dict[str, Any], manager: str = "hemix") 
     }
 
 
+@pytest.mark.slow
 @given(ours, st.dictionaries(st.text("xyz", min_size=1, max_size=3), leaves, max_size=3))
 def test_ours_and_nothing_else(spec: dict[str, Any], theirs: dict[str, Any]) -> None:
     found = owned(_live({**spec, **theirs}, _fields(spec)))

@@ -57,6 +57,7 @@ def test_what_is_not_whole_is_refused(body: bytes, encoding: str, message: str) 
         inflated(body, encoding, limit=10_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [1, 2])
 def test_a_bomb_is_refused_before_it_goes_off(layers: int) -> None:
     import tracemalloc

@@ -21,6 +21,7 @@ COLUMNS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(tensors=st.dictionaries(st.text(min_size=1, max_size=10), COLUMNS, max_size=6))
 def test_what_is_packed_is_unpacked_bit_for_bit(tensors: dict[str, np.ndarray]) -> None:
     body, length = pack(tensors, request_id="r", outputs=["x"])

@@ -16,7 +16,13 @@ import torch
 
 import hemix
 from hemix.components.evaluate import step as evaluate
-from hemix.components.evaluate.results import AS_LOGGED, CANDIDATE, PREDICTIONS_FILE, Results
+from hemix.components.evaluate.results import (
+    AS_LOGGED,
+    CANDIDATE,
+    CHAMPION,
+    PREDICTIONS_FILE,
+    Results,
+)
 from hemix.components.ingest import step as ingest
 from hemix.components.transform import step as transform
 from hemix.components.validate_data.frames import read_table
@@ -278,6 +284,8 @@ def test_evaluation_reports_both_ways(hotels: Hotels) -> None:
     )
     results = Results.read(root / "evaluation")
     assert results.model(AS_LOGGED) is not None
+    gap = results.tasks["book"].differences[CHAMPION]["auc"].value
+    assert gap == pytest.approx(0, abs=1e-6)
     found = pl.read_parquet(root / "evaluation" / PREDICTIONS_FILE)
     candidate, champion, logged = (
         found[f"p_{name}_book"].to_numpy() for name in (CANDIDATE, "champion", AS_LOGGED)

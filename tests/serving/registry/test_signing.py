@@ -73,6 +73,7 @@ def make_version(folder: Path, version: str = "v1") -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_signed_version_is_taken_also_under_another_name(
     version: Path, keys: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -88,6 +89,7 @@ def test_a_signed_version_is_taken_also_under_another_name(
     }
 
 
+@pytest.mark.slow
 def test_the_openssf_command_takes_it_too(version: Path, keys: tuple[Path, Path]) -> None:
     sign(version, str(keys[0]))
     command = [sys.executable, "-m", "model_signing", "verify", "key", str(version)]

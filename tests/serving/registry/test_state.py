@@ -112,6 +112,7 @@ def _apply(state: RegistryState, what: str, version: str) -> RegistryState:
     return step(state, version)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(MOVES)
 def test_whatever_is_done_one_champion_serves_and_every_move_can_be_repeated(

@@ -91,6 +91,7 @@ def test_two_parts_have_the_gradient_of_the_whole(data: Path) -> None:
         torch.testing.assert_close(parted.told[name], value, rtol=1e-4, atol=1e-6, msg=name)
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_course_of_one(data: Path, tmp_path: Path) -> None:
     recipe = toy_recipe(**ALL, **ONCE)
     train(data, tmp_path / "one", recipe)
@@ -215,6 +216,7 @@ def test_counters_of_user_and_candidate_are_missing_on_a_shared_state(data: Path
     assert state.numbers["age"].tolist() == batch.numbers["age"][[3, 3, 5]].tolist()
 
 
+@pytest.mark.slow
 def test_codebooks_resume_and_evaluation_does_not_write_them(data: Path, tmp_path: Path) -> None:
     """Killed after three steps and gone on: the checkpoint of one that ran through, to the bit."""
     recipe = toy_recipe(**ALL, **ONCE)
