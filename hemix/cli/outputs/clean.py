@@ -11,11 +11,11 @@ import typer
 from hemix import storage
 from hemix.cli import options as o
 from hemix.pipelines.kfp_client.api import PipelinesApi
-from hemix.pipelines.retention import Retention
 from hemix.texts.shown import shown
 
 if TYPE_CHECKING:
     from hemix.pipelines.kfp_client.connection import Connection
+    from hemix.pipelines.retention import Retention
 
 MB = 1_000_000
 
@@ -60,6 +60,8 @@ def clean_command(
 
       hemix clean s3://ranker/hemix --dry-run --host https://kubeflow.example.com/pipeline
     """
+    from hemix.pipelines.retention import Retention
+
     retention = Retention.load(policy)  # a mistake in it is told before storage is asked
     if storage.is_remote(output) and not storage.read_bytes(storage.join(output, "run.json")):
         clean_root(
