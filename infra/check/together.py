@@ -29,7 +29,7 @@ from hemix.infra.check.rules.policy import (
     trainings,
 )
 from hemix.infra.check.rules.policy.files import located
-from hemix.infra.check.rules.working import pods, serving, watching
+from hemix.infra.check.rules.working import pods, runtimes, serving, watching
 from hemix.infra.check.rules.world import World, world
 from hemix.pipelines.compiler.cluster_settings import ClusterSettings
 
@@ -45,6 +45,7 @@ def problems(overlay: Sequence[Object], applied: Sequence[Object] | None = None)
 
 
 RULES = (
+    runtimes.problems,
     references.problems,
     accounts.problems,
     settings.problems,
@@ -75,10 +76,18 @@ RULES = (
 
 
 def each(found: World) -> Iterator[str]:
-    """One problem after another, worked out as they are asked for."""
+    """One problem after another, worked out as they are asked for.
+
+    Where a runtime is missing, nothing else is told: all that follows from it would hide it.
+    """
+    told = False
     for rule in RULES:
+        if told and rule is not runtimes.problems:
+            return
         try:
-            yield from map(located, rule(found))
+            for problem in rule(found):
+                told = rule is runtimes.problems
+                yield located(problem)
         except (
             AttributeError,
             LookupError,
