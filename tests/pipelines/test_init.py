@@ -54,6 +54,7 @@ def test_a_draft_passes_as_written(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_byte_order_mark_and_quoted_names_are_no_part_of_names(
     tmp_path: Path, packed: bool
@@ -72,6 +73,7 @@ def dated(days: list[str], seed: int = 0) -> str:
     return "user,item,ts,click\n" + "\n".join(rows) + "\n"
 
 
+@pytest.mark.slow
 def test_days_that_may_be_months_are_left_open_and_check_stops_there(tmp_path: Path) -> None:
     early = [f"{1 + n % 12:02d}.03.2024" for n in range(60)]
     (tmp_path / "log.csv").write_text(dated(early))

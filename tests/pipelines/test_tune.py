@@ -146,6 +146,7 @@ def results(trials: int) -> Results:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trials", "pictures"), [(0, 0), (1, 0), (3, 3 + len(SPACE)), (12, 4 + len(SPACE))]
 )

@@ -140,6 +140,7 @@ def test_a_balanced_training_learns_and_resumes(data: Path, tmp_path: Path) -> N
     assert_same_course(tmp_path / "two", tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,7 @@ def test_the_best_recipe_trains_to_the_value_that_the_study_holds(
     assert trained.state.best.score == results.top
 
 
+@pytest.mark.slow
 def test_a_killed_study_goes_on_to_the_same_trials(
     straight: StudyFolder, data: Path, tmp_path: Path
 ) -> None:
@@ -99,6 +100,7 @@ def test_a_killed_study_goes_on_to_the_same_trials(
     assert read_results(folder).trials == read_results(study_in(tmp_path, data)).trials
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_trials(straight: StudyFolder, data: Path, tmp_path: Path) -> None:
     folder = study_in(tmp_path, data, seed=1)
     tune(folder, rows_in(data), trials=2)
@@ -106,6 +108,7 @@ def test_another_seed_gives_other_trials(straight: StudyFolder, data: Path, tmp_
     assert first.values != second.values
 
 
+@pytest.mark.slow
 def test_time_that_is_up_leaves_the_trial_for_the_next_call(data: Path, tmp_path: Path) -> None:
     folder, heard = study_in(tmp_path, data), list[str]()
     tune(folder, rows_in(data), trials=1, minutes=0.0005, tell=heard.append)
@@ -132,6 +135,7 @@ def test_processes_work_on_different_trials_and_take_over_what_was_cut_off(
         assert again.trial.params == expected
 
 
+@pytest.mark.slow
 def test_hopeless_trials_are_stopped_early(data: Path, tmp_path: Path) -> None:
     folder = study_in(tmp_path, data)
     shape = {"model.blocks": 1, "model.tower": "[8]"}
@@ -151,6 +155,7 @@ def test_hopeless_trials_are_stopped_early(data: Path, tmp_path: Path) -> None:
     assert not results.importance
 
 
+@pytest.mark.slow
 def test_several_seeds_are_averaged(data: Path, tmp_path: Path) -> None:
     folder = study_in(tmp_path, data, seeds=2, pruner="hyperband")
     tune(folder, rows_in(data), trials=1)
@@ -182,6 +187,7 @@ def test_a_study_of_other_settings_or_data_is_refused(
         StudyFolder.existing(tmp_path)
 
 
+@pytest.mark.slow
 def test_trials_that_do_not_fit_are_told_and_do_not_end_the_study(
     data: Path, tmp_path: Path
 ) -> None:
