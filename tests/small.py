@@ -50,7 +50,7 @@ def write_narrow(folder: Path) -> Path:
     for kind in ("categorical", "numeric"):
         narrow[kind] = [one for one in narrow[kind] if one["name"] in kept]
     narrow["sequences"] |= {"columns": ["tag"], "global_length": 10, "realtime_length": 5}
-    narrow["counters"] = narrow["counters"][:1]
+    narrow["counters"] = [{"key": "user_id", "events": ["click"], "windows": ["1d"]}]
     narrow["split"] = {
         "train": {"start": narrow["split"]["train"]["start"], "end": "2022-04-29"},
         "test": {"start": "2022-04-29", "end": "2022-05-01"},
