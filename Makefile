@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 help:
 	@echo "make demo   train two versions on a real log, serve both, rank for held-out users"
 	@echo "make test   lint, types, import rules, documentation, tests"
-	@echo "make test-fast  lint and the quick tests, under two minutes on two cores"
+	@echo "make test-fast  lint and the quick tests, about two minutes on two cores"
 	@echo "make docs   the documentation as a site: build/site/index.html"
 	@echo "make notebook  run the notebook over runs/demo and save it with what its cells give"
 	@echo "make golden write the compiled pipelines' golden files anew"
