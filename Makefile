@@ -66,8 +66,10 @@ golden: $(STAMP)
 	    $(BIN)/hemix compile $$name --check --output tests/pipelines/golden/$$name.yaml; done
 	$(BIN)/python -m tests.serving.kubernetes.test_render
 
+# OVERLAY: folders of overlays of your own, judged in place of the shipped ones; CHECK: further options
+# (--settings, --deploy, --training-cluster, --own: see python -m hemix.infra.check --help).
 cluster-check: $(STAMP)
-	$(BIN)/python -m hemix.infra.check
+	$(BIN)/python -m hemix.infra.check $(addprefix --overlay ,$(OVERLAY)) $(CHECK)
 
 # BUILD: options of the build, for example BUILD="--build-arg BASE=my/base:1 train".
 images: $(STAMP)

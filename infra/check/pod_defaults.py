@@ -21,15 +21,18 @@ _KEYS = {"desc", "selector", *_POD, *_CONTAINER}
 """Of its definition those that are used here."""
 
 
-def problems(manifest: Manifest) -> list[str]:
-    """Why it would not do what it is for; empty when it would."""
+def problems(manifest: Manifest, settings: ClusterSettings | None = None) -> list[str]:
+    """Why it would not do what it is for; empty when it would.
+
+    ``settings``: of the steps whose pods it selects; None: the shipped ones.
+    """
     found = list(core.everywhere(manifest))
     spec = manifest.get("spec")
     if manifest.get("apiVersion") != "kubeflow.org/v1alpha1" or not isinstance(spec, dict):
         return [*found, "no PodDefault of kubeflow.org/v1alpha1"]
     found += [f"spec.{key}: is none of {', '.join(sorted(_KEYS))}" for key in set(spec) - _KEYS]
     wanted = (spec.get("selector") or {}).get("matchLabels") or {}
-    pods = dict(_selected(wanted))
+    pods = dict(_selected(wanted, settings or ClusterSettings.load()))
     if not pods:
         found.append("spec.selector: no step's pod carries these labels")
     for step, pod in pods.items():
@@ -97,8 +100,9 @@ def injected(spec: Mapping[str, Any], pod: Manifest) -> Manifest:
     return {**pod, "spec": {**own, "containers": containers, **lists}}
 
 
-def _selected(labels: Mapping[str, str]) -> Iterator[tuple[str, Manifest]]:
-    settings = ClusterSettings.load()
+def _selected(
+    labels: Mapping[str, str], settings: ClusterSettings
+) -> Iterator[tuple[str, Manifest]]:
     for step in settings.steps:
         pod = pod_of(step, settings)
         if labels and labels.items() <= pod["metadata"]["labels"].items():

@@ -67,8 +67,8 @@ class Report:
             else "all refused"
         )
         lines.append(
-            f"cluster-check: {told} objects checked, {len(self.refused)} refused; "
-            f"{worse} kinds of mistakes, {missed}"
+            f"cluster-check: {told} objects checked, {len(self.refused)} refused"
+            + (f"; {worse} kinds of mistakes, {missed}" if self.broken else "")
             + (f"; {len(self.missing)} things missing" if self.missing else "")
         )
         return "\n".join(lines)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import functools
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from hemix.errors import EnvironmentProblem, HemixError
@@ -23,8 +25,11 @@ from hemix.infra.check import (
 )
 from hemix.infra.check.objects import OVERLAYS, ROOT, Manifest, Object, duplicates, kustomized
 from hemix.infra.check.report import Report
-from hemix.infra.check.rules import settings
+from hemix.infra.check.rules import own, settings
+from hemix.infra.check.users import targets
+from hemix.infra.check.users.settings import Files, given, home_of
 from hemix.pipelines.compiler.checking import check
+from hemix.pipelines.compiler.cluster_settings import ClusterSettings
 from hemix.pipelines.compiler.compiler import compiled
 
 SCHEMAS = "Kubernetes schemas"
@@ -33,6 +38,7 @@ TOGETHER = "an overlay as a whole"
 MISTAKES = "all rules of ours"
 RULES = "promtool"
 PIPELINES = "hemix compile --check"
+FOLDER = ROOT / "infra" / "kustomize" / "overlays"
 
 
 def check_all(report: Report, kubeconfig: Path | None = None) -> None:
@@ -53,13 +59,75 @@ def check_all(report: Report, kubeconfig: Path | None = None) -> None:
     check_pipelines(report)
 
 
+def check_overlays(
+    report: Report, folders: Sequence[Path], files: Files, kubeconfig: Path | None = None
+) -> None:
+    """A user's own overlays, with what would be deployed and started in them; no mistakes are made.
+
+    Args:
+        report: takes each finding.
+        folders: of the overlays.
+        files: their settings; what is not given is looked for in each overlay's folder.
+        kubeconfig: as in :func:`check_all`.
+    """
+    if shutil.which("kubectl") is None:
+        report.lacks("kubectl: the overlays are not rendered (.ci/run names the package)")
+        return
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def started() -> Path | None:
+            if kubeconfig is not None or server.missing():
+                return kubeconfig
+            return stack.enter_context(server.running())
+
+        for folder in folders:
+            try:
+                chosen = files.beside(folder)
+                own.use(chosen.own)
+                _overlay(report, folder.resolve(), chosen, started)
+            except HemixError as error:
+                report.good(TOGETHER, str(folder), [str(error)])
+            finally:
+                own.use(None)
+
+
+def _overlay(
+    report: Report, folder: Path, files: Files, started: Callable[[], Path | None]
+) -> None:
+    own.own()  # a mistake in the file is told at once
+    objects = kustomized(folder)
+    if lost := targets.problems(folder, objects):  # all else that is found may come of it
+        report.good(TOGETHER, folder.name, lost)
+        return
+    chosen = given(objects, files)
+    deployed = list(sources.shipped(chosen.deployment))
+    kinds = {item.manifest["kind"] for item in objects}
+    trained = list(sources.trainings(chosen.training))[:1] if "TrainingRuntime" in kinds else []
+    whole = [*namespaces.problems(objects), *duplicates(objects)]
+    whole += together.problems(objects, [*deployed, *trained], chosen)
+    report.good(TOGETHER, folder.name, whole)
+    allowed = rights.problems(objects, deployed)
+    report.good(TOGETHER, f"{folder.name}: what hemix deploy may do", allowed)
+    check_objects(report, [*objects, *deployed, *trained], started(), files=files)
+    rules = [o.manifest for o in objects if o.manifest["kind"] == "PrometheusRule"]
+    if shutil.which("promtool") is None:
+        report.lacks("promtool: rules are not checked (Debian: prometheus)")
+    elif rules:
+        report.good(RULES, f"{folder.name}: rules", prometheus.problems(rules))
+
+
 def _overlays(report: Report) -> list[Object]:
     found: list[Object] = []
     for name in OVERLAYS:
         try:
-            objects = kustomized(ROOT / "infra" / "kustomize" / "overlays" / name)
+            objects = kustomized(FOLDER / name)
+            lost = targets.problems(FOLDER / name, objects)
         except HemixError as error:
             report.good(TOGETHER, name, [str(error)])
+            continue
+        if lost:  # all else that is found may come of it
+            report.good(TOGETHER, name, lost)
             continue
         whole = [*namespaces.problems(objects), *duplicates(objects), *together.problems(objects)]
         report.good(TOGETHER, name, whole)
@@ -78,9 +146,9 @@ def _overlays(report: Report) -> list[Object]:
 
 def _settled(report: Report) -> None:
     """Every kind of deployment settings in an overlay, Argo's defaults, and every kind of mistake."""
-    for name, overlay, applied in sources.variants():
-        folder = ROOT / "infra" / "kustomize" / "overlays" / overlay
-        whole = together.problems(kustomized(folder), applied)
+    rendered = functools.cache(lambda name: kustomized(FOLDER / name))
+    for name, overlay, applied in sources.variants(lambda name: home_of(rendered(name))):
+        whole = together.problems(rendered(overlay), applied)
         report.good(TOGETHER, f"{overlay} with hemix deploy, {name}", whole)
     argo = sources.argo()
     report.good(TOGETHER, argo.source, settings.argo(argo.manifest["data"]))
@@ -132,20 +200,30 @@ def _rendered(report: Report) -> list[Object]:
 
 
 def check_objects(
-    report: Report, objects: Sequence[Object], kubeconfig: Path | None = None
+    report: Report,
+    objects: Sequence[Object],
+    kubeconfig: Path | None = None,
+    *,
+    files: Files | None = None,
 ) -> None:
-    """Core types by their schema, custom ones by the API server; then broken ones of each kind."""
-    _check_injected(report, [o for o in objects if o.manifest["kind"] == pod_defaults.KIND])
+    """Core types by their schema, custom ones by the API server; then broken ones of each kind.
+
+    ``files``: of a user's own overlay, of which none is broken.
+    """
+    breaks = files is None
+    cluster = None if files is None else ClusterSettings.load(files.settings)
+    injected = [o for o in objects if o.manifest["kind"] == pod_defaults.KIND]
+    _check_injected(report, injected, cluster, breaks)
     objects = [o for o in objects if o.manifest["kind"] != pod_defaults.KIND]
     for item in objects:
         if item.core:
             report.good(SCHEMAS, f"{item.source}: {item.title}", core.problems(item.manifest))
-    for item in mutations.broken(o for o in objects if o.core):
+    for item in mutations.broken(o for o in objects if o.core and breaks):
         fault = mutations.fault_of(item.source)
         report.bad(SCHEMAS, item.source, core.problems(item.manifest), kind=fault)
     custom = [o for o in objects if not o.core]
     if kubeconfig is not None:
-        _check_custom(report, custom, server.Custom(kubeconfig))
+        _check_custom(report, custom, server.Custom(kubeconfig), breaks)
     elif reason := server.missing():
         report.lacks(f"the API server: {len(custom)} custom resources are not checked ({reason})")
     else:
@@ -153,20 +231,27 @@ def check_objects(
             _check_custom(report, custom, server.Custom(started))
 
 
-def _check_injected(report: Report, objects: Sequence[Object]) -> None:
+def _check_injected(
+    report: Report, objects: Sequence[Object], cluster: ClusterSettings | None, breaks: bool
+) -> None:
     """PodDefaults, by the pods that they change."""
     for item in objects:
-        report.good(SCHEMAS, f"{item.source}: {item.title}", pod_defaults.problems(item.manifest))
+        problems = pod_defaults.problems(item.manifest, cluster)
+        report.good(SCHEMAS, f"{item.source}: {item.title}", problems)
+        if not breaks:
+            continue
         for worse in (*mutations.broken([item]), *mutations.broken_tokens(item)):
             fault = mutations.fault_of(worse.source)
             report.bad(SCHEMAS, worse.source, pod_defaults.problems(worse.manifest), kind=fault)
 
 
-def _check_custom(report: Report, custom: Sequence[Object], asked: server.Custom) -> None:
+def _check_custom(
+    report: Report, custom: Sequence[Object], asked: server.Custom, breaks: bool = True
+) -> None:
     for item in custom:
         problems = [*core.everywhere(item.manifest), *asked.problems(item)]
         report.good(CUSTOM, f"{item.source}: {item.title}", problems)
-    for item in mutations.broken(custom):
+    for item in mutations.broken(custom if breaks else ()):
         problems = [*asked.problems(item), *core.everywhere(item.manifest)]
         report.bad(CUSTOM, item.source, problems, kind=mutations.fault_of(item.source))
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from hemix.components.steps import BY_NAME
 from hemix.components.train.cluster_settings import TrainCluster
 from hemix.infra.check.objects import ROOT, Object, documents, kustomized
+from hemix.infra.check.users.settings import usual
 from hemix.pipelines.compiler.compiler import COMPONENT, PIPELINES
 from hemix.serving.kubernetes.manifests.render import render
 from hemix.serving.kubernetes.manifests.settings import DeploymentSettings
@@ -48,11 +49,11 @@ def endpoint(ranker: str = "ranker") -> Iterator[Object]:
             yield Object(f"hemix deploy, {name}", manifest)
 
 
-def shipped() -> Iterator[Object]:
-    """What ``hemix deploy`` applies when its settings say nothing."""
-    rendered = render(state(), DeploymentSettings(), registry=REGISTRY)
+def shipped(settings: DeploymentSettings | None = None) -> Iterator[Object]:
+    """What ``hemix deploy`` applies; None: when its settings say nothing."""
+    rendered = render(state(), settings or DeploymentSettings(), registry=REGISTRY)
     for manifest in rendered.manifests:
-        yield Object("hemix deploy, as shipped", manifest)
+        yield Object("hemix deploy, as shipped" if settings is None else "hemix deploy", manifest)
 
 
 def initializer() -> Iterator[Object]:
@@ -68,10 +69,19 @@ def argo() -> Object:
     return found
 
 
-def variants() -> Iterator[tuple[str, str, list[Object]]]:
-    """``(settings, overlay that suits them, objects)`` of every kind of deployment settings."""
+def variants(
+    home: Callable[[str], str] | None = None,
+) -> Iterator[tuple[str, str, list[Object]]]:
+    """``(settings, overlay that suits them, objects)`` of every kind of deployment settings.
+
+    ``home``: the namespace of an overlay, by its name; None: as shipped.
+    """
     for name, text in _SETTINGS.items():
         settings = DeploymentSettings.parse(text)
+        if home is not None:
+            space = home("local" if settings.storage.claim else "prod")
+            text = text.replace("hemix-inner.hemix", f"hemix-inner.{space}")
+            settings = DeploymentSettings.parse(f"namespace: {space}\n{text}")
         rendered = render(state(), settings, registry=REGISTRY)
         found = [Object(f"hemix deploy, {name}", m) for m in rendered.manifests]
         yield name, "local" if settings.storage.claim else "prod", found
@@ -83,8 +93,12 @@ def optional() -> Iterator[Object]:
         yield from kustomized(ROOT / "infra" / name)
 
 
-def trainings() -> Iterator[Object]:
-    """The TrainJobs of the train step, on CPUs with S3 and on GPUs with a volume."""
+def trainings(settings: TrainCluster | None = None) -> Iterator[Object]:
+    """The TrainJobs of the train step, on CPUs with S3 and on GPUs with a volume.
+
+    ``settings``: of the first one; namespace and image of both. None: as shipped, with the image of
+    the cluster settings.
+    """
     from hemix.components.train.trainjob import render
     from hemix.components.train.worker import Work
     from hemix.models.training.recipes import TrainingConfig
@@ -106,7 +120,17 @@ def trainings() -> Iterator[Object]:
         ("on CPUs", "", TrainingConfig(nodes=2)),
         ("on GPUs", gpu, TrainingConfig(nodes=4, batch_size=4096)),
     ):
-        job = render(work, training, TrainCluster.parse(text), "20220430-1a2b3c4d")
+        known = TrainCluster.parse(text)
+        if settings is not None and not text:
+            known = settings
+        elif settings is not None:
+            update = {"namespace": settings.namespace, "image": settings.image}
+            known = known.model_copy(update=update)
+        else:
+            known = known.model_copy(update={"image": usual().images.reference("train")})
+        job = render(work, training, known, "20220430-1a2b3c4d")
+        if known.namespace:  # the step's client says it when it makes the job
+            job["metadata"]["namespace"] = known.namespace
         yield Object(f"the train step, {name}", job)
 
 

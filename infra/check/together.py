@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from hemix.infra.check import pod_defaults, sources
 from hemix.infra.check.objects import Manifest, Object
-from hemix.infra.check.rules import accounts, flows, ours, references, room, settings
+from hemix.infra.check.rules import accounts, flows, ours, references, room
+from hemix.infra.check.rules import settings as settings_of_programs
 from hemix.infra.check.rules.chosen import (
     addresses,
     boards,
@@ -31,24 +32,30 @@ from hemix.infra.check.rules.policy import (
 from hemix.infra.check.rules.policy.files import located
 from hemix.infra.check.rules.working import pods, runtimes, serving, watching
 from hemix.infra.check.rules.world import World, world
+from hemix.infra.check.users.settings import Given, given, usual
 from hemix.pipelines.compiler.cluster_settings import ClusterSettings
 
 
-def problems(overlay: Sequence[Object], applied: Sequence[Object] | None = None) -> list[str]:
+def problems(
+    overlay: Sequence[Object],
+    applied: Sequence[Object] | None = None,
+    settings: Given | None = None,
+) -> list[str]:
     """What would not work although every object by itself is fine.
 
     Args:
         overlay: what is applied once.
-        applied: what ``hemix deploy`` and the train step apply there; what is not said is as shipped.
+        applied: what ``hemix deploy`` and the train step apply there; what is not said is made.
+        settings: with which it is made; None: as shipped, in the overlay's namespace.
     """
-    return list(each(built(overlay, applied)))
+    return list(each(built(overlay, applied, settings)))
 
 
 RULES = (
     runtimes.problems,
     references.problems,
     accounts.problems,
-    settings.problems,
+    settings_of_programs.problems,
     ours.problems,
     room.problems,
     known.problems,
@@ -100,19 +107,24 @@ def each(found: World) -> Iterator[str]:
             yield f"{rule.__module__.rpartition('.')[2]}: an object is not built as its kind is ({error!r})"
 
 
-def built(overlay: Sequence[Object], applied: Sequence[Object] | None = None) -> World:
+def built(
+    overlay: Sequence[Object],
+    applied: Sequence[Object] | None = None,
+    settings: Given | None = None,
+) -> World:
     """What stands in the cluster then: with KServe's container, and the pods of every step."""
+    made = functools.cache(lambda: settings or given(overlay))
     manifests = [item.manifest for item in overlay]
     kinds = {manifest["kind"] for manifest in manifests}
     manifests += [item.manifest for item in applied or ()]
     kinds |= {manifest["kind"] for manifest in manifests}
     if "InferenceService" not in kinds:
-        manifests += [item.manifest for item in sources.shipped()]
+        manifests += [item.manifest for item in sources.shipped(made().deployment)]
     if "TrainingRuntime" in kinds and "TrainJob" not in kinds:
-        manifests += [item.manifest for item in tuple(sources.trainings())[:1]]
+        manifests += [item.manifest for item in tuple(sources.trainings(made().training))[:1]]
     if "ClusterStorageContainer" not in kinds:
         manifests += [item.manifest for item in _kserve()]
-    return world(manifests, _steps())
+    return world(manifests, _steps() if settings is None else steps(settings.cluster))
 
 
 @functools.cache
@@ -121,10 +133,10 @@ def _kserve() -> tuple[Object, ...]:
 
 
 @functools.cache
-def _loaded() -> ClusterSettings:
-    return ClusterSettings.load()
-
-
-@functools.cache
 def _steps() -> list[Manifest]:
-    return [pod_defaults.pod_of(step, _loaded()) for step in _loaded().steps]
+    return steps(usual())
+
+
+def steps(settings: ClusterSettings) -> list[Manifest]:
+    """The pods of every step."""
+    return [pod_defaults.pod_of(step, settings) for step in settings.steps]

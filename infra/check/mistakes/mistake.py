@@ -21,6 +21,7 @@ from hemix.infra.check import (
 )
 from hemix.infra.check.objects import ROOT, Manifest, Object, kustomized
 from hemix.infra.check.rules.policy.files import located
+from hemix.infra.check.users.settings import given, home_of
 
 GONE = object()
 """In place of a value: the field, or the object, is taken away."""
@@ -69,11 +70,14 @@ def site_of(name: str) -> Site:
         "profile": ("multi-user", "as shipped"),
         "single": ("single-user", "as shipped"),
     }[name]
-    found = next(objects for title, _, objects in sources.variants() if title == settings)
-    trained = [] if overlay == "local" else list(sources.trainings())[1:]
     folder = ROOT / "infra" / "kustomize" / "overlays" / overlay
+    rendered = tuple(kustomized(folder))
+    home = home_of(rendered)
+    made = sources.variants(lambda _: home)
+    found = next(objects for title, _, objects in made if title == settings)
+    trained = [] if overlay == "local" else list(sources.trainings(given(rendered).training))[1:]
     applied = (*found, *trained, *sources.initializer())
-    return Site(tuple(kustomized(folder)), applied)
+    return Site(rendered, applied)
 
 
 def refused(wrong: Mistake) -> list[str]:

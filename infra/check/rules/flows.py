@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hemix.infra.check.rules.own import NAME, own
+from hemix.infra.check.rules.own import file
+from hemix.infra.check.rules.own import own as own_names
 from hemix.infra.check.rules.values import selects
 from hemix.infra.check.rules.world import World, space_of
 
@@ -53,7 +54,7 @@ def problems(world: World) -> Iterator[str]:
     for flow in (*found, *_closed(world, found)):
         side = blocked(policies, flow)
         if flow.wanted and side:
-            yours = f"; if your storage is in another network, say storage_address in {NAME}"
+            yours = f"; if your storage is in another network, say storage_address in {file()}"
             yield f"{flow.told()} is closed ({side}{yours if flow.target is STORE else ''})"
         if not flow.wanted and not side:
             yield f"{flow.told()} is open and must not be"
@@ -109,7 +110,8 @@ def _peer(peers: Any, other: End, own: End) -> bool:
     for peer in peers:
         block = peer.get("ipBlock")
         if block is not None:
-            if other.address and _within(other.address, block):
+            address = own_names().storage_address if other is STORE else other.address
+            if address and _within(address, block):
                 return True
             continue
         if other.address:
@@ -134,7 +136,7 @@ def _within(address: str, block: Manifest) -> bool:
 
 # ---- the table ----------------------------------------------------------------------------------
 
-STORE = End("object storage outside", address=own().storage_address)
+STORE = End("object storage outside", address=own_names().storage_address)
 API = End("the API server", address="198.51.100.1")
 METADATA = End("the node's metadata address", address="169.254.169.254")
 _KUBE = {"kubernetes.io/metadata.name": "kubeflow"}

@@ -46,13 +46,29 @@ class Own(BaseModel):
 
 def mend(key: str, what: str = "it") -> str:
     """How a message ends: where a name of the installation's own is said."""
-    return f"if {what} is your own, name it under {key} in {NAME}"
+    return f"if {what} is your own, name it under {key} in {file()}"
+
+
+_used: Path = FILE
+"""The file that is read."""
+
+
+def use(path: Path | None) -> None:
+    """Read the names of an installation from another file; None: from the shipped one."""
+    global _used
+    _used = path or FILE
+    own.cache_clear()
+
+
+def file() -> str:
+    """The file that is read, as messages name it."""
+    return NAME if _used == FILE else str(_used)
 
 
 @functools.cache
 def own() -> Own:
     """What this installation adds."""
-    return load(FILE)
+    return load(_used)
 
 
 def load(path: Path) -> Own:

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from hemix.infra.check.objects import LOADER
-from hemix.infra.check.rules.own import NAME, own
+from hemix.infra.check.rules.own import file, own
 from hemix.infra.check.rules.world import HOME, World, title_of
 
 Manifest = dict[str, Any]
@@ -80,7 +80,7 @@ def problems(world: World) -> Iterator[str]:
         for path, told in _differ(manifest, wanted, world.home):
             field = path.replace("/", ".")
             if f"{title} {field}" not in meant:
-                yield f"{title}: {field} {told}; if you mean it so, name '{title} {field}' under changed in {NAME}"
+                yield f"{title}: {field} {told}; if you mean it so, name '{title} {field}' under changed in {file()}"
 
 
 def _differ(manifest: Manifest, wanted: Found, home: str) -> Iterator[tuple[str, str]]:
