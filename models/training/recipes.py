@@ -53,7 +53,12 @@ class Recipe(Frozen):
 
     @model_validator(mode="after")
     def _batch_statistics(self) -> Recipe:
-        if getattr(self.model, "deep_norm", "none") != "batch":
+        refinement = getattr(self.model, "refinement", None)
+        if getattr(self.model, "deep_norm", "none") == "batch":
+            field = "deep_norm"
+        elif refinement is not None and refinement.norm == "batch":
+            field = "refinement.norm"
+        else:
             return self
         training = self.training
         for name, value, most in (
@@ -64,8 +69,8 @@ class Recipe(Frozen):
         ):
             if value > most:
                 raise ValueError(
-                    f"model.deep_norm=batch takes its statistics from one whole batch and keeps "
-                    f"them with the weights: set training.{name}={most}, or model.deep_norm=layer"
+                    f"model.{field}=batch takes its statistics from one whole batch and keeps "
+                    f"them with the weights: set training.{name}={most}, or model.{field}=layer"
                 )
         return self
 

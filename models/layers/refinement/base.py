@@ -7,9 +7,9 @@ arXiv 2311.04625); each file names the module's own paper and where the two diff
 Axes: B batch, F fields (all vectors of a row, those of its sequences too), d embedding width,
 ``z = flat(E) [B, F d]``. Deviations from the released code, for all modules:
 
-- Its batch norms are LayerNorms here (``norm``), for running statistics depend on how a batch is
-  shared among processes. Weights trained with batch norm can be loaded with ``norm="none"``: in
-  evaluation it is affine and folds into the Linear before it.
+- Its batch norms are LayerNorms here unless ``norm="batch"``, for running statistics depend on how a
+  batch is shared among processes. Weights trained with batch norm can also be loaded with
+  ``norm="none"``: in evaluation it is affine and folds into the Linear before it.
 - Stacked weights ``[F, d, d]`` are initialised slice by slice (``init="slices"``, biases 0).
   ``init="released"`` is torch's Xavier over the stack, which counts F in the fans: weights are
   several times smaller, and biases are drawn too.
@@ -25,7 +25,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hemix.models.layers.batch_rng import Dropout
-from hemix.models.layers.dense import mlp_flops, xavier_slices_
+from hemix.models.layers.dense import Norm, mlp_flops, norm_of, xavier_slices_
 from hemix.models.pictures import Axis, Look, Picture
 from hemix.texts.frozen import Frozen
 
@@ -38,8 +38,9 @@ class RefinementConfig(Frozen):
     hidden: tuple[int, ...] | None = None
     """Hidden widths of the module's MLP over all fields; null: the benchmark's (fen, dfen: 256, 256,
     256; gfrl: 256; frnet: 128)."""
-    norm: Literal["layer", "none"] = "layer"
-    """What stands behind each layer of that MLP; the released code has batch norm."""
+    norm: Norm = "layer"
+    """What stands behind each layer of that MLP; the released code has batch norm. batch: over the rows
+    of a whole step, so one process and one part a step."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
     """Share of that MLP's units dropped in training."""
     init: Literal["slices", "released"] = "slices"
@@ -139,7 +140,7 @@ class RefinementMLP(nn.Module):
             linear = nn.Linear(width, out)
             nn.init.xavier_uniform_(linear.weight)
             self.linears.append(linear)
-            self.norms.append(nn.LayerNorm(out) if config.norm == "layer" else nn.Identity())
+            self.norms.extend(norm_of(config.norm, out) or [nn.Identity()])
             self.activations.append(activation_of(activation))
             width = out
         self.width = width

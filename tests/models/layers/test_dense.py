@@ -47,6 +47,25 @@ def test_batch_norm_serves_with_the_statistics_it_kept_and_trains_on_one_row_wit
         torch.testing.assert_close(value, kept[name])
 
 
+@pytest.mark.parametrize("name", ["fen", "dfen", "gfrl", "frnet_b"])
+@torch.no_grad()
+def test_a_refinement_takes_batch_norm_and_scores_a_row_alone_as_in_a_batch(name: str) -> None:
+    setting = {"model.refine": name, "model.refinement.norm": "batch"}
+    ranker = recipe_of("fm", setting).build(toy_spec())
+    before = {n: b.clone() for n, b in ranker.named_buffers() if n.endswith("running_mean")}
+    assert before
+    ranker.train()(toy_batch(rows=8))
+    moved = dict(ranker.named_buffers())
+    assert all((moved[n] != b).any() for n, b in before.items())
+    ranker.eval()
+    batch = toy_batch(rows=4)
+    whole = ranker(batch)
+    for row in range(4):
+        alone = ranker(batch.take(torch.tensor([row])))
+        for task, logit in alone.items():
+            torch.testing.assert_close(logit[0], whole[task][row])
+
+
 @pytest.mark.parametrize(
     "name", ["deepfm", "nfm", "xdeepfm", "afn", "fibinet", "dcn", "dcnv2", "gdcn_s", "gdcn_p"]
 )
@@ -72,9 +91,12 @@ def test_every_deep_network_takes_the_norm_and_scores_a_row_alone_as_in_a_batch(
     [{"processes": "2"}, {"nodes": "2"}, {"accumulate": "2"}, {"ema": "0.9"}],
     ids=str,
 )
-def test_a_batch_in_parts_is_refused_with_batch_norm_alone(setting: dict[str, str]) -> None:
+@pytest.mark.parametrize("field", ["deep_norm", "refinement.norm"])
+def test_a_batch_in_parts_is_refused_with_batch_norm_alone(
+    setting: dict[str, str], field: str
+) -> None:
     given = {f"training.{name}": value for name, value in setting.items()}
     (name,) = setting
-    with pytest.raises(DefinitionError, match=f"training.{name}="):
-        recipe_of("deepfm", {"model.deep_norm": "batch", **given})
-    recipe_of("deepfm", {"model.deep_norm": "layer", **given})
+    with pytest.raises(DefinitionError, match=f"training.{name}=.*model.{field}=layer"):
+        recipe_of("deepfm", {f"model.{field}": "batch", **given})
+    recipe_of("deepfm", {f"model.{field}": "layer", **given})
