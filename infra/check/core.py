@@ -9,7 +9,7 @@ from typing import Any
 from hemix.infra.check import schemas
 from hemix.infra.check.objects import Manifest
 from hemix.infra.check.rules import kinds, networking, podspec
-from hemix.infra.check.rules.custom import kserve, operators, trainer
+from hemix.infra.check.rules.custom import alerting, kserve, operators, trainer
 from hemix.infra.check.rules.values import quantity
 
 CUSTOM = {
@@ -23,13 +23,14 @@ CUSTOM = {
     "ScaledObject": "keda.sh/v1alpha1",
     "ServiceMonitor": "monitoring.coreos.com/v1",
     "PrometheusRule": "monitoring.coreos.com/v1",
+    "AlertmanagerConfig": "monitoring.coreos.com/v1alpha1",
     "PodDefault": "kubeflow.org/v1alpha1",
 }
 """The versions that installed controllers serve."""
 _IMAGE = re.compile(
     r"^[a-z0-9][a-zA-Z0-9._:/-]*(:(?P<tag>[\w][\w.-]{0,127})|@sha256:[0-9a-f]{64})$"
 )
-_RULES = (kinds, networking, kserve, trainer, operators)
+_RULES = (kinds, networking, kserve, trainer, operators, alerting)
 
 
 def problems(manifest: Manifest) -> list[str]:

@@ -20,6 +20,8 @@ class Report:
     broken: dict[str, set[str]] = field(default_factory=dict)
     passed_broken: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What was judged by less than the rest."""
     verbose: bool = True
 
     def good(self, checker: str, title: str, problems: Iterable[str]) -> None:
@@ -45,6 +47,11 @@ class Report:
         self.missing.append(what)
         self._say(f"MISSING: {what}")
 
+    def note(self, what: str) -> None:
+        """Something was judged by less than the rest; told once."""
+        if what not in self.notes:
+            self.notes.append(what)
+
     @property
     def exit_code(self) -> int:
         if self.refused or self.passed_broken:
@@ -59,6 +66,7 @@ class Report:
             rows.append((checker, str(good), str(bad)))
         width = max(len(row[0]) for row in rows)
         lines = [f"{name:<{width}}  {right:>7}  {wrong:>17}" for name, right, wrong in rows]
+        lines += [f"not validated: {what}" for what in self.notes]
         lines += [f"MISSING: {what}" for what in self.missing]
         told, worse = sum(self.checked.values()), sum(map(len, self.broken.values()))
         missed = (

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from hemix.infra.check.objects import Manifest, Object
 
 ACCOUNT = "hemix-deployer"
+MEND = "add it to the Role hemix-deployer, which the RoleBinding hemix-deployer gives it (rbac-deployer.yaml)"
 _NAMED = ("get", "patch", "delete")
 """A rule may hold these to names; what is made (server-side apply of a new object) or listed it cannot."""
 _UNNAMED = ("create", "list")
@@ -28,12 +29,12 @@ def problems(overlay: Sequence[Object], applied: Sequence[Object]) -> list[str]:
         own = [r for r in rules if group in r["apiGroups"] and resource in r["resources"]]
         for verb in _UNNAMED:
             if not any(verb in r["verbs"] and not r.get("resourceNames") for r in own):
-                found.append(f"{ACCOUNT} may not {verb} {resource}")
+                found.append(f"{ACCOUNT} may not {verb} {resource}: {MEND}")
         for verb in _NAMED:
             for name in sorted(names):
                 known = [r.get("resourceNames") for r in own if verb in r["verbs"]]
                 if not any(not some or name in some for some in known):
-                    found.append(f"{ACCOUNT} may not {verb} {resource} {name}")
+                    found.append(f"{ACCOUNT} may not {verb} {resource} {name}: {MEND}")
     return found
 
 

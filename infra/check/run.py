@@ -23,6 +23,7 @@ from hemix.infra.check import (
     sources,
     together,
 )
+from hemix.infra.check.mistakes import components
 from hemix.infra.check.objects import OVERLAYS, ROOT, Manifest, Object, duplicates, kustomized
 from hemix.infra.check.report import Report
 from hemix.infra.check.rules import own, settings
@@ -150,6 +151,11 @@ def _settled(report: Report) -> None:
     for name, overlay, applied in sources.variants(lambda name: home_of(rendered(name))):
         whole = together.problems(rendered(overlay), applied)
         report.good(TOGETHER, f"{overlay} with hemix deploy, {name}", whole)
+    for names in components.CHOSEN:
+        found = components.with_components(names)
+        title = f"prod with {', '.join(names)}"
+        alone = [p for o in found if not o.core for p in core.everywhere(o.manifest)]
+        report.good(TOGETHER, title, [*alone, *together.problems(found)])
     argo = sources.argo()
     report.good(TOGETHER, argo.source, settings.argo(argo.manifest["data"]))
     for mistake in mistakes.MISTAKES:
@@ -251,6 +257,10 @@ def _check_custom(
     for item in custom:
         problems = [*core.everywhere(item.manifest), *asked.problems(item)]
         report.good(CUSTOM, f"{item.source}: {item.title}", problems)
+        if item.manifest["kind"] in server.NOT_HELD:
+            report.note(
+                f"{item.manifest['kind']}: by rules of ours alone; the API server has no definition of it"
+            )
     for item in mutations.broken(custom if breaks else ()):
         problems = [*asked.problems(item), *core.everywhere(item.manifest)]
         report.bad(CUSTOM, item.source, problems, kind=mutations.fault_of(item.source))

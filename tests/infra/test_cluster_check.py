@@ -98,7 +98,7 @@ def test_the_deployers_role_is_what_hemix_deploy_does(rendered: dict[str, list[O
     assert rights.problems(prod, list(sources.endpoint())) == []
     other = list(sources.endpoint("another"))
     assert rights.problems(prod, other) == [
-        f"hemix-deployer may not {verb} configmaps another-predictors"
+        f"hemix-deployer may not {verb} configmaps another-predictors: {rights.MEND}"
         for verb in ("get", "patch", "delete")
     ]
     role = next(
@@ -110,8 +110,8 @@ def test_the_deployers_role_is_what_hemix_deploy_does(rendered: dict[str, list[O
     assert rights.problems(prod, other) == []
     role["rules"][0]["verbs"].remove("create")
     assert rights.problems(prod, other) == [
-        "hemix-deployer may not create inferenceservices",
-        "hemix-deployer may not create servingruntimes",
+        f"hemix-deployer may not create inferenceservices: {rights.MEND}",
+        f"hemix-deployer may not create servingruntimes: {rights.MEND}",
     ]
 
 

@@ -6,8 +6,8 @@ import copy
 
 import pytest
 
-from hemix.infra.check import frozen, mistakes, sources, together
-from hemix.infra.check.mistakes.mistake import judged
+from hemix.infra.check import core, frozen, mistakes, sources, together
+from hemix.infra.check.mistakes.mistake import ADD, GONE, judged, mistake
 from hemix.infra.check.objects import ROOT, Object, kustomized
 from hemix.infra.check.rules import flows, settings
 from hemix.infra.check.rules.policy.shipped import FILE
@@ -22,15 +22,20 @@ def _kubectl() -> None:
     need("kubectl")
 
 
-@pytest.mark.parametrize("site", ["prod", "trial", "shipped", "local", "profile", "single"])
+@pytest.mark.parametrize(
+    "site", ["prod", "trial", "shipped", "local", "profile", "single", "components", "gke"]
+)
 def test_what_is_right_passes(site: str) -> None:
     found = mistakes.site_of(site)
     assert judged(found.overlay, found.applied) == []
+    alone = [o for o in found.overlay if o.manifest["kind"] == "AlertmanagerConfig"]
+    assert [p for o in alone for p in core.everywhere(o.manifest)] == []
+    assert len(alone) == (site == "components")
 
 
-@pytest.mark.parametrize("mistake", mistakes.MISTAKES, ids=lambda mistake: mistake.title)
-def test_a_mistake_is_refused(mistake: mistakes.Mistake) -> None:
-    assert mistakes.refused(mistake)
+@pytest.mark.parametrize("wrong", mistakes.MISTAKES, ids=lambda wrong: wrong.title)
+def test_a_mistake_is_refused(wrong: mistakes.Mistake) -> None:
+    assert mistakes.refused(wrong)
 
 
 @pytest.mark.parametrize("change", mistakes.RIGHT, ids=lambda change: change.title)
@@ -43,7 +48,7 @@ def test_what_is_shipped_is_written_down() -> None:
 
 
 def test_each_mistake_is_another_one() -> None:
-    titles = [mistake.title for mistake in mistakes.MISTAKES]
+    titles = [wrong.title for wrong in mistakes.MISTAKES]
     assert len(set(titles)) == len(titles)
     assert len(mistakes.REVIEWED) == 65
     assert len(mistakes.FURTHER) > 200
@@ -130,3 +135,31 @@ def test_what_argo_starts_again() -> None:
     for part in ("retryPolicy OnError", "limit", "evicted", "failedPodRestart"):
         assert part in told
     assert world([]).pods == ()
+
+
+_C0 = ("spec", "template", "spec", "containers", 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (mistake("a variable", "StatefulSet hemix-redis", (*_C0, "env", ADD), {"name": "FOO", "value": "1"}),
+         "name 'StatefulSet hemix-redis env.FOO' under changed in infra/kustomize/own.yaml"),
+        (mistake("a field", "StatefulSet hemix-redis", (*_C0, "stdin"), True),
+         "name 'StatefulSet hemix-redis spec.template.spec.containers[redis].stdin' under changed"),
+        (mistake("a pause", "ScaledObject ranker", ("metadata", "annotations"), {"autoscaling.keda.sh/paused-replicas": "2"}),
+         "min_replicas and max_replicas"),
+        (mistake("a port", "NetworkPolicy predictor", ("spec", "ingress", 0, "ports", 0, "port"), 8081),
+         "add {port: 8080, protocol: TCP} under ingress to the NetworkPolicy predictor"),
+        (mistake("a right", "Role hemix-pipeline", ("rules", 0), GONE), "add to Role hemix-pipeline in hemix: apiGroups ['argoproj.io'], resources [workflowtaskresults]"),
+        (mistake("a binding", "RoleBinding hemix-deployer", (), GONE), "a RoleBinding in hemix must name roleRef Role hemix-deployer"),
+        (mistake("a size", "ResourceQuota", ("spec", "hard", "requests.ephemeral-storage"), "1Gi"), "requests.ephemeral-storage 1Gi does not hold what is applied (30Gi)"),
+        (mistake("one disk", "PersistentVolumeClaim hemix-shared", ("spec", "accessModes"), ["ReadWriteOnce"]), "hemix-flink-taskmanager may have"),
+    ],
+    ids=lambda value: getattr(value, "title", ""),
+)  # fmt: skip
+def test_a_message_says_what_mends_it(change: mistakes.Mistake, told: str) -> None:
+    found = " ".join(mistakes.refused(change))
+    assert told in found
+    assert "PROGRAMS" not in found
+    assert ".py" not in found

@@ -19,6 +19,7 @@ from hemix.infra.check import (
     sources,
     together,
 )
+from hemix.infra.check.mistakes.components import CHOSEN, with_components
 from hemix.infra.check.objects import ROOT, Manifest, Object, kustomized
 from hemix.infra.check.rules.policy.files import located
 from hemix.infra.check.users.settings import given, home_of
@@ -61,7 +62,8 @@ class Site:
 @functools.cache
 def site_of(name: str) -> Site:
     """``prod``: KEDA, signing, a training on GPUs; ``trial``: with images on trial; ``local``: volumes;
-    ``profile``: Kubeflow's multi-user mode; ``single``: runs in kubeflow."""
+    ``profile``: Kubeflow's multi-user mode; ``single``: runs in kubeflow; ``components``: prod with those
+    that no overlay has; ``gke``: with GKE's."""
     overlay, settings = {
         "prod": ("prod", "KEDA and a signing key"),
         "trial": ("prod", "an image on trial"),
@@ -69,9 +71,12 @@ def site_of(name: str) -> Site:
         "local": ("local", "GPU and a volume"),
         "profile": ("multi-user", "as shipped"),
         "single": ("single-user", "as shipped"),
+        "components": ("prod", "as shipped"),
+        "gke": ("prod", "as shipped"),
     }[name]
     folder = ROOT / "infra" / "kustomize" / "overlays" / overlay
-    rendered = tuple(kustomized(folder))
+    chosen = dict(zip(("components", "gke"), CHOSEN, strict=True)).get(name)
+    rendered = tuple(with_components(chosen) if chosen else kustomized(folder))
     home = home_of(rendered)
     made = sources.variants(lambda _: home)
     found = next(objects for title, _, objects in made if title == settings)

@@ -71,13 +71,29 @@ def problems(world: World) -> Iterator[str]:
             for right in rights:
                 if not any(_gives(rule, right) for rule in rules):
                     name = f" {right.name}" if right.name else ""
-                    yield f"{account} may not {right.verb} {right.resource}{name} in {space} ({right.why})"
+                    yield f"{account} may not {right.verb} {right.resource}{name} in {space} ({right.why}); {_mend(world, right, account, space)}"
     yield from _tokens(world)
     yield from _too_much(world)
 
 
 TRAINS = tuple(right for right in RUNS if right.group in ("trainer.kubeflow.org",))
 """What runs do in the namespace of hemix when they stand in another one."""
+
+
+def _mend(world: World, right: Right, account: str, space: str) -> str:
+    """Which Role lacks the right, or which binding is not there."""
+    role = "hemix-deployer" if right in DEPLOYS and right not in RUNS else "hemix-pipeline"
+    bound = any(
+        (binding.get("roleRef") or {}).get("name") == role and space_of(binding) == space
+        and any(s.get("name") == account for s in binding.get("subjects") or ())
+        for binding in world.of("RoleBinding")
+    )  # fmt: skip
+    if world.named("Role", role, space) is None:
+        return f"there is no Role {role} in {space}"
+    if not bound:
+        return f"a RoleBinding in {space} must name roleRef Role {role} and the subject ServiceAccount {account} of {world.runs}"
+    named = f", resourceNames {right.name}" if right.name else ""
+    return f"add to Role {role} in {space}: apiGroups [{right.group!r}], resources [{right.resource}], verbs [{right.verb}]{named}; its RoleBinding must name ServiceAccount {account} of {world.runs}"
 
 
 def _gives(rule: Manifest, right: Right) -> bool:

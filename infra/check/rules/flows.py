@@ -55,7 +55,7 @@ def problems(world: World) -> Iterator[str]:
         side = blocked(policies, flow)
         if flow.wanted and side:
             yours = f"; if your storage is in another network, say storage_address in {file()}"
-            yield f"{flow.told()} is closed ({side}{yours if flow.target is STORE else ''})"
+            yield f"{flow.told()} is closed ({side}{yours if flow.target is STORE else ''}); {_opened(policies, flow)}"
         if not flow.wanted and not side:
             yield f"{flow.told()} is open and must not be"
 
@@ -67,6 +67,26 @@ def blocked(policies: Sequence[Manifest], flow: Flow) -> str:
     if not _allowed(policies, flow, flow.target, flow.source, "ingress"):
         return f"no policy lets it in at {flow.target.title}"
     return ""
+
+
+def _opened(policies: Sequence[Manifest], flow: Flow) -> str:
+    """What to add to which policy, so that a closed flow is open."""
+    out = not _allowed(policies, flow, flow.source, flow.target, "egress")
+    pods, other = (flow.source, flow.target) if out else (flow.target, flow.source)
+    side, peers = ("egress", "to") if out else ("ingress", "from")
+    port = f"{{port: {flow.port}, protocol: {flow.protocol}}}"
+    of_pods = [
+        (str(policy["metadata"].get("name")), (policy.get("spec") or {}).get(side) or ())
+        for policy in policies
+        if space_of(policy) == pods.namespace
+        and selects((policy.get("spec") or {}).get("podSelector"), pods.labels)
+    ]
+    near = [n for n, rules in of_pods if any(_peer(r.get(peers), other, pods) for r in rules)]
+    if near:
+        return f"add {port} under {side} to the NetworkPolicy {' or '.join(near)}, or turn its labels and peers back to what is shipped"
+    known = [name for name, _ in of_pods if name not in ("default-deny", "dns")]
+    where = f"NetworkPolicy {' or '.join(known)}" if known else "a NetworkPolicy of these pods"
+    return f"add under {side} of {where} a rule {peers} {other.title} with {port}"
 
 
 def _allowed(policies: Sequence[Manifest], flow: Flow, own: End, other: End, side: str) -> bool:
@@ -173,6 +193,8 @@ def flows(world: World) -> Iterator[Flow]:
         yield from (Flow(one, End(name, "kubeflow", {"app": "kfp"}, _KUBE), port) for one in steps)
     for one in (*steps, *rankers, *predictors, *nodes):
         yield Flow(one, STORE, 443)
+        if one.namespace == home:
+            yield from (Flow(one, STORE, port) for port in _storage_ports(world))
         yield Flow(one, storage, 9000)
         yield Flow(one, storage, 443)
         if one.namespace == home:
@@ -305,6 +327,14 @@ def _artifacts(world: World, storage: End, stranger: End) -> Iterator[Flow]:
     yield Flow(server, storage, 9000)
     yield Flow(server, STORE, 443)
     yield Flow(stranger, server, 3000, wanted=False)
+
+
+def _storage_ports(world: World) -> set[int]:
+    """Of object storage outside beside 443: what the component ``storage-port`` opens."""
+    policy = world.named("NetworkPolicy", "storage-port", world.home) or {}
+    rules = (policy.get("spec") or {}).get("egress") or ()
+    found = {port.get("port") for rule in rules for port in rule.get("ports") or ()}
+    return {port for port in found if isinstance(port, int)} - {443}
 
 
 def _identity(world: World) -> bool:

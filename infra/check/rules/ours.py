@@ -68,12 +68,16 @@ def _pod(pod: Pod) -> Iterator[str]:
     ]
     if claims and not context.get("fsGroup"):
         yield "mounts a volume that its user cannot write: no fsGroup"
-    keys = {t.get("key") for t in spec.get("tolerations") or ()}
+    keys = {
+        t.get("key")
+        for t in spec.get("tolerations") or ()
+        if t.get("effect", "NoSchedule") in ("", "NoSchedule")  # the taint of nodes with a device
+    }
     for container in spec.get("containers") or ():
         at = f"container {container.get('name')}"
         limits = (container.get("resources") or {}).get("limits") or {}
         for device in (name for name in limits if "/" in name and name not in keys):
-            yield f"{at}: asks for {device} and does not tolerate the taint of its nodes"
+            yield f"{at}: asks for {device} and does not tolerate the taint of its nodes (tolerations: {{key: {device}, operator: Exists, effect: NoSchedule}})"
         if container.get("imagePullPolicy") == "Never":
             yield f"{at}: its image is never pulled"
         yield from (f"{at}: {problem}" for problem in _words(container))

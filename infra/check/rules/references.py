@@ -238,10 +238,11 @@ def _claim(world: World, manifest: Manifest) -> Iterator[str]:
             claims = [(v.get("persistentVolumeClaim") or {}).get("claimName") for v in pod.get("volumes") or ()]  # fmt: skip
             if name not in claims or space_of(holder) != space_of(manifest):
                 continue
+            whose = f"{title_of(holder)} {where}".strip()
             if most > 1:
-                yield f"{title_of(holder)} {where} may have {most} pods, and one can mount it ({', '.join(modes)})"
+                yield f"{whose} may have {most} pods, and one can mount it ({', '.join(modes)})"
             elif strategy != "Recreate":
-                yield f"{title_of(holder)} {where}: a new pod waits for the volume of the old one: strategy Recreate"
+                yield f"{whose}: a new pod waits for the volume of the old one: strategy Recreate"
 
 
 def _holders(holder: Manifest, spec: Manifest) -> Iterator[tuple[str, Manifest, int, str]]:

@@ -89,9 +89,10 @@ def _steps(world: World, hard: dict[str, Decimal]) -> Iterator[str]:
                 asked = (entry.get("defaultRequest") or {}).get("ephemeral-storage")
                 disk = max(disk, quantity(asked) or Decimal(0))
     number = sum(_number(world, p.title) for p in world.pods if p.namespace == world.home and p.maker != "kfp")  # fmt: skip
-    top = hard.get("requests.ephemeral-storage")
+    name = "requests.ephemeral-storage"
+    top = hard.get(name)
     if top is not None and disk * number > top:
-        yield f"ResourceQuota: requests.ephemeral-storage {top:g} does not hold what is applied ({disk * number:g})"
+        yield f"ResourceQuota: requests.ephemeral-storage {_said(name, top)} does not hold what is applied ({_said(name, disk * number)}); raise it"
 
 
 _SENSIBLE = {
@@ -154,7 +155,17 @@ def _together(world: World, hard: dict[str, Decimal]) -> Iterator[str]:
                     )
     for name, amount in sorted(total.items()):
         if name in hard and amount > hard[name]:
-            yield f"ResourceQuota: {name} {hard[name]:g} does not hold what is applied ({amount:g})"
+            yield f"ResourceQuota: {name} {_said(name, hard[name])} does not hold what is applied ({_said(name, amount)}); raise it"
+
+
+def _said(name: str, amount: Decimal) -> str:
+    """An amount as a manifest writes it: ``800Gi`` of memory and disks, plain numbers of the rest."""
+    if not name.endswith(("memory", "storage")):
+        return f"{amount:g}"
+    for unit, size in (("Ti", 2**40), ("Gi", 2**30), ("Mi", 2**20)):
+        if amount >= size:
+            return f"{float(amount / size):.4g}{unit}"
+    return f"{amount:g}"
 
 
 def _number(world: World, title: str) -> int:

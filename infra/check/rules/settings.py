@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from hemix.infra.check.rules.named_by_pods import secrets
+from hemix.infra.check.rules.own import file, own
 from hemix.infra.check.rules.values import quantity
 from hemix.infra.check.rules.world import World, title_of
 
@@ -146,7 +147,10 @@ def argo(data: dict[str, str]) -> Iterator[str]:
                 yield f"expression: {status} {message!r} is {'not ' if wanted else ''}started again"
     restarts = _yaml(data.get("failedPodRestart", "")) or {}
     if restarts.get("enabled") is not True:
-        yield "failedPodRestart: pods that never started are not made anew"
+        yield "failedPodRestart: pods that never started are not made anew; enabled: true"
+    most = restarts.get("maxRestarts", 3)
+    if not isinstance(most, int) or most < 1:
+        yield f"failedPodRestart.maxRestarts {most!r}: pods that never started are not made anew; at least 1, 3 as shipped"
 
 
 _DIRECTIVES = {
@@ -175,8 +179,11 @@ def _redis(text: str) -> Iterator[str]:
     if told.get("dir") != ["/data"]:
         yield "redis.conf: dir is not the volume"
     for line in lines:
-        if line[0] not in _DIRECTIVES or len(line) < 2:
-            yield f"redis.conf: {' '.join(line)!r} is no directive that a rule here reads; add it to _DIRECTIVES in infra/check/rules/settings.py"
+        meant = f"ConfigMap hemix-redis redis.conf.{line[0]}"
+        if len(line) < 2:
+            yield f"redis.conf: {line[0]} says no value: redis does not start; take the line out, or give it one"
+        elif line[0] not in _DIRECTIVES and meant not in own().changed:
+            yield f"redis.conf: {' '.join(line)!r}: is not among the directives that are checked ({', '.join(sorted(_DIRECTIVES - {'requirepass'}))}), and one that redis does not know keeps it from starting; take it out, or, if you mean it so, name '{meant}' under changed in {file()}"
     for name in {line[0] for line in lines if [one[0] for one in lines].count(line[0]) > 1}:
         yield f"redis.conf: {name} stands twice"
     if told.get("appendfsync", ["everysec"])[0] not in ("everysec", "always"):

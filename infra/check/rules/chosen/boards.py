@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from hemix.infra.check.rules.chosen import panels
 from hemix.infra.check.rules.ours import series, told
 from hemix.infra.check.rules.world import World, title_of
 
@@ -17,6 +18,7 @@ _GRAFANA = ("interval", "range", "from", "to", "rate_interval", "datasource")
 def problems(world: World) -> Iterator[str]:
     """What Grafana takes and then shows nothing of."""
     seen: dict[str, str] = {}
+    known = panels.labels(world)
     for manifest in world.of("ConfigMap"):
         if "grafana_dashboard" not in (manifest["metadata"].get("labels") or {}):
             continue
@@ -37,6 +39,7 @@ def problems(world: World) -> Iterator[str]:
                 yield f"{at}: uid {uid} is that of {seen.get(uid, 'none')}: Grafana keeps one of them; another uid"
             seen[uid] = key
             yield from (f"{at}: {problem}" for problem in _queries(board))
+            yield from (f"{at}: {problem}" for problem in panels.problems(board, known))
 
 
 def _queries(board: Manifest) -> Iterator[str]:
@@ -56,44 +59,5 @@ def _queries(board: Manifest) -> Iterator[str]:
             for name in re.findall(r"\$\{?(\w+)", query):
                 if name not in known and not name.startswith("__") and name not in _GRAFANA:
                     yield f"{said}: there is no variable ${name} (templating), only {', '.join(sorted(known))}"
-            for chosen in re.findall(r"hemix_\w+\{([^}]*)\}", query):
-                for label in re.findall(
-                    r"(\w+)\s*(?:=~|!~|!=|=)", re.sub(r'"[^"]*"', '""', chosen)
-                ):
-                    if label not in _LABELS:
-                        yield f"{said}: no metric of hemix carries the label {label}"
             if not series(query.replace("$", "")):
                 yield f"{said} asks for no metric"
-
-
-_LABELS = frozenset(
-    [
-        "namespace",
-        "pod",
-        "role",
-        "version",
-        "variant",
-        "stage",
-        "status",
-        "reason",
-        "task",
-        "feature",
-        "view",
-        "kind",
-        "dependency",
-        "name",
-        "outcome",
-        "le",
-        "job",
-        "instance",
-        "container",
-        "endpoint",
-        "service",
-        "where",
-        "source",
-        "event",
-        "type",
-        "bucket",
-    ]
-)
-"""By which metrics of hemix and of their monitors are told apart."""

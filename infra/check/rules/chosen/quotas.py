@@ -12,6 +12,8 @@ from hemix.infra.check.rules.values import quantity
 from hemix.infra.check.rules.world import Pod, World, space_of, title_of
 
 Manifest = dict[str, Any]
+_TRAINS = ("jobs", "jobsets")
+"""What Trainer makes of a TrainJob."""
 _RUNS = 10
 """Pods that a run has at once beside the endpoint's: its driver, its steps."""
 
@@ -121,15 +123,21 @@ def _quota(world: World, spec: Manifest, defaults: dict[str, dict[str, Any]]) ->
 def _count(world: World, key: str) -> Decimal | None:
     """How many objects a quota must let in; None: it counts none of ours."""
     plural = key.removeprefix("count/").partition(".")[0]
-    if not re.fullmatch(r"count/[a-z.0-9]+|configmaps|secrets|resourcequotas", key):
+    if not re.fullmatch(r"count/[a-z.0-9-]+|configmaps|secrets|resourcequotas", key):
         return None
     if plural == "secrets":
         return Decimal(len(secrets()))
     own = [m for m in world.manifests if space_of(m) == world.home and _plural(m["kind"]) == plural]
     made = {"pods": len(world.pods), "services": len(world.services)}
-    least = {"jobs": 0, "cronjobs": 0}.get(plural, made.get(plural, len(own)))
-    if plural in ("workflows", "workflowtaskresults", "trainjobs", "jobsets"):
+    least = made.get(plural, len(own))
+    if plural in ("workflows", "trainjobs") or (
+        plural in _TRAINS and any(world.of("TrainingRuntime"))
+    ):
         least = max(least, 1)  # what a run makes
+    if plural == "workflowtaskresults":  # one of each pod of a run
+        least = sum(pod.maker == "kfp" for pod in world.pods)
+    if plural == "horizontalpodautoscalers":  # KServe's or KEDA's
+        least = max(least, len(list(world.of("ScaledObject"))))
     if plural in ("deployments", "replicasets"):  # KServe's too, each with the one before
         least += sum(pod.maker == "kserve" for pod in world.pods)
     return Decimal(least)

@@ -31,7 +31,10 @@ def _written() -> dict[str, str]:
                 found[f"ConfigMap {made.get('name')}"] = " or ".join(files) or place
             name = (document.get("metadata") or {}).get("name")
             if name and "kustomize.config" not in str(document.get("apiVersion")):
-                found.setdefault(f"{document['kind']} {name}", place)
+                key = f"{document['kind']} {name}"
+                if key in found and "components" in path.parts:  # either of two components
+                    found[key] = f"{found[key]} or {place}"
+                found.setdefault(key, place)
     return found
 
 

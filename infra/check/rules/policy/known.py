@@ -7,14 +7,18 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from hemix.infra.check.rules.own import mend, own
+from hemix.infra.check.rules.own import file, mend, own
 from hemix.infra.check.rules.values import QUALIFIED, selector
 from hemix.infra.check.rules.world import World, title_of
 
 Manifest = dict[str, Any]
 
 
-MEND = "add it in infra/check/rules/policy/known.py, with a rule if it needs one"
+def _unknown(title: str, field: str) -> Iterator[str]:
+    """A field that is not among those that are shipped, unless it is said to be meant."""
+    meant = f"{title} {field}"
+    if meant not in own().changed:
+        yield f"{title}: {field}: is not in what is shipped, and nothing checks what it does; take it out, or, if you mean it so, name '{meant}' under changed in {file()}"
 
 
 def _words(text: str) -> set[str]:
@@ -118,14 +122,15 @@ def problems(world: World) -> Iterator[str]:
         for path, keys in _FIELDS.get(manifest["kind"], {}).items():
             for place in _at(manifest, path):
                 for key in sorted(set(place) - keys):
-                    yield f"{title}: {'.'.join((*path, key))}: no rule here knows what it does; {MEND}"
+                    yield from _unknown(title, ".".join((*path, key)))
         yield from (f"{title}: {problem}" for problem in _names(manifest))
     for pod in world.pods:
+        at = "" if pod.maker else "spec.template.spec."
         for key in sorted(set(pod.spec) - _POD):
-            yield f"{pod.title}: {key}: no rule here knows what it does; {MEND}"
+            yield from _unknown(pod.title, f"{at}{key}")
         for container in (*(pod.spec.get("initContainers") or ()), *(pod.spec.get("containers") or ())):  # fmt: skip
             for key in sorted(set(container) - _CONTAINER):
-                yield f"{pod.title}: container {container.get('name')}: {key}: no rule here knows what it does; {MEND}"
+                yield from _unknown(pod.title, f"{at}containers[{container.get('name')}].{key}")
         yield from (f"{pod.title}: {problem}" for problem in _placed(pod.spec))
         if pod.template is not None and not pod.maker:
             yield from (
@@ -166,7 +171,9 @@ def _keys(kind: str, found: Manifest) -> Iterator[str]:
             if kind == "label"
             else key in _ANNOTATIONS
         )
-        if not known:
+        if domain == "autoscaling.keda.sh":
+            yield f"{kind} {key}: KEDA then leaves the number of pods as it is, however many users come; take it out, and bound it by min_replicas and max_replicas under scaling in the deployment settings"
+        elif not known:
             near = difflib.get_close_matches(str(key), {*_ANNOTATIONS, *_LABELS}, 1, 0.85)
             hint = f" ({near[0]} is known)" if near else ""
             yield f"{kind} {key}: no rule here knows what it does{hint}; {mend('annotations')}"

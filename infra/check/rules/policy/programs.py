@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from hemix.infra.check.rules.own import mend, own
+from hemix.infra.check.rules.own import file, mend, own
 from hemix.infra.check.rules.world import Pod, World
 
 Manifest = dict[str, Any]
@@ -148,7 +148,7 @@ def _container(pod: Pod, container: Manifest) -> Iterator[str]:
             yield f"starts {' '.join(words[:2])}, not hemix serve"
         if not program.starts and command:
             yield f"{repository} starts by itself, not by {command[0]}"
-        yield from _variables(container, program, words, pod.maker)
+        yield from _variables(container, program, words, pod.title)
         for word in words:
             if word == "":
                 yield "an empty word among its arguments"
@@ -158,15 +158,16 @@ def _container(pod: Pod, container: Manifest) -> Iterator[str]:
 
 
 def _variables(
-    container: Manifest, program: Program, words: list[str], maker: str
+    container: Manifest, program: Program, words: list[str], title: str
 ) -> Iterator[str]:
     variables = container.get("env") or ()
     names = {str(v.get("name")) for v in variables}
     expanded = {name for word in words for name in re.findall(r"\$\((\w+)\)", word)}
     for variable in variables:
         name = str(variable.get("name"))
-        if name not in program.reads and name not in expanded:
-            yield f"nothing reads the variable {name}; if something does, add it to its program in PROGRAMS"
+        meant = f"{title} env.{name}"
+        if name not in {*program.reads, *expanded} and meant not in own().changed:
+            yield f"nothing that is shipped reads the variable {name}; take it out, or, if your own code reads it, name '{meant}' under changed in {file()}"
         told = str(variable.get("value") or "")
         if name in _LOOKS and told and not re.fullmatch(_LOOKS[name][0], told):
             yield f"the variable {name} is {told!r}: must be {_LOOKS[name][1]}"
@@ -181,10 +182,8 @@ def _variables(
         if _SECRET.search(name) and "configMapKeyRef" in (variable.get("valueFrom") or {}):
             yield f"the variable {name} is a secret that lies in a ConfigMap"
         if name in _KEYS and key and key != _KEYS[name]:
-            private = (
-                ": a private key would lie in every pod that serves" if key == "private.pem" else ""
-            )
-            yield f"the variable {name} is filled from the key {key}, not {_KEYS[name]}{private}"
+            leak = ": a private key would lie in every pod" if key == "private.pem" else ""
+            yield f"the variable {name} is filled from the key {key}, not {_KEYS[name]}{leak}"
         if key.startswith("AWS_") and key != name:
             yield f"the variable {name} is filled from the key {key}"
         path = (variable.get("valueFrom") or {}).get("fieldRef") or {}

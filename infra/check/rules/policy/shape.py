@@ -164,7 +164,9 @@ def _probes(container: Manifest, pod: Pod, world: World) -> Iterator[str]:
             yield f"{kind}: a process that hangs is noticed after {late} s"
         if timeout > period:
             yield f"{kind}: waits {timeout} s for an answer and asks every {period} s"
-        if kind == "livenessProbe" and period * probe.get("failureThreshold", 3) < 15:
+        if kind == "livenessProbe" and probe.get("failureThreshold", 3) < 2:
+            yield f"{kind}: failureThreshold 1: one late answer ends the process; at least 2"
+        elif kind == "livenessProbe" and period * probe.get("failureThreshold", 3) < 15:
             yield f"{kind}: ends a process that is busy for {late} s"
 
 
