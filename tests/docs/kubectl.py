@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from hemix.infra.check.rules.named_by_pods import SECRETS
+from hemix.infra.check.rules.named_by_pods import secrets
 from hemix.infra.check.rules.world import Pod, World
 from tests.docs.pages import PLACEHOLDERS, ROOT, filled, unknown
 
@@ -37,7 +37,7 @@ ANNOTATIONS = {"serving.kserve.io/s3-endpoint", "serving.kserve.io/s3-usehttps"}
 """Of a Secret: those that KServe's storage initializer reads and the pages speak of."""
 FIELDS = {"status.phase": {"Pending", "Running", "Succeeded", "Failed", "Unknown"}}
 """Fields by which a server chooses pods, with what may stand in them."""
-_VARIABLES = frozenset(name for keys in SECRETS.values() for name in keys if name.isupper())
+_VARIABLES = frozenset(name for keys in secrets().values() for name in keys if name.isupper())
 
 
 def problems(command: str, world: World) -> list[str]:
@@ -132,8 +132,8 @@ def _create(world: World, said: Any, rest: Sequence[str]) -> Iterator[str]:
         "tls": {"tls.crt", "tls.key"},
     }[kind]
     yield from _object(world, said.n, "secret", name)
-    if name in SECRETS and given != SECRETS[name]:
-        yield f"Secret {name} has the keys {sorted(SECRETS[name])}, not {sorted(given)}"
+    if name in secrets() and given != secrets()[name]:
+        yield f"Secret {name} has the keys {sorted(secrets()[name])}, not {sorted(given)}"
 
 
 def _apply(world: World, said: Any, rest: Sequence[str]) -> Iterator[str]:
@@ -168,7 +168,7 @@ def _object(world: World, namespace: str | None, word: str, name: str) -> Iterat
     elif namespace != world.home:
         yield f"there is no {kind} {name} of ours in namespace {namespace}"
     elif kind == "Secret":
-        if name not in SECRETS:
+        if name not in secrets():
             yield f"nothing reads a Secret {name}"
     elif kind == "Pod":
         if name:

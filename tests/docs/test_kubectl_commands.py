@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hemix.infra.check import mistakes, together
-from hemix.infra.check.rules.named_by_pods import SECRETS
+from hemix.infra.check.rules.named_by_pods import secrets
 from hemix.infra.check.rules.world import World
 from tests.docs.kubectl import problems
 from tests.docs.pages import PAGES, ROOT, commands, filled
@@ -50,7 +50,7 @@ def test_what_they_name_is_there(told: dict[str, str], installation: World) -> N
 
 def test_every_secret_that_is_read_is_made(told: dict[str, str]) -> None:
     made = [shlex.split(command) for command in told if " create secret " in command]
-    assert {words[words.index("secret") + 2] for words in made} == set(SECRETS)
+    assert {words[words.index("secret") + 2] for words in made} == set(secrets())
 
 
 @pytest.mark.parametrize(
