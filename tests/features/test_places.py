@@ -21,6 +21,8 @@ from hemix.pipelines.local.folder import RunFolder
 from tests.logs import DEFINITION, write_log
 from tests.object_store import object_store
 
+pytestmark = pytest.mark.slow
+
 ODD = [
     "with [brackets]",
     "a*b?c",

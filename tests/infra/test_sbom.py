@@ -13,13 +13,14 @@ from hemix.errors import EnvironmentProblem
 from hemix.infra import sbom
 from hemix.infra.images.requirements import pinned
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bom() -> dict[str, Any]:
     return sbom.inventory(validate=False)
 
 
-@pytest.mark.slow
 def test_every_pin_is_listed_with_its_version(bom: dict[str, Any]) -> None:
     found = sbom.released(bom, pinned(), sbom.holders())
     listed = {

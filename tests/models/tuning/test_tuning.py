@@ -20,6 +20,8 @@ from hemix.models.tuning.tune import tune
 from tests.models.files import write_split, write_splits
 from tests.models.tuning.tune_toy import SPACE, base, rows_in, study_in
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 TRIALS = 4
 

@@ -91,6 +91,7 @@ def test_whatever_stands_in_the_way_is_told(body: str | bytes) -> None:
     assert "answered 502" in refusal(502, body, "read x", "hemix").message
 
 
+@pytest.mark.slow
 def test_no_one_answers(tmp_path: Path) -> None:
     file = write_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:9")
     with pytest.raises(ClusterError, match=r"No answer .*127\.0\.0\.1:9.*refused"):

@@ -259,6 +259,7 @@ def test_neither_padding_nor_neighbours_nor_layouts_matter(
     same(model(batch))
 
 
+@pytest.mark.slow
 @every
 @torch.no_grad()
 @pytest.mark.parametrize("folds", [True, False])

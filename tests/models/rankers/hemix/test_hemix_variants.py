@@ -15,6 +15,8 @@ from tests.models.rankers.hemix.hemix_reference import hemix_logits
 from tests.models.rankers.hemix.test_hemix import make
 
 # Eight tokens: four NS tokens and two queries a sequence, so that H = N divides the width.
+pytestmark = pytest.mark.slow
+
 EIGHT = {"dynamic_global": 2, "dynamic_realtime": 2, "fixed_global": 2, "fixed_realtime": 2}
 FOUR_MORE = {**EIGHT, "dynamic_queries": False}
 
