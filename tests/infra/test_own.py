@@ -24,9 +24,13 @@ def test_nothing_is_added_as_shipped() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("priority_clases: [x]", "own.yaml: priority_clases: Extra inputs are not permitted."),
-        ("images: registry.example.com/x", "own.yaml: images: Input should be a valid list."),
-        ("secrets: {a: [b}", "own.yaml: not YAML"),
+        (
+            "priority_clases: [x]",
+            "line 1: priority_clases: no such key; did you mean priority_classes?",
+        ),
+        ("images: registry.example.com/x", "line 1: images: a list is wanted"),
+        ("images:\n- 1", "line 2: images[0]: 1 is not text; put it in quotes."),
+        ("secrets: {a: [b}", "not valid YAML"),
     ],
 )
 def test_a_mistake_in_the_file_is_told(tmp_path: Path, text: str, told: str) -> None:
@@ -34,7 +38,7 @@ def test_a_mistake_in_the_file_is_told(tmp_path: Path, text: str, told: str) -> 
     path.write_text(text)
     with pytest.raises(DefinitionError) as caught:
         own.load(path)
-    assert caught.value.message.startswith(told)
+    assert caught.value.message.startswith(f"{path}: {told}")
 
 
 def test_a_field_that_is_meant_otherwise_is_said_in_the_file(

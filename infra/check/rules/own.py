@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from hemix.errors import DefinitionError
 from hemix.infra.check.objects import ROOT
+from hemix.texts.documents import checked, read
+from hemix.texts.frozen import Frozen
 
 FILE = ROOT / "infra" / "kustomize" / "own.yaml"
 NAME = "infra/kustomize/own.yaml"
 
 
-class Own(BaseModel):
+class Own(Frozen):
     """What the file says; all of it empty as shipped."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     secrets: dict[str, list[str]] = Field(default_factory=dict)
     """Name -> its keys."""
@@ -75,16 +72,10 @@ def load(path: Path) -> Own:
     """The names in a file; none when there is no such file.
 
     Raises:
-        DefinitionError: not YAML, a key that is not known, or a value that is no list of names.
+        DefinitionError: not YAML, a key that is not known, or a value that is no list of names; tells
+            every fault with its line and key.
     """
     if not path.exists():
         return Own()
-    try:
-        found: Any = yaml.safe_load(path.read_text())
-        return Own.model_validate(found or {})
-    except yaml.YAMLError as error:
-        raise DefinitionError(f"{path.name}: not YAML ({error}).") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise DefinitionError(f"{path.name}: {place}: {first['msg']}.") from error
+    hint = f"{NAME} of the repository explains every key."
+    return checked(Own, read(path, "a list of own names", hint=hint), hint=hint)

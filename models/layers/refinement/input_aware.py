@@ -29,8 +29,9 @@ class InputAware(Refinement):
 
     Example:
         >>> import torch
-        >>> InputAware(3, 4, RefinementConfig(hidden=(5,))).weights(torch.zeros(2, 3, 4)).sum(1)
-        tensor([3., 3.], grad_fn=<SumBackward1>)
+        >>> weights = InputAware(3, 4, RefinementConfig(hidden=(5,))).weights(torch.zeros(2, 3, 4))
+        >>> weights.sum(1).round().tolist()
+        [3.0, 3.0]
     """
 
     def __init__(self, fields: int, width: int, config: RefinementConfig) -> None:

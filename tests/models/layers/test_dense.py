@@ -35,10 +35,11 @@ def test_norms_are_their_papers(norm: str, axis: int) -> None:
 
 @torch.no_grad()
 def test_batch_norm_serves_with_the_statistics_it_kept_and_trains_on_one_row_with_them() -> None:
+    torch.manual_seed(0)
     mlp = MLP(5, (4,), norm="batch")
     for _ in range(200):
         mlp(3 + torch.randn(64, 5))
-    rows = 3 + torch.randn(64, 5)
+    rows = 3 + torch.randn(1024, 5)
     trained, kept = mlp(rows), {k: v.clone() for k, v in mlp.state_dict().items()}
     alone = torch.cat([mlp(row[None]) for row in rows])
     torch.testing.assert_close(alone, mlp.eval()(rows))
@@ -47,31 +48,23 @@ def test_batch_norm_serves_with_the_statistics_it_kept_and_trains_on_one_row_wit
         torch.testing.assert_close(value, kept[name])
 
 
-@pytest.mark.parametrize("name", ["fen", "dfen", "gfrl", "frnet_b"])
-@torch.no_grad()
-def test_a_refinement_takes_batch_norm_and_scores_a_row_alone_as_in_a_batch(name: str) -> None:
-    setting = {"model.refine": name, "model.refinement.norm": "batch"}
-    ranker = recipe_of("fm", setting).build(toy_spec())
-    before = {n: b.clone() for n, b in ranker.named_buffers() if n.endswith("running_mean")}
-    assert before
-    ranker.train()(toy_batch(rows=8))
-    moved = dict(ranker.named_buffers())
-    assert all((moved[n] != b).any() for n, b in before.items())
-    ranker.eval()
-    batch = toy_batch(rows=4)
-    whole = ranker(batch)
-    for row in range(4):
-        alone = ranker(batch.take(torch.tensor([row])))
-        for task, logit in alone.items():
-            torch.testing.assert_close(logit[0], whole[task][row])
+DEEP = ("deepfm", "nfm", "xdeepfm", "afn", "fibinet", "dcn", "dcnv2", "gdcn_s", "gdcn_p")
+REFINED = ("fen", "dfen", "gfrl", "frnet_b")
 
 
 @pytest.mark.parametrize(
-    "name", ["deepfm", "nfm", "xdeepfm", "afn", "fibinet", "dcn", "dcnv2", "gdcn_s", "gdcn_p"]
+    ("name", "setting"),
+    [
+        *((name, {"model.deep_norm": "batch"}) for name in DEEP),
+        *(("fm", {"model.refine": one, "model.refinement.norm": "batch"}) for one in REFINED),
+    ],
+    ids=(*DEEP, *REFINED),
 )
 @torch.no_grad()
-def test_every_deep_network_takes_the_norm_and_scores_a_row_alone_as_in_a_batch(name: str) -> None:
-    ranker = recipe_of(name, {"model.deep_norm": "batch"}).build(toy_spec())
+def test_every_deep_network_takes_the_norm_and_scores_a_row_alone_as_in_a_batch(
+    name: str, setting: dict[str, str]
+) -> None:
+    ranker = recipe_of(name, setting).build(toy_spec())
     before = {n: b.clone() for n, b in ranker.named_buffers() if n.endswith("running_mean")}
     assert before
     ranker.train()(toy_batch(rows=8))
