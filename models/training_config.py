@@ -13,7 +13,7 @@ from hemix.models.search_space import Range, Space
 from hemix.texts.frozen import Frozen
 
 GivenLoss = Literal["masked", "esmm"]
-Schedule = Literal["linear", "cosine", "constant"]
+Schedule = Literal["linear", "cosine", "constant", "plateau"]
 
 
 class TrainingConfig(Frozen):
@@ -59,7 +59,8 @@ class TrainingConfig(Frozen):
     warmup: float = Field(default=0.1, ge=0, le=1)
     """Share of all steps during which the learning rates rise from 0."""
     schedule: Schedule = "linear"
-    """How the learning rates fall to 0 after the warm-up; constant: not at all."""
+    """How the learning rates fall to 0 after the warm-up; constant: not at all; plateau: to a tenth at
+    each validation without a better mean AUC."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Largest norm of the dense gradient; a larger one is scaled down to it."""
     ema: float = Field(default=0.0, ge=0, lt=1)

@@ -79,22 +79,31 @@ def _fused(parameters: Sequence[Tensor]) -> bool | None:
     return True if all(p.device.type == "cuda" for p in parameters) else None
 
 
-def rate_share(progress: float, warmup: float, schedule: Schedule = "linear") -> float:
+PLATEAU = 0.1
+"""What the rate is multiplied by at a validation without gain, where the schedule is plateau."""
+
+
+def rate_share(
+    progress: float, warmup: float, schedule: Schedule = "linear", *, cuts: int = 0
+) -> float:
     """Share of the full rate at ``progress`` in [0, 1] of all steps: a linear rise times a fall.
 
-    The fall is ``1 - progress``, half a cosine from 1 to 0, or none.
+    The fall is ``1 - progress``, half a cosine from 1 to 0, none, or a tenth for each of ``cuts``.
 
     Example:
         >>> [round(rate_share(p, 0.5), 3) for p in (0.25, 0.5, 0.75)]
         [0.375, 0.5, 0.25]
         >>> [round(rate_share(p, 0.0, "cosine"), 3) for p in (0.0, 0.5, 1.0)]
         [1.0, 0.5, 0.0]
+        >>> [round(rate_share(0.9, 0.1, "plateau", cuts=n), 3) for n in (0, 1, 2)]
+        [1.0, 0.1, 0.01]
     """
     rise = min(progress / warmup, 1.0) if warmup else 1.0
     fall = {
         "linear": 1 - progress,
         "cosine": (1 + math.cos(math.pi * progress)) / 2,
         "constant": 1.0,
+        "plateau": PLATEAU**cuts,
     }[schedule]
     return rise * fall
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel
@@ -23,6 +24,17 @@ class State(BaseModel):
     best: ValidationPoint | None = None
     curve: list[Point] = []
     validation: list[ValidationPoint] = []
+
+    def cuts(self, epoch: float) -> int:
+        """How many validations up to ``epoch`` were no better than all before; a refit, which has
+        none of its own, goes by those of the fit."""
+        best, found = -math.inf, 0
+        for point in self.validation:
+            if point.epoch > epoch:
+                break
+            found += point.score <= best
+            best = max(best, point.score)
+        return found
 
 
 @dataclass(kw_only=True)

@@ -258,7 +258,10 @@ class Trainer:
             with contextlib.closing(reader.epoch(epoch, start)) as batches:
                 for batch in meter.waiting(batches):
                     self.share = rate_share(
-                        (state.step + 1) / (total + 1), config.warmup, config.schedule
+                        (state.step + 1) / (total + 1),
+                        config.warmup,
+                        config.schedule,
+                        cuts=state.cuts(state.step / per_epoch),
                     )
                     self.ranker.set_progress((state.step + 1) / total)
                     meter.add(self._step(batch.to(self.device)), self.steps.told)

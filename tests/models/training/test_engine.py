@@ -22,7 +22,7 @@ from hemix.models.training.train_step import Steps, compiled
 from tests.models.files import write_split
 from tests.models.training.ranks import train_in
 from tests.models.training.test_distributed import assert_same_course
-from tests.models.training.train_toy import toy_recipe, train
+from tests.models.training.train_toy import HASTY, toy_recipe, train
 
 SHORT = {"training__epochs": "1", "training__refit": "false"}
 
@@ -90,6 +90,30 @@ def test_a_schedule_is_the_optimisers_rate(data: Path, tmp_path: Path) -> None:
     for point in curve:
         expected = recipe.training.learning_rate * (1 + math.cos(math.pi * point.step / 13)) / 2
         assert point.learning_rate == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_the_rate_falls_to_a_tenth_where_validation_is_no_better_in_a_refit_too(
+    data: Path, tmp_path: Path
+) -> None:
+    setting = {"schedule": "plateau", "warmup": "0", "epochs": "6", "evaluations": "1"}
+    recipe = toy_recipe(**HASTY, **{f"training__{k}": v for k, v in setting.items()})
+    state = train(data, tmp_path, recipe).state
+    gains = [
+        p.score > max((q.score for q in state.validation[:place]), default=-math.inf)
+        for place, p in enumerate(state.validation)
+    ]
+    assert not all(gains) and {p.phase for p in state.curve} == {"fit", "refit"}
+    per_epoch = {
+        phase: next(p.step / p.epoch for p in state.curve if p.phase == phase)
+        for phase in ("fit", "refit")
+    }
+    for point in state.curve:
+        before = int((point.step - 1) / per_epoch[point.phase] + 1e-9)  # whole epochs behind it
+        falls = gains[:before].count(False)
+        assert point.learning_rate == pytest.approx(0.1 * 0.1**falls), point
+    killed = train(data, tmp_path, recipe, kill_at=0)  # nothing is left to do
+    assert killed.state == state
 
 
 def events(batch: Batch) -> torch.Tensor:
