@@ -45,9 +45,9 @@ def fixed(recipe: str) -> dict[str, str]:
 
 
 DEEP = {
-    "training.learning_rate": "0.003",
-    "training.embedding_learning_rate": "0.003",
-    "training.embedding_weight_decay": "0.05",
+    "training.learning_rate": "0.01",
+    "training.embedding_learning_rate": "0.01",
+    "training.embedding_weight_decay": "0.01",
     "model.dropout": "0.3",
 }
 
@@ -56,8 +56,8 @@ def tried(trials: int, seed: int = 0) -> list[dict[str, str]]:
     """``trials`` settings: one for factorisation machines, one for deep networks, then random ones.
 
     Example:
-        >>> [setting["training.learning_rate"] for setting in tried(2)]
-        ['0.01', '0.003']
+        >>> [setting["training.embedding_weight_decay"] for setting in tried(2)]
+        ['1e-5', '0.01']
     """
     random = np.random.default_rng(seed)
     found = [dict(FIRST), dict(DEEP)][:trials]
