@@ -27,6 +27,10 @@ class OwnField(Part):
     """Whether a request has one value of it, or each candidate its own."""
 
 
+MOST_BUCKETS = 10_000_000
+"""Each is a row of a table: more of them would fill the memory of the training."""
+
+
 class Categorical(OwnField):
     """A field whose values become ids."""
 
@@ -34,7 +38,7 @@ class Categorical(OwnField):
     """The field: a column of a source, or a generated one."""
     min_count: int = Field(default=1, ge=1)
     """Values seen less often in the training rows have no id of their own."""
-    oov_buckets: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    oov_buckets: Annotated[int, Field(ge=1, le=MOST_BUCKETS)] | Literal["auto"] = "auto"
     """Ids that all other values share, by hash; auto: as many as tell the log's new items (and new
     values of sequences.columns) apart, one where these are rare; one for all other fields."""
     vocabulary: str | None = None

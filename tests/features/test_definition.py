@@ -94,6 +94,13 @@ def test_a_window_that_is_none_is_told_what_there_is(window: object) -> None:
         DatasetDefinition.load("kuairand", {"sequences.realtime_window": window})
 
 
+@pytest.mark.parametrize("buckets", [0, -1, 2_000_000_000, "many"])
+def test_buckets_of_unknown_values_are_as_many_as_a_table_can_hold(buckets: object) -> None:
+    fields = [{"name": "item_id", "oov_buckets": buckets}]
+    with pytest.raises(DefinitionError, match=rf"categorical\[0\]\.oov_buckets: .*{buckets}"):
+        DatasetDefinition.load("kuairand", {"categorical": fields})
+
+
 def test_overlap_is_true_or_false() -> None:
     with pytest.raises(DefinitionError, match=r"sequences\.overlap: .*boolean"):
         DatasetDefinition.load("kuairand", {"sequences.overlap": "some"})

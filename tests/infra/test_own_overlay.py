@@ -133,6 +133,29 @@ def test_what_a_patch_takes_away_is_not_missed(tmp_path: Path) -> None:
     assert targets.problems(tmp_path, OBJECTS) == []
 
 
+@pytest.mark.parametrize(
+    ("image", "replaced"),
+    [
+        ("{name: docker.io/library/redis, newTag: 7.4.3}", True),
+        ("{name: docker.io/library/redis, newName: registry.example.com:5000/redis}", False),
+        ("{name: redis, newTag: 7.4.3}", False),
+        ("{name: localhost/hemix/features, newName: registry.example.com/features}", True),
+        ("{name: localhost/hemix/feature, newName: registry.example.com/features}", False),
+    ],
+)
+def test_an_image_that_no_container_has_is_told(tmp_path: Path, image: str, replaced: bool) -> None:
+    pod = {
+        "initContainers": [{"image": "a"}],
+        "containers": [{"image": "docker.io/library/redis:7"}],
+    }
+    workload = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "redis"}}
+    objects = [Object("x", workload | {"spec": {"template": {"spec": pod}}})]
+    (tmp_path / "kustomization.yaml").write_text(f"images: [{image}]\n")
+    found = targets.problems(tmp_path, objects)
+    assert bool(found) != replaced
+    assert all("the overlay's images are a, docker.io/library/redis" in told for told in found)
+
+
 def test_a_patch_that_hits_nothing_is_told_as_that(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Patches of an overlay whose target names no object: kustomize leaves them out without a word."""
+"""Patches and images of an overlay that name nothing: kustomize leaves them out without a word."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from hemix.infra.check.users.settings import HOME
 _FILES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _SUFFIX = re.compile(r"-(?=[a-z]*[0-9])[a-z0-9]{10}$")
 """Of the names that kustomize makes of contents."""
+_OURS = {f"localhost/hemix/{name}" for name in ("features", "train", "serve", "pipeline")}
+"""The component ``images`` names them whether or not an overlay has what pulls them."""
 _DELETES = re.compile(r"\$patch[\"']?\s*:\s*[\"']?delete")
 
 
@@ -24,7 +26,7 @@ def kustomization(folder: Path) -> Path | None:
 
 
 def problems(folder: Path, objects: Sequence[Object]) -> list[str]:
-    """Targets of the overlay's own patches, and of its components', that no object answers to.
+    """What the overlay's own patches and ``images``, and its components', name and no object has.
 
     Args:
         folder: of the overlay.
@@ -42,24 +44,69 @@ def problems(folder: Path, objects: Sequence[Object]) -> list[str]:
             f"{file}: patches: the target {{{said}}} names no object, so its patch does nothing; "
             f"{_instead(target, manifests)}"
         )
+    pulled = {repository(image) for one in manifests for image in _pulled(one)}
+    images = list(_images(folder))
+    known = pulled | _OURS | {str(image["name"]) for _, image in images if image.get("newName")}
+    for file, image in images:
+        if str(image.get("newName") or image["name"]) not in known and image["name"] not in _OURS:
+            found.append(
+                f"{file}: images: no container has the image {image['name']}, so nothing is replaced; "
+                f"the overlay's images are {', '.join(sorted(pulled)) or 'none'}"
+            )
     return found
+
+
+def repository(image: str) -> str:
+    """An image's name without tag and digest.
+
+    Example:
+        >>> repository("registry.example.com:5000/a/b:1.2@sha256:00")
+        'registry.example.com:5000/a/b'
+    """
+    name = image.partition("@")[0]
+    return name[: name.rindex(":")] if ":" in name.rpartition("/")[2] else name
+
+
+def _pulled(value: Any) -> Iterator[str]:
+    """Images of all containers, where kustomize looks for them: at any depth."""
+    if isinstance(value, list):
+        for part in value:
+            yield from _pulled(part)
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            if key in ("containers", "initContainers") and isinstance(part, list):
+                yield from (str(c["image"]) for c in part if isinstance(c, dict) and "image" in c)
+            yield from _pulled(part)
+
+
+def _images(folder: Path) -> Iterator[tuple[Path, Manifest]]:
+    for file, read in _read(folder):
+        for image in read.get("images") or ():
+            if isinstance(image, dict) and image.get("name"):
+                yield file, image
+
+
+def _read(folder: Path) -> Iterator[tuple[Path, Manifest]]:
+    """The overlay's own file, then those of its components."""
+    file = kustomization(folder)
+    if file is None:
+        return
+    read: Any = yaml.load(file.read_text(), Loader=LOADER) or {}
+    yield file, read
+    for name in read.get("components") or ():
+        if (folder / str(name)).is_dir():
+            yield from _read((folder / str(name)).resolve())
 
 
 def _patches(folder: Path) -> Iterator[tuple[Path, Manifest, bool]]:
     """``(file, target, whether it takes the object away)``."""
-    file = kustomization(folder)
-    if file is None:
-        return
-    read: Any = yaml.load(file.read_text(), Loader=LOADER)
-    for patch in (read or {}).get("patches") or ():
-        text = str(patch.get("patch") or "")
-        if patch.get("path"):
-            text = (folder / str(patch["path"])).read_text()
-        if patch.get("target"):  # without one kustomize itself says that nothing is meant
-            yield file, patch["target"], bool(_DELETES.search(text))
-    for name in (read or {}).get("components") or ():
-        if (folder / str(name)).is_dir():
-            yield from _patches((folder / str(name)).resolve())
+    for file, read in _read(folder):
+        for patch in read.get("patches") or ():
+            text = str(patch.get("patch") or "")
+            if patch.get("path"):
+                text = (file.parent / str(patch["path"])).read_text()
+            if patch.get("target"):  # without one kustomize itself says that nothing is meant
+                yield file, patch["target"], bool(_DELETES.search(text))
 
 
 def _means(target: Manifest, manifest: Manifest) -> bool:
