@@ -44,7 +44,7 @@ def train(
         "seed": seed,
         "width": int(FIXED["model.embedding.width"]),
         "batch_size": int(FIXED["training.batch_size"]),
-        "epochs": int(FIXED["training.epochs"]),
+        "epochs": int(setting["training.epochs"]),
         "learning_rate": float(setting["training.learning_rate"]),
         "regularizer": float(setting["training.embedding_weight_decay"]),
         "dropout": float(setting.get("model.dropout", 0.0)),

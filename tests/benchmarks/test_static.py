@@ -88,10 +88,9 @@ def test_nothing_of_a_user_moves_in_a_static_log(folder: Path, tmp_path: Path) -
 def test_narrow_tables_and_zero_rows_are_rows_beside_the_base(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = {"training.epochs": "1", "model.embedding.width": "4"}
-    small["model.embedding.std"] = "0.001"  # rows never seen stay near 0
-    for name, value in small.items():
-        monkeypatch.setitem(settings.FIXED, name, value)
+    monkeypatch.setitem(settings.FIXED, "model.embedding.width", "4")
+    monkeypatch.setitem(settings.FIRST, "training.epochs", "1")
+    monkeypatch.setitem(settings.FIRST, "model.embedding.std", "0.001")  # unseen rows stay near 0
     trained: list[Recipe] = []
     run = Trainer.run
     monkeypatch.setattr(Trainer, "run", lambda self: trained.append(self.recipe) or run(self))
