@@ -47,7 +47,7 @@ def train(
         "epochs": int(setting["training.epochs"]),
         "learning_rate": float(setting["training.learning_rate"]),
         "regularizer": float(setting["training.embedding_weight_decay"]),
-        "dropout": float(setting.get("model.dropout", 0.0)),
+        "dropout": float(setting["model.dropout"]),
     }
     return ask(
         "benchmarks.rivals.fuxictr_static",

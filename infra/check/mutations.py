@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from hemix.infra.check.objects import LOADER, Manifest, Object
+from hemix.infra.check.objects import LOADER, Manifest, Object, containers
 
 Fault = Callable[[Manifest], bool]
 """Breaks a manifest in place; False when it has no place for this fault."""
@@ -38,21 +38,21 @@ def _bad_label(manifest: Manifest) -> bool:
 
 
 def _unpinned(manifest: Manifest) -> bool:
-    for container in _containers(manifest):
+    for container in containers(manifest):
         container["image"] = str(container["image"]).partition(":")[0] + ":latest"
         return True
     return False
 
 
 def _privileged(manifest: Manifest) -> bool:
-    for container in _containers(manifest):
+    for container in containers(manifest):
         container["securityContext"] = {"privileged": True}
         return True
     return False
 
 
 def _bad_quantity(manifest: Manifest) -> bool:
-    for container in _containers(manifest):
+    for container in containers(manifest):
         container["resources"] = {"requests": {"memory": "lots"}}
         return True
     return False
@@ -137,15 +137,3 @@ def _misnamed(text: str) -> str:
         task["componentRef"]["name"] = "comp-nowhere"
         break
     return yaml.safe_dump_all(documents)
-
-
-def _containers(value: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(value, dict):
-        for key, child in value.items():
-            if key in ("containers", "initContainers") and isinstance(child, list):
-                yield from (c for c in child if isinstance(c, dict) and "image" in c)
-            else:
-                yield from _containers(child)
-    elif isinstance(value, list):
-        for child in value:
-            yield from _containers(child)

@@ -102,6 +102,31 @@ def overlays(root: Path = ROOT) -> list[Object]:
     return [found for name in OVERLAYS for found in kustomized(folder / name)]
 
 
+def containers(value: Any) -> Iterator[Manifest]:
+    """The containers with an image in a manifest, where kustomize looks for them: at any depth."""
+    if isinstance(value, dict):
+        for key, child in value.items():
+            if key in ("containers", "initContainers") and isinstance(child, list):
+                yield from (c for c in child if isinstance(c, dict) and "image" in c)
+            else:
+                yield from containers(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from containers(child)
+
+
+def repository_and_tag(image: str) -> tuple[str, str]:
+    """An image's name and its tag, empty where it has none; a digest is left out.
+
+    Example:
+        >>> repository_and_tag("registry.example.com:5000/a/b:1.2@sha256:00")
+        ('registry.example.com:5000/a/b', '1.2')
+    """
+    name = image.partition("@")[0]
+    repository, colon, tag = name.rpartition(":")
+    return (repository, tag) if colon and "/" not in tag else (name, "")
+
+
 def duplicates(objects: Iterable[Object]) -> list[str]:
     """Objects of one source that would overwrite each other."""
     seen: set[tuple[str, ...]] = set()

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
-from hemix.infra.check.objects import LOADER, Manifest, Object
+from hemix.components.steps import PREFIX, Image
+from hemix.infra.check.objects import LOADER, Manifest, Object, containers, repository_and_tag
 from hemix.infra.check.users.settings import HOME
 
 _FILES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _SUFFIX = re.compile(r"-(?=[a-z]*[0-9])[a-z0-9]{10}$")
 """Of the names that kustomize makes of contents."""
-_OURS = {f"localhost/hemix/{name}" for name in ("features", "train", "serve", "pipeline")}
+_OURS = {f"{PREFIX}/{name}" for name in get_args(Image)}
 """The component ``images`` names them whether or not an overlay has what pulls them."""
 _DELETES = re.compile(r"\$patch[\"']?\s*:\s*[\"']?delete")
 
@@ -44,9 +45,9 @@ def problems(folder: Path, objects: Sequence[Object]) -> list[str]:
             f"{file}: patches: the target {{{said}}} names no object, so its patch does nothing; "
             f"{_instead(target, manifests)}"
         )
-    pulled = {repository(image) for one in manifests for image in _pulled(one)}
+    pulled = {repository_and_tag(str(c["image"]))[0] for one in manifests for c in containers(one)}
     images = list(_images(folder))
-    known = pulled | _OURS | {str(image["name"]) for _, image in images if image.get("newName")}
+    known = pulled | {str(image["name"]) for _, image in images if image.get("newName")}
     for file, image in images:
         if str(image.get("newName") or image["name"]) not in known and image["name"] not in _OURS:
             found.append(
@@ -54,29 +55,6 @@ def problems(folder: Path, objects: Sequence[Object]) -> list[str]:
                 f"the overlay's images are {', '.join(sorted(pulled)) or 'none'}"
             )
     return found
-
-
-def repository(image: str) -> str:
-    """An image's name without tag and digest.
-
-    Example:
-        >>> repository("registry.example.com:5000/a/b:1.2@sha256:00")
-        'registry.example.com:5000/a/b'
-    """
-    name = image.partition("@")[0]
-    return name[: name.rindex(":")] if ":" in name.rpartition("/")[2] else name
-
-
-def _pulled(value: Any) -> Iterator[str]:
-    """Images of all containers, where kustomize looks for them: at any depth."""
-    if isinstance(value, list):
-        for part in value:
-            yield from _pulled(part)
-    elif isinstance(value, dict):
-        for key, part in value.items():
-            if key in ("containers", "initContainers") and isinstance(part, list):
-                yield from (str(c["image"]) for c in part if isinstance(c, dict) and "image" in c)
-            yield from _pulled(part)
 
 
 def _images(folder: Path) -> Iterator[tuple[Path, Manifest]]:

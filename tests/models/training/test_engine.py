@@ -14,10 +14,11 @@ from hemix.errors import DefinitionError, EnvironmentProblem
 from hemix.models.data.batch import Batch
 from hemix.models.data.reader import ParquetReader, spread
 from hemix.models.data.toy import toy_batch, toy_spec
-from hemix.models.training.curves import Meter
+from hemix.models.training.curves import Meter, ValidationPoint
 from hemix.models.training.distributed import World
 from hemix.models.training.optimizers import rate_share
 from hemix.models.training.recipes import recipe_of
+from hemix.models.training.state import State
 from hemix.models.training.train_step import Steps, compiled
 from tests.models.files import write_split
 from tests.models.training.ranks import train_in
@@ -92,6 +93,17 @@ def test_a_schedule_is_the_optimisers_rate(data: Path, tmp_path: Path) -> None:
         assert point.learning_rate == pytest.approx(expected)
 
 
+def test_a_cut_is_a_validation_no_better_than_all_before() -> None:
+    scores = [0.6, 0.7, 0.7, 0.65, 0.71, 0.5]
+    points = [
+        ValidationPoint(step=k, epoch=k / 2, auc={"click": score}, logloss={"click": 0.5})
+        for k, score in enumerate(scores, start=1)
+    ]
+    state = State(fingerprint="x", validation=points)
+    assert [state.cuts(k / 2) for k in range(7)] == [0, 0, 0, 1, 2, 2, 3]
+    assert [state.cuts(epoch) for epoch in (1.49, 1.5, 99.0)] == [0, 1, 3]
+
+
 @pytest.mark.slow
 def test_the_rate_falls_to_a_tenth_where_validation_is_no_better_in_a_refit_too(
     data: Path, tmp_path: Path
@@ -113,8 +125,8 @@ def test_the_rate_falls_to_a_tenth_where_validation_is_no_better_in_a_refit_too(
         before = int((point.step - 1) / per_epoch[point.phase] + 1e-9)  # whole epochs behind it
         falls = gains[:before].count(False)
         assert point.learning_rate == pytest.approx(0.1 * 0.1**falls), point
-    killed = train(data, tmp_path, recipe, kill_at=0)  # nothing is left to do
-    assert killed.state == state
+    again = train(data, tmp_path, recipe, kill_at=0)  # nothing is left to do
+    assert again.state == state
 
 
 def events(batch: Batch) -> torch.Tensor:

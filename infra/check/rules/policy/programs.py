@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from hemix.infra.check.objects import repository_and_tag
 from hemix.infra.check.rules.own import file, mend, own
 from hemix.infra.check.rules.world import Pod, World
 
@@ -95,10 +96,7 @@ def problems(world: World) -> Iterator[str]:
 
 def of(image: Any) -> tuple[str, str, Program | None]:
     """Repository, tag, and the program; None: not known here."""
-    name = str(image or "").partition("@")[0]
-    repository, colon, tag = name.rpartition(":")
-    if not colon or "/" in tag:
-        repository, tag = name, ""
+    repository, tag = repository_and_tag(str(image or ""))
     if "/hemix/" in f"/{repository}" and _HEMIX_IMAGE.match(repository):
         return repository, tag, _OURS
     return repository, tag, PROGRAMS.get(published(repository))
