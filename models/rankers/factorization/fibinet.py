@@ -7,6 +7,9 @@ Click-Through Rate Prediction", RecSys 2019, arXiv 1905.09433:
     p_ij = (v_i W) * v_j  for i < j                                        bilinear, eq. 5 to 7
     logit_t = w_t0 + sum_i w_ti + MLP([p_12 ; ... ; p'_12 ; ...]) . u_t    eq. 8
 
+INFERRED: SENET's last bias begins at 1, so that every field is let through first. From 0 the ReLU of
+many fields dies in the first steps and never comes back (layers/refinement/squeeze.py).
+
 W is one matrix (``bilinear=all``), one a left vector (``each``) or one a pair (``interaction``);
 the plain and the weighed products have matrices of their own.
 
@@ -64,6 +67,7 @@ class SqueezeExcitation(nn.Module):
         for layer in (self.squeeze, self.excite):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
+        nn.init.ones_(self.excite.bias)
 
     def forward(self, x_BVE: Tensor) -> Tensor:
         weight_BV = self.excite(self.squeeze(x_BVE.mean(2)).relu()).relu()

@@ -17,8 +17,10 @@ from hemix.models.layers import batch_rng, refinement
 from hemix.models.layers.refinement.base import RefinementConfig, RefinementMLP
 from hemix.models.layers.refinement.named import NAMES, SHARED, RefinementName
 from hemix.models.layers.refinement.named import refinement as made
+from hemix.models.layers.refinement.squeeze import SENET
 from hemix.models.pictures import pictures_of
 from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES, Ranker
+from hemix.models.rankers.factorization.fibinet import SqueezeExcitation
 from hemix.models.rankers.registry import RANKERS
 from hemix.models.rankers.vector import VectorRanker
 from hemix.models.training.recipes import Recipe, recipe_of
@@ -241,3 +243,13 @@ def test_docstring_examples_run() -> None:
     for found in pkgutil.iter_modules(refinement.__path__):
         module = importlib.import_module(f"{refinement.__name__}.{found.name}")
         assert doctest.testmod(module).failed == 0
+
+
+def test_squeezes_let_every_field_through_at_first() -> None:
+    """Of small first vectors; a weight of 0 has no gradient, and its field would be lost for good."""
+    vectors = 0.1 * torch.randn(64, 10, 16)
+    for seed in range(5):
+        torch.manual_seed(seed)
+        assert (SENET(10, 16, RefinementConfig()).weights(vectors) > 0).all()
+        excited = SqueezeExcitation(10, 3)(vectors) / vectors
+        assert (excited > 0).all()
