@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hemix.features.names import clashes
 from hemix.features.rates.faults import rate_faults
 from hemix.texts.documents import Contradictions
+from hemix.texts.meant import meant
 from hemix.texts.plain_yaml import Fault, Place
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ _FORMS = ("at_least", "contains_item", "equals_item", "equals")
 
 def check(definition: DatasetDefinition) -> None:
     """Raise :class:`Contradictions` for all that contradicts another part of ``definition``."""
+    definition, misspelt = _tasks(definition)
     faults = [
+        *misspelt,
         *_names(definition),
         *_sources(definition),
         *_fields(definition),
@@ -104,6 +106,20 @@ def _names(definition: DatasetDefinition) -> Iterator[Fault]:
             seen.add(name)
 
 
+def _tasks(definition: DatasetDefinition) -> tuple[DatasetDefinition, list[Fault]]:
+    """Tasks that are a label's name with a slip; all else is then checked with what was meant."""
+    labels = {name for source in definition.interactions for name in source.labels}
+    derived, tasks, faults = definition.derived_behaviors, [*definition.tasks], []
+    used = {*(derived.actions if derived else ())}.union(*(c.events for c in definition.counters))
+    for index, task in enumerate(definition.tasks):
+        close = meant(task, labels - {*tasks})
+        if task in labels or not close or (task in used and close[0] not in used):
+            continue  # the slip may be the label's
+        tasks[index] = close[0]
+        faults.append(_fault(f"there is no label {task!r}{near(task, labels)}", "tasks", index))
+    return definition.model_copy(update={"tasks": tuple(tasks)}), faults
+
+
 def _sources(definition: DatasetDefinition) -> Iterator[Fault]:
     for table, number, source in sources_of(definition):
         names = {*source.columns, *source.constants}
@@ -124,7 +140,14 @@ def _sources(definition: DatasetDefinition) -> Iterator[Fault]:
             yield _fault(told, table, number, "time_format")
     for index, source in enumerate(definition.interactions):
         place = ("interactions", index, "labels")
-        if missing := [task for task in definition.tasks if task not in source.labels]:
+        missing = []
+        for task in (task for task in definition.tasks if task not in source.labels):
+            if slip := meant(task, {*source.labels} - {*definition.tasks}):
+                told = f"there is no task {slip[0]!r}{near(slip[0], definition.tasks)}"
+                yield _fault(told, *place, slip[0])
+            else:
+                missing.append(task)
+        if missing:
             yield _fault(f"it lacks the tasks {missing}", *place)
         for task, label in source.labels.items():
             forms = [form for form in _FORMS if getattr(label, form) not in (None, False)]
@@ -164,7 +187,7 @@ def columns_of(sources: tuple[TableSource, ...]) -> set[str]:
 def near(name: str, known: Iterable[str]) -> str:
     """The known name that was probably meant, all of them, or that there is none, for the end of a message."""
     names = sorted(known)
-    if close := difflib.get_close_matches(name, names, 1, 0.6):
+    if close := meant(name, names):
         return f"; did you mean {close[0]!r}? known: {', '.join(names)}"
     return f"; known: {', '.join(names)}" if names else "; there is none"
 

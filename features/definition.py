@@ -35,11 +35,13 @@ from hemix.features.rates.rate import Rate
 from hemix.features.split import Part, Split
 from hemix.features.within_request import WithinRequest
 from hemix.files import digest_of
-from hemix.texts.documents import Document, checked, key_of, parse, read
+from hemix.texts.documents import ENDINGS, Document, checked, key_of, parse, read
+from hemix.texts.meant import did_you_mean, meant, meant_files
 from hemix.texts.naming import file_name
 from hemix.texts.placeholders import without_placeholders
 
 HINT = "See docs/user-guide.md for every key."
+NO_FILE = "hemix init LOG.csv ... drafts one from a log's files; docs/user-guide.md shows how."
 NO_SPLIT = {
     "train": {"start": "1970-01-01", "end": "1970-01-02"},
     "test": {"start": "1970-01-02", "end": "1970-01-03"},
@@ -219,11 +221,16 @@ class DatasetDefinition(Part):
                 tells every fault with its line and key.
         """
         path = _path_of(name_or_path)
-        document = read(path, "a definition", may_be_empty=False, hint=HINT)
+        document = read(
+            path, "a definition", may_be_empty=False, hint=HINT if path.exists() else NO_FILE
+        )
         value, lines = document.value, dict(document.lines)
         for key, override in (overrides or {}).items():
             _assign(value, key, override, str(path))
-            lines[tuple(int(part) if part.isdigit() else part for part in key.split("."))] = 0
+            place = tuple(int(part) if part.isdigit() else part for part in key.split("."))
+            for depth in range(1, len(place)):
+                lines.setdefault(place[:depth], 0)
+            lines[place] = 0
         if isinstance(value.get("root", "."), str):
             value["root"] = _resolve_root(value.get("root", "."), path.parent)
         return _checked(replace(document, lines=lines))
@@ -240,6 +247,12 @@ class DatasetDefinition(Part):
                 parse(value, "a definition", where=where, may_be_empty=False, hint=HINT)
             )
         return _checked(Document(value=value, where=where))
+
+    @staticmethod
+    def lines(name_or_path: str | Path) -> dict[str, int]:
+        """Each key of a definition's file, as errors write it, and its line; errors as those of :meth:`load`."""
+        found = read(_path_of(name_or_path), "a definition", hint=HINT).lines
+        return {key_of(place): line for place, line in found.items() if place}
 
     def to_json(self) -> str:
         """The definition as JSON text that no pipeline takes for a template; ``parse`` reads it."""
@@ -259,8 +272,9 @@ def _path_of(name_or_path: str | Path) -> Path:
         return path
     names = sorted(p.parent.name for p in EXAMPLES.glob("*/definition.yaml"))
     if str(name_or_path) not in names:
+        near = meant(str(name_or_path), names) or meant_files(Path(f"{path}.yaml"), ENDINGS)
         raise DefinitionError(
-            f"No data set is called {str(name_or_path)!r}.",
+            f"No data set is called {str(name_or_path)!r}{did_you_mean(near)}",
             hint=f"Shipped: {', '.join(names)}; for your own log give the path of its YAML file.",
         )
     return EXAMPLES / str(name_or_path) / "definition.yaml"

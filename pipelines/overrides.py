@@ -16,6 +16,8 @@ from hemix.errors import DefinitionError
 from hemix.features.definition import DatasetDefinition
 from hemix.storage import join, read_bytes
 from hemix.texts.documents import value_of
+from hemix.texts.fields import keys
+from hemix.texts.meant import did_you_mean, meant_keys
 from hemix.texts.placeholders import safe_value
 
 WARM_START = "training.warm_start"
@@ -55,6 +57,11 @@ def parse_overrides(pairs: Iterable[str]) -> Overrides:
     return Overrides(definition=definition, recipe=recipe)
 
 
+def definition_keys() -> list[str]:
+    """Every dotted key of a definition that is not within a list."""
+    return [key.name for key in keys(DatasetDefinition) if "[]" not in key.name]
+
+
 def check_recipe(
     recipe: str,
     overrides: dict[str, str],
@@ -67,8 +74,17 @@ def check_recipe(
     ``tasks``: those of the data set. ``here``: the run is on this machine, so that a training on
     several nodes is refused too.
     """
+    from hemix.models.training.recipe_files import KEYS, fields_of
     from hemix.models.training.recipes import recipe_of
 
+    for key in overrides:
+        if key.partition(".")[0] not in KEYS:
+            known = [*definition_keys(), *fields_of(recipe_of(recipe).model_dump(mode="json"))]
+            raise DefinitionError(
+                f"--set {key}: neither a definition nor a recipe has this key"
+                f"{did_you_mean(meant_keys(key, known))}",
+                hint="hemix keys lists all of both.",
+            )
     chosen = recipe_of(recipe, overrides)
     training = chosen.training
     if tasks is not None:

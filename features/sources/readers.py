@@ -13,12 +13,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hemix.errors import DataError, HemixError, StorageError
+from hemix.errors import DataError, DefinitionError, HemixError, StorageError
 from hemix.features.sources.csv.hints import header_hint
 from hemix.features.sources.csv.lines import CsvText
 from hemix.features.sources.csv.reader import csv_names, csv_tables
 from hemix.features.sources.locations import SourceFile
 from hemix.features.sources.stores import asking
+from hemix.texts.meant import did_you_mean, meant
 
 BATCH_ROWS = 131_072
 FOLDER = {b"hemix": b"folder"}
@@ -81,7 +82,8 @@ def check_columns(file: SourceFile, schema: pa.Schema, needed: dict[str, str], w
     """``needed`` maps the definition's key to the file's column name.
 
     Raises:
-        DataError: names the key, the missing column, the file and what it does hold.
+        DefinitionError: a column is missing; names the key, the file and what it does hold.
+        DataError: several columns of the file have the name.
     """
     for key, name in needed.items():
         count = schema.names.count(name)
@@ -89,7 +91,12 @@ def check_columns(file: SourceFile, schema: pa.Schema, needed: dict[str, str], w
             problem = "has no column" if count == 0 else f"has {count} columns called"
             hint = f"Correct {where}.{key} in the definition."
             found = _ELEMENT.fullmatch(name)
-            if count == 0 and found and found[1] in schema.names:
+            element = count == 0 and found is not None and found[1] in schema.names
+            near = "."
+            if count == 0 and not element:
+                near = did_you_mean([repr(n) for n in meant(name, schema.names)])
+            listed = ("; it has: " if near == "." else f"{near} It has: ") + _listed(schema.names)
+            if found and element:
                 hint = (
                     f"An element of a list is named {found[1]}[1], the first, where {where}.lists says"
                     f" how they are written: `lists: {{{found[1]}: '|'}}`, or json, or list."
@@ -97,10 +104,8 @@ def check_columns(file: SourceFile, schema: pa.Schema, needed: dict[str, str], w
             elif count == 0 and file.format == "csv":
                 own = [n for n in schema.names if n not in file.partitions]
                 hint = header_hint(own, [*needed.values()], file.dialect, where) or hint
-            raise DataError(
-                f"{where}.{key}: {file.url} {problem} {name!r}; it has: {_listed(schema.names)}.",
-                hint=hint,
-            )
+            kind = DefinitionError if count == 0 else DataError
+            raise kind(f"{where}.{key}: {file.url} {problem} {name!r}{listed}.", hint=hint)
 
 
 def _listed(names: list[str]) -> str:

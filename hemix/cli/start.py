@@ -14,6 +14,7 @@ import typer
 
 from hemix.errors import DataError, DefinitionError
 from hemix.files import atomic_file
+from hemix.texts.meant import did_you_mean, meant_keys
 from hemix.texts.naming import file_name
 
 if TYPE_CHECKING:
@@ -97,30 +98,35 @@ def check_command(
 ) -> None:
     """Say what is wrong with a definition and its files, and show five examples as a model sees them.
 
-    All faults at once, each with its mend; nothing is written. Exits with 2 when the definition
-    contradicts itself, with 3 when the log does not fit it.
+    All faults at once, each with its line and mend; nothing is written. Exits with 2 when the
+    definition contradicts itself or names columns that the log does not have, with 3 when what the
+    log holds does not fit it.
 
     [bold]Example[/bold]
 
       hemix check my_log.yaml
     """
+    from hemix.features.checking.places import at_line
     from hemix.features.definition import DatasetDefinition
     from hemix.pipelines.local.check import ROWS, look
-    from hemix.pipelines.overrides import parse_overrides
+    from hemix.pipelines.overrides import definition_keys, parse_overrides
 
     overrides = parse_overrides(set_ or ())
-    if overrides.recipe:
-        keys = ", ".join(overrides.recipe)
+    for key in overrides.recipe:
+        near = did_you_mean(meant_keys(key, definition_keys()))
         raise DefinitionError(
-            f"--set {keys}: a definition has no such key.", hint="hemix keys lists them."
+            f"--set {key}: a definition has no such key{near}", hint="hemix keys lists them."
         )
     loaded = DatasetDefinition.load(definition, overrides.definition)
     found = look(loaded, rows=None if all_ else ROWS)
     if found.faults:
+        lines = DatasetDefinition.lines(definition)
+        faults = [at_line(error, lines) for error in found.faults]
         told = [f"  {number}. {error.message}" + (f"\n     {error.hint}" if error.hint else "")
-                for number, error in enumerate(found.faults, 1)]  # fmt: skip
-        count = len(found.faults)
-        raise DataError(
+                for number, error in enumerate(faults, 1)]  # fmt: skip
+        count = len(faults)
+        only_said = all(isinstance(error, DefinitionError) for error in faults)
+        raise (DefinitionError if only_said else DataError)(
             "\n".join([f"{definition}: {count} fault{'s' if count > 1 else ''}:", *told]),
             hint="Every key is explained in docs/user-guide.md.",
         )
@@ -184,22 +190,40 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def recipes_command() -> None:
-    """List the recipes: which ranker in which shape, and how it is trained.
+def recipes_command(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="[NAME]",
+            help="A recipe to print as a YAML file: every field, its value and what it means.",
+        ),
+    ] = "",
+) -> None:
+    """List the recipes: which ranker in which shape, and how it is trained; or print one as a file.
 
     [bold]Example[/bold]
 
       hemix recipes
+
+      hemix recipes dcnv2 > mine.yaml
+
+      hemix run --recipe mine.yaml
     """
     from hemix.models.rankers.registry import RANKERS
-    from hemix.models.training.recipes import RECIPES
+    from hemix.models.training.recipe_files import explained
+    from hemix.models.training.recipes import RECIPES, recipe_of
 
-    for name, make in RECIPES.items():
+    if name:
+        typer.echo("\n".join(explained(recipe_of(name))))
+        return
+    for known, make in RECIPES.items():
         # A ranker's own recipe is what the ranker's file says in its first line.
-        about = sys.modules[RANKERS[name].__module__] if name in RANKERS else make
+        about = sys.modules[RANKERS[known].__module__] if known in RANKERS else make
         first = (about.__doc__ or "").strip().splitlines()
-        typer.echo(f"{name:<18} {make().ranker:<16} {first[0] if first else ''}")
-    typer.echo("\nhemix run --recipe NAME; a file of your own: docs/tuning.md.")
+        typer.echo(f"{known:<18} {make().ranker:<16} {first[0] if first else ''}")
+    typer.echo(
+        "\nhemix run --recipe NAME; one as a file to change: hemix recipes NAME > mine.yaml."
+    )
 
 
 def register(app: typer.Typer) -> None:

@@ -7,7 +7,7 @@ line, key, value and what to write instead.
 from __future__ import annotations
 
 import copy
-import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +16,12 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from hemix.errors import DefinitionError, HemixError
-from hemix.texts.plain_yaml import TWICE, Fault, Place, Unreadable, decoded, parsed
+from hemix.texts.meant import did_you_mean, meant, meant_files
+from hemix.texts.plain_yaml import TWICE, Fault, Place, Unreadable, decoded, json_fault, parsed
 
 M = TypeVar("M", bound=BaseModel)
 MOST_SHOWN = 20
+ENDINGS = (".yaml", ".yml", ".json")
 _ANY_VALUE = {"string_type", "int_type", "float_type", "bool_type"}
 
 
@@ -96,6 +98,9 @@ def text_of(path: Path, *, hint: str = "", error: type[HemixError] = DefinitionE
     """A file's text; raises ``error`` when it cannot be read or is not text."""
     try:
         return decoded(path.read_bytes())
+    except FileNotFoundError as reason:
+        near = did_you_mean(meant_files(path, ENDINGS))
+        raise error(f"{path}: cannot read ({reason.strerror}){near}", hint=hint) from reason
     except (OSError, ValueError) as reason:
         why = getattr(reason, "strerror", None) or reason
         raise error(f"{path}: cannot read ({why}).", hint=hint) from reason
@@ -131,10 +136,11 @@ def parse(
     try:
         reading = parsed(text)
     except Unreadable as reason:
-        fault = reason.fault
-        told = Fault(message=f"not valid YAML: {fault.message}", line=None)
+        fault, form = reason.fault, "YAML"
+        if where.lower().endswith(".json") and (found := json_fault(text)):
+            fault, form = found, "JSON"
         at = f" (line {fault.line})" if fault.line else ""
-        raise error(f"{where}: {told.message}{at}.", hint=hint) from reason
+        raise error(f"{where}: not valid {form}: {fault.message}{at}.", hint=hint) from reason
     value = reading.value
     if value is None and not reading.faults:
         if not may_be_empty:
@@ -279,7 +285,8 @@ def _faults(reason: ValidationError, model: Any, value: Any) -> list[Fault]:
         if message not in messages.setdefault(place, []):
             messages[place].append(message)
     return found + [
-        Fault(place=place, message=" or ".join(texts)) for place, texts in messages.items()
+        Fault(place=place, message=" or ".join(sorted(texts, key=lambda text: text.endswith("?"))))
+        for place, texts in messages.items()
     ]
 
 
@@ -311,17 +318,20 @@ def _message(error: Any, place: Place, model: Any) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     shown = _shown(given)
     told = isinstance(given, dict | list) or shown in message or kind == "value_error"
+    if kind == "literal_error" and isinstance(given, str):
+        words = re.findall(r"'([^']*)'", str(error["ctx"]["expected"]))
+        shown += did_you_mean([repr(word) for word in meant(given, words)]).removesuffix(".")
     return message if told else f"{message}, not {shown}"
 
 
 def _nearest(key: str, known: list[str]) -> str:
-    if near := difflib.get_close_matches(key, known, 1, 0.6):
-        return f"; did you mean {near[0]}?"
+    if near := meant(key, known):
+        return did_you_mean(near)
     return f"; known: {', '.join(known)}" if known else ""
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = "an empty value" if value is None else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

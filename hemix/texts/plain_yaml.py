@@ -101,6 +101,17 @@ def parsed(text: str) -> Reading:
     return _yaml(text)
 
 
+def json_fault(text: str) -> Fault | None:
+    """Why a text is not JSON; None when it is."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return Fault(message=error.msg, line=error.lineno)
+    except RecursionError:  # the YAML reader tells how deep it may be
+        pass
+    return None
+
+
 def _yaml(text: str) -> Reading:
     try:
         node = yaml.compose(text, Loader=_Loader)

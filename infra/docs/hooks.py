@@ -28,6 +28,9 @@ _PICTURES = {".svg", ".png"}
 def on_files(files: Files, config: Any) -> Files:
     """Add the generated pages, and the pictures that pages show from outside ``docs/``."""
     for name, page in GENERATED.items():
+        # In the repository some have a stand-in, which tells a reader there how to make the page.
+        if (stand_in := files.get_file_from_path(name)) is not None:
+            files.remove(stand_in)
         files.append(File.generated(config, name, content=page()))
     for picture in sorted((ROOT / "benchmarks" / "results").glob("*.svg")):
         name = f"pictures/{picture.name}"

@@ -30,6 +30,7 @@ from hemix.models.rankers.mixers.tokenmixer_large import TokenMixerLarge
 from hemix.models.rankers.polynomial.dynint import DynInt
 from hemix.models.rankers.polynomial.xdeepint import XDeepInt
 from hemix.spec import FeatureSpec
+from hemix.texts.meant import did_you_mean, meant
 
 RANKERS: dict[str, type[Ranker]] = {
     kind.name: kind
@@ -72,7 +73,10 @@ def find(ranker: str) -> type[Ranker]:
         DefinitionError: there is no such ranker.
     """
     if ranker not in RANKERS:
-        raise DefinitionError(f"No ranker is called {ranker!r}.", hint=f"Known: {list(RANKERS)}.")
+        near = did_you_mean(meant(ranker, RANKERS))
+        raise DefinitionError(
+            f"No ranker is called {ranker!r}{near}", hint=f"Known: {', '.join(RANKERS)}."
+        )
     return RANKERS[ranker]
 
 

@@ -285,7 +285,7 @@ def recipe_of(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:
     """
     value = _named(name).model_dump(mode="json")
     for key, text in (overrides or {}).items():
-        _assign(value, key, text)
+        recipe_files.assign(value, key, value_of(text, f"--set {key}"), "recipe")
     return Recipe.parse(value)
 
 
@@ -304,32 +304,5 @@ def _named(name: str) -> Recipe:
     if name in RECIPES:
         return RECIPES[name]()
     if not recipe_files.is_written(name):
-        raise DefinitionError(
-            f"No recipe is called {name!r}.",
-            hint=f"Known: {', '.join(RECIPES)}; or name a YAML file.",
-        )
+        raise recipe_files.no_recipe(name, RECIPES)
     return Recipe.of(recipe_files.document_of(name))
-
-
-FREE = (
-    ("training", "task_weights"),
-    ("training", "given"),
-    ("model", "embedding", "hashed"),
-    ("model", "embedding", "widths"),
-)
-"""Mappings whose keys are not fixed."""
-
-
-def _assign(value: dict[str, Any], key: str, text: str) -> None:
-    *parents, last = key.split(".")
-    here: Any = value
-    for parent in parents:
-        here = here.get(parent) if isinstance(here, dict) else None
-    free = tuple(parents) in FREE
-    if not isinstance(here, dict) or (last not in here and not free) or key in ("name", "ranker"):
-        known = sorted(here) if isinstance(here, dict) else ["model", "training"]
-        raise DefinitionError(
-            f"A recipe has no field {key!r} to set.",
-            hint=f"Known at that place: {', '.join(known)}; e.g. --set training.epochs=2.",
-        )
-    here[last] = value_of(text, f"--set {key}")

@@ -11,6 +11,7 @@ import yaml
 from hemix.errors import DefinitionError
 from hemix.models.rankers.registry import find
 from hemix.models.search_space import Choice, Domain, Range, Space, Value, parse_space, prefixed
+from hemix.models.training.recipe_files import assign
 from hemix.models.training.recipes import Recipe, TrainingConfig
 from hemix.texts.documents import read
 
@@ -125,17 +126,7 @@ def with_values(recipe: Recipe, values: Mapping[str, Value]) -> Recipe:
     """
     whole = recipe.model_dump(mode="json")
     for field, value in values.items():
-        *parents, last = field.split(".")
-        here: Any = whole
-        for parent in parents:
-            here = here.get(parent) if isinstance(here, dict) else None
-        if not isinstance(here, dict) or last not in here or not parents:
-            known = sorted(here) if isinstance(here, dict) and parents else ["model", "training"]
-            raise DefinitionError(
-                f"A {recipe.ranker} recipe has no field {field!r}.",
-                hint=f"Known at that place: {', '.join(known)}.",
-            )
-        here[last] = value
+        assign(whole, field, value, f"{recipe.ranker} recipe")
     return Recipe.parse(whole)
 
 

@@ -38,22 +38,38 @@ class RunRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """A request made definite; ``arguments`` are those of the training pipeline."""
+    """A request made definite; ``arguments`` are those of the training pipeline, ``lines`` those of
+    the definition's keys in its file.
+    """
 
     request: RunRequest
     definition: DatasetDefinition
+    lines: dict[str, int]
     version: str
     baseline: str | None
     deployment_key: str
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-def plan(request: RunRequest) -> RunPlan:
-    """Check the request and name the version it makes.
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A request without fault, and the version that it makes. ``lines``: of the definition's keys."""
+
+    request: RunRequest
+    definition: DatasetDefinition
+    lines: dict[str, int]
+    policy: str
+    source: str
+    code: str
+    recipe: str
+    version: str
+
+
+def checked(request: RunRequest) -> Checked:
+    """Check the request and name the version it makes; reads, and makes nothing.
 
     The version's name is a hash of all that makes it: definition, recipe, the log's files, the code
-    and what of this machine changes weights. The baseline is the registry's champion, or, for a version that the registry already
-    holds, the one it was compared with when it was made.
+    and what of this machine changes weights.
 
     Raises:
         DefinitionError: the definition, recipe, policy or an override cannot be used.
@@ -71,30 +87,48 @@ def plan(request: RunRequest) -> RunPlan:
     version = version_name(
         definition, recipe, request.overrides.recipe, source, code, machine=this_machine()
     )
+    if _earlier(request.folder, version) is None:
+        check_recipe(recipe, request.overrides.recipe, definition.tasks, here=True)
+    return Checked(
+        request=request,
+        definition=definition,
+        lines=DatasetDefinition.lines(request.dataset),
+        policy=policy,
+        source=source,
+        code=code,
+        recipe=recipe,
+        version=version,
+    )
+
+
+def plan(found: Checked) -> RunPlan:
+    """What the run will do.
+
+    The baseline is the registry's champion, or, for a version that the registry already holds, the
+    one it was compared with when it was made.
+    """
+    request, definition, version = found.request, found.definition, found.version
     folder = request.folder
     registry = open_registry(folder.registry)
-    state = registry.state()
-    earlier = _earlier(folder, version) if version in state.versions else None
-    if earlier is None:
-        check_recipe(recipe, request.overrides.recipe, definition.tasks, here=True)
-    baseline = earlier.baseline if earlier else state.champion
+    earlier = _earlier(folder, version)
+    baseline = earlier.baseline if earlier else registry.state().champion
     if baseline == version:
         baseline = None
     key = earlier.deployment_key if earlier else datetime.now(UTC).isoformat(timespec="seconds")
     arguments = {
         "definition": definition.to_json(),
         "events_definition": without_split(definition).to_json(),
-        "source_fingerprint": source,
+        "source_fingerprint": found.source,
         "version": version,
         "feature_service": feature_service(version),
-        "revision": code,
+        "revision": found.code,
         "registry": folder.registry,
         "feature_store": folder.feature_store,
         "checkpoints": folder.checkpoints(version),
-        "recipe": recipe,
+        "recipe": found.recipe,
         "overrides": request.overrides.recipe,
         "champion": registry.location_of(baseline) if baseline else "",
-        "policy": policy,
+        "policy": found.policy,
         "share": request.share,
         # Who runs it here by hand means it.
         "running_experiment": "replace",
@@ -107,6 +141,7 @@ def plan(request: RunRequest) -> RunPlan:
     return RunPlan(
         request=request,
         definition=definition,
+        lines=found.lines,
         version=version,
         baseline=baseline,
         deployment_key=key,
@@ -115,6 +150,9 @@ def plan(request: RunRequest) -> RunPlan:
 
 
 def _earlier(folder: RunFolder, version: str) -> RunRecord | None:
+    """The run that made the version, when the registry holds it."""
+    if version not in open_registry(folder.registry).state().versions:
+        return None
     place = folder.record_of(version)
     return None if read_bytes(place) is None else RunRecord.read(place)
 

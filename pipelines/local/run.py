@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from hemix.components.steps import GATES, STEPS
-from hemix.errors import GateFailed, HemixError
+from hemix.errors import DefinitionError, GateFailed, HemixError
+from hemix.features.checking.places import at_line
 from hemix.files import sweep
 from hemix.pipelines.local.execution import LocalRun, Observer, StepResult
 from hemix.pipelines.local.record import RunRecord, StepRecord
 from hemix.pipelines.local.report import write_report
-from hemix.pipelines.local.request import RunPlan, RunRequest, plan
+from hemix.pipelines.local.request import RunPlan, RunRequest, checked, plan
 from hemix.revision import package_versions
 from hemix.storage import join, read_bytes, remove
 from hemix.unforeseen import told_as
@@ -35,9 +36,10 @@ def run(request: RunRequest, observer: RunObserver) -> RunRecord:
         GateFailed: a gate's verdict stopped the run; the message names check, value and threshold.
         HemixError: the request cannot be used, or a step failed.
     """
+    found = checked(request)  # before anything is made: what is refused leaves nothing behind
     with request.folder.locked() as check:
         sweep(request.folder.root)
-        planned = plan(request)
+        planned = plan(found)
         against = f"compared with {planned.baseline}" if planned.baseline else "the first"
         observer.told(f"Version {planned.version} of {planned.definition.name}, {against}.")
         if request.fresh:
@@ -48,6 +50,10 @@ def run(request: RunRequest, observer: RunObserver) -> RunRecord:
             _execute(planned, run)
         except GateFailed:
             pass  # the stop task; the gate's verdict, which the record holds, says the same
+        except DefinitionError as error:  # what a step holds against the file
+            placed = at_line(error, planned.lines, str(request.dataset))
+            _end_failed(run, str(placed), observer)
+            raise placed from error
         except Exception as error:
             told = told_as(error)
             _end_failed(run, str(told), observer)

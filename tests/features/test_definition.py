@@ -199,3 +199,41 @@ def test_a_validation_that_leaves_no_training_is_refused() -> None:
         validation = {"start": start, "end": "2024-03-02"}
         with pytest.raises(DefinitionError, match="split: the validation window starts where"):
             DatasetDefinition.parse(bare(split={**split, "validation": validation}))
+
+
+@pytest.mark.parametrize(
+    ("task", "label", "told"),
+    [
+        ("clik", "click", r"line \d+: tasks\[0\]: there is no label 'clik'; did you mean 'click'"),
+        (
+            "click",
+            "clik",
+            r"line \d+: .*labels\.clik: there is no task 'clik'; did you mean 'click'",
+        ),
+    ],
+)
+def test_the_end_that_is_misspelt_is_told_alone(
+    tmp_path: Path, kuairand: dict[str, object], task: str, label: str, told: str
+) -> None:
+    kuairand["tasks"] = [task, "long_view"]
+    labels = kuairand["interactions"][0]["labels"]  # type: ignore[index]
+    labels[label] = labels.pop("click")
+    with pytest.raises(DefinitionError, match=rf"definition\.yaml: {told}"):
+        DatasetDefinition.load(_write(tmp_path, kuairand))
+
+
+def test_broken_json_is_told_as_json(tmp_path: Path) -> None:
+    (tmp_path / "d.json").write_text('{"name": "x",\n "tasks": [}')
+    with pytest.raises(DefinitionError, match=r"d\.json: not valid JSON: .* \(line 2\)"):
+        DatasetDefinition.load(tmp_path / "d.json")
+
+
+def test_a_file_that_is_not_there_is_told_with_those_called_so(tmp_path: Path) -> None:
+    (tmp_path / "radio.yaml").write_text("a: 1")
+    for name in ("radoi.yaml", "radio.json", "radio"):
+        with pytest.raises(DefinitionError, match=r"did you mean \S*radio\.yaml\?"):
+            DatasetDefinition.load(tmp_path / name)
+    with pytest.raises(DefinitionError) as refused:
+        DatasetDefinition.load(tmp_path / "other.yaml")
+    assert "did you mean" not in refused.value.message
+    assert "hemix init" in refused.value.hint

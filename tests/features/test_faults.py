@@ -98,7 +98,7 @@ def test_all_faults_of_a_file_are_told_with_their_lines(tmp_path: Path) -> None:
         (
             "interactions__0__constants",
             {"page": None},
-            "constants.page: a text, a number, true or false is wanted, not None",
+            "constants.page: a text, a number, true or false is wanted, not an empty value",
         ),
         ("behaviors", [{"paths": ["b"], "columns": {"mood": "m"}}], "no column 'mood'"),
         ("derived_behaviors__actions__heard", "", "needs a name"),
@@ -116,6 +116,8 @@ def test_all_faults_of_a_file_are_told_with_their_lines(tmp_path: Path) -> None:
         ("tasks", ["heard", "heard"], "is given twice"),
         ("time_fields", ["hour", "hour"], "is given twice"),
         ("time_fields", ["minute"], "'hour' or 'weekday'"),
+        ("time_fields", ["weekdy"], "'hour' or 'weekday', not 'weekdy'; did you mean 'weekday'?"),
+        ("time_fields", [None], "'hour' or 'weekday', not an empty value"),
     ],
 )
 def test_values_that_are_refused(key: str, value: object, words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from pydantic import Field
@@ -80,6 +81,15 @@ def test_a_prefix_picks_keys_of_both_and_an_unknown_one_is_told() -> None:
     assert listed("training.learning_rate")[0] == "training.learning_rate"
     tops = {name.partition(".")[0].partition("[")[0] for name in listed()}
     assert tops == {*DatasetDefinition.model_fields, "ranker", "model", "training"}
-    with pytest.raises(DefinitionError, match=r"begins with 'training\.lerning_rate'") as refused:
-        listed("training.lerning_rate")
-    assert "training.learning_rate" in str(refused.value.hint)
+    with pytest.raises(DefinitionError, match=r"with 'trainning'; did you mean training\?"):
+        listed("trainning")
+
+
+def test_a_recipe_that_is_printed_is_the_same_when_it_is_read(tmp_path: Path) -> None:
+    recipe = "unirank_like"
+    told = CliRunner().invoke(app, ["recipes", recipe], catch_exceptions=False).output
+    (tmp_path / "mine.yaml").write_text(told)
+    assert recipe_of(str(tmp_path / "mine.yaml")) == recipe_of(recipe)
+    fields = [line for line in told.splitlines() if not line.lstrip().startswith("#")]
+    assert "  # Share of all steps" in told
+    assert len(fields) > 60

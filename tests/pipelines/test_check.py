@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typer.testing import CliRunner
 
 from hemix.cli.main import app
 from hemix.cli.start import facts
+from hemix.errors import DefinitionError
+from hemix.features.checking.places import at_line
 from hemix.features.definition import EXAMPLES, DatasetDefinition
 from hemix.pipelines.local.check import look
 
@@ -79,6 +82,30 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     assert "items[0].columns.length" in told
     assert "'long'" in told
     assert getattr(result.exception, "exit_code", None) == 3
+
+
+def test_a_column_that_is_not_there_is_told_with_its_line_and_its_like(tmp_path: Path) -> None:
+    labels = {"like": {"column": "likd"}}
+    path = write(tmp_path, interactions=[{**RADIO["interactions"][0], "labels": labels}])
+    result = CliRunner().invoke(app, ["check", str(path)])
+    told = str(result.exception)
+    line = 1 + path.read_text().splitlines().index("      column: likd")
+    assert re.search(rf"line {line - 1}: interactions\[0\]\.labels\.like: .*plays\.csv", told)
+    assert "has no column 'likd'; did you mean 'liked'? It has: at, liked, " in told
+    assert getattr(result.exception, "exit_code", None) == 2
+
+
+def test_a_step_that_misses_a_column_names_the_line_too(tmp_path: Path) -> None:
+    path = write(tmp_path, PLAYS.replace("listener,", "listner,"))
+    lines = DatasetDefinition.lines(path)
+    (fault,) = look(DatasetDefinition.load(path)).faults
+    key = "interactions[0].columns.user_id"
+    told = at_line(fault, lines, "radio.yaml")
+    assert isinstance(told, DefinitionError)
+    assert told.message.startswith(f"radio.yaml: line {lines[key]}: {key}: ")
+    assert told.hint == fault.hint
+    other = DefinitionError("elsewhere: no.")
+    assert at_line(other, lines) is other
 
 
 def test_every_missing_column_and_file_is_told_at_once(tmp_path: Path) -> None:

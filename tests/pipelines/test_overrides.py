@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,36 @@ def test_unknown_keys_are_named() -> None:
         DatasetDefinition.load("kuairand", parse_overrides(["split.trian=1"]).definition)
     with pytest.raises(DefinitionError, match="'tinny'"):
         check_recipe("tinny", {})
+
+
+@pytest.mark.parametrize(
+    ("pair", "told"),
+    [
+        (
+            "training.schedule=platoe",
+            "'constant' or 'plateau', not 'platoe'; did you mean 'plateau'?",
+        ),
+        ("training.schedule=", "'constant' or 'plateau', not an empty value"),
+        ("training.epochs=", "valid integer, not an empty value"),
+        ("training.shedule=plateau", "'training.shedule' to set; did you mean training.schedule?"),
+        ("model.shedule=plateau", "did you mean training.schedule?"),
+        (
+            "schedule=plateau",
+            "schedule: neither a .* has this key; did you mean training.schedule?",
+        ),
+        ("splitt.train.end=2024-01-01", "did you mean split.train.end?"),
+    ],
+)
+def test_what_was_meant_is_told_with_what_there_is(pair: str, told: str) -> None:
+    with pytest.raises(DefinitionError) as refused:
+        check_recipe("tiny", parse_overrides([pair]).recipe)
+    assert re.search(told.replace("?", r"\?"), refused.value.message), refused.value.message
+
+
+def test_recipes_and_rankers_are_named_likewise() -> None:
+    with pytest.raises(DefinitionError, match=r"'dcnv'; did you mean dcnv2\?"):
+        check_recipe("dcnv", {})
+    with pytest.raises(DefinitionError, match=r"ranker: .*'dcnv'; did you mean dcnv2\?"):
+        check_recipe('{"ranker": "dcnv"}', {})
+    with pytest.raises(DefinitionError, match=r"trainig: no such key; did you mean training\?"):
+        check_recipe('{"ranker": "dcnv2", "trainig": {}}', {})

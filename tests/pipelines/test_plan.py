@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+import hemix
 from hemix.errors import DefinitionError
 from hemix.models.training.recipes import recipe_of
 from hemix.pipelines.local.folder import RunFolder
-from hemix.pipelines.local.request import RunRequest, plan
+from hemix.pipelines.local.request import RunPlan, RunRequest, checked
+from hemix.pipelines.local.request import plan as plan_of
 from hemix.pipelines.overrides import parse_overrides
 
 
@@ -21,6 +23,10 @@ def request(root: Path, recipe: str, *sets: str) -> RunRequest:
         overrides=parse_overrides(sets),
         folder=RunFolder.at(root),
     )
+
+
+def plan(asked: RunRequest) -> RunPlan:
+    return plan_of(checked(asked))
 
 
 def test_a_recipe_file_goes_along_as_its_content(tmp_path: Path) -> None:
@@ -69,3 +75,11 @@ def test_a_version_is_one_of_its_threads_and_packages(
     assert names[0] == names[2] != names[1]
     monkeypatch.setattr("hemix.components.plan.naming.package_versions", lambda: {"torch": "9.9"})
     assert plan(request(tmp_path, "compact")).version not in names
+
+
+def test_what_is_refused_leaves_no_folder(tmp_path: Path) -> None:
+    root = tmp_path / "runs" / "mine"
+    for sets in (["training.schedule=platoe"], ["split.trian=1"]):
+        with pytest.raises(DefinitionError):
+            hemix.run("kuairand", output=root, recipe="tiny", set=sets, quiet=True)
+    assert not root.parent.exists()

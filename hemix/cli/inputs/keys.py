@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hemix.errors import DefinitionError
+from hemix.texts.meant import did_you_mean, meant_keys
 from hemix.texts.shown import shown
 
 if TYPE_CHECKING:
@@ -65,10 +65,12 @@ def keys_command(
             console.print(_line(key))
             console.print(Text(f"    {key.meaning}"))
     if not some:
-        close = _close(prefix, [key.name for listed in groups.values() for key in listed])
+        names = [key.name for listed in groups.values() for key in listed]
+        close = meant_keys(prefix, {part for name in names for part in _prefixes(name)})
         raise DefinitionError(
-            f"No key of a definition or of the recipe {recipe} begins with {prefix!r}.",
-            hint=f"Close to it: {', '.join(close)}." if close else "hemix keys lists all.",
+            f"No key of a definition or of the recipe {recipe} begins with {prefix!r}"
+            f"{did_you_mean(close)}",
+            hint="hemix keys lists all.",
         )
 
 
@@ -79,9 +81,7 @@ def _line(key: Key) -> Text:
     )
 
 
-def _close(prefix: str, names: list[str]) -> list[str]:
-    """Three keys whose last part is written much like that of ``prefix``, the closest first."""
-    last = {name.rpartition(".")[2] for name in names}
-    meant = difflib.get_close_matches(prefix.rpartition(".")[2], last, n=3)
-    candidates = [name for name in names if name.rpartition(".")[2] in meant]
-    return difflib.get_close_matches(prefix, candidates, n=3, cutoff=0)
+def _prefixes(name: str) -> list[str]:
+    """A dotted key and the groups that it lies in."""
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]

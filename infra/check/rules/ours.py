@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import itertools
 import json
@@ -17,6 +16,7 @@ from hemix.errors import HemixError
 from hemix.infra.check.rules.custom import kserve
 from hemix.infra.check.rules.world import Pod, World, title_of
 from hemix.serving.two_roles.routing_table import parse_predictors
+from hemix.texts.meant import meant
 
 Manifest = dict[str, Any]
 _PATHS = re.compile(r"^/v[12]/models/[a-z]|^/[a-z][-a-z0-9]*$")
@@ -211,7 +211,7 @@ def told() -> frozenset[str]:
 
 
 def _near(name: str, known: frozenset[str]) -> str:
-    found = difflib.get_close_matches(name, known, 1, 0.8)
+    found = meant(name, known, cutoff=0.8)
     return f" (there is {found[0]})" if found else ""
 
 

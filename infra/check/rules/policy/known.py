@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -10,15 +9,16 @@ from typing import Any
 from hemix.infra.check.rules.own import file, mend, own
 from hemix.infra.check.rules.values import QUALIFIED, selector
 from hemix.infra.check.rules.world import World, title_of
+from hemix.texts.meant import meant
 
 Manifest = dict[str, Any]
 
 
 def _unknown(title: str, field: str) -> Iterator[str]:
     """A field that is not among those that are shipped, unless it is said to be meant."""
-    meant = f"{title} {field}"
-    if meant not in own().changed:
-        yield f"{title}: {field}: is not in what is shipped, and nothing checks what it does; take it out, or, if you mean it so, name '{meant}' under changed in {file()}"
+    named = f"{title} {field}"
+    if named not in own().changed:
+        yield f"{title}: {field}: is not in what is shipped, and nothing checks what it does; take it out, or, if you mean it so, name '{named}' under changed in {file()}"
 
 
 def _words(text: str) -> set[str]:
@@ -174,7 +174,7 @@ def _keys(kind: str, found: Manifest) -> Iterator[str]:
         if domain == "autoscaling.keda.sh":
             yield f"{kind} {key}: KEDA then leaves the number of pods as it is, however many users come; take it out, and bound it by min_replicas and max_replicas under scaling in the deployment settings"
         elif not known:
-            near = difflib.get_close_matches(str(key), {*_ANNOTATIONS, *_LABELS}, 1, 0.85)
+            near = meant(str(key), {*_ANNOTATIONS, *_LABELS}, cutoff=0.85)
             hint = f" ({near[0]} is known)" if near else ""
             yield f"{kind} {key}: no rule here knows what it does{hint}; {mend('annotations')}"
         elif kind == "annotation" and not re.fullmatch(_ANNOTATIONS[key], str(value)):
