@@ -14,6 +14,7 @@ from typing import Any
 
 from hemix.errors import DefinitionError
 from hemix.features.definition import DatasetDefinition
+from hemix.models.training.recipe_files import KEYS, fields_of
 from hemix.storage import join, read_bytes
 from hemix.texts.documents import value_of
 from hemix.texts.fields import keys
@@ -74,7 +75,6 @@ def check_recipe(
     ``tasks``: those of the data set. ``here``: the run is on this machine, so that a training on
     several nodes is refused too.
     """
-    from hemix.models.training.recipe_files import KEYS, fields_of
     from hemix.models.training.recipes import recipe_of
 
     for key in overrides:

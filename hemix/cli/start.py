@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hemix.errors import DataError, DefinitionError
+from hemix.features.checking.places import at_line
 from hemix.files import atomic_file
 from hemix.texts.meant import did_you_mean, meant_keys
 from hemix.texts.naming import file_name
@@ -106,7 +107,6 @@ def check_command(
 
       hemix check my_log.yaml
     """
-    from hemix.features.checking.places import at_line
     from hemix.features.definition import DatasetDefinition
     from hemix.pipelines.local.check import ROWS, look
     from hemix.pipelines.overrides import definition_keys, parse_overrides
