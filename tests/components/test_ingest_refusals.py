@@ -61,7 +61,7 @@ BAD_DEFINITIONS = {
     "misnamed column": (
         "interactions.0.columns.device",
         "devise",
-        r"device.*'devise'.*it has: at,",
+        r"device.*'devise'; did you mean 'device'. It has: at,",
     ),
     "misnamed label": ("interactions.0.labels.buy.column", "buys", r"labels\.buy.*'buys'"),
     "no file": ("items.0.paths", ["nosuch-*.parquet"], r"items\[0\]\.paths: no file matches"),
