@@ -91,6 +91,9 @@ def main() -> int:
     parser.add_argument("--best-seeds", type=int, default=0, metavar="SEEDS", help="default: none")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="for all recipes")
     parser.add_argument("--peer", type=Path, metavar="PYTHON", help="a python that has fuxictr")
+    parser.add_argument(
+        "--name", help="of another result file and picture (default accuracy-DATASET)"
+    )
     arguments = parsed(parser)
     folder = arguments.folder
     fixed = dict(text.split("=", 1) for text in arguments.set)
@@ -137,14 +140,16 @@ def main() -> int:
     }
     table.show(figures)
 
+    name = arguments.name or f"accuracy-{dataset}"
+
     def beside(path: Path) -> None:
         latest = path.with_name("accuracy.json")
-        kept = read_json(latest) if latest.exists() else {}
-        write_json(latest, kept | {dataset: read_json(path)})
-        shown = path.with_name(f"accuracy-{dataset}.svg")
-        picture.draw(scores, REFERENCE, data.test, dataset, shown)
+        if arguments.name is None:
+            kept = read_json(latest) if latest.exists() else {}
+            write_json(latest, kept | {dataset: read_json(path)})
+        picture.draw(scores, REFERENCE, data.test, dataset, path.with_name(f"{name}.svg"))
 
-    return published("accuracy", figures, arguments, then=beside)
+    return published("accuracy", figures, arguments, name=name, then=beside)
 
 
 if __name__ == "__main__":
