@@ -7,8 +7,8 @@ Click-Through Rate Prediction", RecSys 2019, arXiv 1905.09433:
     p_ij = (v_i W) * v_j  for i < j                                        bilinear, eq. 5 to 7
     logit_t = w_t0 + sum_i w_ti + MLP([p_12 ; ... ; p'_12 ; ...]) . u_t    eq. 8
 
-INFERRED: SENET's last bias begins at 1, so that every field is let through first. From 0 the ReLU of
-many fields dies in the first steps and never comes back (layers/refinement/squeeze.py).
+INFERRED: SENET's last bias begins at 1, so that every field is let through first; the same layer as a
+refinement (layers/refinement/squeeze.py) was seen to lose fields for good otherwise.
 
 W is one matrix (``bilinear=all``), one a left vector (``each``) or one a pair (``interaction``);
 the plain and the weighed products have matrices of their own.
