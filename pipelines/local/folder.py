@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hemix.errors import DefinitionError, EnvironmentProblem
+from hemix.errors import DefinitionError, EnvironmentProblem, StorageError
 from hemix.files import lock, refuse_patterns
 from hemix.lease import lease
 from hemix.storage import cache_folder, is_remote, join, local_copy
@@ -102,6 +102,21 @@ class RunFolder:
         made = self.root / location.removeprefix(f"{self.location}/")
         return made if self.remote and made.exists() else local_copy(location)
 
+    def check_place(self) -> None:
+        """Make nothing, and raise StorageError when a file lies where the root or a folder around it
+        has to be."""
+        place = next(place for place in (self.root, *self.root.parents) if place.exists())
+        if not place.is_dir():
+            raise StorageError(
+                f"{self.root}: cannot write ({place} is a file, not a folder).", hint=self._elsewhere
+            )
+
+    @property
+    def _elsewhere(self) -> str:
+        if self.remote:
+            return "Set HEMIX_CACHE to a folder that can be written."
+        return "Choose another folder with --output."
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[Callable[[], None]]:
         """Hold the root for one run; yields a check that raises when it is held no longer.
@@ -120,9 +135,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def _locked_here(self) -> Iterator[None]:
-        cache = "Set HEMIX_CACHE to a folder that can be written."
-        hint = cache if self.remote else "Choose another folder with --output."
-        held = lock(self.root / ".lock", hint=hint, wait=False)
+        held = lock(self.root / ".lock", hint=self._elsewhere, wait=False)
         if held is None:
             raise EnvironmentProblem(
                 f"Another run is working in {self.location}.",

@@ -74,10 +74,12 @@ def checked(request: RunRequest) -> Checked:
     Raises:
         DefinitionError: the definition, recipe, policy or an override cannot be used.
         DataError: the log's files are not there.
+        StorageError: a file lies where the output folder has to be.
     """
     from hemix.features.sources.tables import fingerprint
     from hemix.models.training.recipes import portable
 
+    request.folder.check_place()
     definition = DatasetDefinition.load(request.dataset, request.overrides.definition)
     policy = policy_text(request.policy, definition.tasks) if request.policy else ""
     _check_deployment(request)

@@ -209,9 +209,11 @@ def test_a_folder_in_use_is_an_error(tmp_path: Path, here: Here) -> None:
 
 def test_an_output_that_is_a_file_is_an_error(tmp_path: Path, here: Here) -> None:
     (tmp_path / "out").write_text("")
-    code, told = here("run", "--output", "out")
-    assert code == 9
-    assert "cannot write" in told
+    for output in ("out", "out/mine"):
+        code, told = here("run", "--output", output)
+        assert code == 9
+        assert "cannot write" in told
+        assert "out is a file" in told
 
 
 @pytest.mark.parametrize(
