@@ -108,7 +108,8 @@ class RunFolder:
         place = next(place for place in (self.root, *self.root.parents) if place.exists())
         if not place.is_dir():
             raise StorageError(
-                f"{self.root}: cannot write ({place} is a file, not a folder).", hint=self._elsewhere
+                f"{self.root}: cannot write ({place} is a file, not a folder).",
+                hint=self._elsewhere,
             )
 
     @property
