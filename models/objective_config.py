@@ -107,11 +107,16 @@ class ObjectiveConfig(Frozen):
     """RCR in groups of users with alike embeddings, level by level."""
     cl4ctr: CL4CTRConfig = CL4CTRConfig()
     """Contrast, alignment and uniformity of the field embeddings."""
+    jrc_without_lists: bool = False
+    """Take JRC by user, of weight 1, where the training rows' requests show one item each and no other
+    term compares rows; the training says what it took."""
 
     def active(self) -> dict[str, TermConfig]:
         """The terms whose weight is not 0, in order."""
         named = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: term for name, term in named.items() if term.weight}
+        return {
+            k: term for k, term in named.items() if isinstance(term, TermConfig) and term.weight
+        }
 
     @property
     def compares(self) -> bool:

@@ -75,7 +75,7 @@ class TrainingConfig(Frozen):
     """Train once more, from new weights, on training and validation rows together, for the best
     number of steps per epoch."""
     objective: ObjectiveConfig = ObjectiveConfig()
-    """What is minimised: a weighted sum of terms, log loss alone by default."""
+    """What is minimised: a weighted sum of terms, log loss alone unless the recipe says otherwise."""
     task_weights: dict[str, float] = Field(default={})
     """Task -> weight of its loss in the sum; 1 where it is not given."""
     given: dict[str, str] = Field(default={})

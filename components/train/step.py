@@ -74,12 +74,13 @@ def run(
     """
     from hemix.models.layers.compiling import load_compiler
     from hemix.models.training.recipes import recipe_of
+    from hemix.models.training.suited import suited
     from hemix.models.training.trainer import Trainer
     from hemix.models.versions.version import write
 
-    chosen = recipe_of(recipe, overrides)
     spec = FeatureSpec.read(transform / "spec.json")
     training, validation = transformed / "train", transformed / "validation"
+    chosen = suited(recipe_of(recipe, overrides), training)
     _check_labels(spec, training, chosen.training.given)
     if chosen.training.compile != "none":
         load_compiler()  # before a warm start reads transforms with TensorFlow

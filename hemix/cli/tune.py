@@ -85,6 +85,7 @@ def tune_command(
       hemix run --recipe runs/kuairand/tune/compact/best.yaml
     """
     from hemix.models.training.recipes import recipe_of
+    from hemix.models.training.suited import suited
     from hemix.models.tuning.space import read_space
     from hemix.models.tuning.study import StudyFolder, StudySettings
     from hemix.models.tuning.tune import tune
@@ -104,6 +105,7 @@ def tune_command(
             hint="Leave it out here and set it for hemix run.",
         )
     record, rows = rows_of(run)
+    chosen = suited(chosen, rows.train)
     settings = StudySettings.of(
         chosen,
         read_space(space, chosen),

@@ -48,6 +48,7 @@ from hemix.models.layers.attention.mixed import Interest
 from hemix.models.layers.attention.reading import layout_of
 from hemix.models.layers.dense import CrossLayer, split_axis, xavier_slices_
 from hemix.models.layers.refinement.named import refinement, refinements_of
+from hemix.models.objective_config import ObjectiveConfig
 from hemix.models.pictures import Look, Picture
 from hemix.models.rankers.base import ITEM_SIDES, REQUEST_SIDES, Ranker
 from hemix.models.rankers.hemix.attention_weights import attention_pictures
@@ -191,7 +192,7 @@ class HeMix(Ranker):
             blocks=1,
             tower=(64,),
             embedding=shape.embedding,
-        ), training
+        ), training.model_copy(update={"objective": ObjectiveConfig(jrc_without_lists=True)})
 
     def __init__(self, spec: FeatureSpec, config: HeMixConfig) -> None:
         super().__init__(spec, config)

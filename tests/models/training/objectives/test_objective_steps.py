@@ -42,8 +42,9 @@ ALL = {
     "training__objective__group_ce__codes": "3",
 }
 ONCE = {"training__epochs": "1", "training__refit": "false", "training__evaluations": "1"}
-OTHERS = [name for name in ObjectiveConfig.model_fields if name != "bce"]
-COMPARING = [name for name in OTHERS if isinstance(getattr(ObjectiveConfig(), name), Comparing)]
+TERMS = {k: v for k, v in ObjectiveConfig() if isinstance(v, TermConfig)}
+OTHERS = [name for name in TERMS if name != "bce"]
+COMPARING = [name for name in OTHERS if isinstance(TERMS[name], Comparing)]
 CPU = torch.device("cpu")
 
 
