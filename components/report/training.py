@@ -11,24 +11,34 @@ import pandas as pd
 from hemix.files import read_json
 
 TASK_COLOURS = ("candidate", "champion", "boosting", "popularity")
+LOG_LOSS = "bce"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingView:
     """Frames with ``step``, ``value``, ``series``; empty frames when nothing was logged.
 
+    ``objective``: the terms that were minimised and their weights. ``loss`` is log loss in training and
+    validation alike, whatever else was minimised, and has no training series where log loss was not.
     ``reader_wait``: share of the steps' time spent waiting for rows; None when it was not measured.
     """
 
     loss: pd.DataFrame
     auc: pd.DataFrame
     tasks: tuple[str, ...]
+    objective: dict[str, float]
     parameters: int
     flops_per_sample: float
     seconds: float
     reader_wait: float | None
     steps: int
     best_step: int | None
+
+    @property
+    def minimised(self) -> str:
+        """The terms of the objective, their weights where these are not 1: ``log loss + 0.3 ranknet``."""
+        named = {("log loss" if k == LOG_LOSS else k): w for k, w in self.objective.items()}
+        return " + ".join(name if w == 1 else f"{w:g} {name}" for name, w in named.items())
 
 
 def read_training(curves: Path) -> TrainingView:
@@ -37,7 +47,16 @@ def read_training(curves: Path) -> TrainingView:
     fit = [point for point in value["training"] if point.get("phase", "fit") == "fit"]
     validation = value["validation"]
     tasks = tuple(validation[0]["auc"]) if validation else ()
-    loss = [{"step": p["step"], "value": p["loss"], "series": "training"} for p in fit]
+    objective = {str(k): float(v) for k, v in value.get("objective", {LOG_LOSS: 1.0}).items()}
+    loss = [
+        {
+            "step": p["step"],
+            "value": p.get("terms", {}).get(LOG_LOSS, p["loss"]),
+            "series": "training",
+        }
+        for p in fit
+        if LOG_LOSS in objective
+    ]
     loss += [
         {"step": p["step"], "value": sum(p["logloss"].values()), "series": "validation"}
         for p in validation
@@ -52,6 +71,7 @@ def read_training(curves: Path) -> TrainingView:
         loss=pd.DataFrame(loss, columns=columns),
         auc=pd.DataFrame(auc, columns=columns).dropna(),
         tasks=tasks,
+        objective=objective,
         parameters=_total(value.get("parameters", 0)),
         flops_per_sample=float(_total(value.get("flops_per_sample", 0))),
         seconds=float(value.get("seconds", 0)),

@@ -133,6 +133,7 @@ def curves(recipe: Recipe, trained: Trained) -> dict[str, Any]:
     return {
         "ranker": recipe.ranker,
         "recipe": recipe.name,
+        "objective": {k: term.weight for k, term in recipe.training.objective.active().items()},
         "parameters": trained.ranker.parameter_counts(),
         "flops_per_sample": trained.ranker.flops_per_sample(),
         "steps_per_epoch": trained.steps_per_epoch,

@@ -158,7 +158,7 @@ def report(text: str, folder: Path) -> str:
             ),
             spec=Missing(reason=text),
             training=TrainingView(
-                loss=points, auc=points, tasks=(text,), parameters=1, flops_per_sample=1.0,
+                loss=points, auc=points, tasks=(text,), objective={text: 1.0}, parameters=1, flops_per_sample=1.0,
                 seconds=1.0, reader_wait=None, steps=2, best_step=1,
             ),
             model=ModelView(
