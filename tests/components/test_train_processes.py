@@ -18,6 +18,7 @@ from hemix.errors import DataError, DefinitionError, EnvironmentProblem
 from hemix.models.data.toy import toy_spec
 from hemix.models.training.checkpoint import NAME
 from hemix.models.training.recipes import recipe_of
+from hemix.models.training.suited import suited
 from tests.models.files import write_split
 from tests.models.training.ranks import train_in
 
@@ -70,7 +71,7 @@ def test_a_killed_process_changes_no_bit(data: Path, monkeypatch: pytest.MonkeyP
     train(data)
     root = data.parent
     whole = root / "whole"
-    train_in(2, data, whole, recipe_of("compact", OVERRIDES))
+    train_in(2, data, whole, suited(recipe_of("compact", OVERRIDES), data / "train"))
     killed, unkilled = (load_file(p / NAME) for p in (root / "checkpoints", whole))
     assert killed.keys() == unkilled.keys()
     for name, tensor in unkilled.items():
