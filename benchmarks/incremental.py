@@ -37,6 +37,7 @@ from hemix.files import digest_of, read_json, write_json
 from hemix.models.metrics.within_user import GAUC
 from hemix.models.training.recipes import Recipe, recipe_of
 from hemix.models.training.state import State
+from hemix.models.training.suited import as_written
 from hemix.models.training.trainer import Trainer
 from hemix.models.training.warm_start import NewRows, TransformContents, move
 from hemix.pipelines.local.folder import RunFolder
@@ -262,7 +263,7 @@ def main() -> int:
     new_days = since(second, split["test"]["start"], folder / "new-days")
     seeds = []
     for seed in range(arguments.seeds):
-        recipe = recipe_of(arguments.recipe, {**overrides, "training.seed": str(seed)})
+        recipe = as_written(recipe_of(arguments.recipe, {**overrides, "training.seed": str(seed)}))
         digest = digest_of([recipe.model_dump(mode="json"), str(second.transformed)], 8)
         kept = folder / f"{arguments.recipe}-{seed}-{digest}.json"
         seeds.append(one_seed(recipe, first, second, new_days, kept))

@@ -108,8 +108,9 @@ class ObjectiveConfig(Frozen):
     cl4ctr: CL4CTRConfig = CL4CTRConfig()
     """Contrast, alignment and uniformity of the field embeddings."""
     jrc_without_lists: bool = False
-    """Take JRC by user, of weight 1, where the training rows' requests show one item each and no other
-    term compares rows; the training says what it took."""
+    """Add JRC by user, of weight 1, to log loss where no other term compares rows, less than half of the
+    training rows share a request and, in every task, half are of users with both labels; the training
+    says what it took."""
 
     def active(self) -> dict[str, TermConfig]:
         """The terms whose weight is not 0, in order."""

@@ -23,6 +23,7 @@ from hemix.models.metrics import pointwise as metrics
 from hemix.models.metrics.within_user import GAUC, within_user
 from hemix.models.rankers.base import Ranker
 from hemix.models.training.recipes import Recipe, recipe_of
+from hemix.models.training.suited import as_written
 from hemix.progress import say
 
 Look = Callable[[Recipe, Ranker], Any]
@@ -55,7 +56,7 @@ def train(
     """
     from hemix.models.training.trainer import Trainer
 
-    chosen = recipe_of(recipe, {**overrides, "training.seed": str(seed)})
+    chosen = as_written(recipe_of(recipe, {**overrides, "training.seed": str(seed)}))
     name = f"{recipe}-{seed}-{digest_of([what_counts(chosen), data.digest], 8)}"
     kept, scored = folder / f"{name}.json", folder / f"{name}.npz"
     before: dict[str, Any] = {}

@@ -15,6 +15,7 @@ from benchmarks.objectives.held_out import Splits
 from hemix.files import digest_of, read_json, write_json
 from hemix.models.metrics import pointwise as metrics
 from hemix.models.training.recipes import recipe_of
+from hemix.models.training.suited import as_written
 from hemix.models.training.trainer import Trainer
 from hemix.progress import say
 
@@ -27,7 +28,7 @@ def train(
     The record: ``validation`` GAUC on one state a task, ``terms`` of the last point of the curve,
     ``seconds``.
     """
-    chosen = recipe_of(recipe, {**overrides, "training.seed": str(seed)})
+    chosen = as_written(recipe_of(recipe, {**overrides, "training.seed": str(seed)}))
     name = f"{recipe}-{seed}-{digest_of([what_counts(chosen), splits.data.digest], 8)}"
     kept, scored = splits.folder / f"{name}.json", splits.folder / f"{name}.npz"
     if kept.exists() and scored.exists():

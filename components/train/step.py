@@ -80,7 +80,7 @@ def run(
 
     spec = FeatureSpec.read(transform / "spec.json")
     training, validation = transformed / "train", transformed / "validation"
-    chosen = suited(recipe_of(recipe, overrides), training)
+    chosen = suited(recipe_of(recipe, overrides), spec, training)
     _check_labels(spec, training, chosen.training.given)
     if chosen.training.compile != "none":
         load_compiler()  # before a warm start reads transforms with TensorFlow

@@ -11,6 +11,9 @@ import typer
 from hemix.errors import DefinitionError
 from hemix.progress import say
 
+OBJECTIVE = ("training.objective.", "training.balance_lengths", "training.compile")
+"""Fields that the objective is made of, or that go with some objectives alone."""
+
 
 class PrunerName(enum.StrEnum):
     """Which trials are stopped early."""
@@ -85,7 +88,7 @@ def tune_command(
       hemix run --recipe runs/kuairand/tune/compact/best.yaml
     """
     from hemix.models.training.recipes import recipe_of
-    from hemix.models.training.suited import suited
+    from hemix.models.training.suited import as_written, suited
     from hemix.models.tuning.space import read_space
     from hemix.models.tuning.study import StudyFolder, StudySettings
     from hemix.models.tuning.tune import tune
@@ -105,10 +108,13 @@ def tune_command(
             hint="Leave it out here and set it for hemix run.",
         )
     record, rows = rows_of(run)
-    chosen = suited(chosen, rows.train)
+    searched = read_space(space, chosen)
+    # What a trial may set itself is not added to the others' objective.
+    own = any(field.startswith(OBJECTIVE) for field in searched)
+    chosen = as_written(chosen) if own else suited(chosen, rows.spec, rows.train)
     settings = StudySettings.of(
         chosen,
-        read_space(space, chosen),
+        searched,
         seeds=seeds,
         seed=seed,
         pruner=pruner.value,

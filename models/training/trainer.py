@@ -49,6 +49,9 @@ and memory but round otherwise: the bits would not be those of one training."""
 class Trainer:
     """Trains ``recipe`` on the Parquet files of ``train``, stopping early by ``validation``.
 
+    The recipe is trained as it is written: what it leaves to the log
+    (``objective.jrc_without_lists``) :func:`hemix.models.training.suited.suited` has settled before.
+
     A checkpoint of another recipe or of other data (training or validation) is ignored. With a
     ``world`` of several processes each of them runs one trainer and shares every batch
     (:mod:`hemix.models.training.distributed`); any number of processes may resume from a checkpoint.

@@ -26,6 +26,7 @@ DECIDED = (
     "training.processes",
     "training.nodes",
     "training.warm_start",
+    "training.objective.jrc_without_lists",
 )
 """Fields of a training that the search itself sets, or that change nothing in what is learnt."""
 

@@ -116,3 +116,11 @@ def test_trains_on_the_slice_of_the_real_log(small_model: Path) -> None:
     scorer = Scorer.load(small_model)
     assert scorer.version is not None
     assert scorer.version.manifest.metrics["validation_click_auc"] > 0.6
+
+
+def test_the_version_says_which_objective_the_log_called_for(inputs: Path) -> None:
+    train(inputs)
+    objective = read_json(inputs / "curves" / "curves.json")["objective"]
+    assert objective == {"bce": 1.0, "jrc": 1.0}
+    kept = read_json(inputs / "model" / "manifest.json")["config"]["training"]["objective"]
+    assert (kept["jrc"]["weight"], kept["jrc_without_lists"]) == (1.0, False)

@@ -71,7 +71,7 @@ def test_a_killed_process_changes_no_bit(data: Path, monkeypatch: pytest.MonkeyP
     train(data)
     root = data.parent
     whole = root / "whole"
-    train_in(2, data, whole, suited(recipe_of("compact", OVERRIDES), data / "train"))
+    train_in(2, data, whole, suited(recipe_of("compact", OVERRIDES), toy_spec(), data / "train"))
     killed, unkilled = (load_file(p / NAME) for p in (root / "checkpoints", whole))
     assert killed.keys() == unkilled.keys()
     for name, tensor in unkilled.items():

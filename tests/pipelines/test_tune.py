@@ -89,10 +89,18 @@ def test_a_study_sees_no_test_rows_and_writes_page_and_recipe(
     recipe = recipe_of(str(tmp_path / "s" / "best.yaml"))
     assert recipe.name == "compact-tuned"
     assert recipe.training.batch_size == 32
+    objective = recipe.training.objective  # the toy log has single rows, of users with both labels
+    assert (objective.jrc.weight, objective.jrc_without_lists) == (1, False)
     page = (tmp_path / "s" / "report.html").read_text()
     assert "at least 8 are needed" in page
     assert page.count("<svg") >= 3
     assert not re.search(r"(src|href)=\"(https?:)?//", page)
+    own = tmp_path / "own.yaml"
+    own.write_text("training.objective.ranknet.weight: {low: 0.1, high: 0.3}\n")
+    tune(*arguments[:-4], "--space", str(own), "--study", str(tmp_path / "o"), "--trials", "1")
+    objective = recipe_of(str(tmp_path / "o" / "best.yaml")).training.objective
+    assert (objective.jrc.weight, objective.jrc_without_lists) == (0, False)
+    assert objective.ranknet.weight > 0
     again = tune(*arguments, "--trials", "0")
     assert "Best of 3 trials" in again
     assert "Trial" not in again

@@ -6,8 +6,8 @@ SIGIR 2020, arXiv 2005.10114 (its field-wise network):
     u_f = relu(e_f W_f + b_f)      W_f [d, d], b_f [d]        out_f = u_f * e_f
 
 The product as fusion is the benchmark's choice (arXiv 2311.04625). ``b`` begins at 1, so that every
-number passes at first: from 0, as the release has it on average, three of five had fallen silent for
-good after three epochs of an FM on Frappe, and what is behind a dead ReLU has no gradient.
+number passes at first: from 0, as the release has it on average, three of five had fallen silent
+after three epochs of an FM on Frappe (one seed), and what is behind a dead ReLU has no gradient.
 ``init: released`` begins as the release does.
 """
 

@@ -110,6 +110,8 @@ def test_each_field_s_matrix_begins_as_one_of_its_own() -> None:
     plain = made("fwn", 10, 16, RefinementConfig())
     assert 0.4 < plain.get_parameter("weight").abs().max().item() < (6 / 32) ** 0.5
     assert plain.get_parameter("bias").eq(1).all()  # every number passes at first
+    released = made("fwn", 10, 16, RefinementConfig(init="released"))
+    assert 0 < released.get_parameter("bias").abs().max().item() < 0.2
 
 
 def test_a_batch_norm_folds_into_the_layer_before_it() -> None:
