@@ -22,6 +22,7 @@ from hemix.errors import DataError, DefinitionError, EnvironmentProblem
 from hemix.models.data.toy import toy_spec
 from hemix.models.training.checkpoint import NAME
 from hemix.models.training.recipes import TrainingConfig, recipe_of
+from hemix.models.training.suited import suited
 from hemix.pipelines.cleaning import jobs
 from hemix.serving.kubernetes.api import Cluster
 from hemix.serving.kubernetes.errors import ClusterError
@@ -187,7 +188,9 @@ def test_the_step_trains_on_two_nodes_over_s3(
     assert log.count("in 2 processes") == 1
     assert "validation at epoch" in capfd.readouterr().out
     # One process, the same batches: only the rounding of sums may differ.
-    whole = train(tmp_path / "transformed", tmp_path / "whole", recipe_of("compact", OVERRIDES))
+    rows = tmp_path / "transformed"
+    recipe = suited(recipe_of("compact", OVERRIDES), toy_spec(), rows / "train")
+    whole = train(rows, tmp_path / "whole", recipe)
     weights = whole.ranker.state_dict()
     for name, tensor in load_file(tmp_path / "model" / "model.safetensors").items():
         torch.testing.assert_close(tensor, weights[name], rtol=1e-4, atol=2e-5, msg=name)
