@@ -131,14 +131,23 @@ class WritePart:
 
 
 def sort_rows(rows: pa.Table, names: Sequence[str]) -> Ints:
-    """The order of the output: event_time, user_id, item_id, request_id, then all other columns."""
+    """The order of the output: event_time, user_id, item_id, request_id, then all other columns.
+
+    Where all are equal a -0.0 stands before a 0.0, so that no order hangs on how the rows came.
+    """
     times = integers(rows["event_time"])
     order = np.argsort(times, kind="stable")
     ties = np.flatnonzero(tied(times[order]))
     if len(ties):
         keys = dict.fromkeys(["event_time", "user_id", "item_id", "request_id", *names])
         same = rows.select(list(keys)).take(pa.array(order[ties]))
-        within = pc.sort_indices(same, sort_keys=[(name, "ascending") for name in keys])
+        for name in [field.name for field in same.schema if pa.types.is_floating(field.type)]:
+            values = same[name].to_numpy()
+            zeros = f"{name}: sign of a zero"
+            same = same.append_column(zeros, pa.array((values == 0) & ~np.signbit(values)))
+        within = pc.sort_indices(
+            same, sort_keys=[(name, "ascending") for name in same.column_names]
+        )
         order[ties] = order[ties][within.to_numpy()]
     return order
 

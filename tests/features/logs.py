@@ -151,15 +151,8 @@ def read_examples(out: Path, log: SmallLog) -> list[Row]:
     return comparable(rows)
 
 
-EXAMPLE_KEYS = ("event_time", "user_id", "item_id", "request_id")
-
-
 def comparable(rows: list[Row]) -> list[Row]:
-    """Times as milliseconds and NaN as text, so that equal means bit for bit.
-
-    Rows that agree in all keys stand in one order: no order is promised of rows that differ in the
-    sign of a zero alone.
-    """
+    """Times as milliseconds and NaN as text, so that equal means bit for bit."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, datetime):
@@ -168,9 +161,7 @@ def comparable(rows: list[Row]) -> list[Row]:
             return value.hex() if not math.isnan(value) else "nan"
         return [plain(v) for v in value] if isinstance(value, list) else value
 
-    found = [{name: plain(row[name]) for name in sorted(row)} for row in rows]
-    tied = itertools.groupby(found, key=lambda row: [row.get(key) for key in EXAMPLE_KEYS])
-    return [row for _, group in tied for row in sorted(group, key=repr)]
+    return [{name: plain(row[name]) for name in sorted(row)} for row in rows]
 
 
 COUNTING = [

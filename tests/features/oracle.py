@@ -219,7 +219,11 @@ class Oracle:
         # NaN stands last, as Arrow sorts it; of itself it has no place in an order.
         rows = sorted(
             self.interactions,
-            key=lambda r: [(True, 0) if r[n] != r[n] else (False, r[n]) for n in keys],
+            key=lambda r: (
+                [(True, 0) if r[n] != r[n] else (False, r[n]) for n in keys],
+                # -0.0 before 0.0, where all else is equal.
+                [str(r[n]) != "-0.0" for n in keys],
+            ),
         )
         made = [self.example(row) for row in rows]
         for mine in self.definition.within_request:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import tempfile
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,6 +20,7 @@ from hemix.features.beam.options import own_errors
 from hemix.features.definition import DatasetDefinition
 from hemix.features.examples.build import build
 from hemix.features.examples.plan import EPOCH
+from hemix.features.examples.write_partitions import sort_rows
 from hemix.files import read_json, sha256_folder
 from tests.features.logs import (
     DAY,
@@ -269,3 +273,14 @@ def _one_log(**rule: object) -> SmallLog:
             for version in range(item % 2 + 1)
         ],
     )
+
+
+def test_the_sign_of_a_zero_decides_where_all_else_is_equal() -> None:
+    """Whatever order the rows come in: two prices of one instant, a user and an item."""
+    keys = ["event_time", "user_id", "item_id", "request_id"]
+    prices = [0.0, -0.0, math.nan, -1.0, 0.0, -0.0]
+    for order in itertools.permutations(range(len(prices))):
+        table = pa.table({name: [7] * len(prices) for name in keys})
+        table = table.append_column("price", pa.array([prices[place] for place in order]))
+        found = table.take(pa.array(sort_rows(table, table.column_names)))["price"].to_pylist()
+        assert list(map(str, found)) == ["-1.0", "-0.0", "-0.0", "0.0", "0.0", "nan"]
